@@ -1,0 +1,95 @@
+"""DeliveryWatch: the rules of waiting for an order, without the waiting."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, TcBillingError
+from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus, Order, unique
+
+log = logging.getLogger(__name__)
+
+
+class DeliveryWatch:
+    """
+    Looks whether an order has been delivered. It only reads: looking never buys, pays or refunds.
+
+    Waiting is ``while (order := watch.step()) is None: sleep``; who waits differs only in how they sleep.
+
+    :param client: Reads the order book.
+    :param order_id: The order, or the big deal, that was placed.
+    :param deadline: Epoch seconds after which an open order is given up; the default is never.
+    """
+
+    def __init__(
+        self,
+        client: BillingClient,
+        order_id: str,
+        *,
+        deadline: float = math.inf,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.order_id = order_id
+        self.deadline = deadline
+        self._client = client
+        self._clock = clock
+        self._last_seen = ""
+
+    def step(self) -> Order | None:
+        """
+        Look once.
+
+        :return: The delivered order with its instances and what was paid, or ``None`` while it is open. An order
+            that is not listed yet is open, and so is one whose status nobody has described.
+        :raises DeliveryFailed: It has ended and will not be delivered.
+        :raises DeliveryTimeout: It is still open at the deadline.
+        :raises TcBillingError: The order book refuses to be read. A passing failure to read it is no error.
+        """
+        try:
+            deals = self._deals()
+        except TcBillingError as error:
+            if not error.transient:
+                raise
+            self._see(f"the order book could not be read: {error}")
+        else:
+            self._see("; ".join(_words(deal) for deal in deals) or "not listed yet")
+            if (order := self._judge(deals)) is not None:
+                return order
+        if self._clock() >= self.deadline:
+            raise DeliveryTimeout(self.order_id, self._last_seen)
+        return None
+
+    def _deals(self) -> list[Deal]:
+        """Return the order's deals. Its number may name a sub-order or a big deal: they look alike."""
+        deals = self._client.describe_deals(order_id=self.order_id)
+        mine = [deal for deal in deals if deal.order_id == self.order_id]
+        if mine and not (mine[0].is_delivered and mine[0].big_deal_id):
+            return mine
+        big_deal_id = mine[0].big_deal_id if mine else self.order_id
+        siblings = self._client.describe_deals(big_deal_id=big_deal_id)
+        return [deal for deal in siblings if deal.big_deal_id == big_deal_id] or mine
+
+    def _judge(self, deals: Sequence[Deal]) -> Order | None:
+        dead = [deal for deal in deals if deal.has_ended_badly]
+        ids = unique(instance for deal in deals for instance in deal.resource_ids)
+        if dead:
+            reasons = "; ".join(f"{_words(deal)}: {ENDINGS[deal.status]}" for deal in dead)
+            raise DeliveryFailed(self.order_id, f"{reasons}. Delivered: {', '.join(ids) or 'nothing'}.")
+        if not deals or not all(deal.is_delivered for deal in deals):
+            return None
+        paid = sum(deal.paid_cents for deal in deals)
+        return Order(self.order_id, ids, paid_cents=paid, currency=deals[0].currency)
+
+    def _see(self, what: str) -> None:
+        if what != self._last_seen:
+            log.info("Order %s: %s", self.order_id, what)
+        self._last_seen = what
+
+
+def _words(deal: Deal) -> str:
+    nameless = deal.status == DealStatus.DELIVERED and not deal.resource_ids
+    return f"{deal.order_id} {deal.status_words}{', its instances not named yet' if nameless else ''}"

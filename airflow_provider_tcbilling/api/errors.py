@@ -1,0 +1,249 @@
+"""
+What can go wrong, and the two questions that every failure answers.
+
+::
+
+    TcBillingError
+    ├── InvalidRequest (also ValueError)        nothing was sent
+    ├── Unreachable                        T    no connection; nothing was sent
+    ├── OutcomeUnknown                     T A  sent, no usable answer
+    ├── ApiError  .code .message .request_id .action
+    │   ├── AuthError                           key, signature, permission
+    │   ├── InsufficientBalance                 nothing was bought
+    │   ├── RateLimited                    T    stopped before it reached the billing system
+    │   ├── ServerFault                    T A  the server failed; it may have happened
+    │   └── PaidButNotDelivered              A  money spent; a person must call the vendor
+    ├── DeliveryFailed                          the order ended without an instance
+    └── DeliveryTimeout                    T    still open when waiting stopped
+
+    T  transient: another try may help         A  ambiguous: it may have happened
+
+The classes pickle, and no message holds a key, a token or a signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+
+class TcBillingError(Exception):
+    """Anything that goes wrong in the billing API; ask *transient* and *ambiguous*, not the class name."""
+
+    transient = False
+    """Another try, later, may succeed."""
+
+    ambiguous = False
+    """The request may have been carried out: money may have moved."""
+
+
+class InvalidRequest(TcBillingError, ValueError):
+    """The request breaks the rules of the API or of this package. Nothing was sent, nothing was bought."""
+
+    def __init__(self, subject: str, mistakes: Sequence[str]) -> None:
+        super().__init__(subject, mistakes)
+        self.subject = subject
+        self.mistakes = tuple(mistakes)
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.subject}: nothing was sent, because", *(f"  - {m}" for m in self.mistakes)])
+
+
+class Unreachable(TcBillingError):
+    """No connection could be made, so nothing was sent and nothing was bought."""
+
+    transient = True
+
+
+class OutcomeUnknown(TcBillingError):
+    """
+    The request was sent and no usable answer came back: it may have been carried out.
+
+    For a purchase that means: the account may have been charged. Only the same client token is safe to send again.
+    """
+
+    transient = True
+    ambiguous = True
+
+
+class ApiError(TcBillingError):
+    """
+    The server understood the request and answered with an error code.
+
+    :param action: The API operation that was refused.
+    :param code: Tencent's error code, for example ``FailedOperation.BalanceInsufficient``. Compare this.
+    :param message: The server's words. They change with language and time: show them, never parse them.
+    :param request_id: What Tencent's support desk asks for; empty when the server sent none.
+    """
+
+    def __init__(self, action: str, code: str, message: str, request_id: str) -> None:
+        super().__init__(action, code, message, request_id)
+        self.action = action
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return f"{self.action} failed: {self.message} [{self.code}, request {self.request_id or 'without id'}]"
+
+
+class AuthError(ApiError):
+    """The key, the signature or the permission was refused. Nothing was bought."""
+
+
+class InsufficientBalance(ApiError):
+    """The account cannot pay. Nothing was bought, but an unpaid order may stand in the console."""
+
+
+class RateLimited(ApiError):
+    """Too many requests in this second; the request was stopped before it reached the billing system."""
+
+    transient = True
+
+
+class ServerFault(ApiError):
+    """The server failed while it worked on the request: it may have been carried out."""
+
+    transient = True
+    ambiguous = True
+
+
+class PaidButNotDelivered(ApiError):
+    """The money was taken and the delivery failed. Another try would pay again: call Tencent's support."""
+
+    ambiguous = True
+
+
+class DeliveryFailed(TcBillingError):
+    """
+    The order ended without (all of) its instances. It is not bought again and not refunded by itself.
+
+    :param order_id: The order that died.
+    :param reason: Its status in words, and what that means for the money.
+    """
+
+    def __init__(self, order_id: str, reason: str) -> None:
+        super().__init__(order_id, reason)
+        self.order_id = order_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Order {self.order_id} will not be delivered: {self.reason}"
+
+
+class DeliveryTimeout(TcBillingError):
+    """
+    The order is still open and waiting stopped. It stays paid; waiting again costs nothing.
+
+    :param order_id: The order that was waited for.
+    :param last_seen: What the last look at the order book showed.
+    """
+
+    transient = True
+
+    def __init__(self, order_id: str, last_seen: str) -> None:
+        super().__init__(order_id, last_seen)
+        self.order_id = order_id
+        self.last_seen = last_seen
+
+    def __str__(self) -> str:
+        return (
+            f"Order {self.order_id} was not delivered in time (last seen: {self.last_seen}). "
+            "The order stays paid and open; waiting for it again costs nothing."
+        )
+
+
+BY_CODE: Mapping[str, type[ApiError]] = MappingProxyType(
+    {
+        "AuthFailure": AuthError,
+        "UnauthorizedOperation": AuthError,
+        "FailedOperation.BalanceInsufficient": InsufficientBalance,
+        "FailedOperation.PaySuccDeliverFailed": PaidButNotDelivered,
+        "InternalError": ServerFault,
+        "ResourceUnavailable": ServerFault,
+        "ResponseSizeLimitExceeded": ServerFault,
+        "ServiceUnavailable": ServerFault,
+        "RequestLimitExceeded": RateLimited,
+    }
+)
+"""Error code, or its part before a dot, to class; the longest entry that fits wins. Other codes stay ApiError."""
+
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "AuthFailure.UnauthorizedOperation": "The key may not do this: grant it the action's permission in CAM.",
+        "FailedOperation.BalanceInsufficient": "The account balance is too low.",
+        "FailedOperation.BusinessCheckErrCode": "The product itself refused the order.",
+        "FailedOperation.DistributeError": "A reseller restriction forbids the order.",
+        "FailedOperation.GetPriceParamError": "No price could be found: Parameter or the product codes are wrong.",
+        "FailedOperation.InvalidDeal": "The order is in a state that cannot be paid; after a re-send: perhaps paid.",
+        "FailedOperation.InvalidGoodsCategoryId": "The order type is not valid.",
+        "FailedOperation.NumLimitError": "The quantity is above the limit.",
+        "FailedOperation.dealCreateWhitelistError": "The account is not on the allow-list for this product.",
+        "InternalError": "The server failed. The request may have been carried out.",
+        "InternalError.InternalError": "The server failed. The request may have been carried out.",
+        "InvalidParameter": "A parameter is wrong.",
+        "InvalidParameter.ApiParamError": "A parameter is wrong.",
+        "InvalidParameter.InvalidParameter": "A parameter is wrong.",
+        "UnauthorizedOperation.CertificationNeedUpgrade": "The account must complete its real-name information.",
+        "UnauthorizedOperation.NotCertification": "The account has no real-name authentication, so it cannot pay.",
+        "UnsupportedOperation": "Not supported for this product or account.",
+        "UnsupportedOperation.NOT_SUPPORT_THIS_ACTION": "Not supported for this product or account.",
+    }
+)
+"""The error codes that the CreateInstance page lists (https://www.tencentcloud.com/document/api/555/77176)."""
+
+
+REFUSALS = frozenset(
+    {
+        "ActionOffline",
+        "AuthFailure",
+        "InvalidAction",
+        "InvalidParameter",
+        "InvalidParameterValue",
+        "InvalidRequest",
+        "IpInBlacklist",
+        "IpNotInWhitelist",
+        "LimitExceeded",
+        "MissingParameter",
+        "NoSuchProduct",
+        "NoSuchVersion",
+        "OperationDenied",
+        "RequestLimitExceeded",
+        "RequestSizeLimitExceeded",
+        "ResourceInsufficient",
+        "UnauthorizedOperation",
+        "UnknownParameter",
+        "UnsupportedOperation",
+        "UnsupportedProtocol",
+        "UnsupportedRegion",
+    }
+)
+"""First parts of error codes that mean: refused, nothing was carried out."""
+
+
+def api_error(action: str, error: Mapping[str, Any], request_id: str) -> ApiError:
+    """
+    Make the error that belongs to the ``Error`` object of an answer.
+
+    Only a code that is documented as a refusal says that nothing happened; any other leaves it open.
+    """
+    code = str(error.get("Code", ""))
+    made = error_class(code)(action, code, str(error.get("Message", "")), request_id)
+    made.ambiguous = made.ambiguous or not is_refusal(code)
+    return made
+
+
+def error_class(code: str) -> type[ApiError]:
+    """Return the class of an error code; a code nobody has described is an :class:`ApiError`."""
+    while code:
+        if code in BY_CODE:
+            return BY_CODE[code]
+        code = code.rpartition(".")[0]
+    return ApiError
+
+
+def is_refusal(code: str) -> bool:
+    """Whether a code is documented to mean that nothing was carried out."""
+    family = code.partition(".")[0]
+    return family in REFUSALS or (code in MEANINGS and not error_class(code).ambiguous)

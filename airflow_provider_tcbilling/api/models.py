@@ -1,0 +1,171 @@
+"""What comes back from the billing API: orders, deals, their status, and the account's balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class DealStatus(IntEnum):
+    """
+    Where an order stands. Numbers outside this list exist (13 and 30 on the mainland site) and count as open.
+
+    https://www.tencentcloud.com/document/api/555/67735
+    """
+
+    UNPAID = 1
+    PAID = 2
+    DELIVERING = 3
+    DELIVERED = 4
+    DELIVERY_FAILED = 5
+    REFUNDED = 6
+    CLOSED = 7
+    EXPIRED = 8
+    INVALIDATED = 9
+    PRODUCT_INVALIDATED = 10
+    PAYMENT_REFUSED = 11
+    PAYMENT_IN_PROCESS = 12
+
+
+ENDINGS: Mapping[int, str] = {
+    DealStatus.DELIVERY_FAILED: "the account was charged; the vendor may still deliver or refund it by itself",
+    DealStatus.REFUNDED: "the paid part went back to the account",
+    DealStatus.CLOSED: "it was cancelled; look in the console whether anything was charged",
+    DealStatus.EXPIRED: "it was not paid in time",
+    DealStatus.INVALIDATED: "look in the console whether anything was charged",
+    DealStatus.PRODUCT_INVALIDATED: "the product is no longer sold; look in the console whether anything was charged",
+    DealStatus.PAYMENT_REFUSED: "the third party refused to pay, so nothing was charged",
+}
+"""The statuses in which a purchase has ended without delivery, and what each means for the money."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """
+    A purchase as Airflow tasks hand it on.
+
+    :param order_id: Tencent's order number.
+    :param instance_ids: The bought instances; empty while delivery is under way.
+    :param client_token: The idempotency key that bought it; ``None`` when somebody else placed the order.
+    :param request_id: The request that bought it, for the support desk; ``None`` likewise.
+    :param paid_cents: What was really paid, in 1/100 of *currency*; ``None`` until the order book was read.
+    :param currency: As the order book names it, for example ``USD``; ``None`` likewise.
+    """
+
+    order_id: str
+    instance_ids: tuple[str, ...] = ()
+    client_token: str | None = None
+    request_id: str | None = None
+    paid_cents: int | None = None
+    currency: str | None = None
+
+    @classmethod
+    def from_wire(cls, answer: Mapping[str, Any], client_token: str) -> Order:
+        """Read a successful answer of CreateInstance; whatever else is odd in it, the order number is kept."""
+        ids = answer.get("InstanceIdList")
+        return cls(
+            order_id=answer["OrderId"],
+            instance_ids=tuple(str(i) for i in ids if i) if isinstance(ids, list) else (),
+            client_token=client_token,
+            request_id=str(answer.get("RequestId") or ""),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the order as plain JSON types, which is what tasks return."""
+        return {**vars(self), "instance_ids": list(self.instance_ids)}
+
+
+@dataclass(frozen=True)
+class Deal:
+    """
+    One sub-order as DescribeDealsByCond lists it; only the fields that this package reads.
+
+    :param resource_ids: The delivered instances; empty when the server says null, as it does above 200 deals a page.
+    :param created_at: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
+    :param paid_cents: What was really paid, in 1/100 of *currency*.
+    """
+
+    order_id: str
+    big_deal_id: str
+    status: int
+    action: str
+    resource_ids: tuple[str, ...]
+    created_at: str
+    paid_cents: int
+    currency: str
+    product_code: str
+    sub_product_code: str
+    project_id: int
+    zone_code: str
+    time_span: float
+    time_unit: str
+
+    @classmethod
+    def from_wire(cls, deal: Mapping[str, Any]) -> Deal:
+        """Read a ``Deal`` object. A field that is missing or null reads as empty, an unknown field is ignored."""
+        return cls(
+            order_id=str(deal.get("OrderId") or ""),
+            big_deal_id=str(deal.get("BigDealId") or ""),
+            status=int(deal.get("Status") or 0),
+            action=str(deal.get("Action") or ""),
+            resource_ids=tuple(str(r) for r in deal.get("ResourceId") or () if r),
+            created_at=str(deal.get("CreateTime") or ""),
+            paid_cents=int(deal.get("RealTotalCost") or 0),
+            currency=str(deal.get("Currency") or ""),
+            product_code=str(deal.get("ProductCode") or ""),
+            sub_product_code=str(deal.get("SubProductCode") or ""),
+            project_id=int(deal.get("ProjectId") or 0),
+            zone_code=str(deal.get("ZoneCode") or ""),
+            time_span=float(deal.get("TimeSpan") or 0),
+            time_unit=str(deal.get("TimeUnit") or ""),
+        )
+
+    @property
+    def is_delivered(self) -> bool:
+        """Delivered, with the instances named: a delivered order without ids is still waited for."""
+        return self.status == DealStatus.DELIVERED and bool(self.resource_ids)
+
+    @property
+    def has_ended_badly(self) -> bool:
+        """It will never be delivered."""
+        return self.status in ENDINGS
+
+    @property
+    def status_words(self) -> str:
+        """The status in words and as a number, also when nobody has described the number."""
+        return status_words(self.status)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """
+    What the account can spend.
+
+    :param uin: The account's number.
+    :param balance_cents: Prepaid money, in 1/100 of the account's currency (the API does not name it).
+    :param spendable_cents: Prepaid money and credit that is left, less what is frozen.
+    """
+
+    uin: int
+    balance_cents: int
+    spendable_cents: int
+
+    @classmethod
+    def from_wire(cls, answer: Mapping[str, Any]) -> Balance:
+        """Read the answer of DescribeAccountBalance; fractions of a cent are cut off, in the careful direction."""
+        balance = int(answer.get("Balance") or 0)
+        spendable = answer.get("RealCreditBalance")
+        return cls(int(answer.get("Uin") or 0), balance, balance if spendable is None else int(spendable))
+
+
+def status_words(status: int) -> str:
+    """Write a status for people: ``delivered (4)``, ``unknown status (77)``."""
+    known = status in DealStatus._value2member_map_
+    return f"{DealStatus(status).name.lower().replace('_', ' ') if known else 'unknown status'} ({status})"
+
+
+def unique(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return the ids in order of their first appearance."""
+    return tuple(dict.fromkeys(ids))

@@ -1,0 +1,160 @@
+"""Scripted misfortune: what can be told to go wrong, when, and how often."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.api.models import DealStatus
+from airflow_provider_tcbilling.sandbox.ledger import Fate
+
+
+class Part(Enum):
+    """The part of the exchange that a fault strikes."""
+
+    CONNECTION = "connection"
+    ANSWER = "answer"
+    ORDER = "order"
+    CLOCK = "clock"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One sort of misfortune. *options* are its own words, each with the value that it has when left out."""
+
+    part: Part
+    about: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+KINDS: Mapping[str, Kind] = {
+    "drop": Kind(Part.CONNECTION, "close the connection without an answer"),
+    "reset": Kind(Part.CONNECTION, "reset the connection (TCP RST)"),
+    "cut": Kind(Part.CONNECTION, "close the connection in the middle of the answer"),
+    "delay": Kind(Part.CONNECTION, "answer late", {"seconds": 1.0}),
+    "http": Kind(Part.ANSWER, "answer with an HTTP status and an HTML page", {"status": 502}),
+    "html": Kind(Part.ANSWER, "answer 200 with an HTML page"),
+    "truncated": Kind(Part.ANSWER, "answer with half of the JSON text"),
+    "garbage": Kind(Part.ANSWER, "answer with this many bytes that mean nothing", {"bytes": 10_000_000}),
+    "charset": Kind(Part.ANSWER, "say application/json; charset=utf-8"),
+    "no-request-id": Kind(Part.ANSWER, "leave RequestId out"),
+    "no-order-id": Kind(Part.ANSWER, "leave OrderId out"),
+    "null-instances": Kind(Part.ANSWER, "answer with InstanceIdList null"),
+    "error": Kind(
+        Part.ANSWER, "answer with an error code", {"code": "InternalError", "message": "Said by the sandbox."}
+    ),
+    "answer": Kind(Part.ANSWER, "answer with this Response object", {"response": {}}),
+    "order-status": Kind(Part.ORDER, "let the order end in a status, known or not", {"status": 5}),
+    "not-visible": Kind(Part.ORDER, "do not list the order yet", {"looks": 0, "seconds": 0.0}),
+    "big-deal-id": Kind(Part.ORDER, "answer with the number of the big deal as OrderId"),
+    "clock-skew": Kind(Part.CLOCK, "let the server's clock be ahead (or behind, below 0)", {"seconds": 600.0}),
+}
+
+
+class WrongFault(ValueError):
+    """The description of a fault cannot be read."""
+
+
+@dataclass
+class Fault:
+    """
+    A misfortune in force.
+
+    :param when: ``before`` the request is carried out, so nothing happens, or ``after``, so it has happened.
+    :param times: How often it still strikes; ``None`` is always.
+    :param action: The only action it strikes; ``None`` is every action.
+    """
+
+    id: int
+    fault: str
+    when: str
+    times: int | None
+    action: str | None
+    options: dict[str, Any]
+
+    @property
+    def part(self) -> Part:
+        """What it strikes."""
+        return KINDS[self.fault].part
+
+
+class Faults:
+    """The misfortunes in force, in the order they were asked for."""
+
+    def __init__(self) -> None:
+        self._in_force: list[Fault] = []
+        self._numbers = itertools.count(1)
+
+    def add(self, wanted: Mapping[str, Any]) -> Fault:
+        """
+        Put a fault in force.
+
+        :param wanted: ``fault``, and as wanted ``when``, ``times`` (1), ``action``, and the kind's own options.
+        :raises WrongFault: In words, what is wrong with it.
+        """
+        kind = KINDS.get(str(wanted.get("fault")))
+        if kind is None:
+            raise WrongFault(f"fault must be one of {', '.join(KINDS)}")
+        allowed = {"fault", "when", "times", "action", *kind.options}
+        if unknown := sorted(set(wanted) - allowed):
+            raise WrongFault(f"{', '.join(unknown)}: not known here; there are {', '.join(sorted(allowed))}")
+        when, times, action = wanted.get("when", "after"), wanted.get("times", 1), wanted.get("action")
+        if when not in ("before", "after"):
+            raise WrongFault("when must be before or after")
+        if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
+            raise WrongFault("times must be a whole number from 1 on, or null for always")
+        if action is not None and action not in ACTIONS:
+            raise WrongFault(f"action must be null or one of {', '.join(ACTIONS)}")
+        options = {name: _option(name, wanted.get(name, default), default) for name, default in kind.options.items()}
+        fault = Fault(next(self._numbers), str(wanted["fault"]), when, times, action, options)
+        self._in_force.append(fault)
+        return fault
+
+    def strike(self, action: str, parts: set[Part], when: str | None = None) -> list[Fault]:
+        """Return the faults that strike now, and count them down."""
+        struck = [
+            fault
+            for fault in self._in_force
+            if fault.part in parts and fault.action in (None, action) and when in (None, fault.when)
+        ]
+        for fault in struck:
+            if fault.times is not None:
+                fault.times -= 1
+        self._in_force = [fault for fault in self._in_force if fault.times != 0]
+        return struck
+
+    def fate(self, action: str) -> Fate:
+        """Return what the next order goes through."""
+        merged: dict[str, Any] = {}
+        for fault in self.strike(action, {Part.ORDER}) if action == "CreateInstance" else ():
+            merged[fault.fault] = fault.options
+        hidden = merged.get("not-visible", {})
+        return Fate(
+            ends_as=merged.get("order-status", {}).get("status", int(DealStatus.DELIVERED)),
+            hidden_looks=hidden.get("looks", 0),
+            hidden_seconds=hidden.get("seconds", 0.0),
+            answer_big_deal="big-deal-id" in merged,
+        )
+
+    def clock_skew(self) -> float:
+        """Return the seconds by which the server's clock is ahead."""
+        return float(sum(f.options["seconds"] for f in self._in_force if f.part is Part.CLOCK))
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the faults in force, as JSON."""
+        return [asdict(fault) for fault in self._in_force]
+
+    def clear(self) -> None:
+        """Lift them all."""
+        self._in_force.clear()
+
+
+def _option(name: str, value: Any, default: Any) -> Any:
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise WrongFault(f"{name} must be like {default!r}")
+    return value

@@ -1,0 +1,125 @@
+"""How one sandbox behaves: what was said on its command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
+
+FORGET_AFTER = "forget-after:"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """
+    What the server does with a client token that it has seen before. The real rule is not documented.
+
+    :param repeat: ``honour`` answers with the order that the token bought, ``ignore`` buys again, ``reject-repeat``
+        answers with an error.
+    :param remembered_seconds: How long a token is known; ``None`` is for ever.
+    """
+
+    repeat: str = "honour"
+    remembered_seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Tokens:
+        """Read ``honour``, ``forget-after:SECONDS``, ``ignore`` or ``reject-repeat``."""
+        if text.startswith(FORGET_AFTER):
+            return cls("honour", _not_negative(text[len(FORGET_AFTER) :]))
+        if text not in ("honour", "ignore", "reject-repeat"):
+            raise argparse.ArgumentTypeError(f"{text!r} is not honour, forget-after:SECONDS, ignore or reject-repeat")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.repeat if self.remembered_seconds is None else f"{FORGET_AFTER}{self.remembered_seconds:g}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """
+    Everything that can be chosen when a sandbox starts.
+
+    :param delivery_looks: How many looks at the order book show an order under way before one shows it delivered.
+    :param delivery_seconds: How long delivery takes at least, on the sandbox's clock.
+    :param balance_cents: Money on the account at the start.
+    :param price_cents: What one instance costs a month. Invented: the API has no price list.
+    :param rate_limit: Requests a second for each action; 0 is no limit.
+    :param session_token: What ``X-TC-Token`` must hold; empty for a permanent key.
+    :param zone: Zone in which times are written, which the real service does not tell.
+    """
+
+    secret_id: str = "AKIDSANDBOX"
+    secret_key: str = "sandbox-key"
+    session_token: str = ""
+    delivery_looks: int = 0
+    delivery_seconds: float = 0.0
+    balance_cents: int = 1_000_000
+    price_cents: int = 10_000
+    rate_limit: int = REQUESTS_PER_SECOND
+    tokens: Tokens = Tokens()
+    seed: int = 0
+    zone: str = "Asia/Shanghai"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command line's words for the rules, with their defaults."""
+    default = Rules()
+    parser.add_argument("--secret-id", default=default.secret_id)
+    parser.add_argument("--secret-key", default=default.secret_key)
+    parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
+    parser.add_argument(
+        "--delivery-looks",
+        type=_not_negative_integer,
+        default=default.delivery_looks,
+        metavar="N",
+        help="looks at the order book that show an order under way before one shows it delivered (%(default)s)",
+    )
+    parser.add_argument(
+        "--delivery-seconds",
+        type=_not_negative,
+        default=default.delivery_seconds,
+        metavar="T",
+        help="least time that delivery takes (%(default)s)",
+    )
+    parser.add_argument(
+        "--balance",
+        dest="balance_cents",
+        type=_not_negative_integer,
+        default=default.balance_cents,
+        metavar="CENTS",
+        help="money on the account (%(default)s)",
+    )
+    parser.add_argument(
+        "--rate-limit",
+        type=_not_negative_integer,
+        default=default.rate_limit,
+        metavar="N",
+        help="requests a second for each action, 0 for no limit (%(default)s)",
+    )
+    parser.add_argument(
+        "--tokens",
+        type=Tokens.parse,
+        default=default.tokens,
+        metavar="RULE",
+        help="honour, forget-after:SECONDS, ignore or reject-repeat (%(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=default.seed, help="makes every id repeatable (%(default)s)")
+
+
+def _not_negative(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return number
+
+
+def _not_negative_integer(text: str) -> int:
+    number = _not_negative(text)
+    if number != int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(number)
