@@ -17,6 +17,9 @@ VERSION = "2018-07-09"
 ENDPOINT = "https://billing.intl.tencentcloudapi.com"
 """The international site. Keys of the mainland site work only at https://billing.tencentcloudapi.com."""
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts that only this machine can be: a sandbox runs there, without TLS and never through a proxy."""
+
 REQUESTS_PER_SECOND = 20
 """For each action, access region and sub-account; mapped tasks, other tools and the console share it."""
 

@@ -17,16 +17,13 @@ from requests.adapters import HTTPAdapter
 from urllib3 import exceptions as urllib3_errors
 
 from airflow_provider_tcbilling import __version__
-from airflow_provider_tcbilling.api.actions import VERSION
+from airflow_provider_tcbilling.api.actions import LOOPBACK, VERSION
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, Unreachable, api_error
 from airflow_provider_tcbilling.api.schema import Action
 from airflow_provider_tcbilling.api.signing import MAX_CLOCK_DIFFERENCE, Tc3Auth
 
 MAX_ANSWER_BYTES = 8 * 2**20
 """A full page of orders is below 1 MB; anything above this is not an answer."""
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-"""Hosts that only this machine can be: the sandbox runs here, without TLS and never through a proxy."""
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading an answer of the wrong shape raises."""

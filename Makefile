@@ -1,0 +1,60 @@
+# Every command sets up what it needs. PYTHON chooses the interpreter: make test PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LINES := 2.11 3.0 3.1 3.2 3.3
+UV := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check matrix bench docs sandbox dist clean
+
+help: ## Show the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it (KEEP=1 leaves it running)
+	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
+
+test: $(VENV)/ready ## Run the whole test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages, docs build
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/codespell airflow_provider_tcbilling docs example_dags scripts tests *.md Makefile
+	@$(BIN)/python scripts/render_reference.py --check
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+matrix: ## Test on every supported line of Airflow
+	@sh scripts/matrix.sh "$(PYTHON)" "$(UV)" $(LINES)
+
+bench: $(VENV)/ready ## Measure, with a baseline in the same run
+	@$(BIN)/python scripts/bench.py
+
+docs: $(VENV)/checkable ## Build the documentation into docs/_build/html
+	@$(BIN)/python scripts/render_reference.py
+	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+sandbox: $(VENV)/ready ## Run the sandbox alone
+	@$(BIN)/python -m airflow_provider_tcbilling.sandbox $(ARGS)
+
+dist: $(VENV)/ready ## Build the distributions
+	@$(BIN)/uv build --quiet
+
+clean: ## Remove everything that the commands made
+	@rm -rf $(VENV) .matrix .demo .bench build dist docs/_build
+
+$(VENV)/ready: requirements/airflow-3.3.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 to 3.13 is needed; say make PYTHON=python3.12 ...")'
+	@echo "Setting up $(VENV) with Airflow 3.3 (once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/airflow-3.3.txt -e .
+	@touch $@
+
+$(VENV)/checkable: $(VENV)/ready requirements/check.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make check needs Python 3.11 or newer")'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/check.txt
+	@touch $@

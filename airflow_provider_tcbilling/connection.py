@@ -1,0 +1,209 @@
+"""The Airflow connection ``tcbilling``, declared once: its form, and how it is read into settings."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from airflow_provider_tcbilling.api.actions import ENDPOINT, LOOPBACK
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+
+CONN_TYPE = "tcbilling"
+DEFAULT_CONN_ID = "tcbilling_default"
+HOOK_NAME = "Tencent Cloud Billing"
+
+API_DOMAIN = ".tencentcloudapi.com"
+MAINLAND_HOST = "billing.tencentcloudapi.com"
+INTL_CONSOLE = "https://console.tencentcloud.com/expense/deal"
+MAINLAND_CONSOLE = "https://console.cloud.tencent.com/expense/deal"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ExtraField:
+    """
+    One named field of the connection's extra. Other names are warned about and ignored.
+
+    :param default: What is assumed when it is left out, as text for people.
+    :param is_secret: It is masked wherever Airflow shows it.
+    """
+
+    name: str
+    label: str
+    about: str
+    default: str = ""
+    type: str = "string"
+    choices: tuple[str, ...] = ()
+    is_secret: bool = False
+
+
+EXTRA_FIELDS = (
+    ExtraField("token", "Session token", "Of a temporary key pair; empty for a permanent one.", is_secret=True),
+    ExtraField(
+        "connect_timeout", "Connect timeout", "Seconds until a connection attempt is given up.", "10", type="number"
+    ),
+    ExtraField(
+        "read_timeout", "Read timeout", "Seconds until an answer is given up; a purchase can be slow.", "60", type="number"
+    ),
+    ExtraField(
+        "language", "Language", "Of Tencent's error messages.", "en-US", choices=("en-US", "zh-CN")
+    ),
+    ExtraField(
+        "console_url",
+        "Console address",
+        "Where the link of a task leads; {order_id} in it becomes the order's number.",
+        "the order list of the site that the endpoint belongs to",
+    ),
+)
+
+HIDDEN_FIELDS = ("port", "schema")
+LABELS = {"login": "SecretId", "password": "SecretKey", "host": "Endpoint"}
+PLACEHOLDERS = {
+    "login": "AKID…",
+    "password": "kept encrypted, never sent",
+    "host": f"{urlsplit(ENDPOINT).hostname} (mainland: {MAINLAND_HOST})",
+}
+
+
+class Connection(Protocol):
+    """What is read of an Airflow connection."""
+
+    conn_id: Any
+    host: Any
+    port: Any
+    login: Any
+    password: Any
+
+    @property
+    def extra_dejson(self) -> Any:
+        """The extra, as a mapping."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    A connection that has been read and found in order.
+
+    :param connect_timeout: Seconds.
+    :param read_timeout: Seconds.
+    :param console_url: May hold ``{order_id}``.
+    """
+
+    secret_id: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+    endpoint: str
+    connect_timeout: float
+    read_timeout: float
+    language: str
+    console_url: str
+
+    @classmethod
+    def read(cls, connection: Connection, allowed_hosts: Collection[str] = ()) -> Settings:
+        """
+        Read a connection; the extra is read by name and nothing else of it is used.
+
+        :param allowed_hosts: Hosts beside Tencent's and this machine that may get signed requests.
+        :raises InvalidRequest: With every mistake at once. Nothing was sent.
+        """
+        extra: Mapping[str, Any] = connection.extra_dejson or {}
+        for name in sorted(set(extra) - {known.name for known in EXTRA_FIELDS}):
+            log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
+        endpoint = endpoint_of(connection.host, connection.port)
+        mistakes = [
+            *_key_mistakes("login (SecretId)", connection.login),
+            *_key_mistakes("password (SecretKey)", connection.password),
+            *(_key_mistakes("extra token", extra["token"]) if extra.get("token") else ()),
+            *_endpoint_mistakes(endpoint, allowed_hosts),
+            *_extra_mistakes(extra),
+        ]
+        if mistakes:
+            raise InvalidRequest(f"Connection {connection.conn_id}", mistakes)
+        return cls(
+            secret_id=connection.login,
+            secret_key=connection.password,
+            token=str(extra.get("token") or ""),
+            endpoint=endpoint,
+            connect_timeout=float(extra.get("connect_timeout") or 10),
+            read_timeout=float(extra.get("read_timeout") or 60),
+            language=str(extra.get("language") or "en-US"),
+            console_url=str(extra.get("console_url") or _console_of(endpoint)),
+        )
+
+    def order_url(self, order_id: str) -> str:
+        """Return where a person can look at an order."""
+        return self.console_url.replace("{order_id}", order_id)
+
+
+def endpoint_of(host: str | None, port: int | None) -> str:
+    """Return the API's address: ``https`` unless it is this machine; nothing given is the international site."""
+    if not host:
+        return ENDPOINT
+    if "://" in host:
+        return host.rstrip("/")
+    scheme = "http" if host in LOOPBACK else "https"
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}:{port}" if port else f"{scheme}://{name}"
+
+
+def _key_mistakes(name: str, value: Any) -> Iterator[str]:
+    """Yield what is wrong with a part of the key, without showing it."""
+    if not value or not str(value).strip():
+        yield f"{name} is missing"
+    elif str(value) != str(value).strip():
+        yield f"{name} has blanks around it"
+    elif not re.fullmatch(r"[!-~]+", str(value)):
+        yield f"{name} holds characters that no key has"
+
+
+def _endpoint_mistakes(endpoint: str, allowed_hosts: Collection[str]) -> Iterator[str]:
+    parts = urlsplit(endpoint)
+    try:
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[a-z0-9.-]+|::1", host):
+        yield f"host {endpoint!r} is not an address such as https://billing.intl.tencentcloudapi.com"
+        return
+    if parts.username or parts.path not in ("", "/") or parts.query or parts.fragment:
+        yield f"host {endpoint!r} must be an address and nothing more"
+    if host in LOOPBACK:
+        return
+    if parts.scheme != "https":
+        yield f"host {endpoint!r} must be https"
+    if not host.endswith(API_DOMAIN) and host not in allowed_hosts:
+        yield (
+            f"host {host!r} is neither below {API_DOMAIN[1:]} nor this machine: signed requests go nowhere else "
+            "unless [tcbilling] allowed_hosts in Airflow's configuration names it"
+        )
+
+
+def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("connect_timeout", "read_timeout"):
+        if extra.get(name) not in (None, "") and not _is_positive(extra[name]):
+            yield f"extra {name} must be a number of seconds above 0"
+    language, languages = extra.get("language"), ("en-US", "zh-CN")
+    if language and language not in languages:
+        yield f"extra language must be one of {', '.join(languages)}"
+    console = extra.get("console_url")
+    if console and urlsplit(str(console)).scheme not in ("http", "https"):
+        yield "extra console_url must be an http or https address"
+
+
+def _is_positive(value: Any) -> bool:
+    try:
+        return 0 < float(value) < float("inf") and not isinstance(value, bool)
+    except (TypeError, ValueError):
+        return False
+
+
+def _console_of(endpoint: str) -> str:
+    host = urlsplit(endpoint).hostname
+    if host in LOOPBACK:
+        return f"{endpoint}/#{{order_id}}"
+    return MAINLAND_CONSOLE if host == MAINLAND_HOST else INTL_CONSOLE

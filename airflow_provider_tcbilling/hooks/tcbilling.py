@@ -1,0 +1,155 @@
+"""TcBillingHook: an Airflow connection in, a billing client out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook, conf
+
+from airflow_provider_tcbilling._compat import mask_secret
+from airflow_provider_tcbilling.api.errors import ApiError, AuthError, TcBillingError
+from airflow_provider_tcbilling.connection import (
+    CONN_TYPE,
+    DEFAULT_CONN_ID,
+    EXTRA_FIELDS,
+    HIDDEN_FIELDS,
+    HOOK_NAME,
+    LABELS,
+    PLACEHOLDERS,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.api.client import BillingClient
+
+REMEDIES = {
+    "AuthFailure.SecretIdNotFound": (
+        "Tencent does not know this SecretId here. Look for a typing mistake, a deleted key, or the wrong site: "
+        "keys of the international site work only at billing.intl.tencentcloudapi.com, those of the mainland site "
+        "only at billing.tencentcloudapi.com (field Endpoint)."
+    ),
+    "AuthFailure.SignatureFailure": "The SecretKey does not belong to the SecretId: enter it again.",
+    "AuthFailure.SignatureExpire": "The clock of this machine is wrong by more than five minutes: set it.",
+    "AuthFailure.TokenFailure": (
+        "The session token has expired or belongs to another key. Enter a new set of SecretId, SecretKey and token; "
+        "for a permanent key leave the token empty."
+    ),
+    "AuthFailure": "Tencent refused the key.",
+    "UnauthorizedOperation": (
+        "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the "
+        "action finance:trade, in CAM."
+    ),
+}
+"""What to do about an error code, or its first part."""
+
+
+class TcBillingHook(BaseHook):
+    """
+    Hold the key of a Tencent Cloud account and make clients for its billing API.
+
+    :param tcbilling_conn_id: The Airflow connection: login is the SecretId, password the SecretKey, host the
+        endpoint (empty is the international site).
+    """
+
+    conn_name_attr = "tcbilling_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONN_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(self, tcbilling_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tcbilling_conn_id = tcbilling_conn_id
+
+    def get_settings(self) -> Settings:
+        """
+        Read the connection.
+
+        :raises AirflowNotFoundException: There is no such connection.
+        :raises InvalidRequest: It has mistakes; all are named, and nothing was sent.
+        """
+        return self._settings(self.get_connection(self.tcbilling_conn_id))
+
+    def get_conn(self) -> BillingClient:
+        """Return a client for the connection. Blocking; errors as in :meth:`get_settings`."""
+        return client_of(self.get_settings())
+
+    async def aget_conn(self) -> BillingClient:
+        """Return a client, from inside an event loop: the connection is read once, here, and never per request."""
+        from airflow.providers.common.compat.connection import get_async_connection
+        from asgiref.sync import sync_to_async
+
+        connection = await get_async_connection(self.tcbilling_conn_id)
+        # In the triggerer, reading the extra can talk to the main loop to mask its secrets.
+        return client_of(await sync_to_async(self._settings)(connection))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make one signed call that is free, and say in words what to fix if it fails."""
+        try:
+            settings = self.get_settings()
+            client = client_of(settings, attempts=1)
+            balance = client.describe_account_balance()
+        except ApiError as error:
+            return False, f"{_remedy(error)} [{error.code}, request {error.request_id}]"
+        except TcBillingError as error:
+            return False, str(error)
+        message = f"{settings.endpoint} knows the key. Account {balance.uin} can spend {balance.spendable_cents} cents."
+        if client.clock_offset:
+            message += f" The clock of this machine is off by {abs(client.clock_offset):.0f} seconds: set it."
+        return True, message
+
+    @staticmethod
+    def get_ui_field_behaviour() -> dict[str, Any]:
+        """Return the form's labels, for the user interface of Airflow before 3.2."""
+        return {
+            "hidden_fields": list(HIDDEN_FIELDS),
+            "relabeling": dict(LABELS),
+            "placeholders": dict(PLACEHOLDERS),
+        }
+
+    @staticmethod
+    def get_connection_form_widgets() -> dict[str, Any]:
+        """Return the form's extra fields, for the user interface of Airflow before 3.2."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from wtforms import PasswordField, StringField
+
+        def widget(secret: bool) -> tuple[Any, Any]:
+            return (PasswordField, BS3PasswordFieldWidget()) if secret else (StringField, BS3TextFieldWidget())
+
+        return {
+            extra.name: widget(extra.is_secret)[0](
+                extra.label, widget=widget(extra.is_secret)[1], description=extra.about
+            )
+            for extra in EXTRA_FIELDS
+        }
+
+    @staticmethod
+    def _settings(connection: Any) -> Settings:
+        allowed = conf.get("tcbilling", "allowed_hosts", fallback="")
+        settings = Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
+        mask_secret(settings.secret_key)
+        if settings.token:
+            mask_secret(settings.token)
+        return settings
+
+
+def client_of(settings: Settings, **options: Any) -> BillingClient:
+    """Make a client from settings; *options* are the client's own, such as ``attempts``."""
+    from airflow_provider_tcbilling.api.client import BillingClient
+
+    return BillingClient(
+        settings.secret_id,
+        settings.secret_key,
+        token=settings.token,
+        endpoint=settings.endpoint,
+        language=settings.language,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        **options,
+    )
+
+
+def _remedy(error: ApiError) -> str:
+    family = error.code.partition(".")[0]
+    if isinstance(error, AuthError):
+        return REMEDIES.get(error.code) or REMEDIES.get(family, str(error))
+    return str(error)

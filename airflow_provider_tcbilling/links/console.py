@@ -1,0 +1,23 @@
+"""The button that leads from a task to its order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+CONSOLE_LINK = "console_link"
+"""XCom key under which the operator leaves the address."""
+
+
+class OrderConsoleLink(BaseOperatorLink):
+    """Leads to the order in Tencent Cloud's console (international or mainland), or on the sandbox's page."""
+
+    name = "Order in Tencent Cloud console"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey, **context: Any) -> str:
+        """Return the address, or nothing while there is no order."""
+        return str(XCom.get_value(key=CONSOLE_LINK, ti_key=ti_key) or "")

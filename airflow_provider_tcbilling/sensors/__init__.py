@@ -1,0 +1,1 @@
+"""The tasks that wait for what others bought."""

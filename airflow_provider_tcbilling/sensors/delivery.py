@@ -1,0 +1,95 @@
+"""InstanceDeliverySensor: waits for the delayed instance ids of an order placed elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
+from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tcbilling.api.models import Order
+
+
+class InstanceDeliverySensor(BaseSensorOperator):
+    """
+    Wait until an order is delivered, and return its instances.
+
+    It only reads. An order that has failed, was closed, has expired or was refunded ends the task at once, with the
+    reason; one that is not listed yet is waited for.
+
+    Returns the same dict as :class:`CreateInstanceOperator`; ``client_token`` and ``request_id`` are ``None``, since
+    the order was placed elsewhere.
+
+    .. seealso:: :ref:`howto/sensor:InstanceDeliverySensor`,
+        https://www.tencentcloud.com/document/api/555/67735
+
+    :param order_id: The order; usually ``"{{ ti.xcom_pull('buy', key='order_id') }}"``. At most 89 days old. (templated)
+    :param deferrable: Wait in the triggerer and not on a worker. It looks once before it defers.
+    :param tcbilling_conn_id: The Airflow connection. (templated)
+    :param poke_interval: Seconds between two looks.
+    :param timeout: Seconds until the task fails for good, or is skipped with ``soft_fail``.
+    """
+
+    template_fields: Sequence[str] = ("order_id", "tcbilling_conn_id")
+    ui_color = "#e6f5e9"
+
+    def __init__(
+        self,
+        *,
+        order_id: str,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order_id = order_id
+        self.deferrable = deferrable
+        self.tcbilling_conn_id = tcbilling_conn_id
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once; in deferrable mode, leave the worker if there is nothing yet."""
+        order = self._look()
+        if order is None and self.deferrable:
+            self._defer(time.time() + self.timeout)
+        return PokeReturnValue(order is not None, order.as_dict() if order else None)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Look again after the trigger woke the task: return the delivered order, raise its end, or wait on."""
+        deadline = event["deadline"] if event else time.time()
+        try:
+            order = self._look(deadline)
+        except DeliveryTimeout as error:
+            raise AirflowSensorTimeout(str(error)) from error
+        if order is None:
+            self._defer(deadline)
+        return order.as_dict() if order else {}
+
+    def _look(self, deadline: float = math.inf) -> Order | None:
+        from airflow_provider_tcbilling.api.delivery import DeliveryWatch
+
+        with no_retry_unless_transient():
+            order_id = str(self.order_id or "").strip()
+            if order_id in ("", "None"):
+                raise InvalidRequest(self.task_id, [f"order_id: given, but its template rendered to {order_id!r}"])
+            client = TcBillingHook(self.tcbilling_conn_id).get_conn()
+            return DeliveryWatch(client, order_id, deadline=deadline).step()
+
+    def _defer(self, deadline: float) -> None:
+        from airflow_provider_tcbilling.triggers.delivery import deferral
+
+        self.defer(**deferral({"order_id": self.order_id}, self.tcbilling_conn_id, self.poke_interval, deadline))
