@@ -306,7 +306,7 @@ class BillingClient:
                 if attempt == self._attempts or not may_repeat(action, error):
                     if doubt and action.moves_money and not error.ambiguous:
                         # A refused repeat says nothing about the try whose answer was lost.
-                        text = f"{action.name}: an earlier try may have been carried out ({doubt}); then: {error}"
+                        text = f"{action.name}: a try before may have been carried out ({doubt}) Then: {error}"
                         raise OutcomeUnknown(text) from error
                     raise
                 doubt = error if error.ambiguous else doubt

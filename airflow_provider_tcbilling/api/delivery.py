@@ -56,7 +56,7 @@ class DeliveryWatch:
                 raise
             self._see(f"the order book could not be read: {error}")
         else:
-            self._see("; ".join(_words(deal) for deal in deals) or "not listed yet")
+            self._see("; ".join(_words(deal) for deal in deals) or "not listed in any known status")
             if (order := self._judge(deals)) is not None:
                 return order
         if self._clock() >= self.deadline:

@@ -1,0 +1,382 @@
+"""What happens to the money when the wire misbehaves. Every assertion is on the sandbox's ledger."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+
+import pytest
+
+from airflow_provider_tcbilling.api import actions
+from airflow_provider_tcbilling.api.client import may_repeat
+from airflow_provider_tcbilling.api.errors import (
+    MEANINGS,
+    ApiError,
+    AuthError,
+    InsufficientBalance,
+    InvalidRequest,
+    OutcomeUnknown,
+    RateLimited,
+    ServerFault,
+    TcBillingError,
+    Unreachable,
+    error_class,
+)
+from tests.conftest import ORDER, PRICE, SECRET_KEY, client_to
+
+LOST = ["drop", "reset", "cut", "http", "html", "truncated", "garbage", "no-order-id"]
+
+
+def spent(sandbox):
+    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+
+
+def test_a_purchase_takes_the_money_once_and_names_the_order(client, sandbox):
+    order = client.create_instance(client_token="t", **ORDER)
+
+    assert [o.order_id for o in sandbox.ledger.orders()] == [order.order_id]
+    assert list(order.instance_ids) == sandbox.ledger.orders()[0].instance_ids
+    assert spent(sandbox) == PRICE
+    assert order.client_token == "t"
+    assert order.request_id == sandbox.journal[-1].request_id
+
+
+@pytest.mark.parametrize("fault", LOST)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_buys_once(client, sandbox, fault, when):
+    sandbox.faults.add({"fault": fault, "when": when})
+
+    order = client.create_instance(client_token="t", **ORDER)
+
+    assert [o.order_id for o in sandbox.ledger.orders()] == [order.order_id]
+    assert spent(sandbox) == PRICE
+    assert len({entry.body_sha256 for entry in sandbox.journal}) == 1
+    assert sandbox.requests["CreateInstance"] == 2
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_when_no_answer_ever_comes_the_outcome_is_unknown_and_at_most_one_is_bought(client, sandbox, fault):
+    sandbox.faults.add({"fault": fault, "times": None})
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        client.create_instance(client_token="t", **ORDER)
+
+    assert caught.value.transient
+    assert caught.value.ambiguous
+    assert spent(sandbox) == PRICE
+
+
+def test_an_answer_that_comes_too_late_buys_once(sandbox):
+    sandbox.faults.add({"fault": "delay", "seconds": 1.0})
+
+    order = client_to(sandbox, read_timeout=0.3).create_instance(client_token="t", **ORDER)
+
+    assert [o.order_id for o in sandbox.ledger.orders()] == [order.order_id]
+
+
+@pytest.mark.parametrize(
+    ("fault", "request_id_known", "instances"),
+    [("charset", True, 1), ("no-request-id", False, 1), ("null-instances", True, 0)],
+)
+def test_an_odd_answer_that_names_the_order_is_an_answer(client, sandbox, fault, request_id_known, instances):
+    sandbox.faults.add({"fault": fault})
+
+    order = client.create_instance(client_token="t", **ORDER)
+
+    assert order.order_id == sandbox.ledger.orders()[0].order_id
+    assert bool(order.request_id) is request_id_known
+    assert len(order.instance_ids) == instances
+    assert sandbox.requests["CreateInstance"] == 1
+
+
+@pytest.mark.parametrize("spoil", ["charset", "no-request-id"])
+def test_an_error_is_recognised_whatever_surrounds_it(client, sandbox, spoil):
+    sandbox.faults.add({"fault": "error", "code": "FailedOperation.NumLimitError", "when": "before"})
+    sandbox.faults.add({"fault": spoil, "when": "before"})
+
+    with pytest.raises(ApiError) as caught:
+        client.create_instance(client_token="t", **ORDER)
+
+    assert caught.value.code == "FailedOperation.NumLimitError"
+    assert sandbox.ledger.orders() == []
+
+
+@pytest.mark.parametrize("code", MEANINGS)
+def test_every_error_code_of_the_page_becomes_its_class_with_code_message_and_request_id(client, sandbox, code):
+    sandbox.faults.add({"fault": "error", "code": code, "message": "said so", "when": "before", "times": None})
+
+    with pytest.raises(error_class(code)) as caught:
+        client.create_instance(client_token="t", **ORDER)
+
+    assert (caught.value.code, caught.value.message) == (code, "said so")
+    assert caught.value.request_id == sandbox.journal[-1].request_id
+    assert sandbox.requests["CreateInstance"] == (5 if issubclass(error_class(code), ServerFault) else 1)
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        pytest.param({"Error": "broken"}, OutcomeUnknown, id="error is text"),
+        pytest.param({"Error": None}, OutcomeUnknown, id="error is null"),
+        pytest.param({"OrderId": 7}, OutcomeUnknown, id="order id is a number"),
+        pytest.param({"OrderId": ""}, OutcomeUnknown, id="order id is empty"),
+    ],
+)
+def test_an_answer_of_the_wrong_shape_is_no_answer(client, sandbox, response, expected):
+    sandbox.faults.add({"fault": "answer", "response": response, "times": None})
+
+    with pytest.raises(expected):
+        client.create_instance(client_token="t", **ORDER)
+
+
+def test_odd_instances_do_not_lose_the_order(client, sandbox):
+    sandbox.faults.add({"fault": "answer", "response": {"InstanceIdList": "ins-1"}})
+
+    assert client.create_instance(client_token="t", **ORDER).order_id == sandbox.ledger.orders()[0].order_id
+
+
+def test_a_server_fault_after_the_purchase_is_repeated_with_the_same_token(client, sandbox):
+    sandbox.faults.add({"fault": "error", "code": "InternalError"})
+
+    order = client.create_instance(client_token="t", **ORDER)
+
+    assert [o.order_id for o in sandbox.ledger.orders()] == [order.order_id]
+
+
+def test_a_refused_repeat_says_nothing_about_the_lost_first_try(start_sandbox):
+    sandbox = start_sandbox(balance_cents=PRICE, tokens=tokens("reject-repeat"))
+    sandbox.faults.add({"fault": "drop"})
+
+    with pytest.raises(OutcomeUnknown, match=r"may have been carried out .*InvalidDeal"):
+        client_to(sandbox).create_instance(client_token="t", **ORDER)
+
+    assert spent(sandbox) == PRICE
+
+
+def test_a_server_that_ignores_tokens_is_why_the_order_book_is_the_second_layer(start_sandbox):
+    sandbox = start_sandbox(tokens=tokens("ignore"))
+    sandbox.faults.add({"fault": "drop"})
+
+    client_to(sandbox).create_instance(client_token="t", **ORDER)
+
+    assert spent(sandbox) == 2 * PRICE
+
+
+def test_a_mistake_is_not_sent(client, sandbox):
+    with pytest.raises(InvalidRequest):
+        client.create_instance(client_token="t", **{**ORDER, "period": 37})
+
+    assert sandbox.requests == {}
+
+
+def test_too_little_money_buys_nothing(start_sandbox):
+    sandbox = start_sandbox(balance_cents=PRICE - 1)
+
+    with pytest.raises(InsufficientBalance):
+        client_to(sandbox).create_instance(client_token="t", **ORDER)
+
+    assert spent(sandbox) == 0
+    assert sandbox.requests["CreateInstance"] == 1
+
+
+def test_a_throttled_request_is_repeated_after_a_pause(start_sandbox):
+    sandbox = start_sandbox(rate_limit=1)
+    pauses = []
+    client = client_to(sandbox, sleep=lambda seconds: (pauses.append(seconds), time.sleep(1.05)))
+
+    for token in ("a", "b"):
+        client.create_instance(client_token=token, **ORDER)
+
+    assert len(sandbox.ledger.orders()) == 2
+    assert pauses
+    assert sandbox.requests["CreateInstance"] == 2 + len(pauses)
+
+
+def test_a_server_that_only_throttles_ends_as_rate_limited(client, sandbox):
+    sandbox.faults.add({"fault": "error", "code": "RequestLimitExceeded", "when": "before", "times": None})
+
+    with pytest.raises(RateLimited):
+        client.describe_account_balance()
+
+
+def test_nobody_there_means_nothing_was_sent():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    client = client_to(None, endpoint=endpoint)
+
+    with pytest.raises(Unreachable, match="nothing was sent"):
+        client.create_instance(client_token="t", **ORDER)
+
+
+def test_a_name_that_does_not_resolve_means_nothing_was_sent():
+    with pytest.raises(Unreachable):
+        client_to(None, endpoint="https://billing.invalid", attempts=1).describe_account_balance()
+
+
+def test_redirects_are_not_followed(client, sandbox):
+    sandbox.faults.add({"fault": "http", "status": 302, "when": "before", "times": None})
+
+    with pytest.raises(OutcomeUnknown, match="HTTP status 302"):
+        client.describe_account_balance()
+
+
+def test_a_loopback_endpoint_is_never_asked_through_a_proxy(client, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    assert client.describe_account_balance().uin
+
+
+@pytest.mark.parametrize("seconds", [-4000, 4000])
+def test_a_wrong_clock_is_corrected_from_the_servers_date(client, sandbox, caplog, seconds):
+    sandbox.faults.add({"fault": "clock-skew", "seconds": seconds})
+
+    with caplog.at_level(logging.WARNING):
+        client.create_instance(client_token="t", **ORDER)
+
+    assert client.clock_offset == pytest.approx(seconds, abs=5)
+    assert f"The local clock is {abs(seconds) - 1}" in caplog.text or f"The local clock is {abs(seconds)}" in caplog.text
+    assert ("behind" if seconds > 0 else "ahead of") in caplog.text
+    assert [entry.outcome for entry in sandbox.journal] == ["AuthFailure.SignatureExpire", "ok"]
+
+
+def test_an_expired_signature_with_a_right_clock_is_not_sent_again(client, sandbox):
+    sandbox.faults.add({"fault": "error", "code": "AuthFailure.SignatureExpire", "when": "before", "times": None})
+
+    with pytest.raises(AuthError):
+        client.create_instance(client_token="t", **ORDER)
+
+    assert sandbox.requests["CreateInstance"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"secret_id": "AKIDother"}, "AuthFailure.SecretIdNotFound"),
+        ({"secret_key": "wrong"}, "AuthFailure.SignatureFailure"),
+        ({"token": "stale"}, "AuthFailure.TokenFailure"),
+    ],
+)
+def test_a_wrong_key_is_refused_without_a_second_try(sandbox, options, code):
+    with pytest.raises(AuthError) as caught:
+        client_to(sandbox, **options).create_instance(client_token="t", **ORDER)
+
+    assert caught.value.code == code
+    assert sum(sandbox.requests.values()) == 1
+
+
+def test_a_temporary_key_sends_its_token(start_sandbox):
+    sandbox = start_sandbox(session_token="session")
+
+    assert client_to(sandbox, token="session").describe_account_balance().uin == sandbox.ledger.uin
+
+
+def test_an_order_is_found_whatever_its_status_and_zone(start_sandbox):
+    for zone in ("UTC", "Asia/Shanghai"):
+        sandbox = start_sandbox(zone=zone, delivery_looks=9)
+        client = client_to(sandbox)
+        order = client.create_instance(client_token="t", **ORDER)
+
+        (deal,) = client.describe_deals(order_id=order.order_id)
+
+        assert (deal.order_id, deal.is_delivered, deal.has_ended_badly) == (order.order_id, False, False)
+        assert deal.paid_cents == PRICE
+
+
+def test_an_unreadable_order_book_is_no_traceback(client, sandbox):
+    sandbox.faults.add({"fault": "answer", "response": {"Deals": [{"Status": "many"}]}, "times": None})
+    with pytest.raises(OutcomeUnknown, match="unreadable"):
+        client.describe_deals(order_id="1")
+
+    sandbox.faults.clear()
+    sandbox.faults.add({"fault": "answer", "response": {"Deals": None}})
+    assert client.describe_deals(order_id="1") == []
+
+
+@pytest.mark.parametrize(
+    ("call", "response", "expected"),
+    [
+        (
+            lambda c: c.renew_instance(
+                client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i"
+            ),
+            {"OrderIdList": ["20251201"], "RequestId": "0"},
+            ["20251201"],
+        ),
+        (
+            lambda c: c.refund_instance(
+                client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i"
+            ),
+            {"OrderIdList": ["20251202"]},
+            ["20251202"],
+        ),
+        (
+            lambda c: c.set_renewal(
+                product_code="p_cos", region_code="ap-others", instance_id="i", renew_flag="NOTIFY_AND_AUTO_RENEW"
+            ),
+            {"InstanceList": [{"Code": 1, "Message": "no", "InstanceId": "i"}]},
+            [{"Code": 1, "Message": "no", "InstanceId": "i"}],
+        ),
+    ],
+)
+def test_the_other_actions_read_the_published_answers(client, sandbox, call, response, expected):
+    sandbox.faults.add({"fault": "answer", "response": response, "when": "before"})
+
+    assert call(client) == expected
+
+
+def test_a_page_of_renewals_is_returned_as_it_is(client, sandbox):
+    sandbox.faults.add({"fault": "answer", "response": {"InstanceList": [], "NextToken": None}, "when": "before"})
+
+    assert client.describe_renew_instances()["InstanceList"] == []
+
+
+def test_a_renewal_whose_answer_is_lost_is_not_repeated(client, sandbox):
+    sandbox.faults.add({"fault": "drop", "when": "before", "times": None})
+
+    with pytest.raises(OutcomeUnknown):
+        client.renew_instance(client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i")
+
+    assert sandbox.requests["RenewInstance"] == 1
+
+
+@pytest.mark.parametrize(
+    ("transient", "ambiguous", "replay", "expected"),
+    [
+        (False, False, "SAFE", False),
+        (False, True, "WITH_TOKEN", False),
+        (True, False, "NEVER", True),
+        (True, True, "NEVER", False),
+        (True, True, "WITH_TOKEN", True),
+        (True, True, "SAFE", True),
+    ],
+)
+def test_the_rule_of_repeating(transient, ambiguous, replay, expected):
+    error = TcBillingError("x")
+    error.transient, error.ambiguous = transient, ambiguous
+    action = {
+        "SAFE": actions.DESCRIBE_ACCOUNT_BALANCE,
+        "WITH_TOKEN": actions.CREATE_INSTANCE,
+        "NEVER": actions.RENEW_INSTANCE,
+    }
+
+    assert may_repeat(action[replay], error) is expected
+
+
+def test_the_key_is_in_no_log_line_and_no_error(client, sandbox, caplog):
+    sandbox.faults.add({"fault": "drop", "times": None})
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(OutcomeUnknown) as caught:
+        client.create_instance(client_token="t", **ORDER)
+
+    assert "CreateInstance" in caplog.text
+    assert SECRET_KEY not in caplog.text + repr(caught.value) + repr(vars(client))
+    assert "Signature=" not in caplog.text
+
+
+def tokens(rule):
+    from airflow_provider_tcbilling.sandbox.rules import Tokens
+
+    return Tokens.parse(rule)

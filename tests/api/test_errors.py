@@ -1,0 +1,88 @@
+"""Which error a code becomes, and what it says about another try and about the money."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from airflow_provider_tcbilling.api import errors
+from airflow_provider_tcbilling.api.errors import (
+    MEANINGS,
+    ApiError,
+    AuthError,
+    InsufficientBalance,
+    PaidButNotDelivered,
+    RateLimited,
+    ServerFault,
+    api_error,
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "cls", "transient", "ambiguous"),
+    [
+        ("AuthFailure.UnauthorizedOperation", AuthError, False, False),
+        ("AuthFailure.SignatureExpire", AuthError, False, False),
+        ("UnauthorizedOperation.CertificationNeedUpgrade", AuthError, False, False),
+        ("UnauthorizedOperation.NotCertification", AuthError, False, False),
+        ("FailedOperation.BalanceInsufficient", InsufficientBalance, False, False),
+        ("FailedOperation.BusinessCheckErrCode", ApiError, False, False),
+        ("FailedOperation.DistributeError", ApiError, False, False),
+        ("FailedOperation.GetPriceParamError", ApiError, False, False),
+        ("FailedOperation.InvalidDeal", ApiError, False, False),
+        ("FailedOperation.InvalidGoodsCategoryId", ApiError, False, False),
+        ("FailedOperation.NumLimitError", ApiError, False, False),
+        ("FailedOperation.dealCreateWhitelistError", ApiError, False, False),
+        ("InternalError", ServerFault, True, True),
+        ("InternalError.InternalError", ServerFault, True, True),
+        ("InvalidParameter", ApiError, False, False),
+        ("InvalidParameter.ApiParamError", ApiError, False, False),
+        ("InvalidParameter.InvalidParameter", ApiError, False, False),
+        ("UnsupportedOperation", ApiError, False, False),
+        ("UnsupportedOperation.NOT_SUPPORT_THIS_ACTION", ApiError, False, False),
+        ("RequestLimitExceeded", RateLimited, True, False),
+        ("RequestLimitExceeded.UinLimitExceeded", RateLimited, True, False),
+        ("ResourceUnavailable", ServerFault, True, True),
+        ("FailedOperation.PaySuccDeliverFailed", PaidButNotDelivered, False, True),
+        ("FailedOperation", ApiError, False, True),
+        ("FailedOperation.SomethingNew", ApiError, False, True),
+        ("Whatever.New", ApiError, False, True),
+        ("", ApiError, False, True),
+    ],
+)
+def test_a_code_becomes_its_class(code, cls, transient, ambiguous):
+    error = api_error("CreateInstance", {"Code": code, "Message": "words"}, "req-1")
+
+    assert type(error) is cls
+    assert (error.transient, error.ambiguous) == (transient, ambiguous)
+    assert (error.code, error.message, error.request_id, error.action) == (code, "words", "req-1", "CreateInstance")
+
+
+def test_every_code_of_the_create_instance_page_is_described():
+    assert len(MEANINGS) == 18
+
+
+ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.TcBillingError)]
+ARGUMENTS = {
+    errors.InvalidRequest: ("CreateInstance", ["period: too long"]),
+    errors.DeliveryFailed: ("2026", "closed"),
+    errors.DeliveryTimeout: ("2026", "delivering"),
+}
+
+
+@pytest.mark.parametrize("cls", ALL, ids=lambda c: c.__name__)
+def test_errors_pickle_and_do_not_depend_on_airflow(cls):
+    arguments = ARGUMENTS.get(cls) or (("A", "C.D", "m", "r") if issubclass(cls, ApiError) else ("text",))
+    error = cls(*arguments)
+    error.ambiguous = True
+
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert (type(copy), str(copy), vars(copy)) == (cls, str(error), vars(error))
+    assert all(base.__module__.startswith(("airflow_provider_tcbilling", "builtins")) for base in cls.__mro__)
+
+
+def test_only_a_mistake_of_ours_is_a_value_error():
+    assert [c.__name__ for c in ALL if issubclass(c, ValueError)] == ["InvalidRequest"]

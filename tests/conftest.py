@@ -1,0 +1,112 @@
+"""What every test shares: a sandbox of its own, a client and a connection to it, and a task's context."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+# Before anything imports Airflow: the tests neither read nor write the home of the person who runs them.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tcbilling-tests-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
+
+import pytest
+
+from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.sandbox.server import running
+
+SECRET_ID = "AKIDtestsonly"
+SECRET_KEY = "key-that-must-never-be-seen-4711"
+
+ORDER: dict[str, Any] = {
+    "product_code": "p_cloudfirewall",
+    "sub_product_code": "sp_cloudfirewall_svv1",
+    "region_code": "ap-guangzhou",
+    "zone_code": "ap-guangzhou-6",
+    "parameter": {"pid": 1002147, "timeSpan": 1, "timeUnit": "m"},
+}
+"""The least that CreateInstance needs, beside the token."""
+
+PRICE = Rules().price_cents
+
+StartSandbox = Callable[..., Sandbox]
+
+
+@pytest.fixture
+def start_sandbox() -> Iterator[StartSandbox]:
+    """Start sandboxes with chosen rules; each has its address as ``url``."""
+    stops = []
+
+    def start(**rules: Any) -> Sandbox:
+        sandbox = Sandbox(Rules(**{"secret_id": SECRET_ID, "secret_key": SECRET_KEY, "rate_limit": 0, **rules}))
+        server = running(sandbox)
+        sandbox.url = server.__enter__()  # type: ignore[attr-defined]
+        stops.append(server)
+        return sandbox
+
+    yield start
+    for server in reversed(stops):
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def sandbox(start_sandbox: StartSandbox) -> Sandbox:
+    """A sandbox that delivers at once and honours tokens."""
+    return start_sandbox()
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> BillingClient:
+    """A client of the sandbox that does not sleep between tries."""
+    return client_to(sandbox)
+
+
+def client_to(sandbox: Sandbox | None, **options: Any) -> BillingClient:
+    """Return a client that does not sleep between tries."""
+    options = {"sleep": lambda seconds: None, "endpoint": sandbox and sandbox.url, **options}
+    return BillingClient(options.pop("secret_id", SECRET_ID), options.pop("secret_key", SECRET_KEY), **options)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Define the Airflow connection ``tcbilling_default``."""
+
+    def define(host: str | None = None, conn_id: str = "tcbilling_default", **fields: Any) -> None:
+        connection = {"conn_type": "tcbilling", "login": SECRET_ID, "password": SECRET_KEY, "host": host, **fields}
+        connection = {name: value for name, value in connection.items() if value is not None}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+    return define
+
+
+@pytest.fixture
+def connection(sandbox: Sandbox, connect: Callable[..., None]) -> None:
+    """The Airflow connection to the sandbox."""
+    connect(host=sandbox.url)
+
+
+class TaskInstance(SimpleNamespace):
+    """As much of a task instance as our tasks use."""
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        if value is None:
+            raise AssertionError("Airflow 3.0 refuses None in an XCom")
+        self.xcoms[key] = value
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    """The context of one run of one task."""
+    return context_of()
+
+
+def context_of(run_id: str = "manual__1", task_id: str = "buy", map_index: int = -1) -> dict[str, Any]:
+    """Return the context of a run of a task."""
+    ti = TaskInstance(dag_id="shop", run_id=run_id, task_id=task_id, map_index=map_index, try_number=1, xcoms={})
+    return {"ti": ti}
