@@ -21,7 +21,7 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell airflow_provider_tcbilling docs example_dags scripts tests *.md Makefile
 	@$(BIN)/python scripts/render_reference.py --check
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

@@ -48,11 +48,13 @@ EXTRA_FIELDS = (
         "connect_timeout", "Connect timeout", "Seconds until a connection attempt is given up.", "10", type="number"
     ),
     ExtraField(
-        "read_timeout", "Read timeout", "Seconds until an answer is given up; a purchase can be slow.", "60", type="number"
+        "read_timeout",
+        "Read timeout",
+        "Seconds until an answer is given up; a purchase can be slow.",
+        "60",
+        type="number",
     ),
-    ExtraField(
-        "language", "Language", "Of Tencent's error messages.", "en-US", choices=("en-US", "zh-CN")
-    ),
+    ExtraField("language", "Language", "Of Tencent's error messages.", "en-US", choices=("en-US", "zh-CN")),
     ExtraField(
         "console_url",
         "Console address",

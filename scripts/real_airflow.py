@@ -1,7 +1,8 @@
-"""RealAirflow: the components of Airflow 3 on this machine, for a demonstration or a test, gone without a trace after."""
+"""RealAirflow: the components of Airflow 3, started for a demonstration or a test, and stopped without a trace."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import random
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ PORTS = range(20_000, 32_000)
 READY_SECONDS = 180.0
 """How long Airflow may take to be up; the first start after an installation compiles every module."""
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 3.0
 """How long a program may take to end by itself."""
 
 HTTP_SECONDS = 10.0
@@ -81,38 +82,43 @@ class Process:
         """Return what to raise when it ended although it should run."""
         return AirflowTrouble(f"{self.name} ended with code {self.code}. The end of {self.log}:\n{self.tail()}")
 
-    def signal(self, number: int) -> bool:
-        """
-        Send a signal to all of its session, and return whether there was anyone left to get it.
+    def ask(self) -> None:
+        """Ask it to end. Its children it must stop itself: the scheduler hangs when its workers are gone first."""
+        if self.code is None:
+            self._popen.terminate()
 
-        A process group would be too little: Airflow runs each task in a group of its own.
+    def kill(self) -> None:
         """
-        self._popen.poll()  # A leader that is not reaped would look alive.
-        groups = {os.getpgid(pid) for pid in self._members()}
-        for group in groups:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, number)
-        return bool(groups)
+        Kill it, and what it left behind.
 
-    def _members(self) -> Iterable[int]:
+        Its session tells what that is. A process group would be too little, since each task has one of its own.
+        """
+        while groups := {os.getpgid(pid) for pid in self._members()}:
+            for group in groups:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signal.SIGKILL)
+            time.sleep(0.02)
+            self._popen.poll()
+
+    def _members(self) -> Iterator[int]:
         import psutil
 
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if os.getsid(process.pid) == self._popen.pid and process.status() != psutil.STATUS_ZOMBIE:
-                    os.getpgid(process.pid)
                     yield process.pid
 
 
 def stop(processes: Iterable[Process], seconds: float = STOP_SECONDS) -> None:
-    """Ask all programs at once to end, wait, and kill what is left of them."""
-    left = list(processes)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        left = [process for process in left if process.signal(number)]
-        deadline = time.monotonic() + seconds
-        while left and time.monotonic() < deadline:
-            time.sleep(0.1)
-            left = [process for process in left if process.signal(0)]
+    """Ask all programs at once to end, wait up to *seconds*, and kill what is left of them."""
+    processes = list(processes)
+    for process in processes:
+        process.ask()
+    deadline = time.monotonic() + seconds
+    while any(process.code is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in processes:
+        process.kill()
 
 
 def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
@@ -185,6 +191,8 @@ class RealAirflow:
         :raises AirflowTrouble: One of them ended, or is not healthy after :data:`READY_SECONDS`.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
+        # Where there is a configuration, none is written: components that start together would mix theirs.
+        (self.home / "airflow.cfg").touch()
         port = free_port()
         self.url = f"http://{HOST}:{port}"
         self._env = clean_environment({**self._settings(port), **self._more})
@@ -210,10 +218,7 @@ class RealAirflow:
 
     def stop_component(self, name: str, *, hard: bool = False) -> None:
         """Stop one component and all of its children; *hard* gives them no time to say goodbye."""
-        process = self.processes.pop(name)
-        if hard:
-            process.signal(signal.SIGKILL)
-        stop([process])
+        stop([self.processes.pop(name)], 0.0 if hard else STOP_SECONDS)
         self.health[name] = "stopped"
 
     def api(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
@@ -321,6 +326,11 @@ class RealAirflow:
 
         try:
             told = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=HTTP_SECONDS).json()
+            # The part that tasks talk to is built at its first request, and stops the rest of the server for seconds.
+            # Without this header the server would put in a token of its own, which that part does not like.
+            self._session.get(
+                f"{self.url}/execution/health", headers={"Authorization": "none"}, timeout=HTTP_SECONDS
+            ).raise_for_status()
         except (requests.RequestException, ValueError):
             return False
         self.health["api-server"] = "healthy"
@@ -335,10 +345,12 @@ class RealAirflow:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": HOST,
             "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags_folder),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "2",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -89,6 +90,13 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def connection(sandbox: Sandbox, connect: Callable[..., None]) -> None:
     """The Airflow connection to the sandbox."""
     connect(host=sandbox.url)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return what was logged so far, wherever the line of Airflow under test sends it."""
+    caplog.set_level(logging.INFO)
+    return lambda: caplog.text + "".join(capfd.readouterr())
 
 
 class TaskInstance(SimpleNamespace):

@@ -46,9 +46,7 @@ _SUB_PRODUCT_CODE = Field(
 )
 _REGION_CODE = Field("RegionCode", Kind.TEXT, "Region of the instance, such as ap-guangzhou.", required=True)
 _INSTANCE_ID = Field("InstanceId", Kind.TEXT, "The instance, exactly one.", required=True)
-_PERIOD = Field(
-    "Period", Kind.INTEGER, "Length of the subscription, in PeriodUnit.", default=1, minimum=1, maximum=36
-)
+_PERIOD = Field("Period", Kind.INTEGER, "Length of the subscription, in PeriodUnit.", default=1, minimum=1, maximum=36)
 _PERIOD_UNIT = Field("PeriodUnit", Kind.TEXT, "m for months, y for years.", default="m", choices=PERIOD_UNITS)
 _RENEW_FLAG = Field(
     "RenewFlag",

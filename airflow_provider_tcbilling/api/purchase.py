@@ -20,9 +20,13 @@ from airflow_provider_tcbilling.api.models import Order
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "purchase.airflow-provider-tcbilling")
 
 
-def task_run_key(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-    """Return the key of a purchase that happens once in each run of a task; retries and clears keep it."""
-    return json.dumps([dag_id, run_id, task_id, map_index])
+def task_run_key(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
+    """
+    Return the key of a purchase that happens once in each run of a task; retries and clears keep it.
+
+    :param map_index: Place of a mapped task; ``None`` and -1 both say that it is not mapped.
+    """
+    return json.dumps([dag_id, run_id, task_id, -1 if map_index is None else map_index])
 
 
 def client_token_for(purchase_key: str) -> str:

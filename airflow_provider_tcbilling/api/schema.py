@@ -214,9 +214,7 @@ class Action:
         faults = [Mistake(fault, field.name, text) for fault, text in field.faults(value)]
         return faults or list(self._disagreements(field, payload, unread))
 
-    def _disagreements(
-        self, field: Field, payload: Mapping[str, Any], unread: frozenset[str]
-    ) -> Iterator[Mistake]:
+    def _disagreements(self, field: Field, payload: Mapping[str, Any], unread: frozenset[str]) -> Iterator[Mistake]:
         inner = json.loads(payload[field.name]) if field.mirrors else {}
         for key, name in (field.mirrors or {}).items():
             if key not in inner or name in unread:

@@ -91,6 +91,7 @@ class Tc3Auth(AuthBase):
         self._today = (-1, "", b"")
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Sign a request that is about to be sent."""
         body = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
         request.headers.update(self.headers(request.headers["Host"], request.headers["Content-Type"], body))
         return request

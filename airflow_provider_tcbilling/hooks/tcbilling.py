@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
 from airflow_provider_tcbilling._compat import mask_secret
-from airflow_provider_tcbilling.api.errors import ApiError, AuthError, TcBillingError
+from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
@@ -22,6 +22,11 @@ from airflow_provider_tcbilling.connection import (
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
 
+NO_PERMISSION = (
+    "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the action "
+    "finance:trade, in CAM."
+)
+
 REMEDIES = {
     "AuthFailure.SecretIdNotFound": (
         "Tencent does not know this SecretId here. Look for a typing mistake, a deleted key, or the wrong site: "
@@ -34,11 +39,9 @@ REMEDIES = {
         "The session token has expired or belongs to another key. Enter a new set of SecretId, SecretKey and token; "
         "for a permanent key leave the token empty."
     ),
+    "AuthFailure.UnauthorizedOperation": NO_PERMISSION,
     "AuthFailure": "Tencent refused the key.",
-    "UnauthorizedOperation": (
-        "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the "
-        "action finance:trade, in CAM."
-    ),
+    "UnauthorizedOperation": NO_PERMISSION,
 }
 """What to do about an error code, or its first part."""
 
@@ -149,7 +152,4 @@ def client_of(settings: Settings, **options: Any) -> BillingClient:
 
 
 def _remedy(error: ApiError) -> str:
-    family = error.code.partition(".")[0]
-    if isinstance(error, AuthError):
-        return REMEDIES.get(error.code) or REMEDIES.get(family, str(error))
-    return str(error)
+    return REMEDIES.get(error.code) or REMEDIES.get(error.code.partition(".")[0]) or error.message

@@ -25,15 +25,13 @@ def answer_of(exchange: Exchange) -> Answer:
     """Write the answer to an exchange; each fault spoils what the one before it left."""
     response = exchange.response
     for fault in exchange.faults:
-        response = _RESPONSES.get(fault.fault, _as_it_is)(response, fault.options)
+        if fault.fault in _RESPONSES:
+            response = _RESPONSES[fault.fault](response, fault.options)
     answer = Answer(200, "application/json", json.dumps({"Response": response}).encode())
     for fault in exchange.faults:
-        answer = _ANSWERS.get(fault.fault, _as_it_is)(answer, fault.options)
+        if fault.fault in _ANSWERS:
+            answer = _ANSWERS[fault.fault](answer, fault.options)
     return answer
-
-
-def _as_it_is(thing: Any, options: Mapping[str, Any]) -> Any:
-    return thing
 
 
 def _error(response: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

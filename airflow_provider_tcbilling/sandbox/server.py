@@ -23,8 +23,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.sandbox.answers import answer_of
-from airflow_provider_tcbilling.sandbox.faults import Fault, WrongFault
+from airflow_provider_tcbilling.sandbox.faults import KINDS, Fault, WrongFault
 from airflow_provider_tcbilling.sandbox.gate import MAX_REQUEST_BYTES
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
 
@@ -126,7 +127,7 @@ class _Billing:
 
 
 async def _hang_up(receive: Receive, *, reset: bool) -> None:
-    """Close the connection under the answer. ASGI has no word for it, so this asks uvicorn's cycle for its transport."""
+    """Close the connection under the answer. ASGI has no word for it, so this asks uvicorn for its transport."""
     transport: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]
     if reset:
         connection: socket.socket = transport.get_extra_info("socket")
@@ -145,7 +146,10 @@ class _Control:
         self._sandbox = sandbox
 
     async def page(self, request: Request) -> Response:
-        return HTMLResponse(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+        kinds = {name: [kind.part.value, kind.about, dict(kind.options)] for name, kind in KINDS.items()}
+        known = json.dumps({"kinds": kinds, "actions": list(ACTIONS)})
+        page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+        return HTMLResponse(page.replace("{known}", known))
 
     async def health(self, request: Request) -> Response:
         return JSONResponse(self._sandbox.health())

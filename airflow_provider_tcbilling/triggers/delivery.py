@@ -33,10 +33,8 @@ class DeliveryTrigger(BaseTrigger):
     :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
     """
 
-    def __init__(
-        self, order: Mapping[str, Any], tcbilling_conn_id: str, poll_interval: float, deadline: float
-    ) -> None:
-        super().__init__()
+    def __init__(self, order: Mapping[str, Any], tcbilling_conn_id: str, poll_interval: float, deadline: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.order = order
         self.tcbilling_conn_id = tcbilling_conn_id
         self.poll_interval = poll_interval
@@ -61,7 +59,7 @@ class DeliveryTrigger(BaseTrigger):
         except Exception as error:
             # The task meets the same error when it looks, and knows what it means for the money.
             self.log.warning("Waiting for order %s ended: %s", self.order["order_id"], error)
-        yield TriggerEvent({"order": dict(self.order), "deadline": self.deadline})
+        yield TriggerEvent({"order": dict(self.order), "deadline": self.deadline})  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> None:
         from airflow_provider_tcbilling.api.delivery import DeliveryWatch
@@ -77,9 +75,7 @@ class DeliveryTrigger(BaseTrigger):
         self.log.warning("No longer waiting for order %s. It stays paid.", self.order["order_id"])
 
 
-def deferral(
-    order: Mapping[str, Any], tcbilling_conn_id: str, poll_interval: float, deadline: float
-) -> dict[str, Any]:
+def deferral(order: Mapping[str, Any], tcbilling_conn_id: str, poll_interval: float, deadline: float) -> dict[str, Any]:
     """Return the arguments with which a task defers until its order is settled."""
     return {
         "trigger": DeliveryTrigger(order, tcbilling_conn_id, poll_interval, deadline),

@@ -237,7 +237,9 @@ def test_a_wrong_clock_is_corrected_from_the_servers_date(client, sandbox, caplo
         client.create_instance(client_token="t", **ORDER)
 
     assert client.clock_offset == pytest.approx(seconds, abs=5)
-    assert f"The local clock is {abs(seconds) - 1}" in caplog.text or f"The local clock is {abs(seconds)}" in caplog.text
+    assert (
+        f"The local clock is {abs(seconds) - 1}" in caplog.text or f"The local clock is {abs(seconds)}" in caplog.text
+    )
     assert ("behind" if seconds > 0 else "ahead of") in caplog.text
     assert [entry.outcome for entry in sandbox.journal] == ["AuthFailure.SignatureExpire", "ok"]
 
@@ -337,7 +339,9 @@ def test_a_renewal_whose_answer_is_lost_is_not_repeated(client, sandbox):
     sandbox.faults.add({"fault": "drop", "when": "before", "times": None})
 
     with pytest.raises(OutcomeUnknown):
-        client.renew_instance(client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i")
+        client.renew_instance(
+            client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i"
+        )
 
     assert sandbox.requests["RenewInstance"] == 1
 

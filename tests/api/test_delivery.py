@@ -91,7 +91,14 @@ def test_an_order_number_that_is_a_big_deal_is_found(client, sandbox):
 
 
 def deal(number, status, ids, big="B"):
-    return {"OrderId": number, "BigDealId": big, "Status": status, "ResourceId": ids, "RealTotalCost": 5, "Currency": "USD"}
+    return {
+        "OrderId": number,
+        "BigDealId": big,
+        "Status": status,
+        "ResourceId": ids,
+        "RealTotalCost": 5,
+        "Currency": "USD",
+    }
 
 
 def answered(client, sandbox, *deals):

@@ -49,7 +49,9 @@ def mistakes_of(**changes):
         pytest.param({"parameter": 5}, "parameter: 5 is neither a mapping nor JSON text", id="a number"),
         pytest.param({"parameter": {"a": object()}}, "parameter: not JSON:", id="not serialisable"),
         pytest.param({"parameter": {"a": float("nan")}}, "parameter: not JSON:", id="NaN"),
-        pytest.param({"parameter": {"timeSpan": 2}}, "its timeSpan is 2, but period is 1", id="timeSpan, default period"),
+        pytest.param(
+            {"parameter": {"timeSpan": 2}}, "its timeSpan is 2, but period is 1", id="timeSpan, default period"
+        ),
         pytest.param(
             {"parameter": {"timeSpan": 1}, "period": 12}, "its timeSpan is 1, but period is 12", id="timeSpan"
         ),
@@ -76,7 +78,9 @@ def test_an_unreadable_field_is_not_compared_with_the_parameter():
 
 
 def test_rendered_templates_are_read_as_what_they_mean():
-    payload = CREATE_INSTANCE.payload({**GOOD, "period": " 1\n", "quantity": "", "project_id": "7", "region_code": " r "})
+    payload = CREATE_INSTANCE.payload(
+        {**GOOD, "period": " 1\n", "quantity": "", "project_id": "7", "region_code": " r "}
+    )
 
     assert (payload["Period"], payload["ProjectId"], payload["RegionCode"]) == (1, 7, "r")
     assert "Quantity" not in payload

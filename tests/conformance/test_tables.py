@@ -71,9 +71,7 @@ def test_a_table_has_the_fields_of_the_vendors_sdk(name):
     assert {field.name for field in ACTIONS[name].fields} == {attribute.lstrip("_") for attribute in vars(request)}
 
 
-@pytest.mark.parametrize(
-    "method", ["create_instance", "renew_instance", "refund_instance", "set_renewal"]
-)
+@pytest.mark.parametrize("method", ["create_instance", "renew_instance", "refund_instance", "set_renewal"])
 def test_a_method_has_the_fields_of_its_table(method):
     action = next(a for a in ACTIONS.values() if a.name.lower() == method.replace("_", ""))
     signature = inspect.signature(getattr(BillingClient, method))

@@ -15,6 +15,7 @@ import requests
 
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.sandbox.__main__ import greeting, main
+from airflow_provider_tcbilling.sandbox.faults import KINDS
 from airflow_provider_tcbilling.sandbox.rules import Rules, Tokens
 from tests.conftest import ORDER, PRICE, SECRET_ID, SECRET_KEY, client_to
 
@@ -83,8 +84,11 @@ def test_a_body_that_was_changed_after_signing_is_refused(sandbox):
 
 
 def test_an_action_that_is_not_played_says_so(sandbox):
-    answer = post(sandbox, {"ProductCode": "p", "RegionCode": "r", "InstanceId": "i", "RenewFlag": "NOTIFY_AND_AUTO_RENEW"},
-                  action="SetRenewal")
+    answer = post(
+        sandbox,
+        {"ProductCode": "p", "RegionCode": "r", "InstanceId": "i", "RenewFlag": "NOTIFY_AND_AUTO_RENEW"},
+        action="SetRenewal",
+    )
 
     assert answer["Error"]["Code"] == "UnsupportedOperation"
 
@@ -190,7 +194,9 @@ def test_orders_journal_health_and_state_tell_what_happened(client, sandbox):
 
 
 def test_faults_are_set_listed_and_lifted(sandbox):
-    made = control(sandbox, "POST", "faults", {"fault": "http", "status": 503, "times": None, "action": "CreateInstance"})
+    made = control(
+        sandbox, "POST", "faults", {"fault": "http", "status": 503, "times": None, "action": "CreateInstance"}
+    )
 
     assert made.status_code == 201
     assert control(sandbox, "GET", "faults").json()["faults"] == [made.json()]
@@ -244,6 +250,7 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox):
     assert "sandbox" in page.text.lower()
     assert "https://" not in page.text
     assert "innerHTML" not in page.text
+    assert all(f'"{kind}": [' in page.text for kind in KINDS)
 
 
 def test_a_request_that_is_too_large_is_refused(sandbox):
@@ -279,7 +286,15 @@ def test_the_command_serves_until_it_is_interrupted():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "airflow_provider_tcbilling.sandbox", "--port", str(port), "--tokens", "forget-after:5"]
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_provider_tcbilling.sandbox",
+        "--port",
+        str(port),
+        "--tokens",
+        "forget-after:5",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
         assert "stand-in" in process.stdout.readline()

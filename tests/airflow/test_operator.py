@@ -1,0 +1,358 @@
+"""CreateInstanceOperator: one purchase whatever Airflow does, and the order known before anything can fail."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from datetime import timedelta
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_tcbilling.api.errors import DeliveryTimeout, OutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.models import ENDINGS
+from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.sandbox.rules import Tokens
+from tests.conftest import ORDER, PRICE, SECRET_KEY, context_of
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+
+
+def operator(**arguments):
+    return CreateInstanceOperator(task_id="buy", **{**ORDER, "deferrable": False, **arguments})
+
+
+def spent(sandbox):
+    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+
+
+def test_it_buys_and_returns_the_order(connection, sandbox, context):
+    result = operator().execute(context)
+
+    (order,) = sandbox.ledger.orders()
+    assert result == {
+        "order_id": order.order_id,
+        "instance_ids": order.instance_ids,
+        "client_token": order.client_token,
+        "request_id": sandbox.journal[0].request_id,
+        "paid_cents": None,
+        "currency": None,
+    }
+    assert context["ti"].xcoms == {"order_id": order.order_id, "console_link": f"{sandbox.url}/#{order.order_id}"}
+
+
+def test_it_waits_for_delayed_instances(start_sandbox, connect, context):
+    sandbox = start_sandbox(delivery_looks=3)
+    connect(host=sandbox.url)
+
+    result = operator().execute(context)
+
+    assert result["instance_ids"] == sandbox.ledger.orders()[0].instance_ids != []
+    assert (result["paid_cents"], result["currency"]) == (PRICE, "USD")
+    assert sandbox.requests["CreateInstance"] == 1
+
+
+def test_it_need_not_wait(start_sandbox, connect, context):
+    sandbox = start_sandbox(delivery_looks=3)
+    connect(host=sandbox.url)
+
+    result = operator(wait_for_delivery=False).execute(context)
+
+    assert result["instance_ids"] == []
+    assert sandbox.requests == {"CreateInstance": 1}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param({}, id="the attempt runs twice"),
+        pytest.param({"poll_interval": 5}, id="the DAG was edited where it does not matter"),
+    ],
+)
+def test_another_run_of_the_same_attempt_buys_nothing(connection, sandbox, again):
+    first = operator().execute(context_of())
+    second = operator(**again).execute(context_of())
+
+    assert first["order_id"] == second["order_id"]
+    assert spent(sandbox) == PRICE
+
+
+def test_a_retry_after_a_lost_answer_buys_nothing(connection, sandbox):
+    sandbox.faults.add({"fault": "drop", "times": None})
+    with pytest.raises(OutcomeUnknown):
+        operator().execute(context_of())
+    sandbox.faults.clear()
+
+    result = operator().execute(context_of())
+
+    assert result["order_id"] == sandbox.ledger.orders()[0].order_id
+    assert spent(sandbox) == PRICE
+
+
+def test_another_dag_run_another_task_and_another_map_index_are_other_purchases(connection, sandbox):
+    for context in (
+        context_of(),
+        context_of(run_id="manual__2"),
+        context_of(task_id="other"),
+        context_of(map_index=0),
+        context_of(map_index=1),
+    ):
+        operator().execute(context)
+
+    assert spent(sandbox) == 5 * PRICE
+
+
+def test_a_purchase_key_is_one_purchase_in_all_runs_and_places(connection, sandbox):
+    for context in (context_of(), context_of(run_id="manual__2"), context_of(map_index=3)):
+        operator(purchase_key="edge-firewall-2026-12").execute(context)
+    operator(purchase_key=" edge-firewall-2026-12\n").execute(context_of())
+
+    assert spent(sandbox) == PRICE
+
+
+def test_a_client_token_is_sent_as_it_is(connection, sandbox, context):
+    operator(client_token="my-own-token").execute(context)
+
+    assert sandbox.ledger.orders()[0].client_token == "my-own-token"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"product_code": ""}, "product_code: missing"),
+        ({"period": "0"}, "period: 0 is below"),
+        ({"period": 37}, "period: 37 is above"),
+        ({"period": "2.5"}, "period: '2.5' is not a whole number"),
+        ({"period": True}, "period: True is not a whole number"),
+        ({"period_unit": "d"}, "period_unit: 'd'"),
+        ({"renew_flag": "SOMETIMES"}, "renew_flag: 'SOMETIMES'"),
+        ({"pay_mode": "PostPay"}, "pay_mode: 'PostPay'"),
+        ({"quantity": 0}, "quantity: 0"),
+        ({"client_token": "x" * 65}, "client_token: 65 characters"),
+        ({"client_token": "ключ"}, "outside ASCII"),
+        ({"parameter": "nonsense"}, "parameter: not JSON"),
+        ({"parameter": "[]"}, "parameter: JSON, but not an object"),
+        ({"parameter": {"goodsNum": 2}}, "its goodsNum is 2, but quantity is 1"),
+        ({"purchase_key": ""}, "purchase_key: given, but its template rendered to ''"),
+        ({"purchase_key": "None"}, "purchase_key: given, but its template rendered to 'None'"),
+        ({"client_token": "None"}, "client_token: given, but its template rendered to 'None'"),
+        ({"client_token": "a", "purchase_key": "b"}, "purchase_key: excludes client_token"),
+        ({"poll_interval": 0}, "poll_interval: 0 is not a number of seconds above 0"),
+        ({"delivery_timeout": "long"}, "delivery_timeout: 'long' is not a number of seconds above 0"),
+    ],
+)
+def test_bad_input_fails_the_task_for_good_and_nothing_is_sent(connection, sandbox, context, arguments, words):
+    with pytest.raises(AirflowFailException) as caught:
+        operator(**arguments).execute(context)
+
+    assert words in str(caught.value)
+    assert "nothing was sent" in str(caught.value)
+    assert sandbox.requests == {}
+
+
+def test_all_mistakes_of_a_task_are_said_at_once(connection, context):
+    with pytest.raises(AirflowFailException) as caught:
+        operator(period=99, quantity="many", purchase_key="", poll_interval=-1, parameter={"pid": 1}).execute(context)
+
+    assert str(caught.value).count("\n  - ") == 4
+
+
+def test_an_unknown_connection_fails_the_task_for_good(context):
+    with pytest.raises(AirflowFailException, match="Nothing was sent"):
+        operator(tcbilling_conn_id="nowhere").execute(context)
+
+
+def test_a_broken_connection_fails_the_task_for_good(connect, context):
+    connect(host="evil.example")
+
+    with pytest.raises(AirflowFailException, match="is neither below"):
+        operator().execute(context)
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [
+        ({"fault": "error", "code": "FailedOperation.BalanceInsufficient"}, AirflowFailException),
+        ({"fault": "error", "code": "AuthFailure.UnauthorizedOperation"}, AirflowFailException),
+        ({"fault": "error", "code": "FailedOperation.SomethingNew"}, AirflowFailException),
+        ({"fault": "error", "code": "InternalError"}, Exception),
+        ({"fault": "html"}, OutcomeUnknown),
+    ],
+)
+def test_only_what_another_try_can_help_is_retried(connection, sandbox, context, fault, raised):
+    sandbox.faults.add({**fault, "when": "before", "times": None})
+
+    with pytest.raises(raised) as caught:
+        operator().execute(context)
+
+    assert isinstance(caught.value, AirflowFailException) is (raised is AirflowFailException)
+
+
+def test_a_code_that_nobody_described_says_to_look_first(connection, sandbox, context):
+    sandbox.faults.add({"fault": "error", "code": "FailedOperation.SomethingNew"})
+
+    with pytest.raises(AirflowFailException, match="look at the orders in the console before running this again"):
+        operator().execute(context)
+
+
+def test_nobody_there_is_worth_a_retry(connect, context):
+    connect(host="http://127.0.0.1:9")
+
+    with pytest.raises(Unreachable):
+        operator().execute(context)
+
+
+@pytest.mark.parametrize("status", sorted(ENDINGS))
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_an_order_that_died_fails_the_task_for_good_and_is_kept(start_sandbox, connect, context, status, deferrable):
+    sandbox = start_sandbox()
+    connect(host=sandbox.url)
+    sandbox.faults.add({"fault": "order-status", "status": int(status)})
+
+    with pytest.raises(AirflowFailException, match="will not be delivered"):
+        operator(deferrable=deferrable).execute(context)
+
+    assert context["ti"].xcoms["order_id"] == sandbox.ledger.orders()[0].order_id
+    assert set(sandbox.requests) == {"CreateInstance", "DescribeDealsByCond"}
+
+
+def test_a_delivery_that_takes_too_long_is_retried_without_buying_again(start_sandbox, connect):
+    sandbox = start_sandbox(delivery_looks=8)
+    connect(host=sandbox.url)
+    with pytest.raises(DeliveryTimeout):
+        operator(delivery_timeout=0.000001).execute(context_of())
+
+    result = operator().execute(context_of())
+
+    assert result["instance_ids"]
+    assert spent(sandbox) == PRICE
+
+
+def test_fewer_instances_than_wanted_are_looked_up_in_the_order_book(connection, sandbox, context):
+    sandbox.faults.add({"fault": "answer", "response": {"InstanceIdList": ["ins-early"]}})
+
+    result = operator(quantity="2").execute(context)
+
+    assert result["instance_ids"] == ["ins-early", *sandbox.ledger.orders()[0].instance_ids]
+
+
+def deferred(task, context):
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(context)
+    return caught.value
+
+
+def test_it_looks_before_it_defers(connection, sandbox, context):
+    sandbox.faults.add({"fault": "null-instances"})
+
+    result = operator(deferrable=True).execute(context)
+
+    assert result["instance_ids"] == sandbox.ledger.orders()[0].instance_ids
+
+
+def test_it_defers_with_ids_only_and_a_timeout_beyond_its_own_deadline(start_sandbox, connect, context):
+    sandbox = start_sandbox(delivery_looks=3)
+    connect(host=sandbox.url)
+
+    leaving = deferred(operator(deferrable=True, delivery_timeout=600, poll_interval=30), context)
+
+    _, kwargs = leaving.trigger.serialize()
+    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline"}
+    assert set(kwargs["order"]) == {"order_id", "instance_ids", "client_token", "request_id", "paid_cents", "currency"}
+    assert SECRET_KEY not in repr(kwargs)
+    assert timedelta(seconds=600) < leaving.timeout <= timedelta(seconds=700)
+    assert context["ti"].xcoms["order_id"] == sandbox.ledger.orders()[0].order_id
+
+
+def test_a_resumed_task_needs_nothing_but_the_event(start_sandbox, connect, context):
+    sandbox = start_sandbox(delivery_looks=1)
+    connect(host=sandbox.url)
+    trigger = deferred(operator(deferrable=True), context).trigger
+    event = {"order": dict(trigger.order), "deadline": trigger.deadline}
+
+    result = operator(deferrable=True).execute_complete(context_of(), event)
+
+    (order,) = sandbox.ledger.orders()
+    assert (result["order_id"], result["instance_ids"]) == (order.order_id, order.instance_ids)
+    assert (result["client_token"], result["paid_cents"]) == (order.client_token, PRICE)
+    assert sandbox.requests["CreateInstance"] == 1
+
+
+def test_a_task_that_is_woken_too_early_waits_on_with_the_same_deadline(start_sandbox, connect, context):
+    sandbox = start_sandbox(delivery_looks=9)
+    connect(host=sandbox.url)
+    trigger = deferred(operator(deferrable=True), context).trigger
+    event = {"order": dict(trigger.order), "deadline": trigger.deadline}
+
+    with pytest.raises(TaskDeferred) as caught:
+        operator(deferrable=True).execute_complete(context_of(), event)
+
+    assert caught.value.trigger.serialize() == trigger.serialize()
+
+
+def test_a_resumed_task_raises_what_the_waiting_path_would_have_raised(start_sandbox, connect, context):
+    sandbox = start_sandbox(delivery_looks=9)
+    connect(host=sandbox.url)
+    trigger = deferred(operator(deferrable=True), context).trigger
+
+    with pytest.raises(DeliveryTimeout):
+        operator(deferrable=True).execute_complete(context_of(), {"order": dict(trigger.order), "deadline": 0})
+
+
+def test_a_resumption_without_an_event_fails_in_words(context):
+    with pytest.raises(AirflowFailException, match="without the trigger's event"):
+        operator().execute_complete(context)
+
+
+def test_without_xcom_nothing_is_pushed(connection, context):
+    operator(do_xcom_push=False).execute(context)
+
+    assert context["ti"].xcoms == {}
+
+
+def test_killing_the_task_cancels_nothing_and_says_what_stays_billed(connection, sandbox, context, logged):
+    task = operator()
+    task.execute(context)
+
+    task.on_kill()
+
+    assert f"Order {sandbox.ledger.orders()[0].order_id} stays paid" in logged()
+    assert sandbox.requests == {"CreateInstance": 1}
+
+
+def test_the_order_is_announced_before_anything_else_can_fail(start_sandbox, connect, context, logged):
+    sandbox = start_sandbox(delivery_looks=1)
+    connect(host=sandbox.url)
+    sandbox.faults.add({"fault": "error", "code": "AuthFailure.SignatureFailure", "action": "DescribeDealsByCond"})
+
+    with pytest.raises(AirflowFailException):
+        operator().execute(context)
+
+    order_id = sandbox.ledger.orders()[0].order_id
+    assert context["ti"].xcoms["order_id"] == order_id
+    assert f"Bought: order {order_id}" in logged()
+
+
+def test_what_a_server_that_forgets_tokens_costs_today_is_what_the_docs_say(start_sandbox, connect):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    connect(host=sandbox.url)
+
+    for _ in range(2):
+        operator().execute(context_of())
+
+    assert spent(sandbox) == 2 * PRICE
+
+
+def test_the_constructor_only_stores():
+    """Validation in a constructor would see templates and not values; Airflow's own repository forbids it."""
+    source = ast.parse(textwrap.dedent(inspect.getsource(CreateInstanceOperator.__init__)))
+    body = next(node for node in ast.walk(source) if isinstance(node, ast.FunctionDef)).body
+
+    for statement in body[1:]:
+        assert isinstance(statement, (ast.Assign, ast.AnnAssign))
+        assert isinstance(statement.value, (ast.Name, ast.Constant))
