@@ -49,8 +49,8 @@ clean: ## Remove everything that the commands made
 $(VENV)/ready: requirements/airflow-3.3.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 to 3.13 is needed; say make PYTHON=python3.12 ...")'
 	@echo "Setting up $(VENV) with Airflow 3.3 (once) ..."
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@test -x $(BIN)/uv || $(PYTHON) -m venv --clear $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/airflow-3.3.txt -e .
 	@touch $@
 

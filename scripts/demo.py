@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    # While the rest is imported there is nothing to stop yet, and a traceback would only frighten.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import contextlib
 import fcntl
@@ -9,30 +15,27 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from demo_show import NO_STATUS, Show, money
 from real_airflow import HTTP_SECONDS, STEP_SECONDS, AirflowTrouble, Process, RealAirflow, clean_environment, stop
-
-if TYPE_CHECKING:
-    pass
 
 ROOT = Path(__file__).resolve().parent.parent
 DAG_ID = "tcbilling_buy_deferrable"
-TASKS = ("buy", "configure")
+VOICES = ("airflow_provider_tcbilling", "airflow.task", "task.stdout", "trigger")
+"""Loggers that say something about the purchase."""
+
 DELIVERY_SECONDS = "8"
 """Long enough that the task must defer, and over when the trigger looks for the first time, after 10 s."""
 
 RUN_SECONDS = 240.0
-LOG_LINES = 6
-COLOURS = {"healthy": "green", "success": "green", "failed": "red", "deferred": "medium_purple1", "running": "cyan"}
+"""How long the run may take: enough for one retry, which waits a minute."""
 
 
 class Interrupted(Exception):
@@ -43,8 +46,8 @@ class Interruption:
     """
     Turns the signals that end a program into a note, which is read where it is safe to stop.
 
-    An exception from a signal's handler could strike between the start of a component and its entry in the list of
-    what must be stopped.
+    An exception out of a signal's handler could strike between the start of a program and its entry in the list of
+    those that must be stopped, or while they are being stopped.
     """
 
     def __init__(self) -> None:
@@ -62,22 +65,28 @@ class Interruption:
 
 
 class TaskLogs:
-    """The lines that tasks write, as they come."""
+    """
+    The lines that the tasks write, as they come.
+
+    :param folder: Where Airflow keeps them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._read: dict[Path, int] = {}
 
     def fresh(self) -> Iterator[str]:
-        """Yield the lines that are new since the last time."""
+        """Yield what is new since the last time and worth reading, with the name of its task."""
         for path in sorted(self._folder.glob(f"dag_id={DAG_ID}/*/task_id=*/*.log*")):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            for line in whole[self._read.get(path, 0) :]:
+            with path.open("rb") as log:
+                log.seek(self._read.get(path, 0))
+                whole = log.read().rpartition(b"\n")[0]
+            self._read[path] = self._read.get(path, 0) + len(whole) + bool(whole)
+            for line in whole.splitlines():
                 with contextlib.suppress(ValueError):
                     entry = json.loads(line)
-                    yield f"{path.parent.name.removeprefix('task_id=')}: {entry.get('event', '')}"
-            self._read[path] = len(whole)
+                    if entry.get("logger", "trigger").startswith(VOICES) or entry.get("level") != "info":
+                        yield f"{path.parent.name.removeprefix('task_id=')}: {entry['event']}"
 
 
 class Sandbox:
@@ -94,12 +103,16 @@ class Sandbox:
         self.process = Process(
             "sandbox", [*command, "--delivery-seconds", DELIVERY_SECONDS], clean_environment({}), logs
         )
+        self.url = self.connection = ""
         self._session = requests.Session()
         self._session.trust_env = False
-        self.url = self.connection = ""
 
     def is_up(self) -> bool:
-        """Return whether it has said where it is."""
+        """
+        Return whether it has said where it is.
+
+        :raises AirflowTrouble: It ended instead.
+        """
         if self.process.code is not None:
             raise self.process.ended()
         greeting = self.process.log.read_text(encoding="utf-8")
@@ -130,8 +143,8 @@ class Sandbox:
     def account(self) -> tuple[str, str]:
         """Return the balance and the orders, in words."""
         state = self.get("state")
-        orders = [f"{order['order_id']} {order['status_words']}" for order in state["all_orders"]]
-        return _money(state["balance_cents"]), ", ".join(orders) or "none yet"
+        orders = [f"order {order['order_id']} {order['status_words']}" for order in state["all_orders"]]
+        return money(state["balance_cents"]), ", ".join(orders) or "no order yet"
 
 
 class Demo:
@@ -145,7 +158,6 @@ class Demo:
         self._folder = folder
         self._show = show
         self._interruption = interruption
-        self._sandbox: Sandbox | None = None
         self._airflow: RealAirflow | None = None
         self._run_url = ""
 
@@ -217,7 +229,7 @@ class Demo:
                 "sandbox": f"{sandbox.url}/",
             }
             (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-            return summary, "\n".join(mistakes_in(summary, sandbox.get("orders")["orders"]))
+            return summary, "; ".join(mistakes_in(summary, sandbox.get("orders")["orders"]))
         except AirflowTrouble as trouble:
             return summary, str(trouble)
 
@@ -238,7 +250,7 @@ class Demo:
             time.sleep(STEP_SECONDS)
             state = airflow.run_state(DAG_ID, run_id)
             for task in airflow.task_instances(DAG_ID, run_id):
-                self._show.see_task(task["task_id"], task["state"] or "not scheduled")
+                self._show.see_task(task["task_id"], task["state"] or NO_STATUS)
             self._show.see_account(*sandbox.account())
             for line in task_logs.fresh():
                 self._show.see_log(line)
@@ -246,14 +258,14 @@ class Demo:
                 raise AirflowTrouble(f"the run is still {state} after {RUN_SECONDS:.0f} s")
         if state != "success":
             words = "; ".join(f"{task_id}: {states}" for task_id, states in self._show.tasks.items())
-            raise AirflowTrouble("\n".join([f"the run ended as {state} ({words})", *self._show.log]))
+            raise AirflowTrouble("\n  ".join([f"the run ended as {state} ({words})", *self._show.log]))
         return dict(airflow.xcom(DAG_ID, run_id, "buy"))
 
     def _hold(self, sandbox: Sandbox, airflow: RealAirflow) -> None:
         """Say where everything is, and leave it up until a signal comes."""
-        print(f"Airflow        {airflow.url}/  (no login)\nThe DAG run    {self._run_url}")
-        print(f"The sandbox    {sandbox.url}/\nThe connection {sandbox.connection}")
-        print("All is left running. Ctrl-C stops it.", flush=True)
+        print(f"Airflow      {airflow.url}/  (no login)\nThe DAG run  {self._run_url}")
+        print(f"The sandbox  {sandbox.url}/\nConnection   {sandbox.connection}")
+        print("Everything is left running. Ctrl-C stops it.", flush=True)
         with contextlib.suppress(Interrupted):
             while True:
                 self._tick()
@@ -262,17 +274,17 @@ class Demo:
 
 
 def mistakes_in(summary: dict[str, Any], orders: list[dict[str, Any]]) -> list[str]:
-    """Return in what the demonstration did not do what it should."""
+    """Return in what the demonstration did not show what it should."""
     mistakes = []
     if summary["create_instance_requests"] != 1:
         mistakes.append(f"CreateInstance was requested {summary['create_instance_requests']} times, not once")
-    if [(order["order_id"], order["instance_ids"]) for order in orders] != [
-        (summary["order_id"], summary["instance_ids"])
-    ]:
-        mistakes.append("the sandbox knows other orders or instances than the task returned")
+    known = [(order["order_id"], order["instance_ids"]) for order in orders]
+    if known != [(summary["order_id"], summary["instance_ids"])]:
+        mistakes.append(f"the sandbox knows other orders or instances than the task returned: {known}")
     paid = summary["balance_before_cents"] - summary["balance_after_cents"]
-    if paid != (cost := sum(order["cost_cents"] for order in orders)):
-        mistakes.append(f"the balance fell by {_money(paid)}, but the orders cost {_money(cost)}")
+    cost = sum(order["cost_cents"] for order in orders)
+    if paid != cost:
+        mistakes.append(f"the balance fell by {money(paid)}, but the orders cost {money(cost)}")
     if "deferred" not in summary["seconds"]:
         mistakes.append("the task was never seen deferred")
     return mistakes
@@ -298,7 +310,7 @@ def _own_folder() -> Iterator[Path]:
 
 
 def main() -> int:
-    """Run the demonstration."""
+    """Run the demonstration, and return the exit code."""
     interruption = Interruption()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
@@ -306,7 +318,7 @@ def main() -> int:
     from rich.console import Console
 
     with _own_folder() as folder:
-        logs = f"Logs: {os.path.relpath(folder / 'logs')}"
+        logs = f"Logs: {_short(folder / 'logs')}/"
         try:
             code = Demo(folder, Show(Console(highlight=False)), interruption).run(keep=keep)
         except Interrupted:
@@ -315,8 +327,12 @@ def main() -> int:
         except AirflowTrouble as trouble:
             print(f"The demo failed: {trouble}\n{logs}", file=sys.stderr)
             return 1
-        print(f"{logs}, summary: {os.path.relpath(folder / 'summary.json')}")
+        print(f"{logs}, summary: {_short(folder / 'summary.json')}")
         return code
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 if __name__ == "__main__":

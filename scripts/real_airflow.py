@@ -301,7 +301,8 @@ class RealAirflow:
 
     def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
         """Return the state of one task of a run that is not mapped."""
-        return next(ti["state"] for ti in self.task_instances(dag_id, run_id) if ti["task_id"] == task_id)
+        states: dict[str, str | None] = {task["task_id"]: task["state"] for task in self.task_instances(dag_id, run_id)}
+        return states[task_id]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return what a task left under a key."""

@@ -38,7 +38,7 @@ class InstanceDeliverySensor(BaseSensorOperator):
     .. seealso:: :ref:`howto/sensor:InstanceDeliverySensor`,
         https://www.tencentcloud.com/document/api/555/67735
 
-    :param order_id: The order, such as ``"{{ ti.xcom_pull('buy', key='order_id') }}"``; at most 89 days old. (templated)
+    :param order_id: The order: ``"{{ ti.xcom_pull('buy', key='order_id') }}"``; not older than 89 days. (templated)
     :param deferrable: Wait in the triggerer and not on a worker. It looks once before it defers.
     :param tcbilling_conn_id: The Airflow connection. (templated)
     :param poke_interval: Seconds between two looks.

@@ -1,0 +1,95 @@
+"""Each example DAG runs to success against the sandbox, and buys exactly what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def airflow_home(tmp_path_factory):
+    """A migrated metadata database."""
+    home = tmp_path_factory.mktemp("airflow")
+    environment = environment_of(home)
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    return home
+
+
+def environment_of(home, url=""):
+    connection = {"conn_type": "tcbilling", "host": url, "login": SECRET_ID, "password": SECRET_KEY}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return {
+        **kept,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW_CONN_TCBILLING_DEFAULT": json.dumps(connection),
+    }
+
+
+def run(home, sandbox, name):
+    """Run an example and return all that it printed."""
+    command = [
+        sys.executable,
+        "-W",
+        "error::DeprecationWarning:airflow_provider_tcbilling",
+        str(Path(__file__).with_name("run_dag.py")),
+    ]
+    done = subprocess.run(
+        [*command, str(ROOT / "example_dags" / f"{name}.py")],
+        env=environment_of(home, sandbox.url),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    printed = done.stdout + done.stderr
+    assert "dag run ended: success" in printed, printed[-5000:]
+    assert SECRET_KEY not in printed
+    return printed
+
+
+@pytest.mark.parametrize(
+    ("name", "rules", "faults", "orders"),
+    [
+        pytest.param("buy_and_use", {}, [{"fault": "null-instances"}], 1, id="buy_and_use"),
+        pytest.param("buy_deferrable", {"delivery_looks": 1}, [], 1, id="buy_deferrable"),
+        pytest.param("buy_then_wait", {"delivery_looks": 1}, [], 1, id="buy_then_wait"),
+        pytest.param("buy_several", {}, [{"fault": "drop"}], 3, id="buy_several, one answer lost"),
+    ],
+)
+def test_an_example_runs_to_success_and_hands_the_ids_on(airflow_home, start_sandbox, name, rules, faults, orders):
+    sandbox = start_sandbox(**rules)
+    for fault in faults:
+        sandbox.faults.add({**fault, "action": "CreateInstance"})
+
+    printed = run(airflow_home, sandbox, name)
+
+    bought = sandbox.ledger.orders()
+    assert len(bought) == orders
+    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - orders * PRICE
+    assert sandbox.requests["CreateInstance"] == orders + sum(fault["fault"] == "drop" for fault in faults)
+    for order in bought:
+        assert re.search(rf"{order.instance_ids[0]}", printed)
+
+
+def test_every_example_is_run_here():
+    assert {path.stem for path in EXAMPLES} == {"buy_and_use", "buy_deferrable", "buy_then_wait", "buy_several"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_depends_on_no_logical_date(path):
+    source = path.read_text(encoding="utf-8")
+
+    assert not re.search(r"\{\{[^}]*\b(ds|ts|data_interval|logical_date|execution_date)\b", source)
