@@ -32,74 +32,66 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.sandbox.rules import Rules
 
+T = TypeVar("T")
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".bench" / "bench.json"
 EXAMPLE = ROOT / "example_dags" / "buy_and_use.py"
 
-SECRET_ID, SECRET_KEY = Rules().secret_id, Rules().secret_key
-HOST = ENDPOINT.partition("://")[2]
-CONTENT_TYPE = "application/json"
+KEY = (Rules().secret_id, Rules().secret_key)
+HOST, CONTENT_TYPE = ENDPOINT.partition("://")[2], "application/json"
 FIXED_HEADERS = {"Host": HOST, "Content-Type": CONTENT_TYPE, "X-TC-Version": VERSION, "X-TC-Language": "en-US"}
 
-WIRE_ORDER: dict[str, Any] = {
-    "ProductCode": "p_cloudfirewall",
-    "SubProductCode": "sp_cloudfirewall_svv1",
-    "RegionCode": "ap-guangzhou",
-    "ZoneCode": "ap-guangzhou-6",
-    "PayMode": "PrePay",
-    "Parameter": '{"pid": 1002147, "productCode": "p_cloudfirewall", "subProductCode": "sp_cloudfirewall_svv1", '
-    '"sv_cloudfirewall_basic_aeps": 1, "sv_cloudfirewall_extended_clasps": 1, "goodsNum": 1, "timeSpan": 1, '
-    '"timeUnit": "m"}',
-    "Quantity": 1,
-    "Period": 1,
-    "PeriodUnit": "m",
-    "RenewFlag": "NOTIFY_AND_MANUAL_RENEW",
+PARAMETER = {"productCode": "p_cloudfirewall", "subProductCode": "sp_cloudfirewall_svv1", "pid": 1002147, "goodsNum": 1}
+PARAMETER |= {"timeSpan": 1, "timeUnit": "m", "sv_cloudfirewall_basic_aeps": 1, "sv_cloudfirewall_extended_clasps": 1}
+ORDER: dict[str, Any] = {
+    "product_code": "p_cloudfirewall",
+    "sub_product_code": "sp_cloudfirewall_svv1",
+    "region_code": "ap-guangzhou",
+    "zone_code": "ap-guangzhou-6",
+    "pay_mode": "PrePay",
+    "parameter": PARAMETER,
+    "quantity": 1,
+    "period": 1,
+    "period_unit": "m",
+    "renew_flag": "NOTIFY_AND_MANUAL_RENEW",
 }
-TEXT_ORDER = {field.arg: WIRE_ORDER[field.name] for field in CREATE_INSTANCE.fields if field.name in WIRE_ORDER}
-ORDER = {**TEXT_ORDER, "parameter": json.loads(WIRE_ORDER["Parameter"])}
+TEXT_ORDER = {**ORDER, "parameter": json.dumps(PARAMETER)}
+WIRE_ORDER = {field.name: TEXT_ORDER[field.arg] for field in CREATE_INSTANCE.fields if field.arg in TEXT_ORDER}
 
-OPERATOR = "import airflow_provider_tcbilling.operators.instance"
-OTHERS = "import airflow_provider_tcbilling.sensors.delivery, airflow_provider_tcbilling.triggers.delivery"
-OUR_IMPORTS = {"operator": OPERATOR, "operator, sensor and trigger": f"{OPERATOR}; {OTHERS}"}
-THEIR_IMPORTS = {
-    "SDK's billing client": "from tencentcloud.billing.v20180709 import billing_client, models",
-    "HTTP provider's operator": "import airflow.providers.http.operators.http",
+BASELINE = "  baseline: "
+HTTP = f"{BASELINE}HTTP provider's operator"
+IMPORTS = {
+    "operator": "from airflow_provider_tcbilling.operators import instance",
+    "operator, sensor and trigger": "from airflow_provider_tcbilling.operators import instance\n"
+    "from airflow_provider_tcbilling.sensors import delivery\nfrom airflow_provider_tcbilling.triggers import delivery",
+    f"{BASELINE}SDK's billing client": "from tencentcloud.billing.v20180709 import billing_client, models",
+    HTTP: "import airflow.providers.http.operators.http",
 }
 
 CHILD = """
-import json, resource, sys, time, tracemalloc
+import json, time, tracemalloc
+import psutil
 {setup}
-def rss():
-    if sys.platform == "darwin":  # tells the peak only
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
 {traced} and tracemalloc.start()
-before, start = rss(), time.perf_counter()
+rss = psutil.Process().memory_info
+before, start = rss().rss, time.perf_counter()
 {measured}
 took = time.perf_counter() - start
-memory = {{"MB RSS": rss() - before, "MB heap": tracemalloc.get_traced_memory()[0] / 2**20}}
+memory = {{"MB RSS": (rss().rss - before) / 2**20, "MB heap": tracemalloc.get_traced_memory()[0] / 2**20}}
 print(json.dumps({{"ms": took * 1e3, **memory}}))
 """
 """What a fresh process runs for one sample."""
 
-T = TypeVar("T")
-Samples = dict[str, list[float]]
-
 
 @dataclass(frozen=True)
 class Figure:
-    """
-    One thing that was measured.
-
-    :param samples: In *unit*; none means that it is not installed here.
-    :param baseline: What the ratio is taken to; a figure without one is a baseline itself.
-    """
+    """One thing that was measured, and its baseline unless it is one. Without samples it is not installed here."""
 
     name: str
     unit: str
     samples: list[float]
-    target: str | None = None
+    target: str = ""
     baseline: Figure | None = None
 
     def summary(self) -> dict[str, float | None]:
@@ -117,75 +109,64 @@ class Figure:
         }
 
 
-@dataclass(frozen=True)
-class Section:
-    """Figures that belong together, and how they were taken."""
-
-    title: str
-    note: str
-    figures: list[Figure]
+Section = tuple[str, str, list[Figure]]
+"""A title, how the figures were taken, and the figures."""
 
 
-def compared(unit: str, ours: Samples, theirs: Samples, target: str | None = None) -> list[Figure]:
-    """Return our figures, each compared with the first of theirs, and then theirs."""
-    baselines = [Figure(f"  baseline: {name}", unit, samples) for name, samples in theirs.items()]
+def compared(unit: str, taken: Mapping[str, list[float]], target: str = "") -> list[Figure]:
+    """Return our figures, each compared with the first of the baselines, and then the baselines."""
+    baselines = [Figure(name, unit, samples) for name, samples in taken.items() if name.startswith(BASELINE)]
+    ours = {name: samples for name, samples in taken.items() if not name.startswith(BASELINE)}
     return [*(Figure(name, unit, samples, target, baselines[0]) for name, samples in ours.items()), *baselines]
 
 
-def in_turn(cases: Mapping[str, Callable[[], T]], rounds: int, *, unmeasured: int = 1) -> dict[str, list[T]]:
+def in_turn(cases: Mapping[str, Callable[[], T]], rounds: int, unmeasured: int = 1) -> dict[str, list[T]]:
     """Take samples A B A B, so that whatever else the machine does hits all alike; the first rounds fill caches."""
     taken = [{name: sample() for name, sample in cases.items()} for _ in range(rounds + unmeasured)]
     return {name: [samples[name] for samples in taken[unmeasured:]] for name in cases}
 
 
-def in_process(setup: str, measured: str, env: Mapping[str, str], *, traced: bool = False) -> dict[str, float]:
+def in_process(setup: str, measured: str, env: Mapping[str, str], traced: bool = False) -> dict[str, float]:
     """Run statements after a setup in a fresh process; return what they took, by unit."""
-    code = CHILD.format(setup=setup, measured=measured, traced=traced)
-    child = subprocess.run([sys.executable, "-I", "-c", code], env=env, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-I", "-c", CHILD.format(setup=setup, measured=measured, traced=traced)]
+    child = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if child.returncode:
         sys.exit(child.stderr)
     return dict(json.loads(child.stdout.splitlines()[-1]))
 
 
-def microseconds(call: Callable[[], object], repetitions: int) -> float:
-    """Return what one call takes on average, without garbage collection."""
-    gc.collect()
-    gc.disable()
+def mean(call: Callable[[], object], repetitions: int, per_second: float) -> float:
+    """Return what one call takes on average, in units of which a second has *per_second*."""
     start = time.perf_counter()
     for _ in range(repetitions):
         call()
-    took = time.perf_counter() - start
-    gc.enable()
-    return took / repetitions * 1e6
+    return (time.perf_counter() - start) / repetitions * per_second
 
 
 def measure_requests(batches: int, repetitions: int) -> Section:
     """Measure the way from Python arguments to a signed request, and the signing alone."""
-    auth = Tc3Auth(SECRET_ID, SECRET_KEY, SERVICE)
-    client = sdk_client()
-    _, body = our_request(auth, ORDER)
-    cases: dict[str, Callable[[], object]] = {
+    auth, client = Tc3Auth(*KEY, SERVICE), sdk_client(HOST)
+    body = our_request(auth, ORDER)[1]
+    requests: dict[str, Callable[[], object]] = {
         "parameter as a mapping": lambda: our_request(auth, ORDER),
-        "SDK, parameter as JSON text": lambda: sdk_request(client, WIRE_ORDER),
+        f"{BASELINE}SDK, parameter as JSON text": lambda: sdk_request(client, WIRE_ORDER),
         "parameter as JSON text": lambda: our_request(auth, TEXT_ORDER),
-        "SDK, mapping that the caller dumps": lambda: sdk_request(
-            client, {**WIRE_ORDER, "Parameter": json.dumps(ORDER["parameter"])}
-        ),
-        "signing alone": lambda: our_headers(auth, body),
-        "SDK, signing alone": lambda: sdk_signed(client, body),
     }
-    taken = in_turn({name: partial(microseconds, call, repetitions) for name, call in cases.items()}, batches)
-    signing = {name: taken.pop(name) for name in list(taken) if "signing" in name}
+    signatures: dict[str, Callable[[], object]] = {
+        "signing alone": lambda: our_headers(auth, body),
+        f"{BASELINE}SDK, signing alone": lambda: sdk_headers(client, body),
+    }
     figures = []
-    for group in (taken, signing):
-        ours = {name: samples for name, samples in group.items() if "SDK" not in name}
-        theirs = {name: samples for name, samples in group.items() if "SDK" in name}
-        figures += compared("us", ours, theirs, "ratio <= 1, aim 0.5")
+    gc.disable()
+    for cases in (requests, signatures):
+        taken = in_turn({name: partial(mean, call, repetitions, 1e6) for name, call in cases.items()}, batches)
+        figures += compared("us", taken, "ratio <= 1, aim 0.5")
+    gc.enable()
     note = (
-        f"Mean of {repetitions} calls a sample. Ours checks every field, which the SDK leaves to the server;\n"
-        "the SDK derives the key of the day for each request, ours once a day."
+        f"Mean of {repetitions} calls a sample, without garbage collection. Ours checks every field, which the SDK\n"
+        "leaves to the server; the SDK derives the key of the day for each request, ours once a day."
     )
-    return Section("One CreateInstance request, from Python arguments to signed headers and body", note, figures)
+    return "One CreateInstance request, from Python arguments to signed headers and body", note, figures
 
 
 def our_request(auth: Tc3Auth, order: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
@@ -206,8 +187,8 @@ def sdk_request(client: Any, order: Mapping[str, Any]) -> Any:
     return built
 
 
-def sdk_signed(client: Any, body: bytes) -> Any:
-    """Sign a given body as the SDK does: for this kind of content it builds none of its own."""
+def sdk_headers(client: Any, body: bytes) -> Any:
+    """Sign a given body as the SDK does: for this kind of content it writes none of its own."""
     built = RequestInternal(HOST, "POST", "/", data=body)
     client._build_req_inter("CreateInstance", None, built, {"IsOctetStream": True})
     return built
@@ -219,12 +200,9 @@ def sdk_order(token: str, order: Mapping[str, Any] = WIRE_ORDER) -> Any:
     return request
 
 
-def sdk_client(address: str = "") -> Any:
-    """Return the SDK's client: of the real service, or of a sandbox at ``host:port``."""
-    http = HttpProfile(protocol="http", endpoint=address) if address else HttpProfile()
-    return billing_client.BillingClient(
-        credential.Credential(SECRET_ID, SECRET_KEY), "", ClientProfile(httpProfile=http)
-    )
+def sdk_client(address: str) -> Any:
+    profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=address))
+    return billing_client.BillingClient(credential.Credential(*KEY), "", profile)
 
 
 @contextlib.contextmanager
@@ -242,62 +220,49 @@ def sandbox() -> Iterator[str]:
 
 def measure_purchases(count: int) -> Section:
     """Measure whole purchases, from a sandbox in another process."""
-
-    def milliseconds(buy: Callable[[str], object]) -> float:
-        start = time.perf_counter()
-        buy(uuid4().hex)
-        return (time.perf_counter() - start) * 1e3
-
-    with sandbox() as url, contextlib.closing(BillingClient(SECRET_ID, SECRET_KEY, endpoint=url)) as client:
+    with sandbox() as url, contextlib.closing(BillingClient(*KEY, endpoint=url)) as ours:
         theirs = sdk_client(url.partition("://")[2])
-        cases: dict[str, Callable[[str], object]] = {
-            "BillingClient.create_instance": lambda token: client.create_instance(client_token=token, **ORDER),
-            "SDK's CreateInstance": lambda token: theirs.CreateInstance(sdk_order(token)),
+        cases: dict[str, Callable[[], object]] = {
+            "BillingClient.create_instance": lambda: ours.create_instance(client_token=uuid4().hex, **ORDER),
+            f"{BASELINE}SDK's CreateInstance": lambda: theirs.CreateInstance(sdk_order(uuid4().hex)),
         }
-        taken = in_turn({name: partial(milliseconds, buy) for name, buy in cases.items()}, count, unmeasured=10)
-    figures = compared("ms", *({name: samples} for name, samples in taken.items()), target="ratio <= 1")
-    return Section("One purchase, end to end", "From a sandbox without delays; connections are kept.", figures)
+        taken = in_turn({name: partial(mean, buy, 1, 1e3) for name, buy in cases.items()}, count, unmeasured=10)
+    note = "From a sandbox without delays in another process; connections are kept."
+    return "One purchase, end to end", note, compared("ms", taken, "ratio <= 1")
 
 
 def measure_imports(env: Mapping[str, str], rounds: int) -> Section:
     """Measure what an import adds to a process that has Airflow's task SDK."""
-    sample = partial(in_process, "from airflow.sdk import BaseOperator", env=env)
-    cases = {**OUR_IMPORTS, **THEIR_IMPORTS}
+    setup = "from airflow.sdk import BaseOperator"
+    cases = {name: partial(in_process, setup, statement, env) for name, statement in IMPORTS.items()}
     if not version_of("apache-airflow-providers-http"):
-        del cases["HTTP provider's operator"]
-    taken = in_turn({name: partial(sample, statement) for name, statement in cases.items()}, rounds)
-    traced = in_turn({name: partial(sample, statement, traced=True) for name, statement in cases.items()}, 3)
+        del cases[HTTP]
+    taken = in_turn(cases, rounds)
+    traced = in_turn({name: partial(case, traced=True) for name, case in cases.items()}, 3)
     figures = []
-    for unit, source, target in (("ms", taken, "<= 25"), ("MB RSS", taken, "<= 3"), ("MB heap", traced, None)):
-        ours, theirs = (
-            {name: [one[unit] for one in source.get(name, ())] for name in names}
-            for names in (OUR_IMPORTS, THEIR_IMPORTS)
-        )
-        figures += compared(unit, ours, theirs, target)
+    for unit, source, target in (("ms", taken, "<= 25"), ("MB RSS", taken, "<= 3"), ("MB heap", traced, "")):
+        figures += compared(unit, {name: [one[unit] for one in source.get(name, ())] for name in IMPORTS}, target)
     note = (
         "Added to 'from airflow.sdk import BaseOperator', a fresh process each time. RSS fills what Airflow's own\n"
         "import has freed, so the Python heap, from separate processes under tracemalloc, says more."
     )
-    return Section("Import", note, figures)
+    return "Import", note, figures
 
 
 def measure_parsing(env: Mapping[str, str], rounds: int) -> Section:
     """Measure what running a DAG file takes once Airflow was imported: an example, and the same without us."""
-    text = re.sub(
-        r"CreateInstanceOperator\(.*?\n    \)", 'EmptyOperator(task_id="buy")', EXAMPLE.read_text(), flags=re.S
-    )
+    text = re.sub(r"(?s)CreateInstanceOperator\(.*?\n    \)", 'EmptyOperator(task_id="buy")', EXAMPLE.read_text())
     empty = "from airflow.providers.standard.operators.empty import EmptyOperator"
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, EXAMPLE.name)
         plain.write_text(re.sub(r"from airflow_provider_tcbilling.*", empty, text))
-        files = {f"example_dags/{EXAMPLE.name}": EXAMPLE, "the same with EmptyOperator": plain}
-        sample = partial(in_process, "import runpy; from airflow.sdk import DAG, BaseOperator, task", env=env)
-        runs = in_turn({name: partial(sample, f"runpy.run_path({str(p)!r})") for name, p in files.items()}, rounds)
-    ours, theirs = ({name: [one["ms"] for one in samples]} for name, samples in runs.items())
-    figures = compared("ms", ours, theirs)
-    added = [mine - other for mine, other in zip(figures[0].samples, figures[1].samples, strict=True)]
+        files = {f"example_dags/{EXAMPLE.name}": EXAMPLE, f"{BASELINE}the same with EmptyOperator": plain}
+        setup = "import runpy; from airflow.sdk import DAG, BaseOperator, task"
+        cases = {name: partial(in_process, setup, f"runpy.run_path({str(p)!r})", env) for name, p in files.items()}
+        taken = {name: [one["ms"] for one in samples] for name, samples in in_turn(cases, rounds).items()}
+    added = [ours - theirs for ours, theirs in zip(*taken.values(), strict=True)]
     note = "After 'from airflow.sdk import DAG, BaseOperator, task', a fresh process each time; other imports included."
-    return Section("Parsing a DAG file", note, [*figures, Figure("difference, pair by pair", "ms", added)])
+    return "Parsing a DAG file", note, [*compared("ms", taken), Figure("difference, pair by pair", "ms", added)]
 
 
 def version_of(distribution: str) -> str:
@@ -308,16 +273,19 @@ def version_of(distribution: str) -> str:
         return ""
 
 
-def show(section: Section) -> None:
-    """Print a section as a table."""
+def shown(section: Section) -> dict[str, Any]:
+    """Print a section as a table; return it as plain data, with every sample."""
+    title, note, figures = section
     columns = ("min", "median", "p99", "max", "ratio")
-    print(f"\n{section.title}\n{section.note}\n{'':54}{'n':>5}{''.join(f'{name:>9}' for name in columns)}  target")
-    for figure in section.figures:
-        summary = figure.summary()
+    print(f"\n{title}\n{note}\n{'':54}{'n':>5}{''.join(f'{name:>9}' for name in columns)}  target")
+    data = {}
+    for figure in figures:
+        label, summary = f"{figure.name} [{figure.unit}]", figure.summary()
         cells = ["-" if (value := summary.get(name)) is None else f"{value:.2f}" for name in columns]
         numbers = f"{len(figure.samples):>5}" + "".join(f"{cell:>9}" for cell in cells)
-        label = f"{figure.name} [{figure.unit}]"
-        print(f"{label:54}{numbers if summary else 'not installed'}  {figure.target or ''}".rstrip())
+        print(f"{label:54}{numbers if summary else 'not installed'}  {figure.target}".rstrip())
+        data[label.strip()] = {**summary, "target": figure.target, "samples": figure.samples}
+    return {title: data}
 
 
 def main() -> None:
@@ -327,29 +295,18 @@ def main() -> None:
     quick = parser.parse_args().quick
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # the SDK would send even a local sandbox's requests through it
-    packages = {"airflow": "apache-airflow", "sdk": "tencentcloud-sdk-python-intl-en"}
-    versions = {"python": sys.version.split()[0], **{name: version_of(package) for name, package in packages.items()}}
-    environment = {"cpus": os.cpu_count(), **versions}
-    print(", ".join(f"{name} {value}" for name, value in environment.items()), "(quick)" if quick else "")
+    versions = {name: version_of(name) for name in ("apache-airflow", "tencentcloud-sdk-python-intl-en")}
+    environment = {"cpus": os.cpu_count(), "python": sys.version.split()[0], **versions, "quick": quick}
+    print(", ".join(f"{name} {value}" for name, value in environment.items()))
     rounds = 3 if quick else 11
-    stored = []
     with tempfile.TemporaryDirectory() as home:
         env = {**os.environ, "AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-        measures: list[Callable[[], Section]] = [
-            partial(measure_requests, *((7, 200) if quick else (41, 500))),
-            partial(measure_purchases, 100 if quick else 500),
-            partial(measure_imports, env, rounds),
-            partial(measure_parsing, env, rounds),
-        ]
-        for measure in measures:
-            section = measure()
-            show(section)
-            for figure in section.figures:
-                fields = {"name": figure.name.strip(), "unit": figure.unit, "target": figure.target}
-                baseline = figure.baseline and figure.baseline.name.strip()
-                stored.append({**fields, "baseline": baseline, **figure.summary(), "samples": figure.samples})
+        data = shown(measure_requests(*((7, 200) if quick else (41, 500))))
+        data |= shown(measure_purchases(100 if quick else 500))
+        data |= shown(measure_imports(env, rounds))
+        data |= shown(measure_parsing(env, rounds))
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"environment": environment, "quick": quick, "figures": stored}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps({"environment": environment, **data}, indent=1) + "\n")
     print(f"\nEvery sample: {RESULTS.relative_to(ROOT)}")
 
 

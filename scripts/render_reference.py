@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from airflow_provider_tcbilling.api import errors
@@ -28,6 +28,24 @@ THE_TASK = {  # by (transient, ambiguous)
 }
 
 
+def parts() -> dict[str, str]:
+    pins = [PINS.match(path.read_text()) for path in sorted((ROOT / "requirements").glob("airflow-*.txt"))]
+    extras = [(f"`{e.name}`", e.type + ", secret" * e.is_secret, e.default, e.about) for e in EXTRA_FIELDS]
+    kinds = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.TcBillingError)][1:]
+    endings = [(f"`{kind.__name__}`", THE_TASK[kind.transient, kind.ambiguous], first_words(kind)) for kind in kinds]
+    codes = sorted({*errors.MEANINGS, *errors.BY_CODE, *errors.REFUSALS}, key=str.lower)
+    return {
+        "actions": "\n".join(map(action_section, ACTIONS.values())),
+        "extra_fields": table(("Name", "Type", "Default", "Meaning"), extras),
+        "error_classes": table(("Error", "The task", "Meaning"), endings),
+        "error_codes": table(("Code", "Error", "Carried out?", "Meaning"), map(code_row, codes)),
+        "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
+        "faults": table(("Fault", "Strikes the", "Options (default)", "What it does"), map(fault_row, KINDS)),
+        "sandbox_flags": sandbox_flags(),
+        "airflow_lines": table(("Airflow", "Python", "Packages as of"), [found.groups() for found in pins if found]),
+    }
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |\n" for line in lines)
@@ -37,21 +55,15 @@ def first_words(described: object) -> str:
     return (inspect.getdoc(described) or "").partition("\n\n")[0]
 
 
-def actions() -> str:
-    return "\n".join(map(one_action, ACTIONS.values()))
-
-
-def one_action(action: Action) -> str:
-    fields = [
-        (name_of(f), f.kind.value, "" if f.default is None else f"`{f.default}`", limits_of(f), f.about)
-        for f in action.fields
-    ]
+def action_section(action: Action) -> str:
+    fields = [(name_of(f), f.kind.value, limits_of(f), f.about) for f in action.fields]
     answer = [(name_of(f), f.kind.value, f.about) for f in action.answer]
+    facts = {"Permission": action.permission, "Sent again?": action.replay.value, "Read from": f"<{action.url}>"}
     return (
         f"## {action.name}\n\n{action.about}\n\n"
-        f"Permission\n: {action.permission}\n\nSent again?\n: {action.replay.value}\n\nRead from\n: <{action.url}>\n\n"
-        f"{table(('Field', 'Type', 'Default', 'Limits', 'Meaning'), fields)}\n"
-        f"{table(('In the answer', 'Type', 'Meaning'), answer)}"
+        + "".join(f"{name}\n: {fact}\n\n" for name, fact in facts.items())
+        + f"{table(('Field', 'Type', 'Limits', 'Meaning'), fields)}\n"
+        + table(("In the answer", "Type", "Meaning"), answer)
     )
 
 
@@ -60,52 +72,34 @@ def name_of(field: Field) -> str:
 
 
 def limits_of(field: Field) -> str:
-    above = "or more" if field.maximum is None else f"to {field.maximum}"
     words = (
         " ".join(f"`{choice}`" for choice in field.choices),
-        "" if field.minimum is None else f"{field.minimum} {above}",
-        "" if field.max_length is None else f"at most {field.max_length} characters",
-        "" if field.max_items is None else f"at most {field.max_items} items",
+        "" if field.minimum is None else f"{field.minimum} {f'to {field.maximum}' if field.maximum else 'or more'}",
+        f"at most {field.max_length} characters" if field.max_length else "",
+        f"at most {field.max_items} items" if field.max_items else "",
         "ASCII" if field.is_ascii else "",
         field.pattern_name,
         " ".join(f"`{key}` = `{name}`" for key, name in (field.mirrors or {}).items()),
+        "" if field.default is None else f"default `{field.default}`",
     )
     return "; ".join(filter(None, words))
 
 
-def extra_fields() -> str:
-    rows = [(f"`{e.name}`", e.type + ", secret" * e.is_secret, e.default, e.about) for e in EXTRA_FIELDS]
-    return table(("Name", "Type", "Default", "Meaning"), rows)
+def code_row(code: str) -> tuple[str, ...]:
+    kind, done = errors.error_class(code), "no" if errors.is_refusal(code) else "**perhaps**"
+    meaning = errors.MEANINGS.get(code) or ("Refused." if kind is errors.ApiError else first_words(kind))
+    return f"`{code}`", f"`{kind.__name__}`", done, meaning
 
 
-def error_classes() -> str:
-    kinds = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.TcBillingError)]
-    rows = [(f"`{k.__name__}`", THE_TASK[k.transient, k.ambiguous], first_words(k)) for k in kinds[1:]]
-    return table(("Error", "The task", "Meaning"), rows)
+def status_row(status: DealStatus) -> tuple[str, ...]:
+    open_or_done = "**ends, with the instances**; goes on while none is named" if status == 4 else "goes on"
+    wait = f"ends: {ENDINGS[status]}" if status in ENDINGS else open_or_done
+    return str(int(status)), status_words(status).rpartition(" ")[0], wait
 
 
-def error_codes() -> str:
-    rows = []
-    for code in sorted({*errors.MEANINGS, *errors.BY_CODE, *errors.REFUSALS}, key=str.lower):
-        kind, done = errors.error_class(code), "no" if errors.is_refusal(code) else "**perhaps**"
-        meaning = errors.MEANINGS.get(code) or ("Refused." if kind is errors.ApiError else first_words(kind))
-        rows.append((f"`{code}`", f"`{kind.__name__}`", done, meaning))
-    return table(("Code", "Error", "Carried out?", "Meaning"), rows)
-
-
-def statuses() -> str:
-    waits = {status: f"ends: {ENDINGS[status]}" if status in ENDINGS else "goes on" for status in DealStatus}
-    waits[DealStatus.DELIVERED] = "**ends, with the instances**; goes on while none is named"
-    rows = [(str(int(status)), status_words(status).rpartition(" ")[0], wait) for status, wait in waits.items()]
-    return table(("Status", "The order is", "The wait"), [*rows, ("any other", "not described", "goes on, and logs it")])
-
-
-def faults() -> str:
-    rows = [
-        (f"`{name}`", kind.part.value, ", ".join(f"`{o}` ({v!r})" for o, v in kind.options.items()), kind.about)
-        for name, kind in KINDS.items()
-    ]
-    return table(("Fault", "Strikes the", "Options (default)", "What it does"), rows)
+def fault_row(name: str) -> tuple[str, ...]:
+    options = ", ".join(f"`{option}` ({value!r})" for option, value in KINDS[name].options.items())
+    return f"`{name}`", KINDS[name].part.value, options, KINDS[name].about
 
 
 def sandbox_flags() -> str:
@@ -114,24 +108,12 @@ def sandbox_flags() -> str:
     return f"```text\n{shown.stdout.partition('options:')[2].strip(chr(10))}\n```\n"
 
 
-def airflow_lines() -> str:
-    pins = [PINS.match(path.read_text()) for path in sorted((ROOT / "requirements").glob("airflow-*.txt"))]
-    return table(("Airflow", "Python", "Packages as of"), [found.groups() for found in pins if found])
-
-
-PARTS: dict[str, Callable[[], str]] = {
-    part.__name__: part
-    for part in (actions, extra_fields, error_classes, error_codes, statuses, faults, sandbox_flags, airflow_lines)
-}
-
 if __name__ == "__main__":
-    stale = []
-    for page in sorted((ROOT / "docs").glob("*.md")):
-        text = page.read_text()
-        fresh = PART.sub(lambda found: found[1] + PARTS[found[2]](), text)
-        if fresh != text:
-            stale.append(str(page.relative_to(ROOT)))
-            if "--check" not in sys.argv:
-                page.write_text(fresh)
+    fresh = parts()
+    pages = {page: page.read_text() for page in sorted((ROOT / "docs").glob("*.md"))}
+    written = {page: PART.sub(lambda found: found[1] + fresh[found[2]], text) for page, text in pages.items()}
+    stale = [page for page in pages if written[page] != pages[page]]
     if stale and "--check" in sys.argv:
-        sys.exit(f"Stale: {', '.join(stale)}. Run scripts/render_reference.py")
+        sys.exit(f"Stale: {', '.join(page.name for page in stale)} in docs. Run scripts/render_reference.py")
+    for page in stale:
+        page.write_text(written[page])

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
-from airflow_provider_tcbilling._compat import mask_secret
 from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
@@ -128,11 +127,7 @@ class TcBillingHook(BaseHook):
     @staticmethod
     def _settings(connection: Any) -> Settings:
         allowed = conf.get("tcbilling", "allowed_hosts", fallback="")
-        settings = Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
-        mask_secret(settings.secret_key)
-        if settings.token:
-            mask_secret(settings.token)
-        return settings
+        return Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
 
 
 def client_of(settings: Settings, **options: Any) -> BillingClient:

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.system
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 SESSION_TOKEN = "session-token-that-must-never-be-seen-0815"
-ORDERS = {"tcbilling_buy_and_use": 1, "tcbilling_buy_deferrable": 1, "tcbilling_buy_then_wait": 1, "tcbilling_buy_several": 3}
+ORDERS = {
+    "tcbilling_buy_and_use": 1,
+    "tcbilling_buy_deferrable": 1,
+    "tcbilling_buy_then_wait": 1,
+    "tcbilling_buy_several": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,13 @@ def test_a_cleared_task_buys_nothing_and_returns_the_same_order(runs, airflow, s
     dag_id, run_id = "tcbilling_buy_and_use", runs["tcbilling_buy_and_use"]
     before = airflow.xcom(dag_id, run_id, "buy"), len(sandbox.ledger.orders()), sandbox.requests["CreateInstance"]
 
-    cleared = {"dry_run": False, "dag_run_id": run_id, "task_ids": ["buy"], "only_failed": False, "reset_dag_runs": True}
+    cleared = {
+        "dry_run": False,
+        "dag_run_id": run_id,
+        "task_ids": ["buy"],
+        "only_failed": False,
+        "reset_dag_runs": True,
+    }
     airflow.api("POST", f"/dags/{dag_id}/clearTaskInstances", cleared)
     airflow.wait("the second run of the task", lambda: sandbox.requests["CreateInstance"] > before[2])
 
