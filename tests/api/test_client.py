@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -215,10 +217,27 @@ def test_a_name_that_does_not_resolve_means_nothing_was_sent():
         client_to(None, endpoint="https://billing.invalid", attempts=1).describe_account_balance()
 
 
-def test_redirects_are_not_followed(client, sandbox):
-    sandbox.faults.add({"fault": "http", "status": 302, "when": "before", "times": None})
+def test_redirects_are_not_followed(sandbox):
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(307)
+            self.send_header("Location", sandbox.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
-    with pytest.raises(OutcomeUnknown, match="HTTP status 302"):
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(OutcomeUnknown, match="HTTP status 307"):
+            client_to(None, endpoint=f"http://127.0.0.1:{server.server_port}", attempts=1).describe_account_balance()
+        server.shutdown()
+
+    assert sandbox.requests == {}
+
+
+def test_an_endless_answer_is_not_read_to_its_end(client, sandbox):
+    sandbox.faults.add({"fault": "garbage", "times": None})
+
+    with pytest.raises(OutcomeUnknown, match="the answer is larger than 8388608 bytes"):
         client.describe_account_balance()
 
 

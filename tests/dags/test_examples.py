@@ -29,14 +29,14 @@ def airflow_home(tmp_path_factory):
     return home
 
 
-def environment_of(home, url=""):
+def environment_of(home, url="", folder=ROOT / "example_dags"):
     connection = {"conn_type": "tcbilling", "host": url, "login": SECRET_ID, "password": SECRET_KEY}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return {
         **kept,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
         "AIRFLOW_CONN_TCBILLING_DEFAULT": json.dumps(connection),
     }
 
@@ -51,7 +51,7 @@ def run(home, sandbox, path):
     ]
     done = subprocess.run(
         [*command, str(path)],
-        env=environment_of(home, sandbox.url),
+        env=environment_of(home, sandbox.url, path.parent),
         capture_output=True,
         text=True,
         timeout=120,
