@@ -67,7 +67,7 @@ HIDDEN_FIELDS = ("port", "schema")
 LABELS = {"login": "SecretId", "password": "SecretKey", "host": "Endpoint"}
 PLACEHOLDERS = {
     "login": "AKID…",
-    "password": "kept encrypted, never sent",
+    "password": "the key that belongs to the SecretId",
     "host": f"{urlsplit(ENDPOINT).hostname} (mainland: {MAINLAND_HOST})",
 }
 

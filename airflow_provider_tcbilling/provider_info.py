@@ -76,7 +76,7 @@ def _modules(module: str) -> dict[str, Any]:
 def _form_field(extra: ExtraField) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": [extra.type, "null"]}
     if extra.choices:
-        schema["enum"] = [*extra.choices, None]
+        schema |= {"enum": list(extra.choices), "default": extra.default}
     if extra.is_secret:
         schema["format"] = "password"
     default = f" Default: {extra.default}." if extra.default else ""

@@ -86,7 +86,8 @@ class TaskLogs:
                 with contextlib.suppress(ValueError):
                     entry = json.loads(line)
                     if entry.get("logger", "trigger").startswith(VOICES) or entry.get("level") != "info":
-                        yield f"{path.parent.name.removeprefix('task_id=')}: {entry['event']}"
+                        words = [entry["event"], *(error["exc_value"] for error in entry.get("error_detail", [])[:1])]
+                        yield f"{path.parent.name.removeprefix('task_id=')}: {': '.join(words)}"
 
 
 class Sandbox:
@@ -327,7 +328,8 @@ def main() -> int:
         except AirflowTrouble as trouble:
             print(f"The demo failed: {trouble}\n{logs}", file=sys.stderr)
             return 1
-        print(f"{logs}, summary: {_short(folder / 'summary.json')}")
+        summary = folder / "summary.json"
+        print(f"{logs}, summary: {_short(summary)}" if summary.exists() else logs)
         return code
 
 

@@ -169,6 +169,6 @@ def _table_of(summary: dict[str, Any], failure: str) -> Table:
     for state, seconds in summary["seconds"].items():
         table.add_row("seconds in total" if state == "total" else f"seconds task buy was {state}", str(seconds))
     table.add_section()
-    table.add_row("Airflow was at", summary["ui"])
-    table.add_row("the sandbox was at", summary["sandbox"])
+    table.add_row("Airflow", summary["ui"])
+    table.add_row("sandbox", summary["sandbox"])
     return table

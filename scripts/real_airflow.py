@@ -98,7 +98,7 @@ class Process:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(group, signal.SIGKILL)
             time.sleep(0.02)
-            self._popen.poll()
+        self._popen.wait(STOP_SECONDS)
 
     def _members(self) -> Iterator[int]:
         import psutil

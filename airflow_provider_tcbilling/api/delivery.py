@@ -56,7 +56,7 @@ class DeliveryWatch:
                 raise
             self._see(f"the order book could not be read: {error}")
         else:
-            self._see("; ".join(_words(deal) for deal in deals) or "not listed in any known status")
+            self._see("; ".join(self._words(deal) for deal in deals) or "not listed in any known status")
             if (order := self._judge(deals)) is not None:
                 return order
         if self._clock() >= self.deadline:
@@ -77,7 +77,7 @@ class DeliveryWatch:
         dead = [deal for deal in deals if deal.has_ended_badly]
         ids = unique(instance for deal in deals for instance in deal.resource_ids)
         if dead:
-            reasons = "; ".join(f"{_words(deal)}: {ENDINGS[deal.status]}" for deal in dead)
+            reasons = "; ".join(f"{self._words(deal)}: {ENDINGS[deal.status]}" for deal in dead)
             raise DeliveryFailed(self.order_id, f"{reasons}. Delivered: {', '.join(ids) or 'nothing'}.")
         if not deals or not all(deal.is_delivered for deal in deals):
             return None
@@ -89,7 +89,7 @@ class DeliveryWatch:
             log.info("Order %s: %s", self.order_id, what)
         self._last_seen = what
 
-
-def _words(deal: Deal) -> str:
-    nameless = deal.status == DealStatus.DELIVERED and not deal.resource_ids
-    return f"{deal.order_id} {deal.status_words}{', its instances not named yet' if nameless else ''}"
+    def _words(self, deal: Deal) -> str:
+        nameless = deal.status == DealStatus.DELIVERED and not deal.resource_ids
+        words = f"{deal.status_words}, its instances not named yet" if nameless else deal.status_words
+        return words if deal.order_id == self.order_id else f"{deal.order_id} {words}"
