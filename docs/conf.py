@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from airflow_provider_tcbilling import __version__
+
 HERE = Path(__file__).parent
 
 # Before anything imports Airflow: a build neither reads nor writes the home of the person who runs it.
 os.environ["AIRFLOW_HOME"] = str(HERE / "_build" / "airflow")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-
-from airflow_provider_tcbilling import __version__
 
 project = "airflow-provider-tcbilling"
 author = "The airflow-provider-tcbilling authors"
@@ -41,7 +41,7 @@ _DARK = {"ground": "#11141a", "raised": "#1a1f28", "edge": "#2e3541", "ink": "#e
 def _colours(palette: dict[str, str], link: str, code: str) -> dict[str, str]:
     return {
         "font-stack": 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif',
-        "font-stack--monospace": 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
+        "font-stack--monospace": 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
         "color-brand-primary": link,
         "color-brand-content": link,
         "color-brand-visited": link,

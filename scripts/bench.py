@@ -33,6 +33,7 @@ from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.sandbox.rules import Rules
 
 T = TypeVar("T")
+VERSIONS = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".bench" / "bench.json"
@@ -62,6 +63,7 @@ WIRE_ORDER = {field.name: TEXT_ORDER[field.arg] for field in CREATE_INSTANCE.fie
 BASELINE = "  baseline: "
 HTTP = f"{BASELINE}HTTP provider's operator"
 IMPORTS = {
+    "provider_info, in every component": "from airflow_provider_tcbilling import provider_info",
     "operator": "from airflow_provider_tcbilling.operators import instance",
     "operator, sensor and trigger": "from airflow_provider_tcbilling.operators import instance\n"
     "from airflow_provider_tcbilling.sensors import delivery\nfrom airflow_provider_tcbilling.triggers import delivery",
@@ -100,17 +102,12 @@ class Figure:
             return {}
         median = statistics.median(self.samples)
         below = statistics.median(self.baseline.samples) if self.baseline else 0.0
-        return {
-            "min": min(self.samples),
-            "median": median,
-            "p99": statistics.quantiles(self.samples, n=100)[98] if len(self.samples) >= 100 else None,
-            "max": max(self.samples),
-            "ratio": median / below if below > 0.01 else None,
-        }
+        p99 = statistics.quantiles(self.samples, n=100)[98] if len(self.samples) >= 100 else None
+        ratio = median / below if below > 0.01 else None
+        return {"min": min(self.samples), "median": median, "p99": p99, "max": max(self.samples), "ratio": ratio}
 
 
-Section = tuple[str, str, list[Figure]]
-"""A title, how the figures were taken, and the figures."""
+Section = tuple[str, str, list[Figure]]  # a title, how the figures were taken, and the figures
 
 
 def compared(unit: str, taken: Mapping[str, list[float]], target: str = "") -> list[Figure]:
@@ -149,7 +146,7 @@ def measure_requests(batches: int, repetitions: int) -> Section:
     body = our_request(auth, ORDER)[1]
     requests: dict[str, Callable[[], object]] = {
         "parameter as a mapping": lambda: our_request(auth, ORDER),
-        f"{BASELINE}SDK, parameter as JSON text": lambda: sdk_request(client, WIRE_ORDER),
+        f"{BASELINE}SDK, parameter as JSON text": lambda: sdk_request(client),
         "parameter as JSON text": lambda: our_request(auth, TEXT_ORDER),
     }
     signatures: dict[str, Callable[[], object]] = {
@@ -162,10 +159,8 @@ def measure_requests(batches: int, repetitions: int) -> Section:
         taken = in_turn({name: partial(mean, call, repetitions, 1e6) for name, call in cases.items()}, batches)
         figures += compared("us", taken, "ratio <= 1, aim 0.5")
     gc.enable()
-    note = (
-        f"Mean of {repetitions} calls a sample, without garbage collection. Ours checks every field, which the SDK\n"
-        "leaves to the server; the SDK derives the key of the day for each request, ours once a day."
-    )
+    note = f"Mean of {repetitions} calls a sample, no garbage collection. Ours checks every field and keeps the day's\n"
+    note += "key; the SDK leaves checking to the server and derives that key for each request."
     return "One CreateInstance request, from Python arguments to signed headers and body", note, figures
 
 
@@ -180,10 +175,10 @@ def our_headers(auth: Tc3Auth, body: bytes) -> dict[str, str]:
     return {**FIXED_HEADERS, "X-TC-Action": CREATE_INSTANCE.name, **auth.headers(HOST, CONTENT_TYPE, body)}
 
 
-def sdk_request(client: Any, order: Mapping[str, Any]) -> Any:
+def sdk_request(client: Any) -> Any:
     """Do what the SDK's ``CreateInstance`` does until it sends, but for its trace id."""
     built = RequestInternal(HOST, "POST", "/")
-    client._build_req_inter("CreateInstance", sdk_order("bench", order)._serialize(), built)
+    client._build_req_inter("CreateInstance", sdk_order("bench")._serialize(), built)
     return built
 
 
@@ -194,10 +189,10 @@ def sdk_headers(client: Any, body: bytes) -> Any:
     return built
 
 
-def sdk_order(token: str, order: Mapping[str, Any] = WIRE_ORDER) -> Any:
-    request = models.CreateInstanceRequest()
-    request._deserialize({**order, "ClientToken": token})
-    return request
+def sdk_order(token: str) -> Any:
+    order = models.CreateInstanceRequest()
+    order._deserialize({**WIRE_ORDER, "ClientToken": token})
+    return order
 
 
 def sdk_client(address: str) -> Any:
@@ -209,8 +204,8 @@ def sdk_client(address: str) -> Any:
 def sandbox() -> Iterator[str]:
     """Run a sandbox without limits in a process of its own; yield its address."""
     options = ["--rate-limit", "0", "--port", "0", "--balance", str(10**12)]
-    command = [sys.executable, "-m", "airflow_provider_tcbilling.sandbox", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    module = [sys.executable, "-m", "airflow_provider_tcbilling.sandbox"]
+    with subprocess.Popen([*module, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             found = (re.search(r"http://[\d.]+:\d+", line) for line in process.stdout or ())
             yield next(address.group() for address in found if address)
@@ -233,19 +228,18 @@ def measure_purchases(count: int) -> Section:
 
 def measure_imports(env: Mapping[str, str], rounds: int) -> Section:
     """Measure what an import adds to a process that has Airflow's task SDK."""
-    setup = "from airflow.sdk import BaseOperator"
+    ours = "[name for name in sys.modules if name.startswith('airflow_provider_tcbilling')]"
+    setup = f"import sys; from airflow.sdk import BaseOperator; [sys.modules.pop(name) for name in {ours}]"
     cases = {name: partial(in_process, setup, statement, env) for name, statement in IMPORTS.items()}
-    if not version_of("apache-airflow-providers-http"):
+    if "apache-airflow-providers-http" not in VERSIONS:
         del cases[HTTP]
     taken = in_turn(cases, rounds)
     traced = in_turn({name: partial(case, traced=True) for name, case in cases.items()}, 3)
     figures = []
     for unit, source, target in (("ms", taken, "<= 25"), ("MB RSS", taken, "<= 3"), ("MB heap", traced, "")):
         figures += compared(unit, {name: [one[unit] for one in source.get(name, ())] for name in IMPORTS}, target)
-    note = (
-        "Added to 'from airflow.sdk import BaseOperator', a fresh process each time. RSS fills what Airflow's own\n"
-        "import has freed, so the Python heap, from separate processes under tracemalloc, says more."
-    )
+    note = "Added to 'from airflow.sdk import BaseOperator', a fresh process each time; provider_info, which that\n"
+    note += "imports, is forgotten and counted. RSS reuses freed memory; the heap (tracemalloc, apart) says more."
     return "Import", note, figures
 
 
@@ -263,14 +257,6 @@ def measure_parsing(env: Mapping[str, str], rounds: int) -> Section:
     added = [ours - theirs for ours, theirs in zip(*taken.values(), strict=True)]
     note = "After 'from airflow.sdk import DAG, BaseOperator, task', a fresh process each time; other imports included."
     return "Parsing a DAG file", note, [*compared("ms", taken), Figure("difference, pair by pair", "ms", added)]
-
-
-def version_of(distribution: str) -> str:
-    """Return its version, or nothing if it is not installed."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def shown(section: Section) -> dict[str, Any]:
@@ -295,8 +281,8 @@ def main() -> None:
     quick = parser.parse_args().quick
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # the SDK would send even a local sandbox's requests through it
-    versions = {name: version_of(name) for name in ("apache-airflow", "tencentcloud-sdk-python-intl-en")}
-    environment = {"cpus": os.cpu_count(), "python": sys.version.split()[0], **versions, "quick": quick}
+    environment = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "quick": quick}
+    environment |= {name: VERSIONS[name] for name in ("apache-airflow", "tencentcloud-sdk-python-intl-en")}
     print(", ".join(f"{name} {value}" for name, value in environment.items()))
     rounds = 3 if quick else 11
     with tempfile.TemporaryDirectory() as home:

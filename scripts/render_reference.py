@@ -38,9 +38,9 @@ def parts() -> dict[str, str]:
         "actions": "\n".join(map(action_section, ACTIONS.values())),
         "extra_fields": table(("Name", "Type", "Default", "Meaning"), extras),
         "error_classes": table(("Error", "The task", "Meaning"), endings),
-        "error_codes": table(("Code", "Error", "Carried out?", "Meaning"), map(code_row, codes)),
+        "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(code_row, codes)),
         "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
-        "faults": table(("Fault", "Strikes the", "Options (default)", "What it does"), map(fault_row, KINDS)),
+        "faults": table(("Fault", "What it does", "Options (default)", "Strikes the"), map(fault_row, KINDS)),
         "sandbox_flags": sandbox_flags(),
         "airflow_lines": table(("Airflow", "Python", "Packages as of"), [found.groups() for found in pins if found]),
     }
@@ -56,14 +56,14 @@ def first_words(described: object) -> str:
 
 
 def action_section(action: Action) -> str:
-    fields = [(name_of(f), f.kind.value, limits_of(f), f.about) for f in action.fields]
-    answer = [(name_of(f), f.kind.value, f.about) for f in action.answer]
+    fields = [(name_of(f), f.about, limits_of(f)) for f in action.fields]
+    answer = [(name_of(f), f.about, f.kind.value) for f in action.answer]
     facts = {"Permission": action.permission, "Sent again?": action.replay.value, "Read from": f"<{action.url}>"}
     return (
         f"## {action.name}\n\n{action.about}\n\n"
         + "".join(f"{name}\n: {fact}\n\n" for name, fact in facts.items())
-        + f"{table(('Field', 'Type', 'Limits', 'Meaning'), fields)}\n"
-        + table(("In the answer", "Type", "Meaning"), answer)
+        + f"{table(('Field', 'Meaning', 'Type and limits'), fields)}\n"
+        + table(("In the answer", "Meaning", "Type"), answer)
     )
 
 
@@ -73,13 +73,14 @@ def name_of(field: Field) -> str:
 
 def limits_of(field: Field) -> str:
     words = (
-        " ".join(f"`{choice}`" for choice in field.choices),
+        field.kind.value,
+        ", ".join(f"`{choice}`" for choice in field.choices),
         "" if field.minimum is None else f"{field.minimum} {f'to {field.maximum}' if field.maximum else 'or more'}",
         f"at most {field.max_length} characters" if field.max_length else "",
         f"at most {field.max_items} items" if field.max_items else "",
         "ASCII" if field.is_ascii else "",
         field.pattern_name,
-        " ".join(f"`{key}` = `{name}`" for key, name in (field.mirrors or {}).items()),
+        ", ".join(f"`{key}` = `{name}`" for key, name in (field.mirrors or {}).items()),
         "" if field.default is None else f"default `{field.default}`",
     )
     return "; ".join(filter(None, words))
@@ -88,7 +89,7 @@ def limits_of(field: Field) -> str:
 def code_row(code: str) -> tuple[str, ...]:
     kind, done = errors.error_class(code), "no" if errors.is_refusal(code) else "**perhaps**"
     meaning = errors.MEANINGS.get(code) or ("Refused." if kind is errors.ApiError else first_words(kind))
-    return f"`{code}`", f"`{kind.__name__}`", done, meaning
+    return f"`{code}`<br><small>`{kind.__name__}`</small>", done, meaning
 
 
 def status_row(status: DealStatus) -> tuple[str, ...]:
@@ -98,14 +99,14 @@ def status_row(status: DealStatus) -> tuple[str, ...]:
 
 
 def fault_row(name: str) -> tuple[str, ...]:
-    options = ", ".join(f"`{option}` ({value!r})" for option, value in KINDS[name].options.items())
-    return f"`{name}`", KINDS[name].part.value, options, KINDS[name].about
+    options = ", ".join(f"`{option}` (`{value!r}`)" for option, value in KINDS[name].options.items())
+    return f"`{name}`", KINDS[name].about, options, KINDS[name].part.value
 
 
 def sandbox_flags() -> str:
     command = [sys.executable, "-m", "airflow_provider_tcbilling.sandbox", "--help"]
     shown = subprocess.run(command, env={**os.environ, "COLUMNS": "100"}, capture_output=True, text=True, check=True)
-    return f"```text\n{shown.stdout.partition('options:')[2].strip(chr(10))}\n```\n"
+    return f"```text\n{inspect.cleandoc(shown.stdout.partition('options:')[2])}\n```\n"
 
 
 if __name__ == "__main__":
