@@ -79,7 +79,7 @@ def limits_of(field: Field) -> str:
         f"at most {field.max_length} characters" if field.max_length else "",
         f"at most {field.max_items} items" if field.max_items else "",
         "ASCII" if field.is_ascii else "",
-        field.pattern_name,
+        field.pattern and field.pattern[1],
         ", ".join(f"`{key}` = `{name}`" for key, name in (field.mirrors or {}).items()),
         "" if field.default is None else f"default `{field.default}`",
     )

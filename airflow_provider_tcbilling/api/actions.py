@@ -26,8 +26,7 @@ REQUESTS_PER_SECOND = 20
 PERIOD_UNITS = ("m", "y")
 RENEW_FLAGS = ("NOTIFY_AND_MANUAL_RENEW", "NOTIFY_AND_AUTO_RENEW", "DISABLE_NOTIFY_AND_MANUAL_RENEW")
 
-_TIME = r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}"
-_TIME_NAME = "a time written as YYYY-MM-DD hh:mm:ss"
+_TIME = (r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", "a time written as YYYY-MM-DD hh:mm:ss")
 _PAGES = "https://www.tencentcloud.com/document/api/555"
 _TRADE = "finance:trade (the page prints finace:trade, a typo)"
 _RENEWALS = "QcloudFinanceRenewManageFullAccess"
@@ -140,8 +139,7 @@ SET_RENEWAL = Action(
             "RenewPeriod",
             Kind.TEXT,
             "Length of each automatic renewal, a number written as text: 1 to 11 months or 1 to 5 years.",
-            pattern=r"[1-9][0-9]?",
-            pattern_name="a whole number from 1 on, as text",
+            pattern=(r"[1-9][0-9]?", "a whole number from 1 on, as text"),
         ),
         replace(_PERIOD_UNIT, name="RenewPeriodUnit", default=None),
     ),
@@ -165,14 +163,12 @@ DESCRIBE_RENEW_INSTANCES = Action(
             Kind.TEXT,
             "Only instances that expire at this time or later.",
             pattern=_TIME,
-            pattern_name=_TIME_NAME,
         ),
         Field(
             "ExpireTimeEnd",
             Kind.TEXT,
             "Only instances that expire at this time or earlier.",
             pattern=_TIME,
-            pattern_name=_TIME_NAME,
         ),
     ),
     answer=(
@@ -194,7 +190,6 @@ DESCRIBE_DEALS_BY_COND = Action(
             "Orders from this time on. Without zone; probably UTC+8.",
             required=True,
             pattern=_TIME,
-            pattern_name=_TIME_NAME,
         ),
         Field(
             "EndTime",
@@ -202,7 +197,6 @@ DESCRIBE_DEALS_BY_COND = Action(
             "Orders up to this time, which may lie ahead. At most 3 months after StartTime is recommended.",
             required=True,
             pattern=_TIME,
-            pattern_name=_TIME_NAME,
         ),
         Field(
             "Limit",

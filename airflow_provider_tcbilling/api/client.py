@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
@@ -14,7 +13,7 @@ import pendulum
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.models import Balance, Deal, DealStatus, Order
-from airflow_provider_tcbilling.api.schema import Action, Replay
+from airflow_provider_tcbilling.api.schema import Action, Replay, canonical_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
@@ -297,7 +296,7 @@ class BillingClient:
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
-        body = json.dumps(action.payload(arguments), separators=(",", ":")).encode()
+        body = canonical_json(action.payload(arguments)).encode()
         doubt: TcBillingError | None = None
         for attempt in range(1, self._attempts + 1):
             try:

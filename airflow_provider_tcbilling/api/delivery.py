@@ -52,9 +52,9 @@ class DeliveryWatch:
         try:
             deals = self._deals()
         except TcBillingError as error:
+            self._see(f"the order book could not be read: {error}")
             if not error.transient:
                 raise
-            self._see(f"the order book could not be read: {error}")
         else:
             self._see("; ".join(self._words(deal) for deal in deals) or "not listed in any known status")
             if (order := self._judge(deals)) is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -23,11 +24,6 @@ class Kind(Enum):
     INTEGERS = "array of integer"
     OBJECTS = "array of object"
     JSON = "string holding a JSON object"
-
-    @property
-    def is_list(self) -> bool:
-        """The field holds several values of one type."""
-        return self in (Kind.TEXTS, Kind.INTEGERS, Kind.OBJECTS)
 
 
 class Replay(Enum):
@@ -56,9 +52,6 @@ class Mistake:
     text: str
 
 
-_ABSENT = (None, "")
-
-
 @dataclass(frozen=True)
 class Field:
     """
@@ -73,7 +66,7 @@ class Field:
     :param max_items: Most items of a list.
     :param choices: The only values there are.
     :param is_ascii: Only ASCII characters.
-    :param pattern: What the text must look like, and *pattern_name* how people call it.
+    :param pattern: What the text must look like, as a regular expression and in words.
     :param mirrors: For a JSON field: its keys that repeat other fields of the action and must agree with them.
     """
 
@@ -88,8 +81,7 @@ class Field:
     max_items: int | None = None
     choices: tuple[str, ...] = ()
     is_ascii: bool = False
-    pattern: str = ""
-    pattern_name: str = ""
+    pattern: tuple[str, str] | None = None
     mirrors: Mapping[str, str] | None = None
 
     @cached_property
@@ -97,42 +89,54 @@ class Field:
         """The field's name in Python: ``SubProductCode`` is ``sub_product_code``."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).lower()
 
-    def parse(self, value: Any) -> Any:
+    def read(self, value: Any) -> Any:
         """
-        Turn an argument into what goes on the wire; rendered templates are text, so ``"12"`` is read as 12.
+        Turn an argument into a value for the wire; rendered templates are text, so ``"12"`` is read as 12.
 
-        :raises ValueError: It cannot be read as this field's type.
+        :return: ``None`` if it is not given, which ``""`` means as well.
+        :raises ValueError: With every mistake in its ``args``.
         """
-        if self.kind.is_list:
-            if isinstance(value, str) or not isinstance(value, (list, tuple, set, frozenset)):
-                raise ValueError(f"{value!r} is not a list")
-            return [_parse_integer(v) if self.kind is Kind.INTEGERS else _parse_text(v) for v in value]
-        return _PARSERS[self.kind](value)
+        value = value.strip() if isinstance(value, str) else value
+        if value is None or value == "":
+            if self.required:
+                raise ValueError(f"missing: {self.about}")
+            return None
+        wire = self._parse(value)
+        if broken := self.limits_broken_by(wire):
+            raise ValueError(*broken)
+        return wire
 
-    def faults(self, wire: Any) -> Iterator[tuple[Fault, str]]:
-        """Yield what is wrong with a value as it stands on the wire, with the type exactly as described."""
-        values = wire if self.kind.is_list and isinstance(wire, list) else [wire]
-        if (self.kind.is_list and values is not wire) or not all(_has_kind(self.kind, v) for v in values):
-            yield Fault.TYPE, f"{wire!r} is not of type {self.kind.value}"
-            return
-        if self.max_items is not None and len(values) > self.max_items:
-            yield Fault.VALUE, f"{len(values)} items are more than {self.max_items}"
-        for value in values:
-            yield from ((Fault.VALUE, text) for text in self._limits_broken_by(value))
+    @cached_property
+    def is_list(self) -> bool:
+        """The field holds several values of one type."""
+        return self.kind in (Kind.TEXTS, Kind.INTEGERS, Kind.OBJECTS)
 
-    def _limits_broken_by(self, value: Any) -> Iterator[str]:
-        if self.minimum is not None and value < self.minimum:
-            yield f"{value} is below the minimum, {self.minimum}"
-        if self.maximum is not None and value > self.maximum:
-            yield f"{value} is above the maximum, {self.maximum}"
-        if self.max_length is not None and len(value) > self.max_length:
-            yield f"{len(value)} characters are more than {self.max_length}"
-        if self.choices and value not in self.choices:
-            yield f"{value!r} is not one of {', '.join(self.choices)}"
-        if self.is_ascii and not value.isascii():
-            yield f"{value!r} holds characters outside ASCII"
-        if self.pattern and not re.fullmatch(self.pattern, value):
-            yield f"{value!r} is not {self.pattern_name}"
+    def has_kind(self, wire: Any) -> bool:
+        """Whether a value is of the field's type, as it stands on the wire."""
+        if self.is_list:
+            return isinstance(wire, list) and all(_is_of(self.kind, value) for value in wire)
+        return _is_of(self.kind, wire)
+
+    def limits_broken_by(self, wire: Any) -> list[str]:
+        """Return in words which limits a value of the right type breaks."""
+        return [
+            text
+            for is_of_each, rule, limit in self._limits
+            for value in (wire if is_of_each else (wire,))
+            if (text := rule(value, limit))
+        ]
+
+    @cached_property
+    def _parse(self) -> Callable[[Any], Any]:
+        return _PARSERS[self.kind]
+
+    @cached_property
+    def _limits(self) -> list[tuple[bool, Callable[[Any, Any], str], Any]]:
+        limited = [attribute for attribute in fields(self) if self._is_limited_by(attribute)]
+        return [(self.is_list and a.name != "max_items", _LIMITS[a.name], getattr(self, a.name)) for a in limited]
+
+    def _is_limited_by(self, attribute: dataclasses.Field[Any]) -> bool:
+        return attribute.name in _LIMITS and getattr(self, attribute.name) != attribute.default
 
 
 @dataclass(frozen=True)
@@ -169,62 +173,56 @@ class Action:
         :param arguments: By Python name, for example ``{"sub_product_code": "sp_x"}``.
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
-        unknown = sorted(arguments.keys() - self._by_arg.keys())
-        mistakes = {name: f"{self.name} has no such field" for name in unknown}
-        payload = {}
-        for field in self.fields:
-            value = arguments.get(field.arg)
-            value = value.strip() if isinstance(value, str) else value
-            if value in _ABSENT:
-                continue
+        mistakes = {name: [f"{self.name} has no such field"] for name in arguments if name not in self._by_arg}
+        payload: dict[str, Any] = {}
+        for arg, field in self._by_arg.items():
             try:
-                payload[field.name] = field.parse(value)
+                wire = field.read(arguments.get(arg))
             except ValueError as error:
-                mistakes[field.arg] = str(error)
-        unread = frozenset(field.name for field in self.fields if field.arg in mistakes)
-        lines = [f"{arg}: {text}" for arg, text in mistakes.items()]
-        lines += [f"{self._by_name[m.field].arg}: {m.text}" for m in self.check(payload, unread)]
-        if lines:
-            raise InvalidRequest(self.name, lines)
+                mistakes[arg] = list(error.args)
+            else:
+                if wire is not None:
+                    payload[field.name] = wire
+        for field, text in self._disagreements(payload, unread=mistakes):
+            mistakes.setdefault(field.arg, []).append(text)
+        if mistakes:
+            raise InvalidRequest(self.name, [f"{arg}: {text}" for arg in sorted(mistakes) for text in mistakes[arg]])
         return payload
 
-    def check(self, payload: Mapping[str, Any], unread: frozenset[str] = frozenset()) -> list[Mistake]:
-        """
-        Return every mistake in a request's JSON object, as a server sees it.
+    def named(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request's JSON object by Python names: the arguments as they were understood."""
+        return {field.arg: payload[field.name] for field in self.fields if field.name in payload}
 
-        :param unread: Fields of which nothing is known; nothing is said about them.
-        """
+    def check(self, payload: Mapping[str, Any]) -> list[Mistake]:
+        """Return every mistake in a request's JSON object, as a server sees it: types exactly as described."""
         unknown = sorted(payload.keys() - self._by_name.keys())
         mistakes = [Mistake(Fault.UNKNOWN, name, f"{self.name} has no such field") for name in unknown]
         for field in self.fields:
-            if field.name not in unread:
-                mistakes += self._mistakes_in(field, payload, unread)
-        return mistakes
+            mistakes += _mistakes_in(field, payload)
+        unread = {self._by_name[m.field].arg for m in mistakes if m.fault is not Fault.UNKNOWN}
+        texts = self._disagreements(payload, unread)
+        return mistakes + [Mistake(Fault.VALUE, field.name, text) for field, text in texts]
 
     def check_answer(self, answer: Mapping[str, Any]) -> list[Mistake]:
         """Return what is wrong with the required fields of a successful answer; nothing is asked of the others."""
-        required = [field for field in self.answer if field.required]
-        return [m for field in required for m in self._mistakes_in(field, answer, frozenset())]
+        return [mistake for field in self.answer if field.required for mistake in _mistakes_in(field, answer)]
 
-    def _mistakes_in(self, field: Field, payload: Mapping[str, Any], unread: frozenset[str]) -> list[Mistake]:
-        value = payload.get(field.name)
-        if value in _ABSENT:
-            missing = Mistake(Fault.MISSING, field.name, f"missing: {field.about}")
-            return [missing] if field.required else []
-        faults = [Mistake(fault, field.name, text) for fault, text in field.faults(value)]
-        return faults or list(self._disagreements(field, payload, unread))
-
-    def _disagreements(self, field: Field, payload: Mapping[str, Any], unread: frozenset[str]) -> Iterator[Mistake]:
-        inner = json.loads(payload[field.name]) if field.mirrors else {}
-        for key, name in (field.mirrors or {}).items():
-            if key not in inner or name in unread:
+    def _disagreements(self, payload: Mapping[str, Any], unread: Container[str]) -> Iterator[tuple[Field, str]]:
+        """Yield where a JSON field repeats another field and says something else; *unread* fields say nothing."""
+        for field in self._mirroring:
+            if field.arg in unread or field.name not in payload:
                 continue
-            outer = payload.get(name)
-            if outer is None:
-                outer = self._by_name[name].default
-            if str(inner[key]) != str(outer):
-                text = f"its {key} is {inner[key]!r}, but {self._by_name[name].arg} is {outer!r}"
-                yield Mistake(Fault.VALUE, field.name, text)
+            text = payload[field.name]
+            inner = text.read if isinstance(text, JsonText) else json.loads(text)
+            for key, name in (field.mirrors or {}).items():
+                other = self._by_name[name]
+                outer = payload.get(name, other.default)
+                if key in inner and other.arg not in unread and str(inner[key]) != str(outer):
+                    yield field, f"its {key} is {inner[key]!r}, but {other.arg} is {outer!r}"
+
+    @cached_property
+    def _mirroring(self) -> list[Field]:
+        return [field for field in self.fields if field.mirrors]
 
     @cached_property
     def _by_arg(self) -> Mapping[str, Field]:
@@ -235,9 +233,24 @@ class Action:
         return {field.name: field for field in self.fields}
 
 
-def canonical_json(value: Any) -> str:
-    """Serialise so that the same value always gives the same bytes: sorted keys, no blanks, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+class JsonText(str):
+    """JSON text that remembers the object it says, so that nobody needs to read it again."""
+
+    __slots__ = ("read",)
+    read: Mapping[str, Any]
+
+
+canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""Serialise so that the same value always gives the same bytes: sorted keys, no blanks, ASCII."""
+
+
+def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
+    value = wire.get(field.name)
+    if value is None or value == "":
+        return [Mistake(Fault.MISSING, field.name, f"missing: {field.about}")] if field.required else []
+    if not field.has_kind(value):
+        return [Mistake(Fault.TYPE, field.name, f"{value!r} is not of type {field.kind.value}")]
+    return [Mistake(Fault.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
 def _parse_text(value: Any) -> str:
@@ -261,25 +274,56 @@ def _parse_boolean(value: Any) -> bool:
     return read
 
 
-def _parse_json_object(value: Any) -> str:
+def _parse_json_object(value: Any) -> JsonText:
     if not isinstance(value, (str, Mapping)):
         raise ValueError(f"{value!r} is neither a mapping nor JSON text")
     try:
         read = json.loads(value) if isinstance(value, str) else value
-        text = canonical_json(read)
+        text = JsonText(canonical_json(read))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(read, Mapping):
         raise ValueError(f"JSON, but not an object: {value!r}")
+    text.read = read
     return text
 
 
-_PARSERS = {
+def _list_of(parse: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    def parse_list(value: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple, set, frozenset)):
+            raise ValueError(f"{value!r} is not a list")
+        return [parse(item) for item in value]
+
+    return parse_list
+
+
+_PARSERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _parse_text,
     Kind.INTEGER: _parse_integer,
     Kind.BOOLEAN: _parse_boolean,
     Kind.JSON: _parse_json_object,
+    Kind.TEXTS: _list_of(_parse_text),
+    Kind.INTEGERS: _list_of(_parse_integer),
 }
+
+_LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
+    "minimum": lambda value, limit: f"{value} is below the minimum, {limit}" if value < limit else "",
+    "maximum": lambda value, limit: f"{value} is above the maximum, {limit}" if value > limit else "",
+    "max_length": lambda text, limit: f"{len(text)} characters are more than {limit}" if len(text) > limit else "",
+    "max_items": lambda items, limit: f"{len(items)} items are more than {limit}" if len(items) > limit else "",
+    "choices": lambda text, all_: "" if text in all_ else f"{text!r} is not one of {', '.join(all_)}",
+    "is_ascii": lambda text, _: "" if text.isascii() else f"{text!r} holds characters outside ASCII",
+    "pattern": lambda text, pattern: "" if re.fullmatch(pattern[0], text) else f"{text!r} is not {pattern[1]}",
+}
+"""What each limit of a field asks of a value, and what is said of one that breaks it."""
+
+
+def _is_of(kind: Kind, value: Any) -> bool:
+    if kind is Kind.JSON:
+        return _is_json_object(value)
+    if kind in (Kind.INTEGER, Kind.INTEGERS):
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, {Kind.BOOLEAN: bool, Kind.OBJECTS: dict}.get(kind, str))
 
 
 def _is_json_object(value: Any) -> bool:
@@ -287,14 +331,3 @@ def _is_json_object(value: Any) -> bool:
         return isinstance(value, str) and isinstance(json.loads(value), dict)
     except ValueError:
         return False
-
-
-def _has_kind(kind: Kind, value: Any) -> bool:
-    if kind is Kind.JSON:
-        return _is_json_object(value)
-    if kind in (Kind.INTEGER, Kind.INTEGERS):
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, _TYPES.get(kind, str))
-
-
-_TYPES = {Kind.BOOLEAN: bool, Kind.OBJECTS: dict}

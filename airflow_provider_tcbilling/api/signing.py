@@ -31,8 +31,9 @@ def canonical_request(headers: Mapping[str, str], body: bytes) -> str:
     :param headers: The headers to sign, as sent; ``content-type`` and ``host`` are the least that the server accepts.
     :param body: The exact bytes that are sent.
     """
-    lines = "".join(f"{name}:{headers[name].strip().lower()}\n" for name in sorted(headers))
-    return f"POST\n/\n\n{lines}\n{';'.join(sorted(headers))}\n{hashlib.sha256(body).hexdigest()}"
+    names = sorted(headers)
+    lines = "".join([f"{name}:{headers[name].strip().lower()}\n" for name in names])
+    return f"POST\n/\n\n{lines}\n{';'.join(names)}\n{hashlib.sha256(body).hexdigest()}"
 
 
 def string_to_sign(timestamp: int, scope: str, canonical: str) -> str:

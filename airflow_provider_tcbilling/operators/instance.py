@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.purchase import Purchase
+
+WAIT_ON = "To wait on without touching the purchase, give this order id to an InstanceDeliverySensor."
 
 
 class CreateInstanceOperator(BaseOperator):
@@ -58,8 +60,8 @@ class CreateInstanceOperator(BaseOperator):
     :param wait_for_delivery: Return when the instances are there; ``False`` returns with the order.
     :param deferrable: Wait in the triggerer and not on a worker.
     :param poll_interval: Seconds between two looks at the order.
-    :param delivery_timeout: Seconds to wait for delivery. Afterwards the task fails and may be retried; the order
-        stays paid, and waiting again costs nothing.
+    :param delivery_timeout: Seconds to wait for delivery. Afterwards the task fails, without a retry; the order stays
+        paid, and an :class:`InstanceDeliverySensor` can wait on for it.
     :param tcbilling_conn_id: The Airflow connection. (templated)
     """
 
@@ -137,11 +139,12 @@ class CreateInstanceOperator(BaseOperator):
         """
         with no_retry_unless_transient():
             purchase = self._purchase(context)
+            wanted = purchase.fields.get("quantity", 1)
             settings = self._hook.get_settings()
             client = client_of(settings)
             order = purchase.place(client)
             self._announce(order, settings.order_url(order.order_id), context)
-            if not self.wait_for_delivery or len(order.instance_ids) >= int(self.quantity or 1):
+            if not self.wait_for_delivery or len(order.instance_ids) >= wanted:
                 return order.as_dict()
             return self._deliver(client, order, time.time() + self.delivery_timeout)
 
@@ -166,18 +169,16 @@ class CreateInstanceOperator(BaseOperator):
 
         ti = context["ti"]
         key = str(self.purchase_key or "").strip() or task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        fields = {
-            field.arg: getattr(self, field.arg) for field in CREATE_INSTANCE.fields if field.arg != "client_token"
-        }
-        purchase = Purchase(self.client_token or client_token_for(key), fields)
+        arguments = {field.arg: getattr(self, field.arg) for field in CREATE_INSTANCE.fields}
+        arguments["client_token"] = self.client_token or client_token_for(key)
         mistakes = self._mistakes()
         try:
-            CREATE_INSTANCE.payload({**fields, "client_token": purchase.client_token})
+            understood = CREATE_INSTANCE.named(CREATE_INSTANCE.payload(arguments))
         except InvalidRequest as error:
             mistakes += error.mistakes
         if mistakes:
             raise InvalidRequest(self.task_id, mistakes)
-        return purchase
+        return Purchase(understood.pop("client_token"), understood)
 
     def _mistakes(self) -> list[str]:
         """Return what is wrong with the arguments that Tencent does not see."""
@@ -211,10 +212,14 @@ class CreateInstanceOperator(BaseOperator):
 
         self._placed = order.order_id
         watch = DeliveryWatch(client, order.order_id, deadline=deadline)
-        while (delivered := watch.step()) is None:
-            if self.deferrable:
-                self._defer(order, deadline)
-            time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
+        try:
+            while (delivered := watch.step()) is None:
+                if self.deferrable:
+                    self._defer(order, deadline)
+                time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
+        except DeliveryTimeout as error:
+            # A retry would begin with the purchase, and send a token that is as old as this wait.
+            raise AirflowFailException(f"{error} {WAIT_ON}") from error
         return replace(
             order,
             instance_ids=unique([*order.instance_ids, *delivered.instance_ids]),

@@ -49,7 +49,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "answer": Kind(Part.ANSWER, "answer with this Response object", {"response": {}}),
     "order-status": Kind(Part.ORDER, "let the order end in a status, known or not", {"status": 5}),
-    "not-visible": Kind(Part.ORDER, "do not list the order yet", {"looks": 0, "seconds": 0.0}),
+    "not-visible": Kind(Part.ORDER, "do not list the order yet", {"looks": 1, "seconds": 0.0}),
     "big-deal-id": Kind(Part.ORDER, "answer with the number of the big deal as OrderId"),
     "clock-skew": Kind(Part.CLOCK, "let the server's clock be ahead (or behind, below 0)", {"seconds": 600.0}),
 }

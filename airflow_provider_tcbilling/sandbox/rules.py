@@ -66,8 +66,8 @@ class Rules:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command line's words for the rules, with their defaults."""
     default = Rules()
-    parser.add_argument("--secret-id", default=default.secret_id)
-    parser.add_argument("--secret-key", default=default.secret_key)
+    parser.add_argument("--secret-id", default=default.secret_id, help="the only key there is (%(default)s)")
+    parser.add_argument("--secret-key", default=default.secret_key, help="what it signs with (%(default)s)")
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
     parser.add_argument(
         "--delivery-looks",

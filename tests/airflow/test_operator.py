@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_tcbilling.api.errors import DeliveryTimeout, OutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
 from airflow_provider_tcbilling.api.models import ENDINGS
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.sandbox.rules import Tokens
@@ -221,15 +221,21 @@ def test_an_order_that_died_fails_the_task_for_good_and_is_kept(start_sandbox, c
     assert set(sandbox.requests) == {"CreateInstance", "DescribeDealsByCond"}
 
 
-def test_a_delivery_that_takes_too_long_is_retried_without_buying_again(start_sandbox, connect):
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_delivery_that_takes_too_long_fails_for_good_so_that_no_retry_sends_an_old_token(
+    start_sandbox, connect, context, deferrable
+):
     sandbox = start_sandbox(delivery_looks=8)
     connect(host=sandbox.url)
-    with pytest.raises(DeliveryTimeout):
-        operator(delivery_timeout=0.000001).execute(context_of())
 
-    result = operator().execute(context_of())
+    with pytest.raises(AirflowFailException, match=r"stays paid and open.*InstanceDeliverySensor"):
+        operator(delivery_timeout=0.000001, deferrable=deferrable).execute(context)
 
-    assert result["instance_ids"]
+    assert spent(sandbox) == PRICE
+
+
+def test_a_quantity_that_rendered_to_blanks_is_not_given(connection, sandbox, context):
+    assert operator(quantity=" ", period="\n1").execute(context)["instance_ids"]
     assert spent(sandbox) == PRICE
 
 
@@ -300,7 +306,7 @@ def test_a_resumed_task_raises_what_the_waiting_path_would_have_raised(start_san
     connect(host=sandbox.url)
     trigger = deferred(operator(deferrable=True), context).trigger
 
-    with pytest.raises(DeliveryTimeout):
+    with pytest.raises(AirflowFailException, match="was not delivered in time"):
         operator(deferrable=True).execute_complete(context_of(), {"order": dict(trigger.order), "deadline": 0})
 
 
