@@ -102,7 +102,7 @@ class Field:
                 raise ValueError(f"missing: {self.about}")
             return None
         wire = self._parse(value)
-        if broken := self.limits_broken_by(wire):
+        if self._limits and (broken := self.limits_broken_by(wire)):
             raise ValueError(*broken)
         return wire
 
@@ -217,8 +217,9 @@ class Action:
             for key, name in (field.mirrors or {}).items():
                 other = self._by_name[name]
                 outer = payload.get(name, other.default)
-                if key in inner and other.arg not in unread and str(inner[key]) != str(outer):
-                    yield field, f"its {key} is {inner[key]!r}, but {other.arg} is {outer!r}"
+                said = inner.get(key, outer)
+                if said != outer and str(said) != str(outer) and other.arg not in unread:
+                    yield field, f"its {key} is {said!r}, but {other.arg} is {outer!r}"
 
     @cached_property
     def _mirroring(self) -> list[Field]:
