@@ -218,7 +218,7 @@ class Action:
                 other = self._by_name[name]
                 outer = payload.get(name, other.default)
                 said = inner.get(key, outer)
-                if said != outer and str(said) != str(outer) and other.arg not in unread:
+                if said is not outer and str(said) != str(outer) and other.arg not in unread:
                     yield field, f"its {key} is {said!r}, but {other.arg} is {outer!r}"
 
     @cached_property

@@ -55,6 +55,7 @@ def mistakes_of(**changes):
         pytest.param(
             {"parameter": {"timeSpan": 1}, "period": 12}, "its timeSpan is 1, but period is 12", id="timeSpan"
         ),
+        pytest.param({"parameter": {"timeSpan": True}}, "its timeSpan is True, but period is 1", id="timeSpan True"),
         pytest.param({"parameter": {"timeUnit": "y"}}, "its timeUnit is 'y', but period_unit is 'm'", id="timeUnit"),
         pytest.param({"parameter": {"goodsNum": 3}}, "its goodsNum is 3, but quantity is 1", id="goodsNum"),
         pytest.param({"parameter": {"productCode": "p_x"}}, "but product_code is 'p_cloudfirewall'", id="productCode"),
