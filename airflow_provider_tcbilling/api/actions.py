@@ -23,6 +23,9 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 REQUESTS_PER_SECOND = 20
 """For each action, access region and sub-account; mapped tasks, other tools and the console share it."""
 
+ORDER_BOOK_DAYS = 89
+"""How far back orders are looked for; the server recommends a span of at most three months."""
+
 PERIOD_UNITS = ("m", "y")
 RENEW_FLAGS = ("NOTIFY_AND_MANUAL_RENEW", "NOTIFY_AND_AUTO_RENEW", "DISABLE_NOTIFY_AND_MANUAL_RENEW")
 

@@ -32,9 +32,6 @@ BACKOFF_BASE, BACKOFF_CAP = 0.5, 8.0
 SERVER_ZONE = "Asia/Shanghai"
 """Times carry no zone. UTC+8 is likely, not documented: whoever searches by time leaves a day on both sides."""
 
-ORDER_BOOK_DAYS = 89
-"""How far back orders are looked for; the server recommends a span of at most three months."""
-
 DEALS_PER_PAGE = 200
 """Above this the server hides the instances of an order."""
 
@@ -249,7 +246,7 @@ class BillingClient:
         big_deal_id: str | None = None,
         resource_id: str | None = None,
         statuses: Iterable[int] = tuple(DealStatus),
-        days: int = ORDER_BOOK_DAYS,
+        days: int = actions.ORDER_BOOK_DAYS,
         page: int = 0,
     ) -> list[Deal]:
         """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
-from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
@@ -191,8 +191,10 @@ class CreateInstanceOperator(BaseOperator):
             mistakes.append("purchase_key: excludes client_token, which names the purchase already")
         for name in ("poll_interval", "delivery_timeout"):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not value > 0:
-                mistakes.append(f"{name}: {value!r} is not a number of seconds above 0")
+            if not isinstance(value, (int, float)) or not 0 < value <= ORDER_BOOK_DAYS * 86400:
+                mistakes.append(
+                    f"{name}: {value!r} is not a number of seconds above 0 and within {ORDER_BOOK_DAYS} days"
+                )
         return mistakes
 
     def _announce(self, order: Order, order_url: str, context: Context) -> None:

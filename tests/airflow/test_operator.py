@@ -144,6 +144,7 @@ def test_a_client_token_is_sent_as_it_is(connection, sandbox, context):
         ({"client_token": "a", "purchase_key": "b"}, "purchase_key: excludes client_token"),
         ({"poll_interval": 0}, "poll_interval: 0 is not a number of seconds above 0"),
         ({"delivery_timeout": "long"}, "delivery_timeout: 'long' is not a number of seconds above 0"),
+        ({"delivery_timeout": float("inf")}, "delivery_timeout: inf is not a number of seconds above 0 and within 89"),
     ],
 )
 def test_bad_input_fails_the_task_for_good_and_nothing_is_sent(connection, sandbox, context, arguments, words):
