@@ -221,6 +221,9 @@ REFUSALS = frozenset(
 )
 """First parts of error codes that mean: refused, nothing was carried out."""
 
+PERHAPS_DONE = frozenset({"FailedOperation.InvalidDeal"})
+"""Documented as refusals, but said of a repeat they can mean that an earlier try was paid."""
+
 
 def api_error(action: str, error: Mapping[str, Any], request_id: str) -> ApiError:
     """
@@ -245,5 +248,6 @@ def error_class(code: str) -> type[ApiError]:
 
 def is_refusal(code: str) -> bool:
     """Whether a code is documented to mean that nothing was carried out."""
-    family = code.partition(".")[0]
-    return family in REFUSALS or (code in MEANINGS and not error_class(code).ambiguous)
+    if code in PERHAPS_DONE or error_class(code).ambiguous:
+        return False
+    return code in MEANINGS or code.partition(".")[0] in REFUSALS

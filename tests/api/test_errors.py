@@ -31,7 +31,7 @@ from airflow_provider_tcbilling.api.errors import (
         ("FailedOperation.BusinessCheckErrCode", ApiError, False, False),
         ("FailedOperation.DistributeError", ApiError, False, False),
         ("FailedOperation.GetPriceParamError", ApiError, False, False),
-        ("FailedOperation.InvalidDeal", ApiError, False, False),
+        ("FailedOperation.InvalidDeal", ApiError, False, True),
         ("FailedOperation.InvalidGoodsCategoryId", ApiError, False, False),
         ("FailedOperation.NumLimitError", ApiError, False, False),
         ("FailedOperation.dealCreateWhitelistError", ApiError, False, False),
