@@ -1,4 +1,4 @@
-"""Buy, wait for, renew and refund Tencent Cloud instances from Apache Airflow: with real money, exactly once."""
+"""Buy Tencent Cloud instances from Apache Airflow with real money, once per purchase, and wait for their delivery."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-tcbilling",
         "name": INTEGRATION,
-        "description": "Buy Tencent Cloud instances through the Billing API, exactly once, and await delivery.",
+        "description": "Buy Tencent Cloud instances through the Billing API, once per purchase, and await delivery.",
         "integrations": [
             {
                 "integration-name": INTEGRATION,
