@@ -294,7 +294,11 @@ def main() -> None:
         data |= shown(measure_parsing(env, rounds))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"environment": environment, **data}, indent=1) + "\n")
-    print(f"\nEvery sample: {RESULTS.relative_to(ROOT)}")
+    summaries = {
+        title: {label: {name: value for name, value in row.items() if name != "samples"} for label, row in rows.items()}
+        for title, rows in data.items()
+    }
+    print(f"\nAs JSON (with every sample: {RESULTS.relative_to(ROOT)})\n{json.dumps(summaries, indent=1)}")
 
 
 if __name__ == "__main__":
