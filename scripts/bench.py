@@ -29,7 +29,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ENDPOINT, SERVICE, VERSION
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.schema import canonical_json
+from airflow_provider_tcbilling.api.schema import compact_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.sandbox.rules import Rules
 
@@ -168,7 +168,7 @@ def measure_requests(batches: int, repetitions: int) -> Section:
 def our_request(auth: Tc3Auth, order: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
     """Do what ``BillingClient.create_instance`` does until it sends."""
     payload = CREATE_INSTANCE.payload({**order, "client_token": "bench"})
-    body = canonical_json(payload).encode()
+    body = compact_json(payload).encode()
     return our_headers(auth, body), body
 
 

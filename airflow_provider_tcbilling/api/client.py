@@ -13,7 +13,7 @@ import pendulum
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.models import Balance, Deal, DealStatus, Order
-from airflow_provider_tcbilling.api.schema import Action, Replay, canonical_json
+from airflow_provider_tcbilling.api.schema import Action, Replay, compact_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
@@ -293,7 +293,7 @@ class BillingClient:
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
-        body = canonical_json(action.payload(arguments)).encode()
+        body = compact_json(action.payload(arguments)).encode()
         doubt: TcBillingError | None = None
         for attempt in range(1, self._attempts + 1):
             try:

@@ -244,6 +244,11 @@ class JsonText(str):
 canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 """Serialise so that the same value always gives the same bytes: sorted keys, no blanks, ASCII."""
 
+compact_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""Serialise a payload, whose fields stand in the table's order already."""
+
+_read_json = json.JSONDecoder().decode
+
 
 def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     value = wire.get(field.name)
@@ -279,7 +284,7 @@ def _parse_json_object(value: Any) -> JsonText:
     if not isinstance(value, (str, Mapping)):
         raise ValueError(f"{value!r} is neither a mapping nor JSON text")
     try:
-        read = json.loads(value) if isinstance(value, str) else value
+        read = _read_json(value) if isinstance(value, str) else value
         text = JsonText(canonical_json(read))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
