@@ -29,7 +29,7 @@ class ExtraField:
     """
     One named field of the connection's extra. Other names are warned about and ignored.
 
-    :param default: What is assumed when it is left out, as text for people.
+    :param default: What is assumed when it is left out, as text.
     :param is_secret: It is masked wherever Airflow shows it.
     """
 
@@ -58,8 +58,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "console_url",
         "Console address",
-        "Where the link of a task leads; {order_id} in it becomes the order's number.",
-        "the order list of the site that the endpoint belongs to",
+        "Where the link of a task leads; {order_id} in it becomes the order's number. "
+        "Left out, it leads to the order list of the site that the endpoint belongs to.",
     ),
 )
 
@@ -116,6 +116,7 @@ class Settings:
         extra: Mapping[str, Any] = connection.extra_dejson or {}
         for name in sorted(set(extra) - {known.name for known in EXTRA_FIELDS}):
             log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
+        given = {known.name: extra.get(known.name) or known.default for known in EXTRA_FIELDS}
         endpoint = endpoint_of(connection.host, connection.port)
         mistakes = [
             *_key_mistakes("login (SecretId)", connection.login),
@@ -129,12 +130,12 @@ class Settings:
         return cls(
             secret_id=connection.login,
             secret_key=connection.password,
-            token=str(extra.get("token") or ""),
+            token=str(given["token"]),
             endpoint=endpoint,
-            connect_timeout=float(extra.get("connect_timeout") or 10),
-            read_timeout=float(extra.get("read_timeout") or 60),
-            language=str(extra.get("language") or "en-US"),
-            console_url=str(extra.get("console_url") or _console_of(endpoint)),
+            connect_timeout=float(given["connect_timeout"]),
+            read_timeout=float(given["read_timeout"]),
+            language=str(given["language"]),
+            console_url=str(given["console_url"] or _console_of(endpoint)),
         )
 
     def order_url(self, order_id: str) -> str:
@@ -186,12 +187,12 @@ def _endpoint_mistakes(endpoint: str, allowed_hosts: Collection[str]) -> Iterato
 
 
 def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("connect_timeout", "read_timeout"):
-        if extra.get(name) not in (None, "") and not _is_positive(extra[name]):
-            yield f"extra {name} must be a number of seconds above 0"
-    language, languages = extra.get("language"), ("en-US", "zh-CN")
-    if language and language not in languages:
-        yield f"extra language must be one of {', '.join(languages)}"
+    for known in EXTRA_FIELDS:
+        value = extra.get(known.name)
+        if known.type == "number" and value not in (None, "") and not _is_positive(value):
+            yield f"extra {known.name} must be a number of seconds above 0"
+        if known.choices and value and value not in known.choices:
+            yield f"extra {known.name} must be one of {', '.join(known.choices)}"
     console = extra.get("console_url")
     if console and urlsplit(str(console)).scheme not in ("http", "https"):
         yield "extra console_url must be an http or https address"

@@ -114,15 +114,12 @@ class TcBillingHook(BaseHook):
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from wtforms import PasswordField, StringField
 
-        def widget(secret: bool) -> tuple[Any, Any]:
-            return (PasswordField, BS3PasswordFieldWidget()) if secret else (StringField, BS3TextFieldWidget())
-
-        return {
-            extra.name: widget(extra.is_secret)[0](
-                extra.label, widget=widget(extra.is_secret)[1], description=extra.about
-            )
-            for extra in EXTRA_FIELDS
-        }
+        widgets = {}
+        for extra in EXTRA_FIELDS:
+            secret = extra.is_secret
+            kind, look = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
+            widgets[extra.name] = kind(extra.label, widget=look(), description=extra.about)
+        return widgets
 
     @staticmethod
     def _settings(connection: Any) -> Settings:
