@@ -27,12 +27,16 @@ THE_TASK = {  # by (transient, ambiguous)
     (True, True): "is retried, with the same client token",
 }
 
+ENDED_OTHERWISE = {
+    errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on"
+}
+
 
 def parts() -> dict[str, str]:
     pins = [PINS.match(path.read_text()) for path in sorted((ROOT / "requirements").glob("airflow-*.txt"))]
     extras = [(f"`{e.name}`", e.type + ", secret" * e.is_secret, e.default, e.about) for e in EXTRA_FIELDS]
     kinds = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.TcBillingError)][1:]
-    endings = [(f"`{kind.__name__}`", THE_TASK[kind.transient, kind.ambiguous], first_words(kind)) for kind in kinds]
+    endings = [(f"`{kind.__name__}`", the_task(kind), first_words(kind)) for kind in kinds]
     codes = sorted({*errors.MEANINGS, *errors.BY_CODE, *errors.REFUSALS}, key=str.lower)
     return {
         "actions": "\n".join(map(action_section, ACTIONS.values())),
@@ -44,6 +48,10 @@ def parts() -> dict[str, str]:
         "sandbox_flags": sandbox_flags(),
         "airflow_lines": table(("Airflow", "Python", "Packages as of"), [found.groups() for found in pins if found]),
     }
+
+
+def the_task(kind: type[errors.TcBillingError]) -> str:
+    return ENDED_OTHERWISE.get(kind) or THE_TASK[kind.transient, kind.ambiguous]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -34,7 +34,7 @@ class Replay(Enum):
     NEVER = "moves money: after an unknown outcome look first, do not send it again"
 
 
-class Fault(Enum):
+class MistakeKind(Enum):
     """The sort of a mistake, which a server names in its error code."""
 
     MISSING = "missing"
@@ -47,7 +47,7 @@ class Fault(Enum):
 class Mistake:
     """One thing that is wrong with a request."""
 
-    fault: Fault
+    kind: MistakeKind
     field: str
     text: str
 
@@ -196,12 +196,12 @@ class Action:
     def check(self, payload: Mapping[str, Any]) -> list[Mistake]:
         """Return every mistake in a request's JSON object, as a server sees it: types exactly as described."""
         unknown = sorted(payload.keys() - self._by_name.keys())
-        mistakes = [Mistake(Fault.UNKNOWN, name, f"{self.name} has no such field") for name in unknown]
+        mistakes = [Mistake(MistakeKind.UNKNOWN, name, f"{self.name} has no such field") for name in unknown]
         for field in self.fields:
             mistakes += _mistakes_in(field, payload)
-        unread = {self._by_name[m.field].arg for m in mistakes if m.fault is not Fault.UNKNOWN}
+        unread = {self._by_name[m.field].arg for m in mistakes if m.kind is not MistakeKind.UNKNOWN}
         texts = self._disagreements(payload, unread)
-        return mistakes + [Mistake(Fault.VALUE, field.name, text) for field, text in texts]
+        return mistakes + [Mistake(MistakeKind.VALUE, field.name, text) for field, text in texts]
 
     def check_answer(self, answer: Mapping[str, Any]) -> list[Mistake]:
         """Return what is wrong with the required fields of a successful answer; nothing is asked of the others."""
@@ -253,10 +253,10 @@ _read_json = json.JSONDecoder().decode
 def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     value = wire.get(field.name)
     if value is None or value == "":
-        return [Mistake(Fault.MISSING, field.name, f"missing: {field.about}")] if field.required else []
+        return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
-        return [Mistake(Fault.TYPE, field.name, f"{value!r} is not of type {field.kind.value}")]
-    return [Mistake(Fault.VALUE, field.name, text) for text in field.limits_broken_by(value)]
+        return [Mistake(MistakeKind.TYPE, field.name, f"{value!r} is not of type {field.kind.value}")]
+    return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
 def _parse_text(value: Any) -> str:

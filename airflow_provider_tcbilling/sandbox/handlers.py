@@ -7,16 +7,16 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import DealStatus
-from airflow_provider_tcbilling.api.schema import Fault
+from airflow_provider_tcbilling.api.schema import MistakeKind
 from airflow_provider_tcbilling.sandbox.ledger import CURRENCY, Fate, Ledger, LedgerOrder, Refused
 
 IDS_SHOWN_UP_TO_LIMIT = 200
 
 _CODES = {
-    Fault.MISSING: "MissingParameter",
-    Fault.UNKNOWN: "UnknownParameter",
-    Fault.TYPE: "InvalidParameter",
-    Fault.VALUE: "InvalidParameterValue",
+    MistakeKind.MISSING: "MissingParameter",
+    MistakeKind.UNKNOWN: "UnknownParameter",
+    MistakeKind.TYPE: "InvalidParameter",
+    MistakeKind.VALUE: "InvalidParameterValue",
 }
 
 
@@ -29,7 +29,7 @@ def answer(ledger: Ledger, action: str, request: Mapping[str, Any], fate: Fate) 
     mistakes = ACTIONS[action].check(request)
     if mistakes:
         text = "; ".join(f"{m.field}: {m.text}" for m in mistakes)
-        raise Refused(_CODES[mistakes[0].fault], text)
+        raise Refused(_CODES[mistakes[0].kind], text)
     if action not in _HANDLERS:
         raise Refused("UnsupportedOperation", f"The sandbox does not play {action}.")
     return _HANDLERS[action](ledger, request, fate)

@@ -94,6 +94,40 @@ def test_a_retry_after_a_lost_answer_buys_nothing(connection, sandbox):
     assert spent(sandbox) == PRICE
 
 
+class ProcessDied(BaseException):
+    """What no handler catches, like the end of the process."""
+
+
+def dies(*args, **kwargs):
+    raise ProcessDied
+
+
+@pytest.mark.parametrize(
+    ("place", "bought"),
+    [
+        pytest.param("airflow_provider_tcbilling.api.purchase.Purchase.place", 0, id="before it sends"),
+        pytest.param("airflow_provider_tcbilling.api.wire._content", 1, id="sent, the answer not read"),
+        pytest.param("airflow_provider_tcbilling.api.models.Order.from_wire", 1, id="answered, not understood"),
+        pytest.param("tests.conftest.TaskInstance.xcom_push", 1, id="understood, not recorded"),
+        pytest.param("airflow_provider_tcbilling.api.delivery.DeliveryWatch.step", 1, id="recorded, while waiting"),
+        pytest.param("airflow_provider_tcbilling.triggers.delivery.deferral", 1, id="while deferring"),
+    ],
+)
+def test_wherever_the_process_dies_the_next_attempt_knows_the_one_order(start_sandbox, connect, place, bought):
+    sandbox = start_sandbox(delivery_looks=2)
+    connect(host=sandbox.url)
+    with pytest.MonkeyPatch.context() as dying:
+        dying.setattr(place, dies)
+        with pytest.raises(ProcessDied):
+            operator(deferrable=True).execute(context_of())
+    assert len(sandbox.ledger.orders()) == bought
+
+    result = operator().execute(context_of())
+
+    assert [order.order_id for order in sandbox.ledger.orders()] == [result["order_id"]]
+    assert spent(sandbox) == PRICE
+
+
 def test_another_dag_run_another_task_and_another_map_index_are_other_purchases(connection, sandbox):
     for context in (
         context_of(),

@@ -365,15 +365,17 @@ def test_a_page_of_renewals_is_returned_as_it_is(client, sandbox):
     assert client.describe_renew_instances()["InstanceList"] == []
 
 
-def test_a_renewal_whose_answer_is_lost_is_not_repeated(client, sandbox):
+@pytest.mark.parametrize(
+    ("method", "action"), [("renew_instance", "RenewInstance"), ("refund_instance", "RefundInstance")]
+)
+def test_a_renewal_or_refund_whose_answer_is_lost_is_not_repeated(client, sandbox, method, action):
     sandbox.faults.add({"fault": "drop", "when": "before", "times": None})
+    instance = {"product_code": "p", "sub_product_code": "s", "region_code": "r", "instance_id": "i"}
 
     with pytest.raises(OutcomeUnknown):
-        client.renew_instance(
-            client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i"
-        )
+        getattr(client, method)(client_token="t", **instance)
 
-    assert sandbox.requests["RenewInstance"] == 1
+    assert sandbox.requests[action] == 1
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_times_booleans_and_numbers_as_text_are_checked():
 def test_the_server_side_check_takes_types_as_they_stand():
     found = CREATE_INSTANCE.check({"ClientToken": 5, "Period": "1", "Parameter": {"a": 1}, "Colour": 1})
 
-    assert {(m.fault.value, m.field) for m in found} >= {
+    assert {(m.kind.value, m.field) for m in found} >= {
         ("type", "ClientToken"),
         ("type", "Period"),
         ("type", "Parameter"),
