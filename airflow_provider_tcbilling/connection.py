@@ -54,6 +54,19 @@ EXTRA_FIELDS = (
         "60",
         type="number",
     ),
+    ExtraField(
+        "order_book_lag",
+        "Order book lag",
+        "Seconds after which a new order is surely listed; the real figure is not documented.",
+        "30",
+        type="number",
+    ),
+    ExtraField(
+        "ledger_uri",
+        "Ledger",
+        "Folder in object storage in which every purchase is recorded, such as s3://aws_default@bucket/purchases or "
+        "file:///mnt/ledger. All workers must share it.",
+    ),
     ExtraField("language", "Language", "Of Tencent's error messages.", "en-US", choices=("en-US", "zh-CN")),
     ExtraField(
         "console_url",
@@ -93,6 +106,8 @@ class Settings:
 
     :param connect_timeout: Seconds.
     :param read_timeout: Seconds.
+    :param order_book_lag: Seconds.
+    :param ledger_uri: Empty if no ledger is kept.
     :param console_url: May hold ``{order_id}``.
     """
 
@@ -102,6 +117,8 @@ class Settings:
     endpoint: str
     connect_timeout: float
     read_timeout: float
+    order_book_lag: float
+    ledger_uri: str
     language: str
     console_url: str
 
@@ -134,6 +151,8 @@ class Settings:
             endpoint=endpoint,
             connect_timeout=float(given["connect_timeout"]),
             read_timeout=float(given["read_timeout"]),
+            order_book_lag=float(given["order_book_lag"]),
+            ledger_uri=str(given["ledger_uri"]),
             language=str(given["language"]),
             console_url=str(given["console_url"] or _console_of(endpoint)),
         )
@@ -193,6 +212,9 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
             yield f"extra {known.name} must be a number of seconds above 0"
         if known.choices and value and value not in known.choices:
             yield f"extra {known.name} must be one of {', '.join(known.choices)}"
+    ledger = extra.get("ledger_uri")
+    if ledger and not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", str(ledger)):
+        yield "extra ledger_uri must be an address such as s3://aws_default@bucket/purchases or file:///mnt/ledger"
     console = extra.get("console_url")
     if console and urlsplit(str(console)).scheme not in ("http", "https"):
         yield "extra console_url must be an http or https address"

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -114,7 +116,107 @@ def context() -> dict[str, Any]:
     return context_of()
 
 
-def context_of(run_id: str = "manual__1", task_id: str = "buy", map_index: int = -1) -> dict[str, Any]:
-    """Return the context of a run of a task."""
-    ti = TaskInstance(dag_id="shop", run_id=run_id, task_id=task_id, map_index=map_index, try_number=1, xcoms={})
-    return {"ti": ti}
+class TaskState:
+    """Airflow 3.3's task state store, as much of it as our tasks use, as JSON text that outlives the tries."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, str] = {}
+        self.writes = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.stored[key]) if key in self.stored else default
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        assert value is not None
+        self.writes += 1
+        self.stored[key] = json.dumps(value)
+
+
+def context_of(
+    run_id: str = "manual__1",
+    task_id: str = "buy",
+    map_index: int = -1,
+    try_number: int = 1,
+    state: TaskState | None = None,
+    **run: Any,
+) -> dict[str, Any]:
+    """
+    Return the context of a try of a task.
+
+    :param state: What the task state store holds; ``None`` is a line of Airflow that has none.
+    :param run: What the Dag run is like, where that matters.
+    """
+    ti = TaskInstance(
+        dag_id="shop", run_id=run_id, task_id=task_id, map_index=map_index, try_number=try_number, xcoms={}
+    )
+    now = datetime.now(timezone.utc)
+    facts = {"run_type": "manual", "run_after": now, "start_date": now, "logical_date": None, "data_interval_end": None}
+    context: dict[str, Any] = {"ti": ti, "dag_run": SimpleNamespace(**{**facts, **run})}
+    return context if state is None else {**context, "task_state_store": state}
+
+
+class Shelf:
+    """
+    A store for tests, which keeps JSON text.
+
+    :param is_shared: It is like a ledger; else like the task state of one task.
+    :param broken: Operations that fail: ``read``, ``create`` or ``write``; each entry fails once.
+    """
+
+    about = "a shelf"
+
+    def __init__(self, *, is_shared: bool = True, texts: dict[str, str] | None = None) -> None:
+        self.is_shared = self.is_durable = self.is_exclusive = is_shared
+        self.texts: dict[str, str] = {} if texts is None else texts
+        self.broken: list[str] = []
+        self.used: list[str] = []
+
+    def where(self, key: str) -> str:
+        return f"shelf/{key}"
+
+    def address(self, key: str) -> str:
+        return f"--key {key}"
+
+    def read(self, key: str) -> Any:
+        self._use("read")
+        return json.loads(self.texts[key]) if key in self.texts else None
+
+    def create(self, key: str, stored: Any) -> bool:
+        self._use("create")
+        if self.is_exclusive and key in self.texts:
+            return False
+        self.texts[key] = json.dumps(stored)
+        return True
+
+    def write(self, key: str, stored: Any) -> None:
+        self._use("write")
+        self.texts[key] = json.dumps(stored)
+
+    def others(self, key: str) -> list[tuple[str, Any]]:
+        texts = self.texts if self.is_shared else {}
+        return [(self.where(other), json.loads(text)) for other, text in texts.items() if other != key]
+
+    def _use(self, what: str) -> None:
+        self.used.append(what)
+        if what in self.broken:
+            self.broken.remove(what)
+            raise OSError(f"the shelf cannot {what}")
+
+
+class Time:
+    """Time that passes only when somebody sleeps, for client, protocol and sandbox alike."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.slept = 0.0
+        real = time.time
+        patch.setattr(time, "time", lambda: real() + self.slept)
+        patch.setattr(time, "sleep", self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += max(0.0, seconds)
+
+
+@pytest.fixture
+def passing_time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    """Let sleeping take no time, and still let the clock go on."""
+    return Time(monkeypatch)

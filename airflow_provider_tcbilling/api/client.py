@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -11,9 +12,9 @@ from typing import Any, TypeVar
 import pendulum
 
 from airflow_provider_tcbilling.api import actions
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.models import Balance, Deal, DealStatus, Order
-from airflow_provider_tcbilling.api.schema import Action, Replay, compact_json
+from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
@@ -29,8 +30,9 @@ ATTEMPTS = 5
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 8.0
 """Seconds: before try n+1 the wait is drawn from 0 to the smaller of base * 2^n and the cap (full jitter)."""
 
-SERVER_ZONE = "Asia/Shanghai"
-"""Times carry no zone. UTC+8 is likely, not documented: whoever searches by time leaves a day on both sides."""
+DAY = 86_400
+SERVER_ZONES = ("Asia/Shanghai", "UTC")
+"""Times carry no zone. UTC+8 is likely and not documented, so whoever searches by time allows for both."""
 
 DEALS_PER_PAGE = 200
 """Above this the server hides the instances of an order."""
@@ -65,12 +67,14 @@ class BillingClient:
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
         attempts: int = ATTEMPTS,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
+        self.endpoint = endpoint
+        self.request_seconds = connect_timeout + read_timeout
         self._attempts = attempts
-        self._clock = clock
-        self._sleep = sleep
+        self._clock = clock = clock or time.time
+        self._sleep = sleep or time.sleep
         self._wire = Wire(
             endpoint,
             Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock),
@@ -103,18 +107,20 @@ class BillingClient:
         period: int | None = None,
         period_unit: str | None = None,
         renew_flag: str | None = None,
+        send_by: float = math.inf,
     ) -> Order:
         """
         Place an order for a prepaid product and pay it from the account balance.
 
-        **Money moves in this call.** A lost answer is repeated here with the same token and the same bytes, which
-        buys once as long as the server honours tokens.
+        **Money moves in this call.** What may have been carried out is not repeated here: who has to buy once takes
+        :class:`~airflow_provider_tcbilling.api.purchase.Purchase`, which looks before it sends again.
 
         :param client_token: Idempotency key, at most 64 ASCII characters. The same purchase, the same token.
         :param parameter: What exactly is bought: a mapping, or a JSON object as text.
         :param quantity: How many; the server assumes 1.
         :param period: Length of the subscription in *period_unit*, 1 to 36; the server assumes 1.
         :param period_unit: ``m`` months or ``y`` years; the server assumes months.
+        :param send_by: Epoch seconds after which nothing is sent any more.
         :return: The order; ``instance_ids`` is empty while delivery is under way.
         :raises InvalidRequest: A field breaks the rules. Nothing was sent.
         :raises Unreachable: No connection. Nothing was bought.
@@ -126,6 +132,7 @@ class BillingClient:
         """
         answer = self.call(
             actions.CREATE_INSTANCE,
+            send_by=send_by,
             client_token=client_token,
             product_code=product_code,
             sub_product_code=sub_product_code,
@@ -247,6 +254,7 @@ class BillingClient:
         resource_id: str | None = None,
         statuses: Iterable[int] = tuple(DealStatus),
         days: int = actions.ORDER_BOOK_DAYS,
+        span: tuple[float, float] | None = None,
         page: int = 0,
     ) -> list[Deal]:
         """
@@ -256,15 +264,19 @@ class BillingClient:
         :param big_deal_id: Only the sub-orders of this big deal.
         :param resource_id: Only the orders of this instance.
         :param days: How far back, in days.
+        :param span: Instead of *days*: from and until when, in epoch seconds. Since nobody knows the zone of the
+            order book, orders of some hours before and after come with them.
+        :param page: Number of the page, from 0.
         :raises TcBillingError: The order book could not be read. Looking never costs anything.
 
         https://www.tencentcloud.com/document/api/555/67735
         """
-        now = pendulum.from_timestamp(self._clock() + self.clock_offset, tz=SERVER_ZONE)
+        now = self._clock() + self.clock_offset
+        since, until = span or (now - days * DAY, now + DAY)
         answer = self.call(
             actions.DESCRIBE_DEALS_BY_COND,
-            start_time=now.subtract(days=days).to_datetime_string(),
-            end_time=now.add(days=1).to_datetime_string(),
+            start_time=min(in_zone(since, zone) for zone in SERVER_ZONES),
+            end_time=max(in_zone(until, zone) for zone in SERVER_ZONES),
             limit=DEALS_PER_PAGE,
             offset=page,
             order_id=order_id,
@@ -284,28 +296,25 @@ class BillingClient:
         answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE)
         return _read(actions.DESCRIBE_ACCOUNT_BALANCE, lambda: Balance.from_wire(answer))
 
-    def call(self, action: Action, **arguments: Any) -> dict[str, Any]:
+    def call(self, action: Action, *, send_by: float = math.inf, **arguments: Any) -> dict[str, Any]:
         """
         Check the arguments, send them, and repeat where that is safe.
 
         :param action: One of the tables of :mod:`airflow_provider_tcbilling.api.actions`.
+        :param send_by: Epoch seconds after which nothing is sent any more.
         :param arguments: Its fields by Python name; ``None`` is not sent.
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
         body = compact_json(action.payload(arguments)).encode()
-        doubt: TcBillingError | None = None
         for attempt in range(1, self._attempts + 1):
             try:
+                if self._clock() > send_by:
+                    raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
                 return self._wire.send(action, body)
             except TcBillingError as error:
-                if attempt == self._attempts or not may_repeat(action, error):
-                    if doubt and action.moves_money and not error.ambiguous:
-                        # A refused repeat says nothing about the try whose answer was lost.
-                        text = f"{action.name}: a try before may have been carried out ({doubt}) Then: {error}"
-                        raise OutcomeUnknown(text) from error
+                if attempt == self._attempts or not may_repeat(action, error) or self._clock() > send_by:
                     raise
-                doubt = error if error.ambiguous else doubt
                 pause = random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempt))
                 log.warning("%s Trying again in %.1f s (try %d of %d).", error, pause, attempt + 1, self._attempts)
                 self._sleep(pause)
@@ -313,8 +322,13 @@ class BillingClient:
 
 
 def may_repeat(action: Action, error: TcBillingError) -> bool:
-    """Whether the same bytes may be sent again: another try may help, and cannot do it twice."""
-    return error.transient and not (error.ambiguous and action.replay is Replay.NEVER)
+    """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
+    return error.transient and not (error.ambiguous and action.moves_money)
+
+
+def in_zone(moment: float, zone: str) -> str:
+    """Write a moment as the order book does: the local time of a zone, without naming it."""
+    return pendulum.from_timestamp(moment, tz=zone).to_datetime_string()
 
 
 def _read(action: Action, reader: Callable[[], T]) -> T:

@@ -31,12 +31,12 @@ class DeliveryWatch:
         order_id: str,
         *,
         deadline: float = math.inf,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.order_id = order_id
         self.deadline = deadline
         self._client = client
-        self._clock = clock
+        self._clock = clock or time.time
         self._last_seen = ""
 
     def step(self) -> Order | None:

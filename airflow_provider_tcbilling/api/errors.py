@@ -5,8 +5,14 @@ What can go wrong, and the two questions that every failure answers.
 
     TcBillingError
     ├── InvalidRequest (also ValueError)        nothing was sent
+    ├── RunRefused                              a guard forbids this run to spend; nothing was sent
+    ├── InvalidRecord                           the record of the purchase is not usable; nothing was sent
+    ├── PurchaseChanged                         the record is of something else; nothing was sent
+    ├── StoreFailed                        T    the record could not be read or written; nothing more was sent
+    ├── OrderNotRecorded                   T    bought, the order is known, its record could not be written
     ├── Unreachable                        T    no connection; nothing was sent
     ├── OutcomeUnknown                     T A  sent, no usable answer
+    ├── PurchaseOutcomeUnknown               A  stopped on purpose: a person must look
     ├── ApiError  .code .message .request_id .action
     │   ├── AuthError                           key, signature, permission
     │   ├── InsufficientBalance                 nothing was bought
@@ -50,8 +56,84 @@ class InvalidRequest(TcBillingError, ValueError):
         return "\n".join([f"{self.subject}: nothing was sent, because", *(f"  - {m}" for m in self.mistakes)])
 
 
+class RunRefused(TcBillingError):
+    """The run may not spend: it is a backfill, or too late. It sent nothing."""
+
+
+class InvalidRecord(TcBillingError):
+    """
+    The record of the purchase is damaged, foreign, or from a newer version, so nothing was sent.
+
+    Whether an earlier try bought something is not known: a person must look.
+
+    :param where: Where the record is.
+    :param reason: What is wrong with it.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where = where
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Nothing was sent: the record of the purchase cannot be used, {self.reason}. The record: {self.where}."
+
+
+class PurchaseChanged(TcBillingError):
+    """
+    What is to be bought differs from what the record of this purchase says, so nothing was sent.
+
+    :param where: Where the record is.
+    :param differences: What differs, in words.
+    """
+
+    def __init__(self, where: str, differences: Sequence[str]) -> None:
+        super().__init__(where, differences)
+        self.where = where
+        self.differences = tuple(differences)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                "Nothing was sent: this purchase was begun already, and its record says something else.",
+                *(f"  - {difference}" for difference in self.differences),
+                f"The record: {self.where}. To buy this as well, give it a purchase_key of its own, or a new run.",
+            ]
+        )
+
+
+class StoreFailed(TcBillingError):
+    """The record of the purchase could not be read or written, so nothing (more) was sent. Another try is safe."""
+
+    transient = True
+
+
+class OrderNotRecorded(TcBillingError):
+    """
+    The order was placed and its record could not be written. The money moved; the order is known and is not lost.
+
+    Another try finds it in the order book, as long as it is listed there.
+
+    :param order_id: The order.
+    :param where: Where its record belongs.
+    """
+
+    transient = True
+
+    def __init__(self, order_id: str, where: str) -> None:
+        super().__init__(order_id, where)
+        self.order_id = order_id
+        self.where = where
+
+    def __str__(self) -> str:
+        return (
+            f"Order {self.order_id} was placed and paid, but its record could not be written ({self.where}). The log "
+            "has the record to restore; another try looks for the order before it sends anything."
+        )
+
+
 class Unreachable(TcBillingError):
-    """No connection could be made, so nothing was sent and nothing was bought."""
+    """No connection could be made in time, so nothing was sent and nothing was bought."""
 
     transient = True
 
@@ -65,6 +147,32 @@ class OutcomeUnknown(TcBillingError):
 
     transient = True
     ambiguous = True
+
+
+class PurchaseOutcomeUnknown(TcBillingError):
+    """
+    Stopped on purpose: it may have been bought, and nothing that a machine can see decides it. A person must look.
+
+    :param reason: Why it was stopped.
+    :param candidates: The orders that may be this purchase, each in words; empty if none is listed.
+    :param record: Where the record of the purchase is, and its name.
+    :param steps: What to do, in each case.
+    """
+
+    ambiguous = True
+
+    def __init__(self, reason: str, candidates: Sequence[str], record: str, steps: Sequence[str]) -> None:
+        super().__init__(reason, candidates, record, steps)
+        self.reason = reason
+        self.candidates = tuple(candidates)
+        self.record = record
+        self.steps = tuple(steps)
+
+    def __str__(self) -> str:
+        found = [f"  - {candidate}" for candidate in self.candidates] or ["  - none"]
+        steps = [f"  - {step}" for step in self.steps]
+        head = f"Stopped, and nothing more was sent: {self.reason}."
+        return "\n".join([head, "Orders that may be this purchase:", *found, f"Record: {self.record}", "Do:", *steps])
 
 
 class ApiError(TcBillingError):

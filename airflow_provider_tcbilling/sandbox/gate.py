@@ -34,9 +34,9 @@ _AUTHORIZATION = re.compile(
 class Gate:
     """Checks signature, clock, version and rate, in the order of the real gateway as far as it is documented."""
 
-    def __init__(self, rules: Rules, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, rules: Rules, clock: Callable[[], float] | None = None) -> None:
         self._rules = rules
-        self._clock = clock
+        self._clock = clock or time.time
         self._recent: dict[str, deque[float]] = defaultdict(deque)
 
     def admit(self, headers: Mapping[str, str], body: bytes, skew: float) -> tuple[str, dict[str, Any]]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import textwrap
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, StoreFailed, Unreachable
 from airflow_provider_tcbilling.api.models import ENDINGS
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.sandbox.rules import Tokens
-from tests.conftest import ORDER, PRICE, SECRET_KEY, context_of
+from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
 
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+def _no_pauses(monkeypatch, passing_time):
     monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
 
 
@@ -229,10 +229,12 @@ def test_only_what_another_try_can_help_is_retried(connection, sandbox, context,
 
 
 def test_a_code_that_nobody_described_says_to_look_first(connection, sandbox, context):
-    sandbox.faults.add({"fault": "error", "code": "FailedOperation.SomethingNew"})
+    sandbox.faults.add({"fault": "error", "code": "FailedOperation.SomethingNew", "when": "before"})
 
     with pytest.raises(AirflowFailException, match="look at the orders in the console before running this again"):
         operator().execute(context)
+
+    assert sandbox.requests["CreateInstance"] == 1
 
 
 def test_nobody_there_is_worth_a_retry(connect, context):
@@ -379,14 +381,69 @@ def test_the_order_is_announced_before_anything_else_can_fail(start_sandbox, con
     assert f"Bought: order {order_id}" in logged()
 
 
-def test_what_a_server_that_forgets_tokens_costs_today_is_what_the_docs_say(start_sandbox, connect):
+def test_a_server_that_forgets_tokens_sells_once_where_the_purchase_is_recorded(start_sandbox, connect):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     connect(host=sandbox.url)
+    state = TaskState()
 
-    for _ in range(2):
-        operator().execute(context_of())
+    for try_number in (1, 2):
+        operator().execute(context_of(try_number=try_number, state=state))
 
-    assert spent(sandbox) == 2 * PRICE
+    assert spent(sandbox) == PRICE
+    assert json.loads(state.stored["tcbilling_purchase"])["state"] == "ordered"
+
+
+def test_a_ledger_remembers_a_purchase_key_in_all_runs(start_sandbox, connect, tmp_path):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    connect(host=sandbox.url, extra={"ledger_uri": f"file://{tmp_path}"})
+
+    for run_id in ("manual__1", "manual__2"):
+        operator(purchase_key="edge").execute(context_of(run_id=run_id))
+
+    assert spent(sandbox) == PRICE
+    (record,) = tmp_path.iterdir()
+    assert json.loads(record.read_text())["placed_by"]["run_id"] == "manual__1"
+
+
+def test_a_ledger_that_cannot_be_written_lets_nothing_be_sent(connect, sandbox, tmp_path, context):
+    connect(host=sandbox.url, extra={"ledger_uri": f"file://{tmp_path}/missing"})
+
+    with pytest.raises(StoreFailed):
+        operator().execute(context)
+
+    assert sandbox.requests == {}
+
+
+def test_an_edited_parameter_is_not_bought_by_a_clear(connection, sandbox):
+    state = TaskState()
+    operator().execute(context_of(state=state))
+
+    with pytest.raises(AirflowFailException, match="its record says something else"):
+        operator(zone_code="ap-guangzhou-1").execute(context_of(try_number=2, state=state))
+
+    assert spent(sandbox) == PRICE
+
+
+def test_a_backfill_buys_nothing_unless_it_is_allowed(connection, sandbox):
+    with pytest.raises(AirflowFailException, match="This run is a backfill"):
+        operator().execute(context_of(run_type="backfill"))
+    with pytest.raises(AirflowSkipException, match="Not bought"):
+        operator(on_refused_run="skip").execute(context_of(run_type="backfill"))
+    assert spent(sandbox) == 0
+
+    operator(allow_backfill=True).execute(context_of(run_type="backfill"))
+
+    assert spent(sandbox) == PRICE
+
+
+def test_a_late_run_buys_nothing(connection, sandbox):
+    due = datetime.now(timezone.utc) - timedelta(hours=2)
+
+    with pytest.raises(AirflowFailException, match="max_lateness is 1:00:00"):
+        operator(max_lateness=3600).execute(context_of(run_after=due))
+    operator(max_lateness=timedelta(hours=3)).execute(context_of(run_after=due))
+
+    assert spent(sandbox) == PRICE
 
 
 def test_the_constructor_only_stores():

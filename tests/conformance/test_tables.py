@@ -76,7 +76,7 @@ def test_a_method_has_the_fields_of_its_table(method):
     action = next(a for a in ACTIONS.values() if a.name.lower() == method.replace("_", ""))
     signature = inspect.signature(getattr(BillingClient, method))
 
-    assert set(signature.parameters) - {"self"} == {field.arg for field in action.fields}
+    assert set(signature.parameters) - {"self", "send_by"} == {field.arg for field in action.fields}
 
 
 def test_the_operator_has_the_fields_of_its_table_and_renders_them_all():

@@ -1,0 +1,154 @@
+"""Memory: the record of one purchase in its store, and what it says of others."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from airflow_provider_tcbilling.api.errors import (
+    InvalidRecord,
+    OrderNotRecorded,
+    PurchaseChanged,
+    StoreFailed,
+    TcBillingError,
+)
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.record import Record, State, Store
+
+SETTLE_SECONDS = 2.0
+"""How long a process that takes a purchase over waits to see whether another one does the same."""
+
+WRITE_TRIES = 3
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Memory:
+    """
+    The record of one purchase.
+
+    :param store: Where it is.
+    :param asked: What is asked for now. A record of something else is refused, unless it was declined.
+    """
+
+    def __init__(self, store: Store, asked: Record, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._store = store
+        self._asked = asked
+        self._clock = clock
+        self._sleep = sleep
+
+    @property
+    def where(self) -> str:
+        """Where the record is, in words."""
+        return self._store.where(self._asked.key)
+
+    def read(self) -> Record | None:
+        """
+        Return the record, ``None`` if there is none.
+
+        :raises InvalidRecord: It cannot be used.
+        :raises PurchaseChanged: It is of something else.
+        :raises StoreFailed: It could not be read.
+        """
+        stored = self._try(lambda: self._store.read(self._asked.key))
+        if stored is None:
+            return None
+        record = Record.from_json(stored, self.where)
+        differences = list(_differences(record, self._asked))
+        if differences and record.state is not State.DECLINED:
+            raise PurchaseChanged(self.where, differences)
+        return record
+
+    def refresh(self, record: Record) -> Record:
+        """Return the record as it is stored by now, or as it was if nothing is stored."""
+        return self.read() or record
+
+    def begin(self, declined: Record | None, intent: Record) -> bool:
+        """Store the intent; return False if another process has stored its own."""
+        if declined is None:
+            return self._try(lambda: self._store.create(intent.key, intent.as_json()))
+        self.write(intent)
+        return self.is_still_owned_by(intent.owner)
+
+    def is_still_owned_by(self, owner: str) -> bool:
+        """Wait, to see whether another process takes the purchase over at the same moment."""
+        self._sleep(SETTLE_SECONDS)
+        record = self.read()
+        return record is None or record.owner == owner
+
+    def write(self, record: Record) -> None:
+        """Store a record in place of the one before."""
+        self._try(lambda: self._store.write(record.key, record.as_json()))
+
+    def keep(self, record: Record, order: Order) -> Order:
+        """
+        Store the order before anything else is done with it.
+
+        :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
+        """
+        ordered = record.ordered(order, self._clock())
+        for tries_left in reversed(range(WRITE_TRIES)):
+            try:
+                self.write(ordered)
+                break
+            except StoreFailed as failed:
+                if not tries_left:
+                    log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
+                    raise OrderNotRecorded(order.order_id, self.where) from failed
+                self._sleep(SETTLE_SECONDS)
+        return order
+
+    def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
+        """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
+        generation = record.generation + was_refused
+        declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
+        try:
+            self.write(declined)
+        except StoreFailed as failed:
+            log.warning("%s The next try looks into the order book first.", failed)
+
+    def others(self, record: Record, looks_alike: Callable[[Mapping[str, Any]], bool]) -> tuple[set[str], list[str]]:
+        """Return the orders that other records own, and which other purchases may have placed one that fits."""
+        owned: set[str] = set()
+        rivals: list[str] = []
+        for where, stored in self._try(lambda: list(self._store.others(record.key))):
+            try:
+                other = Record.from_json(stored, where)
+            except InvalidRecord as error:
+                rivals.append(str(error))
+                continue
+            if other.order_id:
+                owned.add(other.order_id)
+            elif other.state is State.INTENDED and other.overlaps(record) and looks_alike(other.payload):
+                rivals.append(f"{other.key}, its record: {where}")
+        return owned, rivals
+
+    def _try(self, use: Callable[[], T]) -> T:
+        try:
+            return use()
+        except TcBillingError:
+            raise
+        except Exception as error:
+            text = f"The record of the purchase ({self.where}) cannot be read or written: {error!r}"
+            raise StoreFailed(text) from error
+
+
+def _differences(record: Record, asked: Record) -> list[str]:
+    """Return in words how a record differs from what is asked for now."""
+    compared = {
+        "purchase": (record.key, asked.key),
+        "endpoint": (record.endpoint, asked.endpoint),
+        "action": (record.action, asked.action),
+        **{
+            name: (record.payload.get(name), asked.payload.get(name))
+            for name in sorted({*record.payload, *asked.payload})
+        },
+    }
+    differences = [f"{what}: it was {was!r}, and is {is_!r} now" for what, (was, is_) in compared.items() if was != is_]
+    if record.fingerprint != asked.fingerprint and not differences:
+        return ["a part of it that is not shown here"]
+    return differences

@@ -1,0 +1,240 @@
+"""Record: what is remembered of one purchase, and Store: what remembers it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Protocol
+
+import pendulum
+
+from airflow_provider_tcbilling.api.errors import InvalidRecord
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.schema import JsonText, canonical_json
+
+FORMAT = "airflow-provider-tcbilling purchase"
+VERSION = 1
+
+CLOCK_MARGIN = 300.0
+"""Seconds by which the clock of the order book may differ from ours; a signature allows for as much."""
+
+_TIMES = ("first_sent_at", "sending_until", "replay_until", "changed_at")
+_SECRET = re.compile("secret|password|passwd|passphrase|token|access_?key|private_?key|credential", re.IGNORECASE)
+
+
+class State(str, Enum):
+    """How far a purchase has come."""
+
+    INTENDED = "intended"
+    DECLINED = "declined"
+    ORDERED = "ordered"
+    DELIVERED = "delivered"
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    What is remembered of one purchase. Moments are epoch seconds here, and ISO 8601 in UTC where they are stored.
+
+    :param key: Name of the purchase, from which the token is derived.
+    :param generation: How often the token was changed; only a definite, uncharged refusal changes it.
+    :param fingerprint: Hash of what is bought.
+    :param endpoint: The API that was asked. An order of one site or sandbox says nothing about another.
+    :param owner: The process that may send. It changes when another one takes the purchase over.
+    :param first_sent_at: From here on a request may have been sent.
+    :param sending_until: Until here a request of the owner may be under way.
+    :param replay_until: Until here the same token may be sent again without asking anybody.
+    :param changed_at: When this was written.
+    :param payload: What was asked for; no key, no token, and what looks like a secret in it is masked.
+    :param placed_by: Who asked: DAG, run, task, map index, try.
+    :param reason: Why it was declined, or why the outcome is in doubt.
+    :param paid_cents: What was paid, in 1/100 of *currency*; ``None`` until the order book was read.
+    """
+
+    key: str
+    client_token: str
+    generation: int
+    fingerprint: str
+    endpoint: str
+    action: str
+    state: State
+    owner: str
+    first_sent_at: float
+    sending_until: float
+    replay_until: float
+    changed_at: float
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    placed_by: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    order_id: str | None = None
+    request_id: str | None = None
+    instance_ids: tuple[str, ...] = ()
+    paid_cents: int | None = None
+    currency: str | None = None
+
+    @property
+    def order(self) -> Order | None:
+        """The order, if there is one."""
+        if self.order_id is None:
+            return None
+        return Order(
+            self.order_id, self.instance_ids, self.client_token, self.request_id, self.paid_cents, self.currency
+        )
+
+    def overlaps(self, other: Record) -> bool:
+        """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
+        return (
+            self.first_sent_at - 2 * CLOCK_MARGIN <= other.sending_until
+            and other.first_sent_at - 2 * CLOCK_MARGIN <= self.sending_until
+        )
+
+    def ordered(self, order: Order, now: float, state: State = State.ORDERED) -> Record:
+        """Return the record of a purchase whose order is known."""
+        return replace(
+            self,
+            state=state,
+            changed_at=now,
+            order_id=order.order_id,
+            request_id=order.request_id,
+            instance_ids=tuple(order.instance_ids),
+            paid_cents=order.paid_cents,
+            currency=order.currency,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is stored: plain JSON that a person can read."""
+        plain = {"format": FORMAT, "version": VERSION, **vars(self)}
+        written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in _TIMES}
+        return {**plain, **written, "state": self.state.value, "instance_ids": list(self.instance_ids)}
+
+    @classmethod
+    def from_json(cls, stored: Any, where: str) -> Record:
+        """
+        Read what was stored.
+
+        :param where: Where it is, for the message.
+        :raises InvalidRecord: It is damaged, was written by something else, or by a newer version. Nothing was sent.
+        """
+        if not isinstance(stored, Mapping) or stored.get("format") != FORMAT:
+            raise InvalidRecord(where, "it was not written by this package, or it is damaged")
+        if stored.get("version") != VERSION:
+            raise InvalidRecord(where, f"it has version {stored.get('version')!r}, and this package knows {VERSION}")
+        told = {name: value for name, value in stored.items() if name not in ("format", "version")}
+        try:
+            moments = {name: _moment(told[name]) for name in _TIMES}
+            record = cls(
+                **{**told, **moments, "state": State(told["state"]), "instance_ids": tuple(told["instance_ids"])}
+            )
+        except (TypeError, ValueError, LookupError) as error:
+            raise InvalidRecord(where, f"it is damaged ({error})") from error
+        if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
+            raise InvalidRecord(where, f"it is damaged (state {record.state.value} without an order)")
+        return record
+
+
+class Store(Protocol):
+    """
+    What remembers records. Whatever its methods raise means that it is out of order.
+
+    :param about: What it is, for people.
+    :param is_shared: It sees the records of other purchases too.
+    :param is_durable: What it has seen it keeps: no record means that there was no intent.
+    :param is_exclusive: Of two that create the same record at the same moment, one is told that it lost.
+    """
+
+    about: str
+    is_shared: bool
+    is_durable: bool
+    is_exclusive: bool
+
+    def where(self, key: str) -> str:
+        """Return in words where the record of a purchase is."""
+
+    def address(self, key: str) -> str:
+        """Return the options with which the command line finds the record; empty if it cannot."""
+
+    def read(self, key: str) -> Any:
+        """Return what is stored, ``None`` if nothing is."""
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Store the first record of a purchase; return False, and store nothing, if there is one."""
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Store a record in place of the one before."""
+
+    def others(self, key: str) -> Iterable[tuple[str, Any]]:
+        """Yield the records of all other purchases, each with the words where it is; none if they cannot be seen."""
+
+
+class NoStore:
+    """Remembers nothing: on Airflow before 3.3, without a ledger."""
+
+    about = "nothing"
+    is_shared = is_durable = is_exclusive = False
+
+    def where(self, key: str) -> str:
+        """Return that there is no record."""
+        return "no record is kept"
+
+    def address(self, key: str) -> str:
+        """Return nothing."""
+        return ""
+
+    def read(self, key: str) -> None:
+        """Return nothing."""
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Forget."""
+        return True
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Forget."""
+
+    def others(self, key: str) -> Iterable[tuple[str, Any]]:
+        """Return nothing."""
+        return ()
+
+
+def what_to_do(store: Store, key: str, console: str) -> tuple[str, ...]:
+    """
+    Return what a person can do about an unknown outcome.
+
+    :param console: Where the account's orders are listed.
+    """
+    where = store.where(key)
+    if not store.is_durable and not store.address(key):
+        return (
+            f"look at the orders in every status: {console}",
+            "an order is this purchase: give its number to an InstanceDeliverySensor, and mark this task as success",
+            "no order is: clear the task with on_unknown_outcome='replay', which sends the same client token",
+        )
+    return (
+        f"look at the orders in every status: {console}",
+        f"an order is this purchase: set state to ordered and order_id to its number ({where}), then clear the task",
+        f"no order is: set state to declined there ({where}), then clear the task, which buys",
+        "or trust the client token: clear the task with on_unknown_outcome='replay'",
+    )
+
+
+def fingerprint_of(action: str, payload: Mapping[str, Any]) -> str:
+    """Return the hash of what is bought; the token is no part of it."""
+    return hashlib.sha256(canonical_json([action, dict(payload)]).encode()).hexdigest()
+
+
+def without_secrets(value: Any) -> Any:
+    """Return JSON data in which everything that is called like a secret is masked, also within JSON text."""
+    if isinstance(value, JsonText):
+        return canonical_json(without_secrets(value.read))
+    if isinstance(value, Mapping):
+        return {name: "***" if _SECRET.search(str(name)) else without_secrets(v) for name, v in value.items()}
+    return [without_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _moment(written: str) -> float:
+    read = pendulum.parse(written)
+    if not isinstance(read, pendulum.DateTime):
+        raise ValueError(f"{written!r} is not a moment")
+    return read.timestamp()

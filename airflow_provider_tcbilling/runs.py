@@ -1,0 +1,63 @@
+"""What a run of a Dag tells about a purchase: who asks, since when, and whether it may spend."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.api.errors import RunRefused
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+def placed_by(context: Context) -> dict[str, Any]:
+    """Return who asks for a purchase, for its record."""
+    ti = context["ti"]
+    return {
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": ti.map_index,
+        "try_number": ti.try_number,
+    }
+
+
+def is_mapped(ti: Any) -> bool:
+    """Whether a task instance is one of several that an expansion made."""
+    return ti.map_index is not None and ti.map_index >= 0
+
+
+def since_when(context: Context) -> float:
+    """Return from when on a try of this run may have sent something, in epoch seconds."""
+    run = context["dag_run"]
+    # A clear sets start_date anew, so it is not the only one to ask.
+    known = [moment.timestamp() for moment in (_due(run), run.start_date) if moment]
+    return min([time.time(), *known])
+
+
+def refuse_unless_due(context: Context, *, allow_backfill: bool, max_lateness: timedelta | None, what: str) -> None:
+    """
+    Raise if the run may not spend.
+
+    :param max_lateness: How long after its scheduled time a run may still spend; ``None`` is without limit.
+    :param what: What is not bought then, for the message.
+    :raises RunRefused: It is a backfill, or too late.
+    """
+    run = context["dag_run"]
+    if not allow_backfill and str(getattr(run.run_type, "value", run.run_type)) == "backfill":
+        raise RunRefused(f"Not bought: {what}. This run is a backfill; allow_backfill=True would let it spend.")
+    due = _due(run)
+    if max_lateness is None or due is None:
+        return
+    lateness = timedelta(seconds=round(time.time() - due.timestamp()))
+    if lateness > max_lateness:
+        raise RunRefused(
+            f"Not bought: {what}. This run was due {due.isoformat()}, {lateness} ago; max_lateness is {max_lateness}."
+        )
+
+
+def _due(run: Any) -> Any:
+    """Return when a run should have started; Airflow 2 has no ``run_after``."""
+    return getattr(run, "run_after", None) or run.data_interval_end or run.logical_date

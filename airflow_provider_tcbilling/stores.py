@@ -1,0 +1,195 @@
+"""Where purchases are remembered: a ledger in object storage, Airflow's task state store, or nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.api.errors import InvalidRecord
+from airflow_provider_tcbilling.api.record import NoStore, Store
+from airflow_provider_tcbilling.runs import is_mapped
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+TASK_STATE_KEY = "tcbilling_purchase"
+"""Under this key the record stands in the task state store."""
+
+CREATES_EXCLUSIVELY = frozenset({"file", "local", "gcs", "gs", "s3", "s3a"})
+"""Protocols whose ``create`` lets only one of two writers win; with others both may believe that they have won."""
+
+
+class Ledger:
+    """
+    Records in object storage, one object for each purchase key.
+
+    It outlives clears, runs and the metadata database, and it sees all purchases. A folder on a disk must exist, and
+    all workers must share it: one that was not mounted would look like an empty ledger.
+
+    :param uri: The folder, such as ``s3://aws_default@bucket/purchases`` or ``file:///mnt/ledger``.
+    """
+
+    is_shared = is_durable = True
+
+    def __init__(self, uri: str) -> None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        self._uri = uri.rstrip("/")
+        folder = ObjectStoragePath(self._uri)
+        self._fs, self._folder = folder.fs, folder.path.rstrip("/")
+        protocol = folder.protocol or "file"
+        self._is_local = protocol in ("file", "local")
+        self.is_exclusive = protocol in CREATES_EXCLUSIVELY
+        self.about = f"the ledger {self._uri}"
+
+    def where(self, key: str) -> str:
+        """Return the object's address."""
+        return f"{self._uri}/{_name(key)}"
+
+    def address(self, key: str) -> str:
+        """Return the options with which the command line finds the record."""
+        return f"--key {shlex.quote(key)}"
+
+    def read(self, key: str) -> Any:
+        """Return the record, ``None`` if there is none."""
+        try:
+            return _parsed(self._fs.cat_file(self._path(key)), self.where(key))
+        except FileNotFoundError:
+            return None
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Store the first record of a purchase; where the storage can, only one of two succeeds."""
+        try:
+            if self._is_local:
+                self._put_file(self._path(key), _text(stored), is_new=True)
+            else:
+                self._fs.pipe_file(self._path(key), _text(stored), mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Store a record in place of the one before; a reader sees the one or the other, never a part."""
+        if self._is_local:
+            self._put_file(self._path(key), _text(stored), is_new=False)
+        else:
+            self._fs.pipe_file(self._path(key), _text(stored))
+
+    def others(self, key: str) -> Iterator[tuple[str, Any]]:
+        """Yield all other records. It reads each of them, so it is slow, and rarely asked for."""
+        for name, stored in self.all():
+            if name != _name(key):
+                yield f"{self._uri}/{name}", stored
+
+    def all(self) -> Iterator[tuple[str, Any]]:
+        """Yield every record with the name of its object; a damaged one as its text."""
+        self._fs.invalidate_cache()
+        for path in sorted(self._fs.ls(self._folder, detail=False)):
+            name = str(path).rpartition("/")[2]
+            if name.endswith(".json"):
+                content = self._fs.cat_file(path)
+                try:
+                    yield name, json.loads(content)
+                except ValueError:
+                    yield name, content
+
+    def _path(self, key: str) -> str:
+        return f"{self._folder}/{_name(key)}"
+
+    @staticmethod
+    def _put_file(path: str, content: bytes, *, is_new: bool) -> None:
+        """Write a file whole or not at all, and so that it survives a loss of power."""
+        draft = Path(f"{path}.{uuid.uuid4().hex}.draft")
+        try:
+            with draft.open("xb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            if is_new:
+                os.link(draft, path)
+            else:
+                draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+class TaskStateStore:
+    """
+    The record in Airflow's task state store (3.3 and newer): one for each task and map index of a run.
+
+    It survives retries and a clear (until Airflow 3.4, which lets a clear discard it), and is deleted with the run. It
+    does not see the purchases of other tasks, and two copies of a task that start at the same moment both create.
+
+    :param context: The task's.
+    """
+
+    about = "the task state store"
+    is_shared = is_durable = is_exclusive = False
+
+    def __init__(self, context: Context) -> None:
+        self._state = context["task_state_store"]
+        self._task = context["ti"]
+
+    def where(self, key: str) -> str:
+        """Return the place in Airflow where a person finds it."""
+        ti = self._task
+        mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
+        return f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}, run {ti.run_id}, Dag {ti.dag_id}"
+
+    def address(self, key: str) -> str:
+        """Return the options with which the command line finds the record."""
+        ti = self._task
+        run = f"--dag-id {shlex.quote(ti.dag_id)} --run-id {shlex.quote(ti.run_id)} --task-id {shlex.quote(ti.task_id)}"
+        return f"{run} --map-index {ti.map_index}" if is_mapped(ti) else run
+
+    def read(self, key: str) -> Any:
+        """Return the record, ``None`` if there is none."""
+        return self._state.get(TASK_STATE_KEY)
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Store the record."""
+        self.write(key, stored)
+        return True
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Store the record, without an expiry."""
+        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
+
+        self._state.set(TASK_STATE_KEY, dict(stored), retention=NEVER_EXPIRE)
+
+    def others(self, key: str) -> Iterator[tuple[str, Any]]:
+        """Yield nothing: a task sees its own state only."""
+        yield from ()
+
+
+def store_of(context: Context, ledger_uri: str) -> Store:
+    """Return what remembers the purchase of a task: the ledger if there is one, else what the line of Airflow has."""
+    if ledger_uri:
+        return Ledger(ledger_uri)
+    if context.get("task_state_store") is not None:
+        return TaskStateStore(context)
+    return NoStore()
+
+
+def _name(key: str) -> str:
+    """Return the name of a purchase's object: something to recognise it by, and a hash that makes it the only one."""
+    words = re.sub(r"[^A-Za-z0-9.-]+", "-", key).strip("-.")[:60]
+    return f"{words}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+
+
+def _text(stored: Mapping[str, Any]) -> bytes:
+    return (json.dumps(stored, indent=2) + "\n").encode()
+
+
+def _parsed(content: bytes, where: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise InvalidRecord(where, f"it is not JSON ({len(content)} bytes)") from error
