@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord
+from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.api.record import NoStore, Store
 from airflow_provider_tcbilling.runs import is_mapped
 
@@ -54,7 +54,7 @@ class Ledger:
         return f"{self._uri}/{_name(key)}"
 
     def address(self, key: str) -> str:
-        """Return the options with which the command line finds the record."""
+        """Return the options that name the record; what has any can be mended by hand."""
         return f"--key {shlex.quote(key)}"
 
     def read(self, key: str) -> Any:
@@ -144,7 +144,7 @@ class TaskStateStore:
         return f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}, run {ti.run_id}, Dag {ti.dag_id}"
 
     def address(self, key: str) -> str:
-        """Return the options with which the command line finds the record."""
+        """Return the options that name the record; what has any can be mended by hand."""
         ti = self._task
         run = f"--dag-id {shlex.quote(ti.dag_id)} --run-id {shlex.quote(ti.run_id)} --task-id {shlex.quote(ti.task_id)}"
         return f"{run} --map-index {ti.map_index}" if is_mapped(ti) else run
@@ -170,9 +170,16 @@ class TaskStateStore:
 
 
 def store_of(context: Context, ledger_uri: str) -> Store:
-    """Return what remembers the purchase of a task: the ledger if there is one, else what the line of Airflow has."""
+    """
+    Return what remembers the purchase of a task: the ledger if there is one, else what the line of Airflow has.
+
+    :raises StoreFailed: The ledger cannot be opened. Nothing was sent.
+    """
     if ledger_uri:
-        return Ledger(ledger_uri)
+        try:
+            return Ledger(ledger_uri)
+        except Exception as error:
+            raise StoreFailed(f"The ledger {ledger_uri} cannot be opened, so nothing was sent: {error!r}") from error
     if context.get("task_state_store") is not None:
         return TaskStateStore(context)
     return NoStore()

@@ -154,7 +154,7 @@ class Store(Protocol):
         """Return in words where the record of a purchase is."""
 
     def address(self, key: str) -> str:
-        """Return the options with which the command line finds the record; empty if it cannot."""
+        """Return the options that name the record; empty if there is none to mend."""
 
     def read(self, key: str) -> Any:
         """Return what is stored, ``None`` if nothing is."""

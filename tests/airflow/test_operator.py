@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import textwrap
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -412,6 +413,27 @@ def test_a_ledger_that_cannot_be_written_lets_nothing_be_sent(connect, sandbox, 
         operator().execute(context)
 
     assert sandbox.requests == {}
+
+
+def test_a_ledger_that_cannot_be_opened_lets_nothing_be_sent(connect, sandbox, context):
+    connect(host=sandbox.url, extra={"ledger_uri": "nosuchscheme://bucket/purchases"})
+
+    with pytest.raises(StoreFailed, match="nothing was sent"):
+        operator().execute(context)
+
+    assert sandbox.requests == {}
+
+
+def test_a_ledger_that_breaks_during_the_wait_does_not_fail_a_delivered_task(connect, sandbox, logged):
+    sandbox.faults.add({"fault": "null-instances"})
+    connect(host=sandbox.url)
+    order = operator(wait_for_delivery=False).execute(context_of())
+    connect(host=sandbox.url, extra={"ledger_uri": "nosuchscheme://bucket/purchases"})
+
+    result = operator().execute_complete(context_of(), {"order": order, "deadline": time.time() + 60})
+
+    assert result["instance_ids"] == sandbox.ledger.orders()[0].instance_ids
+    assert "was not recorded" in logged()
 
 
 def test_an_edited_parameter_is_not_bought_by_a_clear(connection, sandbox):
