@@ -29,8 +29,9 @@ def airflow_home(tmp_path_factory):
     return home
 
 
-def environment_of(home, url="", folder=ROOT / "example_dags"):
+def environment_of(home, url="", folder=ROOT / "example_dags", ledger_uri=""):
     connection = {"conn_type": "tcbilling", "host": url, "login": SECRET_ID, "password": SECRET_KEY}
+    connection["extra"] = {"order_book_lag": 1, "ledger_uri": ledger_uri}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return {
         **kept,
@@ -41,8 +42,8 @@ def environment_of(home, url="", folder=ROOT / "example_dags"):
     }
 
 
-def run(home, sandbox, path):
-    """Run a DAG file and return all that it printed."""
+def run(home, sandbox, path, ending="success", ledger_uri=""):
+    """Run a DAG file, see how it ends, and return all that it printed."""
     command = [
         sys.executable,
         "-W",
@@ -51,14 +52,14 @@ def run(home, sandbox, path):
     ]
     done = subprocess.run(
         [*command, str(path)],
-        env=environment_of(home, sandbox.url, path.parent),
+        env=environment_of(home, sandbox.url, path.parent, ledger_uri),
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     printed = done.stdout + done.stderr
-    assert "dag run ended: success" in printed, printed[-5000:]
+    assert f"dag run ended: {ending}" in printed, printed[-5000:]
     assert SECRET_KEY not in "\n".join(
         line for line in printed.splitlines() if not AIRFLOW_3_0_TELLS_THE_KEY.search(line)
     )
@@ -71,22 +72,37 @@ def run(home, sandbox, path):
         pytest.param("buy_and_use", {}, [{"fault": "null-instances"}], 1, id="buy_and_use"),
         pytest.param("buy_deferrable", {"delivery_looks": 1}, [], 1, id="buy_deferrable"),
         pytest.param("buy_then_wait", {"delivery_looks": 1}, [], 1, id="buy_then_wait"),
-        pytest.param("buy_several", {}, [{"fault": "drop"}], 3, id="buy_several, one answer lost"),
+        pytest.param("buy_several", {}, [{"fault": "drop"}], 3, id="buy_several, one answer lost, with a ledger"),
     ],
 )
-def test_an_example_runs_to_success_and_hands_the_ids_on(airflow_home, start_sandbox, name, rules, faults, orders):
+def test_an_example_runs_to_success_and_hands_the_ids_on(
+    airflow_home, start_sandbox, tmp_path, name, rules, faults, orders
+):
     sandbox = start_sandbox(**rules)
     for fault in faults:
         sandbox.faults.add({**fault, "action": "CreateInstance"})
 
-    printed = run(airflow_home, sandbox, ROOT / "example_dags" / f"{name}.py")
+    printed = run(airflow_home, sandbox, ROOT / "example_dags" / f"{name}.py", ledger_uri=f"file://{tmp_path}")
 
     bought = sandbox.ledger.orders()
     assert len(bought) == orders
     assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - orders * PRICE
-    assert sandbox.requests["CreateInstance"] == orders + sum(fault["fault"] == "drop" for fault in faults)
+    assert sandbox.requests["CreateInstance"] == orders
+    assert len(list(tmp_path.glob("*.json"))) == orders
     for order in bought:
         assert re.search(rf"{order.instance_ids[0]}", printed)
+
+
+def test_without_a_ledger_a_mapped_task_does_not_take_what_may_be_its_siblings(airflow_home, start_sandbox):
+    sandbox = start_sandbox()
+    sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
+
+    printed = run(airflow_home, sandbox, ROOT / "example_dags" / "buy_several.py", ending="failed")
+
+    bought = sandbox.ledger.orders()
+    assert len(bought) == sandbox.requests["CreateInstance"] == 3
+    assert "Stopped, and nothing more was sent" in printed
+    assert f"order {bought[0].order_id}" in printed
 
 
 def test_the_dag_of_the_readme_runs(airflow_home, sandbox, tmp_path):
