@@ -121,6 +121,8 @@ class Memory:
             except InvalidRecord as error:
                 rivals.append(str(error))
                 continue
+            if other.endpoint != record.endpoint:
+                continue
             if other.order_id:
                 owned.add(other.order_id)
             elif other.state is State.INTENDED and other.overlaps(record) and looks_alike(other.payload):

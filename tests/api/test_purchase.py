@@ -559,6 +559,25 @@ def test_a_twin_of_another_day_or_of_something_else_is_no_rival(start_sandbox, s
     assert [purchase(sandbox, shelf, key="two").place().order_id] == orders(sandbox)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_one(start_sandbox, shelf, known):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    elsewhere = start_sandbox()  # it numbers its orders alike
+    if known:
+        purchase(elsewhere, shelf, key="one").place()
+    else:
+        with pytest.MonkeyPatch.context() as dying:
+            dying.setattr("airflow_provider_tcbilling.api.wire.Wire.send", dies)
+            with pytest.raises(Died):
+                purchase(elsewhere, shelf, key="one").place()
+    lose(sandbox)
+
+    order = purchase(sandbox, shelf, key="two").place()
+
+    assert orders(sandbox) == [order.order_id]
+    assert sandbox.requests["CreateInstance"] == 1
+
+
 def test_a_record_of_others_that_cannot_be_read_is_a_rival(start_sandbox, shelf):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     shelf.texts["damaged"] = '{"format": "something else"}'
