@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,7 +35,7 @@ class Ledger:
     :param uri: The folder, such as ``s3://aws_default@bucket/purchases`` or ``file:///mnt/ledger``.
     """
 
-    is_shared = is_durable = True
+    is_shared = is_durable = keeps_records = True
 
     def __init__(self, uri: str) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -52,10 +51,6 @@ class Ledger:
     def where(self, key: str) -> str:
         """Return the object's address."""
         return f"{self._uri}/{_name(key)}"
-
-    def address(self, key: str) -> str:
-        """Return the options that name the record; what has any can be mended by hand."""
-        return f"--key {shlex.quote(key)}"
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""
@@ -131,6 +126,7 @@ class TaskStateStore:
     """
 
     about = "the task state store"
+    keeps_records = True
     is_shared = is_durable = is_exclusive = False
 
     def __init__(self, context: Context) -> None:
@@ -142,12 +138,6 @@ class TaskStateStore:
         ti = self._task
         mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
         return f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}, run {ti.run_id}, Dag {ti.dag_id}"
-
-    def address(self, key: str) -> str:
-        """Return the options that name the record; what has any can be mended by hand."""
-        ti = self._task
-        run = f"--dag-id {shlex.quote(ti.dag_id)} --run-id {shlex.quote(ti.run_id)} --task-id {shlex.quote(ti.task_id)}"
-        return f"{run} --map-index {ti.map_index}" if is_mapped(ti) else run
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""

@@ -26,7 +26,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.orderbook import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_token_for
-from airflow_provider_tcbilling.api.record import NoStore, Store
+from airflow_provider_tcbilling.api.record import NoStore, Record, State, Store
 from airflow_provider_tcbilling.sandbox.answers import answer_of
 from airflow_provider_tcbilling.sandbox.gate import Gate
 from airflow_provider_tcbilling.sandbox.ledger import Fate, LedgerOrder
@@ -62,6 +62,7 @@ class Shelf:
     """A store of the simulation: it fails now and then, and others act before and after each use."""
 
     about = "a shelf"
+    keeps_records = True
 
     def __init__(self, world: World, kind: str, shared: dict[str, dict[str, str]], name: str) -> None:
         self.is_shared = self.is_durable = self.is_exclusive = kind == "ledger"
@@ -71,9 +72,6 @@ class Shelf:
 
     def where(self, key: str) -> str:
         return f"shelf {key}"
-
-    def address(self, key: str) -> str:
-        return f"--key {key}"
 
     def read(self, key: str) -> Any:
         return self._used("read", lambda: json.loads(self._mine[key]) if key in self._mine else None)
@@ -196,6 +194,8 @@ class World:
             Buyer(name, NoStore() if self.kind == "nothing" else Shelf(self, self.kind, shelves, name), self.now)
             for name in names
         ]
+        if self.kind == "ledger":
+            self._share_the_ledger(shelves["ledger"])
         self._rules = Rules(LAG, WINDOW, request_seconds=3.0)
         self._actors: list[tuple[float, greenlet]] = []
         self._events: list[tuple[float, Callable[[], Any]]] = []
@@ -241,6 +241,16 @@ class World:
                 self._start(partial(self._tries, buyer, 0), 1.0)
         self._until_quiet()
         return list(self._faults())
+
+    def _share_the_ledger(self, ledger: dict[str, str]) -> None:
+        """Let another endpoint have numbered its orders alike: its records say nothing about the orders of this one."""
+        day = self.sandbox.ledger.local_time(self.now)[:10].replace("-", "")
+        for number in (1, 2):
+            elsewhere = Record(
+                f"elsewhere-{number}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
+                self.now, self.now, self.now, self.now, order_id=f"{day}{710_000_000_000 + number}811",
+            )  # fmt: skip
+            ledger[elsewhere.key] = json.dumps(elsewhere.as_json())
 
     def _buy_long_ago(self) -> None:
         """Let there be an identical order of another day, which nobody here may take for its own."""

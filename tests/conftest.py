@@ -164,6 +164,7 @@ class Shelf:
     """
 
     about = "a shelf"
+    keeps_records = True
 
     def __init__(self, *, is_shared: bool = True, texts: dict[str, str] | None = None) -> None:
         self.is_shared = self.is_durable = self.is_exclusive = is_shared
@@ -173,9 +174,6 @@ class Shelf:
 
     def where(self, key: str) -> str:
         return f"shelf/{key}"
-
-    def address(self, key: str) -> str:
-        return f"--key {key}"
 
     def read(self, key: str) -> Any:
         self._use("read")

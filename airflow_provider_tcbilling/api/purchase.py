@@ -44,6 +44,7 @@ from airflow_provider_tcbilling.api.errors import (
     OutcomeUnknown,
     PaidButNotDelivered,
     PurchaseOutcomeUnknown,
+    StoreFailed,
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
@@ -246,7 +247,11 @@ class Purchase:
         if not isinstance(error, PaidButNotDelivered):
             return record
         final = replace(record, reason=str(error), replay_until=record.first_sent_at, changed_at=self._clock())
-        self._memory.write(final)
+        try:
+            self._memory.write(final)
+        except StoreFailed as failed:
+            # Another try would find an intent, and might pay again.
+            raise self._stopped(record, [], f"{error} {failed}") from error
         return final
 
     # Finding out
@@ -344,7 +349,7 @@ class Purchase:
         until = now + SETTLE_SECONDS + 2 * self._rules.request_seconds
         mine = replace(record, owner=self._owner, sending_until=until, changed_at=now)
         self._memory.write(mine)
-        if record.owner != self._owner and not self._memory.is_still_owned_by(self._owner):
+        if not self._memory.is_still_owned_by(self._owner):
             return self._memory.refresh(mine), None
         log.warning("No order fits. Sending the same client token and the same bytes again.")
         try:

@@ -140,21 +140,20 @@ class Store(Protocol):
     What remembers records. Whatever its methods raise means that it is out of order.
 
     :param about: What it is, for people.
+    :param keeps_records: There is a record that a person can read and mend.
     :param is_shared: It sees the records of other purchases too.
     :param is_durable: What it has seen it keeps: no record means that there was no intent.
     :param is_exclusive: Of two that create the same record at the same moment, one is told that it lost.
     """
 
     about: str
+    keeps_records: bool
     is_shared: bool
     is_durable: bool
     is_exclusive: bool
 
     def where(self, key: str) -> str:
         """Return in words where the record of a purchase is."""
-
-    def address(self, key: str) -> str:
-        """Return the options that name the record; empty if there is none to mend."""
 
     def read(self, key: str) -> Any:
         """Return what is stored, ``None`` if nothing is."""
@@ -173,15 +172,11 @@ class NoStore:
     """Remembers nothing: on Airflow before 3.3, without a ledger."""
 
     about = "nothing"
-    is_shared = is_durable = is_exclusive = False
+    keeps_records = is_shared = is_durable = is_exclusive = False
 
     def where(self, key: str) -> str:
         """Return that there is no record."""
         return "no record is kept"
-
-    def address(self, key: str) -> str:
-        """Return nothing."""
-        return ""
 
     def read(self, key: str) -> None:
         """Return nothing."""
@@ -205,7 +200,7 @@ def what_to_do(store: Store, key: str, console: str) -> tuple[str, ...]:
     :param console: Where the account's orders are listed.
     """
     where = store.where(key)
-    if not store.is_durable and not store.address(key):
+    if not store.keeps_records:
         return (
             f"look at the orders in every status: {console}",
             "an order is this purchase: give its number to an InstanceDeliverySensor, and mark this task as success",
