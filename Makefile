@@ -6,7 +6,7 @@ LINES := 2.11 3.0 3.1 3.2 3.3
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check matrix schedules bench docs sandbox dist clean
+.PHONY: help demo test check matrix mutants schedules bench docs sandbox dist clean
 
 help: ## Show the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -28,6 +28,9 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 
 matrix: ## Test on every supported line of Airflow
 	@sh scripts/matrix.sh "$(PYTHON)" "$(UV)" $(LINES)
+
+mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail
+	@$(BIN)/python scripts/mutants.py
 
 schedules: $(VENV)/ready ## Run 10,000 random schedules of faults and crashes (ARGS="--replay SEED" repeats one)
 	@$(BIN)/python scripts/schedules.py $(ARGS)

@@ -446,6 +446,30 @@ def test_an_edited_parameter_is_not_bought_by_a_clear(connection, sandbox):
     assert spent(sandbox) == PRICE
 
 
+def test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings(start_sandbox, connect):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    connect(host=sandbox.url)
+    operator().execute(context_of(map_index=0, state=TaskState()))
+    sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
+
+    with pytest.raises(AirflowFailException, match="an identical task of the same run"):
+        operator().execute(context_of(map_index=1, state=TaskState()))
+
+    assert spent(sandbox) == PRICE
+
+
+@pytest.mark.parametrize("state", [None, "empty"])
+def test_a_later_try_without_a_record_looks_before_it_sends(start_sandbox, connect, state):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    connect(host=sandbox.url)
+    first = operator().execute(context_of())
+
+    again = operator().execute(context_of(try_number=2, state=state and TaskState()))
+
+    assert again["order_id"] == first["order_id"]
+    assert spent(sandbox) == PRICE
+
+
 def test_a_backfill_buys_nothing_unless_it_is_allowed(connection, sandbox):
     with pytest.raises(AirflowFailException, match="This run is a backfill"):
         operator().execute(context_of(run_type="backfill"))
