@@ -11,6 +11,9 @@ from airflow_provider_tcbilling.api.errors import RunRefused
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+TELLING = ("product_code", "sub_product_code", "zone_code", "project_id")
+"""Arguments of a purchase that tell its order from another one. A period can be written in two ways."""
+
 
 def placed_by(context: Context) -> dict[str, Any]:
     """Return who asks for a purchase, for its record."""
@@ -27,6 +30,19 @@ def placed_by(context: Context) -> dict[str, Any]:
 def is_mapped(ti: Any) -> bool:
     """Whether a task instance is one of several that an expansion made."""
     return ti.map_index is not None and ti.map_index >= 0
+
+
+def may_have_twins(task: Any, ti: Any, kind: type) -> bool:
+    """
+    Whether other tasks of the same Dag may place an order that cannot be told from one of this task.
+
+    What a template will be, or an expansion, nobody knows here, so it counts as the same.
+
+    :param kind: The class of tasks that place such orders.
+    """
+    others = [other for other in task.dag.tasks if other.task_id != task.task_id] if task.has_dag() else []
+    buyers = [other for other in others if issubclass(getattr(other, "operator_class", type(other)), kind)]
+    return is_mapped(ti) or any(all(_may_agree(name, task, other) for name in TELLING) for other in buyers)
 
 
 def since_when(context: Context) -> float:
@@ -61,3 +77,10 @@ def refuse_unless_due(context: Context, *, allow_backfill: bool, max_lateness: t
 def _due(run: Any) -> Any:
     """Return when a run should have started; Airflow 2 has no ``run_after``."""
     return getattr(run, "run_after", None) or run.data_interval_end or run.logical_date
+
+
+def _may_agree(name: str, task: Any, other: Any) -> bool:
+    """Whether an argument of a task, which is rendered, may be that of another one, which is not."""
+    mine, told = getattr(task, name), getattr(other, "partial_kwargs", vars(other)).get(name)
+    is_open = not isinstance(told, (str, int, float)) or "{{" in str(told)
+    return is_open or mine is None or str(mine) == str(told)

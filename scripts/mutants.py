@@ -239,9 +239,16 @@ MUTANTS = (
     Mutant(
         "twins without a shared store taken",
         "operators/instance.py",
-        "has_twins=is_mapped(ti),",
+        "has_twins=may_have_twins(self, ti, CreateInstanceOperator),",
         "has_twins=False,",
         f"{OPERATOR}::test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings",
+    ),
+    Mutant(
+        "other tasks of the Dag are no twins",
+        "runs.py",
+        "return is_mapped(ti) or any(",
+        "return is_mapped(ti) or False and any(",
+        f"{OPERATOR}::test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag",
     ),
     Mutant(
         "a later try without a record does not look",

@@ -305,7 +305,7 @@ class Purchase:
             self._sleep(PAUSE_SECONDS)
             return [], Next.WAIT, ""
         owned, rivals = self._memory.others(record, self._spending.looks_like)
-        rivals += ["an identical task of the same run"] * self._has_twins
+        rivals += ["an identical task of the same Dag"] * self._has_twins
         found = [candidate for candidate in found if not candidate.order_ids & owned]
         step, why = self._decide(record, found, rivals, is_patient=is_patient)
         if step is Next.WAIT:

@@ -239,7 +239,7 @@ class CreateInstanceOperator(BaseOperator):
         from airflow_provider_tcbilling.api.orderbook import NewInstance
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules, task_run_key
         from airflow_provider_tcbilling.api.record import what_to_do
-        from airflow_provider_tcbilling.runs import is_mapped, placed_by, refuse_unless_due, since_when
+        from airflow_provider_tcbilling.runs import may_have_twins, placed_by, refuse_unless_due, since_when
         from airflow_provider_tcbilling.stores import store_of
 
         ti = context["ti"]
@@ -270,7 +270,7 @@ class CreateInstanceOperator(BaseOperator):
             client_token=token,
             placed_by=placed_by(context),
             presumed_since=since_when(context) if ti.try_number > 1 and not store.is_durable else None,
-            has_twins=is_mapped(ti),
+            has_twins=may_have_twins(self, ti, CreateInstanceOperator),
             check=lambda: refuse_unless_due(
                 context,
                 allow_backfill=self.allow_backfill,

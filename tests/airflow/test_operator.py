@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, StoreFailed, Unreachable
 from airflow_provider_tcbilling.api.models import ENDINGS
@@ -459,8 +459,41 @@ def test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings(s
     operator().execute(context_of(map_index=0))
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
 
-    with pytest.raises(AirflowFailException, match="an identical task of the same run"):
+    with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
         operator().execute(context_of(map_index=1))
+
+    assert spent(sandbox) == PRICE
+
+
+@pytest.mark.parametrize(
+    ("others", "is_alike"),
+    [
+        ({}, True),
+        ({"parameter": {"pid": 4711}, "period": 12}, True),
+        ({"zone_code": "{{ params.zone }}"}, True),
+        ({"zone_code": "ap-hongkong-2"}, False),
+    ],
+)
+@pytest.mark.parametrize("is_expanded", [False, True])
+def test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag(
+    start_sandbox, connect, others, is_alike, is_expanded
+):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    connect(host=sandbox.url)
+    with DAG("shop", schedule=None):
+        asked = operator()
+        arguments = {"task_id": "another", **ORDER, **others}
+        if is_expanded:
+            CreateInstanceOperator.partial(**arguments).expand(purchase_key=["a", "b"])
+        else:
+            CreateInstanceOperator(**arguments)
+    sandbox.faults.add({"fault": "drop", "when": "after", "action": "CreateInstance"})
+
+    if is_alike:
+        with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+            asked.execute(context_of())
+    else:
+        assert asked.execute(context_of())["order_id"] == sandbox.ledger.orders()[0].order_id
 
     assert spent(sandbox) == PRICE
 
