@@ -48,14 +48,26 @@ def start_sandbox() -> Iterator[StartSandbox]:
 
     def start(**rules: Any) -> Sandbox:
         sandbox = Sandbox(Rules(**{"secret_id": SECRET_ID, "secret_key": SECRET_KEY, "rate_limit": 0, **rules}))
+        start.started.append(sandbox)  # type: ignore[attr-defined]
         server = running(sandbox)
         sandbox.url = server.__enter__()  # type: ignore[attr-defined]
         stops.append(server)
         return sandbox
 
+    start.started = []  # type: ignore[attr-defined]
     yield start
     for server in reversed(stops):
         server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def waiting_only_reads(start_sandbox: StartSandbox) -> Iterator[None]:
+    """For tests of waiting: from the first look for an order on, nothing that spends reaches a sandbox."""
+    yield
+    for sandbox in start_sandbox.started:  # type: ignore[attr-defined]
+        asked = [entry.action for entry in sandbox.journal]
+        looks = asked.index("DescribeDealsByCond") if "DescribeDealsByCond" in asked else len(asked)
+        assert set(asked[looks:]) <= {"DescribeDealsByCond"}
 
 
 @pytest.fixture

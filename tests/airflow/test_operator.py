@@ -23,6 +23,8 @@ from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
 HAS_TASK_STATE = find_spec("airflow.sdk") is not None and hasattr(import_module("airflow.sdk"), "NEVER_EXPIRE")
 needs_task_state = pytest.mark.skipif(not HAS_TASK_STATE, reason="the task state store came with Airflow 3.3")
 
+waits = pytest.mark.usefixtures("waiting_only_reads")
+
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
@@ -52,6 +54,7 @@ def test_it_buys_and_returns_the_order(connection, sandbox, context):
     assert context["ti"].xcoms == {"order_id": order.order_id, "console_link": f"{sandbox.url}/#{order.order_id}"}
 
 
+@waits
 def test_it_waits_for_delayed_instances(start_sandbox, connect, context):
     sandbox = start_sandbox(delivery_looks=3)
     connect(host=sandbox.url)
@@ -250,6 +253,7 @@ def test_nobody_there_is_worth_a_retry(connect, context):
         operator().execute(context)
 
 
+@waits
 @pytest.mark.parametrize("status", sorted(ENDINGS))
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_an_order_that_died_fails_the_task_for_good_and_is_kept(start_sandbox, connect, context, status, deferrable):
@@ -264,6 +268,7 @@ def test_an_order_that_died_fails_the_task_for_good_and_is_kept(start_sandbox, c
     assert set(sandbox.requests) == {"CreateInstance", "DescribeDealsByCond"}
 
 
+@waits
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_delivery_that_takes_too_long_fails_for_good_so_that_no_retry_sends_an_old_token(
     start_sandbox, connect, context, deferrable
@@ -282,6 +287,7 @@ def test_a_quantity_that_rendered_to_blanks_is_not_given(connection, sandbox, co
     assert spent(sandbox) == PRICE
 
 
+@waits
 def test_fewer_instances_than_wanted_are_looked_up_in_the_order_book(connection, sandbox, context):
     sandbox.faults.add({"fault": "answer", "response": {"InstanceIdList": ["ins-early"]}})
 
@@ -296,6 +302,7 @@ def deferred(task, context):
     return caught.value
 
 
+@waits
 def test_it_looks_before_it_defers(connection, sandbox, context):
     sandbox.faults.add({"fault": "null-instances"})
 
@@ -304,6 +311,7 @@ def test_it_looks_before_it_defers(connection, sandbox, context):
     assert result["instance_ids"] == sandbox.ledger.orders()[0].instance_ids
 
 
+@waits
 def test_it_defers_with_ids_only_and_a_timeout_beyond_its_own_deadline(start_sandbox, connect, context):
     sandbox = start_sandbox(delivery_looks=3)
     connect(host=sandbox.url)
@@ -318,6 +326,7 @@ def test_it_defers_with_ids_only_and_a_timeout_beyond_its_own_deadline(start_san
     assert context["ti"].xcoms["order_id"] == sandbox.ledger.orders()[0].order_id
 
 
+@waits
 def test_a_resumed_task_needs_nothing_but_the_event(start_sandbox, connect, context):
     sandbox = start_sandbox(delivery_looks=1)
     connect(host=sandbox.url)
@@ -332,6 +341,7 @@ def test_a_resumed_task_needs_nothing_but_the_event(start_sandbox, connect, cont
     assert sandbox.requests["CreateInstance"] == 1
 
 
+@waits
 def test_a_task_that_is_woken_too_early_waits_on_with_the_same_deadline(start_sandbox, connect, context):
     sandbox = start_sandbox(delivery_looks=9)
     connect(host=sandbox.url)
@@ -344,6 +354,7 @@ def test_a_task_that_is_woken_too_early_waits_on_with_the_same_deadline(start_sa
     assert caught.value.trigger.serialize() == trigger.serialize()
 
 
+@waits
 def test_a_resumed_task_raises_what_the_waiting_path_would_have_raised(start_sandbox, connect, context):
     sandbox = start_sandbox(delivery_looks=9)
     connect(host=sandbox.url)
@@ -364,6 +375,7 @@ def test_without_xcom_nothing_is_pushed(connection, context):
     assert context["ti"].xcoms == {}
 
 
+@waits
 def test_killing_the_task_cancels_nothing_and_says_what_stays_billed(connection, sandbox, context, logged):
     task = operator()
     task.execute(context)
@@ -374,6 +386,7 @@ def test_killing_the_task_cancels_nothing_and_says_what_stays_billed(connection,
     assert sandbox.requests == {"CreateInstance": 1}
 
 
+@waits
 def test_the_order_is_announced_before_anything_else_can_fail(start_sandbox, connect, context, logged):
     sandbox = start_sandbox(delivery_looks=1)
     connect(host=sandbox.url)
@@ -430,6 +443,7 @@ def test_a_ledger_that_cannot_be_opened_lets_nothing_be_sent(connect, sandbox, c
     assert sandbox.requests == {}
 
 
+@waits
 def test_a_ledger_that_breaks_during_the_wait_does_not_fail_a_delivered_task(connect, sandbox, logged):
     sandbox.faults.add({"fault": "null-instances"})
     connect(host=sandbox.url)

@@ -14,6 +14,8 @@ from airflow_provider_tcbilling.api.models import ENDINGS
 from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from tests.conftest import ORDER, PRICE, client_to
 
+pytestmark = pytest.mark.usefixtures("waiting_only_reads")
+
 MODES = [
     pytest.param({"mode": "poke"}, id="poke"),
     pytest.param({"deferrable": True}, id="deferrable"),

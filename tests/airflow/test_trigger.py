@@ -13,6 +13,8 @@ from airflow_provider_tcbilling.triggers import delivery
 from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
 from tests.conftest import ORDER, SECRET_KEY, client_to
 
+pytestmark = pytest.mark.usefixtures("waiting_only_reads")
+
 
 @pytest.fixture(autouse=True)
 def _no_first_pause(monkeypatch):

@@ -9,6 +9,8 @@ from airflow_provider_tcbilling.api.errors import AuthError, DeliveryFailed, Del
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
 from tests.conftest import ORDER, PRICE, client_to
 
+pytestmark = pytest.mark.usefixtures("waiting_only_reads")
+
 
 def looks_until_settled(watch, at_most=20):
     for look in range(1, at_most + 1):
