@@ -6,10 +6,10 @@ LINES := 2.11 3.0 3.1 3.2 3.3
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check matrix mutants schedules bench docs sandbox dist clean
+.PHONY: help demo test check matrix kill-matrix mutants schedules bench docs sandbox dist clean
 
 help: ## Show the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it (KEEP=1 leaves it running)
 	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
@@ -26,8 +26,13 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 	@$(BIN)/python scripts/render_reference.py --check
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-matrix: ## Test on every supported line of Airflow
-	@sh scripts/matrix.sh "$(PYTHON)" "$(UV)" $(LINES)
+matrix: $(LINES:%=.matrix/%/ready) ## Test on every supported line of Airflow
+	@sh scripts/matrix.sh $(LINES)
+
+kill-matrix: $(VENV)/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for an hour, and count the orders (ARGS="--subset 20")
+	@$(BIN)/python -m scripts.kill_matrix $(ARGS)
+	@$(BIN)/python scripts/render_reference.py
+	@$(BIN)/python scripts/schedules.py
 
 mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail
 	@$(BIN)/python scripts/mutants.py
@@ -63,4 +68,11 @@ $(VENV)/ready: requirements/airflow-3.3.txt pyproject.toml
 $(VENV)/checkable: $(VENV)/ready requirements/check.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make check needs Python 3.11 or newer")'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/check.txt
+	@touch $@
+
+.matrix/%/ready: requirements/airflow-%.txt pyproject.toml
+	@echo "Setting up $(@D) with Airflow $* (once) ..."
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python -r $< -e '.[sandbox]'
 	@touch $@

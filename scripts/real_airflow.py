@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 
-COMPONENTS: dict[str, list[str]] = {
-    "api-server": ["--workers", "1"],
-    "scheduler": ["--skip-serve-logs"],
-    "dag-processor": [],
-    "triggerer": ["--skip-serve-logs"],
+COMPONENTS: Mapping[str, Sequence[str]] = {
+    "api-server": ("--host", HOST, "--port", "{port}", "--workers", "1"),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
 }
 """What is started, with what arguments. Two servers of logs would want the same port, and local files need none."""
 
@@ -148,7 +148,12 @@ class RealAirflow:
     :param dags_folder: The only DAGs it knows.
     :param environment: More variables for the components, such as ``AIRFLOW_CONN_...`` or settings.
     :param tick: Called several times a second while something is waited for. What it raises ends the waiting.
+    :param python: The interpreter whose Airflow is started; left out, this one's.
     """
+
+    components = COMPONENTS
+    api_path = "/api/v2"
+    health_path = "/monitor/health"
 
     def __init__(
         self,
@@ -156,17 +161,19 @@ class RealAirflow:
         dags_folder: Path,
         environment: Mapping[str, str] | None = None,
         tick: Callable[[], None] = lambda: None,
+        python: str = sys.executable,
     ) -> None:
         import requests
 
         self.home = home.resolve()
         self.logs = self.home / "logs"
         self.url = ""
-        self.health = {"database": "waiting", **dict.fromkeys(COMPONENTS, "waiting")}
+        self.health = {"database": "waiting", **dict.fromkeys(self.components, "waiting")}
         self.processes: dict[str, Process] = {}
         self._dags_folder = dags_folder.resolve()
         self._more = dict(environment or {})
         self._tick = tick
+        self._python = python
         self._env: dict[str, str] = {}
         self._session = requests.Session()
         self._session.trust_env = False
@@ -201,7 +208,7 @@ class RealAirflow:
         self.wait("the database", lambda: self.processes["database"].code == 0)
         del self.processes["database"]
         self.health["database"] = "healthy"
-        for name in COMPONENTS:
+        for name in self.components:
             self.start_component(name)
         self.wait("all components", self._is_healthy)
 
@@ -211,10 +218,10 @@ class RealAirflow:
         self.processes.clear()
 
     def start_component(self, name: str) -> None:
-        """Start one of :data:`COMPONENTS`, without waiting for it."""
-        port = ["--host", HOST, "--port", self.url.rpartition(":")[2]] if name == "api-server" else []
+        """Start one of the components, without waiting for it."""
+        port = self.url.rpartition(":")[2]
         self.health[name] = "starting"
-        self._start_process(name, [name, *port, *COMPONENTS[name]])
+        self._start_process(name, [name, *(word.format(port=port) for word in self.components[name])])
 
     def stop_component(self, name: str, *, hard: bool = False) -> None:
         """Stop one component and all of its children; *hard* gives them no time to say goodbye."""
@@ -225,7 +232,7 @@ class RealAirflow:
         """
         Call the REST API with the token of an administrator. A failed ``GET`` is tried again.
 
-        :param path: What follows ``/api/v2``.
+        :param path: What follows :attr:`api_path`.
         :return: The answer's JSON.
         :raises AirflowTrouble: The answer says no, or there is none.
         """
@@ -233,12 +240,9 @@ class RealAirflow:
 
         for attempts_left in (2, 1, 0) if method == "GET" else (0,):
             try:
-                if "Authorization" not in self._session.headers:
-                    token = self._session.get(f"{self.url}/auth/token", timeout=HTTP_SECONDS).json()["access_token"]
-                    self._session.headers["Authorization"] = f"Bearer {token}"
-                answer = self._session.request(
-                    method, f"{self.url}/api/v2{path}", json=json, params=params, timeout=HTTP_SECONDS
-                )
+                self._log_in()
+                url = f"{self.url}{self.api_path}{path}"
+                answer = self._session.request(method, url, json=json, params=params, timeout=HTTP_SECONDS)
             except (requests.RequestException, LookupError) as error:
                 trouble = f"no answer: {error}"
             else:
@@ -316,29 +320,43 @@ class RealAirflow:
         return self.run_state(dag_id, run_id)
 
     def _start_process(self, name: str, arguments: Sequence[str]) -> None:
-        self.processes[name] = Process(name, [sys.executable, "-m", "airflow", *arguments], self._env, self.logs)
+        self.processes[name] = Process(name, [self._python, "-m", "airflow", *arguments], self._env, self.logs)
 
     def _pause(self) -> None:
         self._tick()
         time.sleep(STEP_SECONDS)
 
+    def _log_in(self) -> None:
+        if "Authorization" not in self._session.headers:
+            token = self._session.get(f"{self.url}/auth/token", timeout=HTTP_SECONDS).json()["access_token"]
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
     def _is_healthy(self) -> bool:
         import requests
 
         try:
-            told = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=HTTP_SECONDS).json()
-            # The part that tasks talk to is built at its first request, and stops the rest of the server for seconds.
-            # Without this header the server would put in a token of its own, which that part does not like.
-            self._session.get(
-                f"{self.url}/execution/health", headers={"Authorization": "none"}, timeout=HTTP_SECONDS
-            ).raise_for_status()
+            told = self._session.get(f"{self.url}{self.api_path}{self.health_path}", timeout=HTTP_SECONDS).json()
+            self._wake()
         except (requests.RequestException, ValueError):
             return False
-        self.health["api-server"] = "healthy"
-        for name in ("scheduler", "dag-processor", "triggerer"):
+        server, *others = self.components
+        self.health[server] = "healthy"
+        for name in others:
             if (told.get(name.replace("-", "_")) or {}).get("status") == "healthy":
                 self.health[name] = "healthy"
         return set(self.health.values()) == {"healthy"}
+
+    def _wake(self) -> None:
+        """
+        Ask the part of the server that tasks talk to.
+
+        It is built at its first request, and stops the rest of the server for seconds. Without this header the server
+        would put in a token of its own, which that part does not like.
+        """
+        health = self._session.get(
+            f"{self.url}/execution/health", headers={"Authorization": "none"}, timeout=HTTP_SECONDS
+        )
+        health.raise_for_status()
 
     def _settings(self, port: int) -> dict[str, str]:
         return {

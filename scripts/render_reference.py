@@ -1,4 +1,4 @@
-"""Write the generated parts of docs/*.md, which are marked there; with --check, only name the pages that are stale."""
+"""Write the generated parts of the README and docs/*.md, marked there, and the picture; --check names what is stale."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_wo
 from airflow_provider_tcbilling.api.schema import Action, Field
 from airflow_provider_tcbilling.connection import EXTRA_FIELDS
 from airflow_provider_tcbilling.sandbox.faults import KINDS
+from scripts.kill_matrix import data, picture, tables
 
 ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "docs" / "_figures" / "kill-matrix.svg"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 PINS = re.compile(r"# Everything for Airflow (\S+) on Python (\S+ to \S+), packages as of (\S+)")
 THE_TASK = {  # by (transient, ambiguous)
@@ -46,6 +48,7 @@ def parts() -> dict[str, str]:
         "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
         "faults": table(("Fault", "What it does", "Options (default)", "Strikes the"), map(fault_row, KINDS)),
         "sandbox_flags": sandbox_flags(),
+        **tables.parts(),
         "airflow_lines": table(("Airflow", "Python", "Packages as of"), [found.groups() for found in pins if found]),
     }
 
@@ -119,10 +122,12 @@ def sandbox_flags() -> str:
 
 if __name__ == "__main__":
     fresh = parts()
-    pages = {page: page.read_text() for page in sorted((ROOT / "docs").glob("*.md"))}
-    written = {page: PART.sub(lambda found: found[1] + fresh[found[2]], text) for page, text in pages.items()}
-    stale = [page for page in pages if written[page] != pages[page]]
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), PICTURE]
+    texts = {path: path.read_text() if path.exists() else "" for path in paths}
+    written = {path: PART.sub(lambda found: found[1] + fresh[found[2]], text) for path, text in texts.items()}
+    written[PICTURE] = picture.draw(data.read())
+    stale = [path for path in paths if written[path] != texts[path]]
     if stale and "--check" in sys.argv:
-        sys.exit(f"Stale: {', '.join(page.name for page in stale)} in docs. Run scripts/render_reference.py")
-    for page in stale:
-        page.write_text(written[page])
+        sys.exit(f"Stale: {', '.join(str(path.relative_to(ROOT)) for path in stale)}. Run scripts/render_reference.py")
+    for path in stale:
+        path.write_text(written[path])

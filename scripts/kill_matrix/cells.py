@@ -1,0 +1,186 @@
+"""The cells of the matrix: columns, stores, lines and contenders as tables, and what fits together with what."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
+from airflow_provider_tcbilling.sandbox.rules import Tokens
+from scripts.kill_matrix.rows import ROWS, Row
+
+LAG = 2.0
+"""Seconds after which the connection says that a new order is listed; the lagging server stays below it."""
+
+HIDDEN = 1.4
+"""Seconds in which the lagging server does not list a new order."""
+
+LATE_SECONDS = 3.0
+"""Seconds after which a delayed answer comes: more than the connection's read time-out."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    One kind of server, or one misfortune of the network before a server that ignores tokens.
+
+    :param tokens: What the server does with a token that it has seen, as in the sandbox's rules.
+    :param fault: What strikes the first request that spends.
+    :param lists_late: New orders are listed after :data:`HIDDEN` seconds only.
+    """
+
+    id: str
+    words: str
+    tokens: str = "ignore"
+    fault: Mapping[str, Any] = field(default_factory=dict)
+    lists_late: bool = False
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a misfortune of the network."""
+        return bool(self.fault)
+
+    @property
+    def honours(self) -> bool:
+        """Whether the server's memory of the token alone would be enough."""
+        return self.tokens == "honour"
+
+
+WITHOUT_ORDER = ("drop", "reset", "cut", "http", "html", "truncated", "garbage", "error")
+"""Faults that make sense also when the request is not carried out."""
+
+UNREADABLE = ("drop-after", "drop-before", "reset-after", "reset-before", "delay")
+"""Columns in which not even the head of an answer arrives, or too late."""
+
+
+def _network() -> Iterator[Column]:
+    for name, kind in KINDS.items():
+        if kind.part not in (Part.CONNECTION, Part.ANSWER) or name == "answer":
+            continue
+        fault = {"fault": name, "when": "after", "times": 1, "action": "CreateInstance"}
+        if name == "delay":
+            yield Column(name, f"{kind.about}, above the read time-out", fault={**fault, "seconds": LATE_SECONDS})
+            continue
+        yield Column(f"{name}-after", f"{kind.about}, having bought", fault=fault)
+        if name in WITHOUT_ORDER:
+            yield Column(f"{name}-before", f"{kind.about}, having bought nothing", fault={**fault, "when": "before"})
+
+
+SERVERS = (
+    Column("honour", "honours tokens", "honour"),
+    Column("forget", "honours them for 1 s", "forget-after:1"),
+    Column("ignore", "ignores them"),
+    Column("reject", "answers a repeat with an error", "reject-repeat"),
+    Column("lists-late", "ignores them, lists orders late", lists_late=True),
+)
+NETWORK = tuple(_network())
+COLUMNS = (*SERVERS, *NETWORK)
+
+STORES: Mapping[str, str] = {
+    "ledger": "a ledger",
+    "state": "the task state store",
+    "nothing": "no record",
+}
+LINES: Mapping[str, tuple[str, ...]] = {"3.3": ("ledger", "state"), "3.2": ("ledger", "nothing"), "2.11": ("nothing",)}
+"""For each line of Airflow, what can remember a purchase there."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """
+    One way to buy.
+
+    :param short: The same as *words*, for a heading.
+    :param store: What remembers its purchases; ours has several, one for each cell.
+    :param places: Where its kill points are: a name in :data:`scripts.kill_matrix.points.PLACES`.
+    """
+
+    words: str
+    short: str
+    store: str = "nothing"
+    places: str = "sdk"
+
+
+OURS = "ours"
+CONTENDERS: Mapping[str, Contender] = {
+    OURS: Contender("this provider", "this provider", places="ours"),
+    "fresh": Contender("official SDK, a fresh token per attempt", "SDK, fresh token"),
+    "constant": Contender("official SDK, a constant token, XCom as memory", "SDK, constant token"),
+    "resumable": Contender(
+        "Airflow's ResumableJobMixin, a fresh token per attempt", "ResumableJobMixin", "state", "mixin"
+    ),
+    "resumable-constant": Contender(
+        "Airflow's ResumableJobMixin, a constant token", "the same, constant token", "state", "mixin"
+    ),
+    "resend": Contender("waiting by sending the purchase again, with a constant token", "waits by sending again"),
+}
+ALTERNATIVES = {name: contender for name, contender in CONTENDERS.items() if name != OURS}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the matrix."""
+
+    line: str
+    contender: str
+    store: str
+    row: Row
+    column: Column
+
+    @property
+    def identity(self) -> tuple[str, str, str, str, str]:
+        """What tells it from the others."""
+        return self.line, self.contender, self.store, self.row.id, self.column.id
+
+    @property
+    def name(self) -> str:
+        """How it is called on the command line."""
+        return "/".join(self.identity)
+
+    @property
+    def slug(self) -> str:
+        """The same, as the name of a run, a connection or a file."""
+        return self.name.replace("/", "--")
+
+    @property
+    def dag_id(self) -> str:
+        """The Dag that plays it."""
+        return f"{self.contender}-{self.row.shape}"
+
+    @property
+    def tokens(self) -> Tokens:
+        """What its server does with tokens."""
+        return Tokens.parse(self.column.tokens)
+
+    @property
+    def is_documented_limit(self) -> bool:
+        """Two copies at the same instant need exclusive creation, or a server that honours tokens."""
+        is_alone = self.row.id == "two-copies" and self.store != "ledger"
+        return is_alone and self.contender == OURS and not self.column.honours
+
+    @property
+    def unfit(self) -> str:
+        """Why it is not run; empty if it is."""
+        return next((why for is_so, why in self._obstacles() if is_so), "")
+
+    def _obstacles(self) -> Iterator[tuple[bool, str]]:
+        row, is_network = self.row, self.column.is_network
+        yield self.contender != OURS and not row.is_for_all, "the alternatives have no such point"
+        yield (
+            is_network and (self.contender != OURS or not row.buys),
+            "the network's misfortunes are combined with the rows that strike the purchase itself",
+        )
+        yield is_network and self.line != "3.3", "the network's misfortunes are run on Airflow 3.3"
+        yield bool(row.phase) and self.line == "2.11", "components are killed on Airflow 3"
+        yield row.point == "half-read" and self.column.id in UNREADABLE, "there is no answer to read half of"
+
+
+def cells() -> Iterator[Cell]:
+    """Yield every cell, those that do not fit included; the alternatives are run on Airflow 3.3."""
+    for line, stores in LINES.items():
+        for store, row, column in itertools.product(stores, ROWS, COLUMNS):
+            yield Cell(line, OURS, store, row, column)
+    for (name, contender), row, column in itertools.product(ALTERNATIVES.items(), ROWS, SERVERS):
+        yield Cell("3.3", name, contender.store, row, column)

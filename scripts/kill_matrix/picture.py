@@ -1,0 +1,90 @@
+"""The matrix as a picture: SVG, readable on light and on dark pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from scripts.kill_matrix.cells import ALTERNATIVES, LINES, OURS, SERVERS, STORES, Column
+from scripts.kill_matrix.data import Results
+from scripts.kill_matrix.judge import FAILURES, KNOWN, LIMIT, STOPPED, WORDS
+from scripts.kill_matrix.rows import ROWS, Row
+
+Panel = tuple[str, str, str]
+
+CELL, LEFT, TOP, BETWEEN = 17, 330, 190, 14
+STYLE = """
+  text { font: 11px system-ui, "Segoe UI", Roboto, sans-serif; fill: #1b2230; }
+  .h { font-weight: 650; }
+  .s { font-size: 9px; fill-opacity: .75; }
+  .known { fill: #2f9e63; } .stopped { fill: #e3a008; } .limit { fill: #b45309; } .bad { fill: #c92a20; }
+  .none { fill: #8a93a3; fill-opacity: .18; }
+  @media (prefers-color-scheme: dark) { text { fill: #e7ebf2; } .known { fill: #3fbf7c; } .bad { fill: #ff6b60; } }
+"""
+KEY = {
+    KNOWN: WORDS[KNOWN],
+    STOPPED: WORDS[STOPPED],
+    LIMIT: WORDS[LIMIT],
+    "bad": "bought twice, lost, or another failure",
+    "none": "does not meet, or not run",
+}
+PANELS: dict[Panel, str] = {
+    **{(line, OURS, store): f"{STORES[store]}, {line}" for line, stores in LINES.items() for store in stores},
+    **{("3.3", name, contender.store): contender.short for name, contender in ALTERNATIVES.items()},
+}
+"""What is drawn from left to right, each with its heading."""
+
+PANEL_WIDTH = len(SERVERS) * CELL + BETWEEN
+
+
+def draw(results: Results) -> str:
+    """Return the SVG: a row for each misfortune, a panel for each contender and store, a column for each server."""
+    width, height = LEFT + len(PANELS) * PANEL_WIDTH + 60, TOP + len(ROWS) * CELL + 10
+    labels = (_label(row.words, LEFT - 8, TOP + place * CELL + 12) for place, row in enumerate(ROWS))
+    panels = (part for place, panel in enumerate(PANELS) for part in _panel(results, panel, LEFT + place * PANEL_WIDTH))
+    body = "\n".join([*_key(), *_groups(), *labels, *panels])
+    about = "The kill matrix: rows of misfortunes, columns of servers, coloured by what became of the money"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{about}">\n'
+        f"<style>{STYLE}</style>\n{body}\n</svg>\n"
+    )
+
+
+def _key() -> Iterator[str]:
+    for place, (kind, words) in enumerate(KEY.items()):
+        y = 8 + place * 20
+        yield f'<rect class="{kind}" x="10" y="{y}" width="12" height="12" rx="3"/>'
+        yield f'<text x="28" y="{y + 10}">{escape(words)}</text>'
+
+
+def _groups() -> Iterator[str]:
+    ours = len(PANELS) - len(ALTERNATIVES)
+    yield f'<text class="h" x="{LEFT}" y="18">This provider, with ...</text>'
+    yield f'<text class="h" x="{LEFT + ours * PANEL_WIDTH}" y="18">What others do</text>'
+
+
+def _label(words: str, x: int, y: int) -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="end">{escape(words)}</text>'
+
+
+def _panel(results: Results, panel: Panel, x: int) -> Iterator[str]:
+    middle = x + len(SERVERS) * CELL // 2
+    yield f'<text transform="translate({middle} {TOP - 62}) rotate(-30)">{escape(PANELS[panel])}</text>'
+    for place, column in enumerate(SERVERS):
+        left = x + place * CELL
+        yield f'<text class="s" transform="translate({left + 12} {TOP - 6}) rotate(-90)">{escape(column.id)}</text>'
+        for number, row in enumerate(ROWS):
+            kind, words = _told(results, panel, row, column)
+            yield (
+                f'<rect class="{kind}" x="{left}" y="{TOP + number * CELL}" width="{CELL - 2}" height="{CELL - 2}" '
+                f'rx="3"><title>{escape(words)}</title></rect>'
+            )
+
+
+def _told(results: Results, panel: Panel, row: Row, column: Column) -> tuple[str, str]:
+    """Return the colour of a cell, and what is shown when somebody points at it."""
+    found = results.get((*panel, row.id, column.id))
+    if found is None:
+        return "none", f"{PANELS[panel]}; {row.words}: {KEY['none']}"
+    kind = "bad" if found["verdict"] in FAILURES else found["verdict"]
+    return kind, f"{PANELS[panel]}; {row.words}; the server {column.words}: {WORDS[found['verdict']]}"

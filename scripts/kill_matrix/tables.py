@@ -1,0 +1,172 @@
+"""The generated parts of the pages: tables of results, and the counts that stand in the README."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from scripts.kill_matrix import data
+from scripts.kill_matrix.cells import (
+    ALTERNATIVES,
+    CONTENDERS,
+    LINES,
+    NETWORK,
+    OURS,
+    SERVERS,
+    STORES,
+    Cell,
+    Column,
+    cells,
+)
+from scripts.kill_matrix.data import Identity, Result, Results
+from scripts.kill_matrix.judge import DOUBLE, FAILURES, KNOWN, LIMIT, LOST, STOPPED, WORDS
+from scripts.kill_matrix.rows import FAMILIES, ROWS, Row
+
+DASH = "\N{EN DASH}"
+SIGNS = {KNOWN: "once", STOPPED: "stop", LIMIT: "**twice**, documented", DOUBLE: "**twice**", LOST: "**lost**"}
+"""What stands in a cell; any other failure stands there in full."""
+
+MEMORIES = (("3.3", "ledger"), ("3.3", "state"), ("3.2", "nothing"))
+"""Which line and store the README counts."""
+
+
+def parts() -> dict[str, str]:
+    """Return every generated part by its name."""
+    results = data.read()
+    made: dict[str, Callable[[Results], Iterable[str]]] = {
+        "kill_matrix_counts": _counts,
+        "kill_matrix_families": _families,
+        "kill_matrix_ours": _ours,
+        "kill_matrix_totals": _totals,
+        "kill_matrix_others": _others,
+        "kill_matrix_left_out": _left_out,
+    }
+    return {name: "\n".join([*lines(results), ""]) for name, lines in made.items()}
+
+
+def summary(results: Iterable[Result]) -> str:
+    """Return the counts of a run as text, a line for each contender."""
+    found = list(results)
+    counts = {name: Counter(r["verdict"] for r in found if r["contender"] == name) for name in CONTENDERS}
+    return "\n".join(f"{CONTENDERS[name].words}: {_in_words(count)}" for name, count in counts.items() if count)
+
+
+def _counts(results: Results) -> Iterator[str]:
+    count = Counter(result["verdict"] for result in results.values() if result["contender"] == OURS)
+    dates = sorted({result["date"] for result in results.values()})
+    when = " to ".join(dict.fromkeys([*dates[:1], *dates[-1:]]))
+    airflows = ", ".join(sorted({result["airflow"] for result in results.values()}))
+    bad = sum(count[verdict] for verdict in FAILURES)
+    yield f"**{count.total()} cells of this provider**, run {when} on Airflow {airflows}: {_in_words(count)}."
+    yield f"**{bad} failures of ours.**"
+
+
+def _in_words(count: Counter[str]) -> str:
+    return ", ".join(f"{number} {WORDS[verdict]}" for verdict, number in count.most_common())
+
+
+def _families(results: Results) -> Iterator[str]:
+    """Yield how often each family of misfortunes ends how, before all kinds of servers."""
+    heads = [f"With {STORES[store]}, Airflow {line}" for line, store in MEMORIES]
+    yield from _head("What happens", heads)
+    for family in FAMILIES:
+        rows = [row for row in ROWS if row.family == family]
+        yield _line(family, [_sum(results, memory, rows, SERVERS) for memory in MEMORIES])
+    ways = f"one of {len(NETWORK)} faults of the network strikes the purchase, alone or with one of these"
+    yield _line(ways, [_sum(results, memory, ROWS, NETWORK) for memory in MEMORIES])
+
+
+def _sum(results: Results, memory: tuple[str, str], rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    line, store = memory
+    found = [results.get((line, OURS, store, row.id, column.id)) for row in rows for column in columns]
+    count = Counter(result["verdict"] for result in found if result)
+    if set(count) == {KNOWN}:
+        return f"once, all {count[KNOWN]}"
+    return (
+        ", ".join(f"{SIGNS.get(verdict, WORDS[verdict])} {count[verdict]}" for verdict in WORDS if count[verdict])
+        or DASH
+    )
+
+
+def _ours(results: Results) -> Iterator[str]:
+    for line, stores in LINES.items():
+        for store in stores:
+            yield f"### Airflow {line}, with {STORES[store]}\n"
+            yield from _table(results, (line, OURS, store), ROWS, "The server ...")
+            if line == "3.3":
+                yield "\nEach fault of the network as well, before a server that ignores tokens:\n"
+                yield from _table_of_network(results, line, store)
+            yield ""
+
+
+def _table(results: Results, panel: tuple[str, str, str], rows: Iterable[Row], corner: str) -> Iterator[str]:
+    yield from _head(corner, [column.words for column in SERVERS])
+    for row in rows:
+        yield _line(row.words, [_text(results, Cell(*panel, row, column)) for column in SERVERS])
+
+
+def _table_of_network(results: Results, line: str, store: str) -> Iterator[str]:
+    """Yield it turned around: the network has more columns than a page is wide."""
+    rows = [row for row in ROWS if row.buys]
+    yield from _head("At the first purchase, the server ...", [row.words for row in rows])
+    for column in NETWORK:
+        yield _line(column.words, [_text(results, Cell(line, OURS, store, row, column)) for row in rows])
+
+
+def _text(results: Results, cell: Cell) -> str:
+    found = results.get(cell.identity)
+    if found is None:
+        return DASH if cell.unfit else "not run"
+    verdict = found["verdict"]
+    if verdict == DOUBLE and found["orders"] > 2:
+        return f"**{found['orders']} orders**"
+    return SIGNS.get(verdict) or f"**{WORDS[verdict]}**"
+
+
+def _totals(results: Results) -> Iterator[str]:
+    """Yield what each contender makes of the rows that all can meet, on Airflow 3.3."""
+    heads = ["cells", "once and known", "stopped", "bought twice", "lost", "other failures", "cents too much"]
+    yield from _head("On the same rows and servers", heads, "---:")
+    panels = [("3.3", OURS, store) for store in LINES["3.3"]]
+    panels += [("3.3", name, contender.store) for name, contender in ALTERNATIVES.items()]
+    for panel in panels:
+        _, name, store = panel
+        words = CONTENDERS[name].words + (f", with {STORES[store]}" if name == OURS else "")
+        yield _line(words, _sums([results[cell] for cell in _comparable(panel) if cell in results]))
+
+
+def _comparable(panel: tuple[str, str, str]) -> list[Identity]:
+    return [(*panel, row.id, column.id) for row in ROWS if row.is_for_all for column in SERVERS]
+
+
+def _sums(found: Sequence[Result]) -> list[str]:
+    count = Counter(result["verdict"] for result in found)
+    twice = count[DOUBLE] + count[LIMIT]
+    others = sum(count[verdict] for verdict in FAILURES) - count[DOUBLE] - count[LOST]
+    too_much = sum(max(0, r["orders"] - r["wanted"]) * r["cents"] // max(1, r["orders"]) for r in found)
+    return [*map(str, (len(found), count[KNOWN], count[STOPPED], twice, count[LOST], others)), f"{too_much:,}"]
+
+
+def _others(results: Results) -> Iterator[str]:
+    rows = [row for row in ROWS if row.is_for_all]
+    for name, contender in ALTERNATIVES.items():
+        yield f"### {contender.words[0].upper()}{contender.words[1:]}\n"
+        yield from _table(results, ("3.3", name, contender.store), rows, "The server ...")
+        yield ""
+
+
+def _left_out(results: Results) -> Iterator[str]:
+    everything = list(cells())
+    reasons = Counter(cell.unfit or "not run" for cell in everything if cell.unfit or cell.identity not in results)
+    yield from _head("Cells", ["Why"])
+    for reason, number in reasons.most_common():
+        yield _line(str(number), [reason])
+
+
+def _head(corner: str, heads: Sequence[str], rule: str = "---") -> Iterator[str]:
+    yield _line(corner, heads)
+    yield _line("---", [rule] * len(heads))
+
+
+def _line(first: str, texts: Sequence[str]) -> str:
+    return f"| {' | '.join([first, *texts])} |"

@@ -1,0 +1,94 @@
+"""
+The second copy of an attempt: a process of its own that executes the same operator with the same ids.
+
+Airflow starts such a copy when it takes a process for dead that still runs. Here the first copy starts it, and a
+barrier lets both go on at the same moment, when each has seen that nothing was bought. It talks to the same sandbox,
+and to the same store: the ledger's folder, or the task state store by Airflow's public REST API.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+from scripts.kill_matrix.points import FOLDER, ORDER, meet, parameter, plan_of, write
+
+HTTP_SECONDS = 10.0
+
+
+class RestState:
+    """
+    The task state store as the REST API shows it.
+
+    :param ti: The task instance.
+    """
+
+    def __init__(self, ti: Any) -> None:
+        import requests
+
+        base = os.environ["AIRFLOW__API__BASE_URL"]
+        self._session = requests.Session()
+        self._session.trust_env = False
+        token = self._session.get(f"{base}/auth/token", timeout=HTTP_SECONDS).json()["access_token"]
+        self._session.headers["Authorization"] = f"Bearer {token}"
+        task = f"dags/{ti.dag_id}/dagRuns/{ti.run_id}/taskInstances/{ti.task_id}"
+        self._url = f"{base}/api/v2/{task}/state-store"
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what is stored."""
+        answer = self._session.get(f"{self._url}/{key}", timeout=HTTP_SECONDS)
+        if answer.status_code == 404:
+            return default
+        answer.raise_for_status()
+        return answer.json()["value"]
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store it."""
+        body = {"value": value, "expires_at": None}
+        self._session.put(f"{self._url}/{key}", json=body, timeout=HTTP_SECONDS).raise_for_status()
+
+
+def context_of(cell: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """Return the context of the attempt that is copied."""
+    asked = json.loads((FOLDER / f"{cell}.twin-asked").read_text(encoding="utf-8"))
+    began = datetime.fromisoformat(asked.pop("start_date"))
+    ti = SimpleNamespace(
+        **asked, xcom_push=lambda key, value: None, xcom_pull=lambda **which: None, stats_tags={}, log_url=""
+    )
+    run = SimpleNamespace(
+        run_type="manual", run_after=began, start_date=began, logical_date=None, data_interval_end=None, conf={}
+    )
+    context = {"ti": ti, "dag_run": run}
+    return {**context, "task_state_store": RestState(ti)} if plan["has_state_store"] else context
+
+
+def operator_of(cell: str, plan: dict[str, Any]) -> Any:
+    """Return the operator that the attempt executes."""
+    common = {"task_id": "buy", "tcbilling_conn_id": cell, "parameter": parameter(cell), **ORDER}
+    if plan["contender"] != "ours":
+        from scripts.kill_matrix.contenders import OPERATORS
+
+        return OPERATORS[plan["contender"]](**common)
+    from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+
+    return CreateInstanceOperator(**common, poll_interval=1.0, delivery_timeout=60.0, deferrable=False)
+
+
+def main(cell: str) -> None:
+    """Execute, and leave behind how it ended."""
+    plan = plan_of(cell)
+    operator, context = operator_of(cell, plan), context_of(cell, plan)
+    meet(cell, plan["places"])
+    try:
+        ending = {"state": "success", "value": operator.execute(context)}
+    except Exception as error:
+        ending = {"state": "failed", "error": f"{type(error).__name__}: {error}"}
+    write(FOLDER / f"{cell}.twin-done", json.dumps(ending))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
