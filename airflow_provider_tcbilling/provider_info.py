@@ -49,6 +49,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("sensors.delivery")],
         "triggers": [_modules("triggers.delivery")],
         "extra-links": [f"{_PACKAGE}.links.console.OrderConsoleLink"],
+        "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
         "config": {
             "tcbilling": {
                 "description": "Settings of the Tencent Cloud Billing provider.",

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,6 +52,10 @@ class Ledger:
     def where(self, key: str) -> str:
         """Return the object's address."""
         return f"{self._uri}/{_name(key)}"
+
+    def named(self, key: str) -> str:
+        """Return the options that name a purchase on the command line."""
+        return f"--key {shlex.quote(key)}"
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""
@@ -138,6 +143,12 @@ class TaskStateStore:
         ti = self._task
         mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
         return f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}, run {ti.run_id}, Dag {ti.dag_id}"
+
+    def named(self, key: str) -> str:
+        """Return the options that name the task on the command line."""
+        ti = self._task
+        mapped = ["--map-index", str(ti.map_index)] if is_mapped(ti) else []
+        return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped])
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""

@@ -187,6 +187,9 @@ class Shelf:
     def where(self, key: str) -> str:
         return f"shelf/{key}"
 
+    def named(self, key: str) -> str:
+        return f"--key {key}"
+
     def read(self, key: str) -> Any:
         self._use("read")
         return json.loads(self.texts[key]) if key in self.texts else None

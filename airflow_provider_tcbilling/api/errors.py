@@ -127,8 +127,10 @@ class OrderNotRecorded(TcBillingError):
 
     def __str__(self) -> str:
         return (
-            f"Order {self.order_id} was placed and paid, but its record could not be written ({self.where}). The log "
-            "has the record to restore; another try looks for the order before it sends anything."
+            f"Order {self.order_id} was placed and paid, but its record could not be written ({self.where}). Another "
+            "try looks for the order before it sends anything. Or restore the record: save the JSON that the log tells "
+            "after 'The record to restore:' in a file, and run python -m airflow_provider_tcbilling settle --restore "
+            "FILE, with the task's --conn-id."
         )
 
 

@@ -93,6 +93,18 @@ class NewInstance:
         return is_like and deal.action in ("", "purchase") and _is_within(deal.created_at, span)
 
 
+def order_numbered(client: BillingClient, number: str) -> Candidate | None:
+    """
+    Return the order that a number names, be it of a sub-order or of a big deal; ``None`` if none is listed.
+
+    :raises TcBillingError: The order book could not be read, so nothing is known.
+    """
+    mine = [deal for deal in client.describe_deals(order_id=number) if deal.order_id == number]
+    group = _group(mine[0]) if mine else number
+    deals = [deal for deal in client.describe_deals(big_deal_id=group) if deal.big_deal_id == group] or mine
+    return _candidate(group, deals) if deals else None
+
+
 def _visible(payload: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what an order of *payload* shows of it in the order book."""
     return (

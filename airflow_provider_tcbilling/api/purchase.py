@@ -211,6 +211,11 @@ class Purchase:
             record = self._memory.refresh(intent)
         return record.order or self._find_out(record)
 
+    def foresee(self, record: Record) -> tuple[list[Candidate], Next, str]:
+        """Return what fits, what a try would do about it, and why. Nothing is sent; raises if it cannot be read."""
+        found = self._spending.look(record.first_sent_at, record.sending_until)
+        return self._judge(record, found, is_patient=False)
+
     def note_delivery(self, order: Order) -> None:
         """Add to the record what the delivery showed. Nothing depends on it, so a store that fails is only logged."""
         try:
@@ -279,7 +284,7 @@ class Purchase:
     def _when_quiet(self, record: Record) -> Record:
         """Wait until nothing can be under way and the order book has had its lag, or until the record changes."""
         told = False
-        while record.state is State.INTENDED and (now := self._clock()) < (quiet := self._quiet_from(record)):
+        while record.state is State.INTENDED and (now := self._clock()) < (quiet := self.quiet_from(record)):
             if not told:
                 log.info("Waiting %.0f s until nothing can be under way and the order book is complete.", quiet - now)
                 told = True
@@ -287,9 +292,9 @@ class Purchase:
             record = self._memory.refresh(record)
         return record
 
-    def _quiet_from(self, record: Record) -> float:
-        sent = self._last_sent if record.owner == self._owner else record.sending_until
-        return sent + self._rules.lag
+    def quiet_from(self, record: Record) -> float:
+        """Return the epoch seconds from when on nothing is under way, and the order book has had its lag."""
+        return (self._last_sent if record.owner == self._owner else record.sending_until) + self._rules.lag
 
     def _look(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str]:
         """Look once, at the order book and at the records of others; return what fits, and what that means."""
@@ -304,13 +309,16 @@ class Purchase:
             log.warning("The order book cannot be read: %s", error)
             self._sleep(PAUSE_SECONDS)
             return [], Next.WAIT, ""
+        judged = self._judge(record, found, is_patient=is_patient)
+        if judged[1] is Next.WAIT:
+            self._sleep(PAUSE_SECONDS)
+        return judged
+
+    def _judge(self, record: Record, found: list[Candidate], *, is_patient: bool) -> tuple[list[Candidate], Next, str]:
         owned, rivals = self._memory.others(record, self._spending.looks_like)
         rivals += ["an identical task of the same Dag"] * self._has_twins
         found = [candidate for candidate in found if not candidate.order_ids & owned]
-        step, why = self._decide(record, found, rivals, is_patient=is_patient)
-        if step is Next.WAIT:
-            self._sleep(PAUSE_SECONDS)
-        return found, step, why
+        return found, *self._decide(record, found, rivals, is_patient=is_patient)
 
     def _decide(
         self, record: Record, found: list[Candidate], rivals: list[str], *, is_patient: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -17,6 +18,9 @@ from airflow_provider_tcbilling.api.schema import JsonText, canonical_json
 
 FORMAT = "airflow-provider-tcbilling purchase"
 VERSION = 1
+
+COMMAND = "python -m airflow_provider_tcbilling"
+"""What a person runs to explain a purchase, and to settle it."""
 
 CLOCK_MARGIN = 300.0
 """Seconds by which the clock of the order book may differ from ours; a signature allows for as much."""
@@ -83,6 +87,11 @@ class Record:
         return Order(
             self.order_id, self.instance_ids, self.client_token, self.request_id, self.paid_cents, self.currency
         )
+
+    @property
+    def says_paid(self) -> bool:
+        """Whether the server said that the money was taken, and no order is known."""
+        return self.state is State.INTENDED and bool(self.reason)
 
     def overlaps(self, other: Record) -> bool:
         """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
@@ -155,6 +164,9 @@ class Store(Protocol):
     def where(self, key: str) -> str:
         """Return in words where the record of a purchase is."""
 
+    def named(self, key: str) -> str:
+        """Return the options that name a purchase on the command line."""
+
     def read(self, key: str) -> Any:
         """Return what is stored, ``None`` if nothing is."""
 
@@ -178,6 +190,10 @@ class NoStore:
         """Return that there is no record."""
         return "no record is kept"
 
+    def named(self, key: str) -> str:
+        """Return nothing: there is no record to ask for."""
+        return ""
+
     def read(self, key: str) -> None:
         """Return nothing."""
 
@@ -193,23 +209,30 @@ class NoStore:
         return ()
 
 
-def what_to_do(store: Store, key: str, console: str) -> tuple[str, ...]:
+def command_line(verb: str, options: str, conn_id: str) -> str:
+    """Return a command for a person to copy."""
+    return f"{COMMAND} {verb} {options} --conn-id {shlex.quote(conn_id)}"
+
+
+def what_to_do(store: Store, key: str, console: str, conn_id: str) -> tuple[str, ...]:
     """
     Return what a person can do about an unknown outcome.
 
     :param console: Where the account's orders are listed.
+    :param conn_id: Names the account and the ledger in a command.
     """
-    where = store.where(key)
     if not store.keeps_records:
         return (
             f"look at the orders in every status: {console}",
             "an order is this purchase: give its number to an InstanceDeliverySensor, and mark this task as success",
             "no order is: clear the task with on_unknown_outcome='replay', which sends the same client token",
         )
+    settle = command_line("settle", store.named(key), conn_id)
     return (
+        f"ask what is known by now: {command_line('explain', store.named(key), conn_id)}",
         f"look at the orders in every status: {console}",
-        f"an order is this purchase: set state to ordered and order_id to its number ({where}), then clear the task",
-        f"no order is: set state to declined there ({where}), then clear the task, which buys",
+        f"an order is this purchase: {settle} --order-id NUMBER; then clear the task, which returns it",
+        f"no order is: {settle} --not-bought; then clear the task, which buys",
         "or trust the client token: clear the task with on_unknown_outcome='replay'",
     )
 

@@ -277,7 +277,7 @@ class CreateInstanceOperator(BaseOperator):
                 max_lateness=timedelta(seconds=lateness) if isinstance(lateness, (int, float)) else lateness,
                 what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
             ),
-            steps=what_to_do(store, key, settings.console_url.partition("#")[0]),
+            steps=what_to_do(store, key, settings.console_url.partition("#")[0], self.tcbilling_conn_id),
         )
 
     def _mistakes(self) -> list[str]:

@@ -1,0 +1,264 @@
+"""Case: one purchase that a person asks about, and what is remembered of it. Finding it only reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import pendulum
+
+from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.orderbook import order_numbered
+from airflow_provider_tcbilling.api.purchase import task_run_key
+from airflow_provider_tcbilling.api.record import VERSION, NoStore, Record, Store
+from airflow_provider_tcbilling.connection import Settings
+from airflow_provider_tcbilling.runs import is_mapped
+from airflow_provider_tcbilling.stores import Ledger, TaskStateStore
+
+T = TypeVar("T")
+
+_ELSEWHERE = "__airflow_state_ref__"
+"""Airflow stores this in place of a value that a worker's own state store backend keeps."""
+
+
+class Refused(Exception):
+    """The command does not do what was asked; the text tells why. Nothing was written, nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of one run; *map_index* is -1 if it is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @property
+    def key(self) -> str:
+        """The key of its purchase, unless it was given another."""
+        return task_run_key(self.dag_id, self.run_id, self.task_id, self.map_index)
+
+
+@dataclass(frozen=True)
+class Named:
+    """How a purchase is named: by a person in one of these ways, by a record to restore with its key and its task."""
+
+    key: str | None = None
+    token: str | None = None
+    order_id: str | None = None
+    task: Task | None = None
+
+    def __str__(self) -> str:
+        words = {"client token": self.token, "order": self.order_id, "task": self.task and self.task.key}
+        return self.key or next(f"of {what} {name}" for what, name in words.items() if name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One purchase, as far as it could be found.
+
+    :param named: How it was asked for.
+    :param store: Where its record is, or belongs.
+    :param key: Its key; ``None`` while nothing tells it.
+    :param record: ``None`` if there is none, or none that can be used.
+    :param unusable: Why there is a record that cannot be used.
+    :param is_newer: That record is of a newer version of this package.
+    :param notes: What else a person should know.
+    """
+
+    named: Named
+    store: Store
+    key: str | None = None
+    record: Record | None = None
+    unusable: InvalidRecord | None = None
+    is_newer: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Where its record is, or belongs, in words."""
+        return self.store.where(self.key) if self.key else self.store.about
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether it is of a mapped task, whose siblings may buy the same."""
+        return self.named.task is not None and is_mapped(self.named.task)
+
+
+class TaskState:
+    """
+    The state of one task in Airflow's metadata database: what the task has as ``context["task_state_store"]``.
+
+    :raises Refused: This line of Airflow has none.
+    """
+
+    def __init__(self, task: Task) -> None:
+        try:
+            from airflow.state import TaskScope, get_state_backend  # type: ignore[import-untyped,unused-ignore]
+        except ImportError:
+            raise Refused(
+                "No record is kept: this line of Airflow has no task state store, and the connection names no ledger. "
+                "Look for the order in the console, in every status."
+            ) from None
+        self._backend = get_state_backend()
+        self._scope = TaskScope(task.dag_id, task.run_id, task.task_id, task.map_index)
+
+    def get(self, key: str) -> Any:
+        """
+        Return what is stored; text that is no JSON as it is.
+
+        :raises Refused: A worker's own backend keeps it, which cannot be asked from here.
+        """
+        text = self._backend.get(self._scope, key)
+        try:
+            stored = json.loads(text) if text is not None else None
+        except ValueError:
+            return text
+        if isinstance(stored, Mapping) and _ELSEWHERE in stored:
+            raise Refused("The record is kept outside of Airflow, by [workers] state_store_backend: look there.")
+        return stored
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store it for ever, as the operator does."""
+        self._backend.set(self._scope, key, json.dumps(value), expires_at=None)
+
+
+def find(named: Named, settings: Settings, client: BillingClient) -> Case:
+    """
+    Find a purchase.
+
+    :raises StoreFailed: What remembers it cannot be read, so nothing is known.
+    :raises Refused: It cannot be found in this way, or is not the only one.
+    """
+    if settings.ledger_uri:
+        return _trying(settings.ledger_uri, lambda: _in_ledger(named, Ledger(settings.ledger_uri), client))
+    if task := named.task:
+        return _trying("the task state store", lambda: read(named, _task_state_of(task), task.key))
+    if named.order_id:
+        return Case(named, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
+    raise Refused(
+        "The connection names no ledger, so a record can only be found by its task: give --dag-id, --run-id and "
+        "--task-id, or ask with the connection that has ledger_uri."
+    )
+
+
+def all_in(ledger_uri: str) -> list[dict[str, Any]]:
+    """
+    Return every purchase of a ledger as plain JSON.
+
+    A record that cannot be used has the state ``unusable``, and the name of its object in place of its key.
+
+    :raises StoreFailed: The ledger cannot be read.
+    """
+    return _trying(ledger_uri, lambda: [_row(name, stored) for name, stored in Ledger(ledger_uri).all()])
+
+
+def read(named: Named, store: Store, key: str) -> Case:
+    """Read the record of a key; whatever the store raises flies on."""
+    stored = None
+    try:
+        stored = store.read(key)
+        record = Record.from_json(stored, store.where(key)) if stored is not None else None
+        if record and record.key != key and store.is_shared:
+            raise InvalidRecord(store.where(key), f"it is of another purchase, {record.key}")
+    except InvalidRecord as error:
+        version = stored.get("version") if isinstance(stored, Mapping) else None
+        is_newer = isinstance(version, int) and version > VERSION
+        return Case(named, store, key, unusable=error, is_newer=is_newer)
+    if record is None and isinstance(store, Ledger):
+        next(store.all(), None)  # Raises if there is no folder, which would look like an empty one.
+    return Case(named, store, record.key if record else key, record)
+
+
+def task_of(record: Record) -> Task | None:
+    """Return the task that asked for a purchase, ``None`` if its record does not tell."""
+    by = {"map_index": None, **record.placed_by}
+    if not all(by.get(name) for name in ("dag_id", "run_id", "task_id")):
+        return None
+    return Task(by["dag_id"], by["run_id"], by["task_id"], -1 if by["map_index"] is None else by["map_index"])
+
+
+def _task_state_of(task: Task) -> Store:
+    return TaskStateStore({"ti": SimpleNamespace(**vars(task)), "task_state_store": TaskState(task)})  # type: ignore
+
+
+def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
+    """Return all numbers by which an order may be known: this one alone, if the order book does not tell more."""
+    try:
+        order = order_numbered(client, order_id)
+    except TcBillingError:
+        order = None
+    return frozenset({order_id}) | (order.order_ids if order else frozenset())
+
+
+def _in_ledger(named: Named, ledger: Ledger, client: BillingClient) -> Case:
+    key = named.key or (named.task.key if named.task else None)
+    case = read(named, ledger, key) if key else Case(named, ledger)
+    if named.key or case.record or case.unusable:
+        return case
+    found, notes = _scan(ledger, _test_of(named, client))
+    if len(found) > 1:
+        keys = "\n".join(f"  {record.key}" for record in found)
+        raise Refused(f"{len(found)} purchases are {named}. Name one of them with --key:\n{keys}")
+    if found:
+        return Case(named, ledger, found[0].key, found[0], notes=notes)
+    return Case(named, ledger, key, notes=notes)
+
+
+def _scan(ledger: Ledger, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
+    """Read the whole ledger; return the records that fit, and a note of those that cannot be read."""
+    found, damaged = [], []
+    for name, stored in ledger.all():
+        try:
+            record = Record.from_json(stored, name)
+        except InvalidRecord:
+            damaged.append(name)
+            continue
+        if fits(record):
+            found.append(record)
+    note = f"Records of {ledger.about} that cannot be used, and may be it: {', '.join(damaged)}"
+    return found, (note,) if damaged else ()
+
+
+def _test_of(named: Named, client: BillingClient) -> Callable[[Record], bool]:
+    if named.token:
+        return lambda record: record.client_token == named.token
+    if named.task:
+        return lambda record: task_of(record) == named.task
+    numbers = numbers_of(client, str(named.order_id))
+    return lambda record: record.order_id in numbers
+
+
+def _row(name: str, stored: Any) -> dict[str, Any]:
+    try:
+        record = Record.from_json(stored, name)
+    except InvalidRecord as error:
+        blank = dict.fromkeys(("changed_at", "order_id", "paid_cents", "currency"))
+        return {"state": "unusable", **blank, "key": f"{name}: {error.reason}"}
+    return {
+        "state": record.state.value,
+        "changed_at": pendulum.from_timestamp(int(record.changed_at)).to_iso8601_string(),
+        "order_id": record.order_id,
+        "paid_cents": record.paid_cents,
+        "currency": record.currency,
+        "key": record.key,
+    }
+
+
+def _trying(what: str, use: Callable[[], T]) -> T:
+    try:
+        return use()
+    except (Refused, TcBillingError):
+        raise
+    except FileNotFoundError as error:
+        raise StoreFailed(
+            f"There is no folder {what}, or it is empty. Is it mounted here? Nothing is known of any purchase."
+        ) from error
+    except Exception as error:
+        raise StoreFailed(f"The records ({what}) cannot be read, so nothing is known: {error!r}") from error

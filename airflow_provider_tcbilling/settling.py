@@ -1,0 +1,183 @@
+"""Settling: a person's decision about one purchase, written into its record and nowhere else. It never spends."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.errors import InvalidRecord, TcBillingError
+from airflow_provider_tcbilling.api.memory import Memory
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.orderbook import Candidate, order_numbered
+from airflow_provider_tcbilling.api.record import Record, State
+from airflow_provider_tcbilling.cases import Case, Refused, numbers_of, read
+from airflow_provider_tcbilling.connection import Settings
+from airflow_provider_tcbilling.doctor import Finding, look_for, spending_of
+
+NOTHING_FITS = (Finding.SEND, Finding.NONE)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """
+    Where a person settles one purchase. Each decision returns in words what it did.
+
+    :param force: Go on where there is only a doubt. What would give one order to two purchases stays refused.
+    """
+
+    case: Case
+    settings: Settings
+    client: BillingClient
+    force: bool = False
+
+    def is_order(self, number: str) -> str:
+        """
+        Say that an order is this purchase. The next clear returns it, and buys nothing.
+
+        :param number: Of the order; that of one of its sub-orders, or of its big deal, means the same.
+        :raises Refused: Nothing was written.
+        """
+        was = self._record()
+        order = self._order(was, number)
+        numbers = order.order_ids if order else frozenset({number})
+        if was.order_id in numbers:
+            return f"It stays: {_words(was)}"
+        if was.order_id:
+            self._doubt(f"the record has another order, {was.order_id}")
+        self._refuse_if_owned(was, numbers)
+        bought = Order(order.order_id if order else number, client_token=was.client_token)
+        told = replace(was.ordered(bought, time.time()), reason="A person said that this order is the purchase.")
+        return self._write(told, "clear the task now: it returns this order, and buys nothing")
+
+    def not_bought(self) -> str:
+        """
+        Say that nothing was bought. **The next clear buys**, with the same client token.
+
+        So a server that honours tokens still answers with the order, if there is one after all.
+
+        :raises Refused: Nothing was written.
+        """
+        was = self._record()
+        if was.order_id:
+            raise Refused(f"Nothing was written: the record has an order, {was.order_id}, so it was bought.")
+        if was.state is State.DECLINED:
+            return f"It stays: {_words(was)}"
+        look = look_for(self.case, self.settings, self.client)
+        if look.finding not in NOTHING_FITS:
+            self._doubt("; ".join([f"the order book: {look.finding.value}", *look.words, *filter(None, [was.reason])]))
+        reason = " ".join(["A person said that nothing was bought.", was.reason]).strip()
+        declined = replace(was, state=State.DECLINED, reason=reason, changed_at=time.time())
+        return self._write(declined, "a clear of the task BUYS now, and so does a try that is still looking")
+
+    def restore(self, record: Record) -> str:
+        """
+        Write a record back that the log told.
+
+        :raises Refused: Nothing was written.
+        """
+        was = self.case.record
+        self._refuse_elsewhere(record)
+        if self.case.is_newer:
+            raise Refused(f"Nothing was written: {self._unusable}. Update airflow-provider-tcbilling instead.")
+        if record.state is State.DECLINED:
+            raise Refused("Nothing was written: a clear would BUY. A record without an order is settled: --not-bought.")
+        if was and (was.client_token, was.order_id or record.order_id) != (record.client_token, record.order_id):
+            self._doubt(f"there is a record already: {_words(was)}")
+        if record.order_id:
+            self._refuse_if_owned(record, numbers_of(self.client, record.order_id))
+        return self._write(record, "clear the task now: it goes on from this record")
+
+    def _record(self) -> Record:
+        case = self.case
+        if case.unusable:
+            raise Refused(f"Nothing was written: the record cannot be used, {self._unusable}. See explain.")
+        if not case.record:
+            raise Refused(
+                f"Nothing was written: there is no record of this purchase ({case.where}), so there is nothing to "
+                "settle. If the log has a line 'The record to restore', give its JSON to --restore."
+            )
+        self._refuse_elsewhere(case.record)
+        return case.record
+
+    @property
+    def _unusable(self) -> str:
+        return self.case.unusable.reason if self.case.unusable else ""
+
+    def _refuse_elsewhere(self, record: Record) -> None:
+        """What one endpoint lists says nothing about an order of another; --force does not help."""
+        if record.endpoint != self.settings.endpoint:
+            raise Refused(
+                f"Nothing was written: the record is of {record.endpoint}, the connection of {self.settings.endpoint}. "
+                "Give the --conn-id that the purchase was made with."
+            )
+
+    def _doubt(self, why: str) -> None:
+        if not self.force:
+            raise Refused(f"Nothing was written: {why}. If you are sure all the same, add --force.")
+
+    def _order(self, record: Record, number: str) -> Candidate | None:
+        """Return the order as the order book lists it, if it can be what the record asked for."""
+        try:
+            order = order_numbered(self.client, number)
+            found = spending_of(record, self.client).look(record.first_sent_at, record.sending_until)
+        except TcBillingError as error:
+            self._doubt(f"the order book cannot be read, so nothing tells what order {number} is. {error}")
+            return None
+        if not order:
+            self._doubt(f"the order book of {self.settings.endpoint} does not list order {number}")
+        elif not any(order.order_ids & candidate.order_ids for candidate in found):
+            self._doubt(f"product, length or time are not those of this purchase: {order.words}")
+        return order
+
+    def _refuse_if_owned(self, record: Record, numbers: frozenset[str]) -> None:
+        """One order can be one purchase only; --force does not help."""
+        owned, _ = self._memory(record).others(record, lambda payload: False)
+        if owned & numbers:
+            raise Refused(
+                f"Nothing was written: another record owns order {', '.join(sorted(owned & numbers))}. "
+                "Ask explain --order-id which one."
+            )
+
+    def _write(self, record: Record, note: str) -> str:
+        """Write, unless the record changed since it was read; and see whether a task writes at the same moment."""
+        case, mine = self.case, replace(record, owner=f"a person, {uuid.uuid4().hex}")
+        memory = self._memory(mine)
+        if read(case.named, case.store, record.key).record != case.record:
+            raise Refused("Nothing was written: the record changes at this moment. Ask explain again.")
+        memory.write(mine)
+        if not memory.is_still_owned_by(mine.owner):
+            raise Refused("A task wrote its own record at the same moment, and this decision is lost. Ask explain.")
+        was = f"a record that cannot be used, {self._unusable}" if case.unusable else "no record"
+        return f"It was: {_words(case.record) if case.record else was}\nIt is:  {_words(mine)}\nNext:   {note}"
+
+    def _memory(self, record: Record) -> Memory:
+        return Memory(self.case.store, record, time.time, time.sleep)
+
+
+def record_from(text: str) -> Record:
+    """
+    Read a record to restore: as the log told it, or as ``explain --json`` does.
+
+    :raises Refused: It is none.
+    """
+    try:
+        told: Any = json.loads(text)
+    except ValueError as error:
+        raise Refused(f"Nothing was written: what was given to --restore is not JSON ({error}).") from error
+    if isinstance(told, Mapping) and isinstance(told.get("record"), Mapping):
+        told = told["record"]
+    try:
+        return Record.from_json(told, "what was given to --restore")
+    except InvalidRecord as error:
+        raise Refused(f"Nothing was written: it cannot be restored, {error.reason}.") from error
+
+
+def _words(record: Record) -> str:
+    order = f", order {record.order_id}" if record.order_id else ""
+    reason = f" ({record.reason})" if record.reason else ""
+    return f"{record.state.value}{order}, client token {record.client_token}{reason}; {record.key}"
