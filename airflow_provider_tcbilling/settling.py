@@ -69,7 +69,8 @@ class Desk:
             return f"It stays: {_words(was)}"
         look = look_for(self.case, self.settings, self.client)
         if look.finding not in NOTHING_FITS:
-            self._doubt("; ".join([f"the order book: {look.finding.value}", *look.words, *filter(None, [was.reason])]))
+            words = [f"what the order book says: {look.finding.value}", *look.words, was.reason]
+            self._doubt("\n  - ".join(filter(None, words)))
         reason = " ".join(["A person said that nothing was bought.", was.reason]).strip()
         declined = replace(was, state=State.DECLINED, reason=reason, changed_at=time.time())
         return self._write(declined, "a clear of the task BUYS now, and so does a try that is still looking")
@@ -118,7 +119,7 @@ class Desk:
 
     def _doubt(self, why: str) -> None:
         if not self.force:
-            raise Refused(f"Nothing was written: {why}. If you are sure all the same, add --force.")
+            raise Refused(f"Nothing was written: {why}\nIf you are sure all the same, add --force.")
 
     def _order(self, record: Record, number: str) -> Candidate | None:
         """Return the order as the order book lists it, if it can be what the record asked for."""
@@ -135,13 +136,15 @@ class Desk:
         return order
 
     def _refuse_if_owned(self, record: Record, numbers: frozenset[str]) -> None:
-        """One order can be one purchase only; --force does not help."""
-        owned, _ = self._memory(record).others(record, lambda payload: False)
+        """One order can be one purchase only; --force does not help, but for a record that nobody can read."""
+        owned, unreadable = self._memory(record).others(record, lambda payload: False)
         if owned & numbers:
             raise Refused(
                 f"Nothing was written: another record owns order {', '.join(sorted(owned & numbers))}. "
                 "Ask explain --order-id which one."
             )
+        if unreadable:
+            self._doubt("\n  - ".join(["a record that cannot be read may own the order", *unreadable]))
 
     def _write(self, record: Record, note: str) -> str:
         """Write, unless the record changed since it was read; and see whether a task writes at the same moment."""

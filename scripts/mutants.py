@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PURCHASE, OPERATOR = "tests/api/test_purchase.py", "tests/airflow/test_operator.py"
+SETTLING, CLI = "tests/airflow/test_settling.py", "tests/airflow/test_cli.py"
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,97 @@ MUTANTS = (
         "if lateness > max_lateness:",
         "if False:",
         f"{OPERATOR}::test_a_late_run_buys_nothing",
+    ),
+    Mutant(
+        "settled as not bought although an order fits",
+        "settling.py",
+        "if look.finding not in NOTHING_FITS:",
+        "if False:",
+        f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
+    ),
+    Mutant(
+        "settled as not bought while a request is under way",
+        "doctor.py",
+        "if time.time() < (quiet := purchase.quiet_from(record)) and record.state is not State.DECLINED:",
+        "if time.time() < (quiet := 0.0):",
+        f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
+    ),
+    Mutant(
+        "settled as not bought with a new token",
+        "settling.py",
+        "declined = replace(was, state=State.DECLINED,",
+        "declined = replace(was, generation=1, state=State.DECLINED,",
+        f"{SETTLING}::test_a_person_can_say_that_nothing_was_bought_and_the_token_stays",
+    ),
+    Mutant(
+        "an order given to two purchases",
+        "settling.py",
+        "if owned & numbers:",
+        "if False:",
+        f"{SETTLING}::test_an_order_that_another_record_owns_is_refused_by_either_number",
+    ),
+    Mutant(
+        "an order of something else settled",
+        "settling.py",
+        "elif not any(order.order_ids & candidate.order_ids for candidate in found):",
+        "elif False:",
+        f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
+    ),
+    Mutant(
+        "settled at another endpoint",
+        "settling.py",
+        "if record.endpoint != self.settings.endpoint:",
+        "if False:",
+        f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
+    ),
+    Mutant(
+        "a record that changed overwritten",
+        "settling.py",
+        "if read(case.named, case.store, record.key).record != case.record:",
+        "if False:",
+        f"{SETTLING}::test_a_record_that_changes_meanwhile_is_not_overwritten",
+    ),
+    Mutant(
+        "a decision lost without a word",
+        "settling.py",
+        "if not memory.is_still_owned_by(mine.owner):",
+        "if False:",
+        f"{SETTLING}::test_a_task_that_writes_at_the_same_moment_is_told",
+    ),
+    Mutant(
+        "a declined record restored",
+        "settling.py",
+        "if record.state is State.DECLINED:",
+        "if False:",
+        f"{SETTLING}::test_what_would_lose_an_order_is_not_restored",
+    ),
+    Mutant(
+        "a record restored over another order",
+        "settling.py",
+        "if was and (was.client_token,",
+        "if False and (was.client_token,",
+        f"{SETTLING}::test_what_would_lose_an_order_is_not_restored",
+    ),
+    Mutant(
+        "a newer record overwritten",
+        "settling.py",
+        "if self.case.is_newer:",
+        "if False:",
+        f"{CLI}::test_a_newer_record_asks_for_an_update_and_is_never_overwritten",
+    ),
+    Mutant(
+        "a record of another purchase believed",
+        "cases.py",
+        "if record and record.key != key and store.is_shared:",
+        "if False:",
+        f"{CLI}::test_a_record_under_the_name_of_another_is_not_believed",
+    ),
+    Mutant(
+        "a ledger that is not mounted taken for an empty one",
+        "cases.py",
+        "next(store.all(), None)",
+        "pass",
+        f"{CLI}::test_a_ledger_that_is_not_mounted_is_not_an_empty_one",
     ),
 )
 
