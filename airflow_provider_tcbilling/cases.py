@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-import pendulum
-
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
 from airflow_provider_tcbilling.api.orderbook import order_numbered
@@ -20,6 +18,9 @@ from airflow_provider_tcbilling.runs import is_mapped
 from airflow_provider_tcbilling.stores import Ledger, TaskStateStore
 
 T = TypeVar("T")
+
+LISTED = ("state", "changed_at", "order_id", "paid_cents", "currency", "key")
+"""What a list tells of each purchase."""
 
 _ELSEWHERE = "__airflow_state_ref__"
 """Airflow stores this in place of a value that a worker's own state store backend keeps."""
@@ -237,18 +238,10 @@ def _test_of(named: Named, client: BillingClient) -> Callable[[Record], bool]:
 
 def _row(name: str, stored: Any) -> dict[str, Any]:
     try:
-        record = Record.from_json(stored, name)
+        told = Record.from_json(stored, name).as_json()
     except InvalidRecord as error:
-        blank = dict.fromkeys(("changed_at", "order_id", "paid_cents", "currency"))
-        return {"state": "unusable", **blank, "key": f"{name}: {error.reason}"}
-    return {
-        "state": record.state.value,
-        "changed_at": pendulum.from_timestamp(int(record.changed_at)).to_iso8601_string(),
-        "order_id": record.order_id,
-        "paid_cents": record.paid_cents,
-        "currency": record.currency,
-        "key": record.key,
-    }
+        told = {"state": "unusable", "key": f"{name}: {error.reason}"}
+    return {column: told.get(column) for column in LISTED}
 
 
 def _trying(what: str, use: Callable[[], T]) -> T:

@@ -120,9 +120,9 @@ def list_all(chosen: argparse.Namespace) -> Answer:
     rows = [row for row in all_in(settings.ledger_uri) if chosen.state in (None, row["state"])]
     if chosen.json:
         return _as_json(rows), DONE
-    line = "{state:<10} {changed_at:<20} {order_id:<24} {paid_cents:>9} {currency:<3}  {key}"
+    line = "{state:<10} {changed_at:<27} {order_id:<24} {paid_cents:>9} {currency:<3}  {key}"
     lines = [line.format_map({name: "-" if value is None else value for name, value in row.items()}) for row in rows]
-    return "\n".join([*lines, f"{len(rows)} purchases in {settings.ledger_uri}; what was paid is in cents"]), DONE
+    return "\n".join([*lines, f"{len(rows)} in {settings.ledger_uri}; what was paid is in cents"]), DONE
 
 
 NAME = (
@@ -156,7 +156,7 @@ COMMANDS = (
             Option("--order-id", "decide: this order is the purchase; a clear then returns it"),
             Option("--not-bought", "decide: nothing was bought; a clear then BUYS", {"action": "store_true"}),
             Option("--restore", "decide: the record is the JSON in this file, - for the standard input"),
-            Option("--force", "go on although there is a doubt", {"action": "store_true"}),
+            Option("--force", "go on although the order book leaves a doubt", {"action": "store_true"}),
             CONN_ID,
         ),
         settle,

@@ -350,13 +350,6 @@ MUTANTS = (
         f"{CLI}::test_a_newer_record_asks_for_an_update_and_is_never_overwritten",
     ),
     Mutant(
-        "a record of another purchase believed",
-        "cases.py",
-        "if record and record.key != key and store.is_shared:",
-        "if False:",
-        f"{CLI}::test_a_record_under_the_name_of_another_is_not_believed",
-    ),
-    Mutant(
         "a ledger that is not mounted taken for an empty one",
         "cases.py",
         "next(store.all(), None)",
