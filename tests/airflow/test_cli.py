@@ -366,9 +366,10 @@ def test_an_airflow_command_loads_next_to_nothing():
 
 
 STORE_AND_ASK = """
-import json, sys
+import json, os, sys
 from datetime import datetime, timezone
 
+from airflow.models.connection import Connection
 from airflow.models.dagrun import DagRun
 from airflow.models.task_state_store import TaskStateStoreModel
 from airflow.utils.session import create_session
@@ -378,9 +379,10 @@ from airflow_provider_tcbilling import cli
 
 task = {"dag_id": "shop", "run_id": "manual__1", "task_id": "buy", "map_index": 1}
 now = datetime.now(timezone.utc)
+connection = Connection.from_json(os.environ.pop("AIRFLOW_CONN_TCBILLING_DEFAULT"), conn_id="tcbilling_default")
 with create_session() as session:
     run = DagRun(dag_id="shop", run_id="manual__1", run_type=DagRunType.MANUAL, run_after=now, start_date=now)
-    session.add(run)
+    session.add_all([run, connection])
     session.flush()
     value = sys.stdin.read()
     session.add(TaskStateStoreModel(dag_run_id=run.id, key="tcbilling_purchase", value=value, **task))
@@ -391,7 +393,7 @@ for arguments in json.loads(sys.argv[1]):
 
 @pytest.fixture
 def ask(tmp_path, shop):
-    """Run commands on a metadata database that has a record in the state of a mapped task."""
+    """Run commands on a metadata database that has the connection, and a record in the state of a mapped task."""
     if not HAS_TASK_STATE:
         pytest.skip(f"Airflow {airflow.__version__} has no task state store")
     env = environment(tmp_path / "airflow", shop, order_book_lag=LAG)
