@@ -294,7 +294,8 @@ class Purchase:
 
     def quiet_from(self, record: Record) -> float:
         """Return the epoch seconds from when on nothing is under way, and the order book has had its lag."""
-        return (self._last_sent if record.owner == self._owner else record.sending_until) + self._rules.lag
+        sent = self._last_sent if record.owner == self._owner else record.sending_until
+        return sent + self._rules.lag
 
     def _look(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str]:
         """Look once, at the order book and at the records of others; return what fits, and what that means."""
