@@ -84,7 +84,10 @@ _WITH_AN_ORDER = {
 
 STEPS: Mapping[tuple[str, Finding], str] = {
     ("intended", Finding.UNDER_WAY): "Ask again later. Or clear the task: it waits by itself, and looks first.",
-    ("intended", Finding.ONE): "Clear the task: it adopts this order, and buys nothing.",
+    ("intended", Finding.ONE): (
+        "Clear the task: it adopts this order, and buys nothing. Without a ledger it stops, if another task of its Dag "
+        "may have bought the same."
+    ),
     ("intended", Finding.UNCLEAR): _CHOOSE.replace("--not-bought\n", "--not-bought --force\n"),
     ("intended", Finding.SEND): (
         "Clear the task before {replay}: it looks again, and sends the same client token and the same bytes, which "

@@ -36,7 +36,7 @@ class Ledger:
     :param uri: The folder, such as ``s3://aws_default@bucket/purchases`` or ``file:///mnt/ledger``.
     """
 
-    is_shared = is_durable = keeps_records = True
+    is_shared = keeps_records = True
 
     def __init__(self, uri: str) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -91,7 +91,13 @@ class Ledger:
     def all(self) -> Iterator[tuple[str, Any]]:
         """Yield every record with the name of its object; a damaged one as its text."""
         self._fs.invalidate_cache()
-        for path in sorted(self._fs.ls(self._folder, detail=False)):
+        try:
+            paths = self._fs.ls(self._folder, detail=False)
+        except FileNotFoundError:
+            if self._is_local:
+                raise
+            paths = []  # Object storage has no folders, so a ledger without records is not there.
+        for path in sorted(paths):
             name = str(path).rpartition("/")[2]
             if name.endswith(".json"):
                 content = self._fs.cat_file(path)
@@ -132,7 +138,7 @@ class TaskStateStore:
 
     about = "the task state store"
     keeps_records = True
-    is_shared = is_durable = is_exclusive = False
+    is_shared = is_exclusive = False
 
     def __init__(self, context: Context) -> None:
         self._state = context["task_state_store"]

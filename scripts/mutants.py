@@ -254,7 +254,7 @@ MUTANTS = (
     Mutant(
         "a later try without a record does not look",
         "operators/instance.py",
-        "presumed_since=since_when(context) if ti.try_number > 1 and not store.is_durable else None,",
+        "presumed_since=since_when(context) if ti.try_number > 1 else None,",
         "presumed_since=None,",
         f"{OPERATOR}::test_a_later_try_without_a_record_looks_before_it_sends",
     ),

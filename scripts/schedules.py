@@ -65,7 +65,7 @@ class Shelf:
     keeps_records = True
 
     def __init__(self, world: World, kind: str, shared: dict[str, dict[str, str]], name: str) -> None:
-        self.is_shared = self.is_durable = self.is_exclusive = kind == "ledger"
+        self.is_shared = self.is_exclusive = kind == "ledger"
         self._world = world
         self._all = shared
         self._mine = shared.setdefault("ledger" if self.is_shared else name, {})
@@ -294,7 +294,7 @@ class World:
         self._hide_next_order()
         purchase = Purchase(
             buyer.name, NewInstance(client, ORDER), buyer.store, self._rules,
-            presumed_since=buyer.first_try_at if try_number > 1 and not buyer.store.is_durable else None,
+            presumed_since=buyer.first_try_at if try_number > 1 else None,
             has_twins=len(self.buyers) > 1, clock=lambda: self.now, sleep=self.sleep,
         )  # fmt: skip
         try:

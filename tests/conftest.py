@@ -179,7 +179,7 @@ class Shelf:
     keeps_records = True
 
     def __init__(self, *, is_shared: bool = True, texts: dict[str, str] | None = None) -> None:
-        self.is_shared = self.is_durable = self.is_exclusive = is_shared
+        self.is_shared = self.is_exclusive = is_shared
         self.texts: dict[str, str] = {} if texts is None else texts
         self.broken: list[str] = []
         self.used: list[str] = []

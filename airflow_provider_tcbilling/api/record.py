@@ -151,14 +151,12 @@ class Store(Protocol):
     :param about: What it is, for people.
     :param keeps_records: There is a record that a person can read and mend.
     :param is_shared: It sees the records of other purchases too.
-    :param is_durable: What it has seen it keeps: no record means that there was no intent.
     :param is_exclusive: Of two that create the same record at the same moment, one is told that it lost.
     """
 
     about: str
     keeps_records: bool
     is_shared: bool
-    is_durable: bool
     is_exclusive: bool
 
     def where(self, key: str) -> str:
@@ -184,7 +182,7 @@ class NoStore:
     """Remembers nothing: on Airflow before 3.3, without a ledger."""
 
     about = "nothing"
-    keeps_records = is_shared = is_durable = is_exclusive = False
+    keeps_records = is_shared = is_exclusive = False
 
     def where(self, key: str) -> str:
         """Return that there is no record."""

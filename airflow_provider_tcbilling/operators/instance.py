@@ -269,7 +269,7 @@ class CreateInstanceOperator(BaseOperator):
             ),
             client_token=token,
             placed_by=placed_by(context),
-            presumed_since=since_when(context) if ti.try_number > 1 and not store.is_durable else None,
+            presumed_since=since_when(context) if ti.try_number > 1 else None,
             has_twins=may_have_twins(self, ti, CreateInstanceOperator),
             check=lambda: refuse_unless_due(
                 context,

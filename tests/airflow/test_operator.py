@@ -18,6 +18,7 @@ from airflow_provider_tcbilling.api.errors import OutcomeUnknown, StoreFailed, U
 from airflow_provider_tcbilling.api.models import ENDINGS
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.sandbox.rules import Tokens
+from airflow_provider_tcbilling.stores import Ledger
 from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
 
 HAS_TASK_STATE = find_spec("airflow.sdk") is not None and hasattr(import_module("airflow.sdk"), "NEVER_EXPIRE")
@@ -444,6 +445,16 @@ def test_a_ledger_that_cannot_be_opened_lets_nothing_be_sent(connect, sandbox, c
 
 
 @waits
+def test_an_object_store_without_records_is_an_empty_ledger_and_a_folder_that_is_not_there_is_none(tmp_path):
+    ledger = Ledger((tmp_path / "nothing").as_uri())
+    with pytest.raises(FileNotFoundError):
+        list(ledger.all())
+
+    ledger._is_local = False
+
+    assert list(ledger.all()) == []
+
+
 def test_a_ledger_that_breaks_during_the_wait_does_not_fail_a_delivered_task(connect, sandbox, logged):
     sandbox.faults.add({"fault": "null-instances"})
     connect(host=sandbox.url)
@@ -519,6 +530,20 @@ def test_a_later_try_without_a_record_looks_before_it_sends(start_sandbox, conne
     first = operator().execute(context_of())
 
     again = operator().execute(context_of(try_number=2, state=state and TaskState()))
+
+    assert again["order_id"] == first["order_id"]
+    assert spent(sandbox) == PRICE
+
+
+@pytest.mark.parametrize("state", [None, pytest.param("kept", marks=needs_task_state)])
+def test_a_ledger_that_was_added_after_the_purchase_buys_nothing(start_sandbox, connect, tmp_path, state):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    connect(host=sandbox.url)
+    kept = state and TaskState()
+    first = operator().execute(context_of(state=kept))
+    connect(host=sandbox.url, extra={"ledger_uri": tmp_path.as_uri()})
+
+    again = operator().execute(context_of(try_number=2, state=kept))
 
     assert again["order_id"] == first["order_id"]
     assert spent(sandbox) == PRICE

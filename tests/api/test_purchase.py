@@ -375,7 +375,7 @@ def test_wherever_the_process_dies_the_next_try_knows_the_one_order(start_sandbo
             purchase(sandbox, store).place()
     assert len(orders(sandbox)) == bought
 
-    again = purchase(sandbox, store, presumed_since=None if kind == "ledger" else began).place()
+    again = purchase(sandbox, store, presumed_since=began).place()
 
     assert orders(sandbox) == [again.order_id]
 
