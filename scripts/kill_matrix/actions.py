@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 from scripts.kill_matrix.trial import TASK, Condition, Trial
 
@@ -21,8 +20,7 @@ def waits(trial: Trial) -> Iterator[Condition]:
 
 def deliver(trial: Trial) -> Iterator[Condition]:
     """Let the server deliver."""
-    ledger = trial.sandbox.ledger
-    ledger.rules = replace(ledger.rules, delivery_seconds=0.0)
+    trial.deliver()
     yield lambda: True
 
 

@@ -129,6 +129,8 @@ class Driver:
                     trial.is_struck = True
                 break
             yield
+        for trial in [flight.trial for flight in flying]:
+            trial.deliver()
         for trial in held:
             trial.sandbox.faults.clear()
 

@@ -75,6 +75,10 @@ def _outside(name: str, words: str, family: str, *actions: str, **more: Any) -> 
     return Row(name, words, family, actions=actions, **more)
 
 
+def _triggerer(name: str, words: str, phase: str) -> Row:
+    return Row(name, words, WAITING, "deferrable", is_held=True, phase=phase)
+
+
 ROWS = (
     Row("no-misfortune", "no misfortune", NOTHING, buys=True),
     _killed("before-intent", "killed before the intent is stored", BUYING, ours_only=True),
@@ -86,8 +90,8 @@ ROWS = (
     _killed("after-record", "killed after the record, before the XCom", BUYING, buys=True),
     _killed("while-waiting", "killed while it waits for delivery", WAITING),
     _killed("while-deferring", "killed while it defers", WAITING, "deferrable"),
-    Row("in-trigger", "triggerer killed while the trigger looks", WAITING, "deferrable", phase="looking"),
-    Row("triggerer-killed", "triggerer killed between two looks", WAITING, "deferrable", phase="triggerer"),
+    _triggerer("in-trigger", "triggerer killed while the trigger looks", phase="looking"),
+    _triggerer("triggerer-killed", "triggerer killed between two looks", phase="triggerer"),
     _killed("after-event", "killed after the trigger's event, before it is read", WAITING, "deferrable"),
     _killed("in-complete", "killed in execute_complete", WAITING, "deferrable"),
     _killed("after-success", "killed after success, before Airflow notes it", WAITING),
