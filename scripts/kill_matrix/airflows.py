@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DAGS = Path(__file__).parent / "dags"
 WANTED_DAG = "ours-sync"
 ASK_TRIES = 5
-PASSING = ("Database error", "ended with code", "no answer")
+PASSING = ("Database error", ": 500 ", "ended with code", "no answer")
 LOCK_SECONDS = {"api-server": 2}
 """
 How long a component waits for SQLite, which lets one write at a time.

@@ -20,6 +20,9 @@ from scripts.kill_matrix.trial import TRIAL_SECONDS, Condition, Trial
 
 TICK_SECONDS = 0.3
 READY_SECONDS = 120.0
+GROUP = 4
+"""Cells that share the death of a component: all must come to the point at the same time."""
+
 ENOUGH_ORDERS = 20
 """A cell that has bought so often is not watched any longer."""
 
@@ -71,8 +74,8 @@ class Driver:
         self._fly(shared)
         for phase in PHASES:
             group = [cell for cell in cells if cell.row.phase == phase]
-            for first in range(0, len(group), self._jobs):
-                self._fly(group[first : first + self._jobs], phase)
+            for first in range(0, len(group), GROUP):
+                self._fly(group[first : first + GROUP], phase)
 
     def _fly(self, cells: Sequence[Cell], phase: str = "") -> None:
         waiting = list(cells)[::-1]

@@ -22,7 +22,9 @@ SECRET_ID, SECRET_KEY = "AKIDmatrix", "key-of-a-sandbox"
 TRIAL_SECONDS = 150.0
 """After this a cell is said to hang; the longest takes a minute on an idle machine."""
 
-SCHEDULER_READ_TIMEOUT = 6.0
+ANSWER_SECONDS = 8.0
+"""How long an answer is under way when the scheduler is killed: all of a group must be seen waiting for theirs."""
+
 DELIVERY_SECONDS = {"deferrable": 8.0}
 """By the shape of the Dag. What defers must not have its order at its first look; the trigger looks after 10 s."""
 
@@ -214,7 +216,7 @@ class Trial:
 
     def _connection(self, url: str) -> dict[str, Any]:
         cell = self.cell
-        read_timeout = SCHEDULER_READ_TIMEOUT if cell.row.phase == "scheduler" else 2.0
+        read_timeout = ANSWER_SECONDS + 1 if cell.row.phase == "scheduler" else 2.0
         extra = {"connect_timeout": 1, "read_timeout": read_timeout, "order_book_lag": LAG}
         if cell.store == "ledger":
             ledger = self._folder / f"{cell.slug}.ledger"
@@ -232,4 +234,4 @@ class Trial:
         if column.lists_late:
             yield {"fault": "not-visible", "looks": 0, "seconds": HIDDEN, "times": None}
         if self.cell.row.phase == "scheduler":
-            yield {"fault": "delay", "when": "after", "seconds": 5.0, "times": 1, "action": "CreateInstance"}
+            yield {"fault": "delay", "when": "after", "seconds": ANSWER_SECONDS, "times": 1, "action": "CreateInstance"}
