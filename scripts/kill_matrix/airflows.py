@@ -193,7 +193,7 @@ class RunningAirflow(Watched):
     def clear(self, dag_id: str, run_id: str, task_id: str | None) -> None:
         """Clear a task, or the whole run."""
         if task_id is None:
-            body = {"dry_run": False, "only_failed": False}
+            body = {"dry_run": False} | ({} if self._is_old else {"only_failed": False})
             self._ask("POST", f"/dags/{dag_id}/dagRuns/{run_id}/clear", body)
             return
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
