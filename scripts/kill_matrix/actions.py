@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from scripts.kill_matrix.trial import TASK, Condition, Trial
+
+KILLED_SECONDS = 12.0
+"""After this a task that was marked as failed is surely dead: Airflow 2 tells its process at the next heartbeat."""
 
 
 def ends(trial: Trial) -> Iterator[Condition]:
@@ -35,9 +39,10 @@ def clear_run(trial: Trial) -> Iterator[Condition]:
 
 
 def mark_failed(trial: Trial) -> Iterator[Condition]:
-    """Mark the task as failed; Airflow kills its process."""
+    """Mark the task as failed, and let Airflow kill its process."""
     trial.airflow.mark_failed(trial.cell.dag_id, trial.cell.slug, TASK)
-    yield trial.is_over
+    killed = time.monotonic() + KILLED_SECONDS
+    yield lambda: trial.is_over() and time.monotonic() > killed
 
 
 def re_order(trial: Trial) -> Iterator[Condition]:
