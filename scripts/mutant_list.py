@@ -35,6 +35,13 @@ MUTANTS = (
         f"{PURCHASE}::test_the_intent_is_stored_before_the_first_byte_is_sent",
     ),
     Mutant(
+        "no wait for a copy that begins after a refusal",
+        "api/memory.py",
+        "return self.is_still_owned_by(intent.owner)",
+        "return True",
+        f"{PURCHASE}::test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends",
+    ),
+    Mutant(
         "no exclusive creation",
         "api/memory.py",
         "return self._try(lambda: self._store.create(intent.key, intent.as_json()))",

@@ -9,6 +9,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
 
+from scripts.kill_matrix.points import ORDER
+
 try:
     from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 except ImportError:  # before Airflow 3.3
@@ -28,22 +30,8 @@ class SdkOperator(BaseOperator):
 
     template_fields = ("parameter", "tcbilling_conn_id")
 
-    def __init__(
-        self,
-        *,
-        product_code: str,
-        sub_product_code: str,
-        region_code: str,
-        zone_code: str,
-        parameter: str,
-        tcbilling_conn_id: str,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, parameter: str, tcbilling_conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.product_code = product_code
-        self.sub_product_code = sub_product_code
-        self.region_code = region_code
-        self.zone_code = zone_code
         self.parameter = parameter
         self.tcbilling_conn_id = tcbilling_conn_id
 
@@ -52,10 +40,9 @@ class SdkOperator(BaseOperator):
         from tencentcloud.billing.v20180709.models import CreateInstanceRequest
 
         request = CreateInstanceRequest()
-        request.ClientToken = client_token
-        request.ProductCode, request.SubProductCode = self.product_code, self.sub_product_code
-        request.RegionCode, request.ZoneCode = self.region_code, self.zone_code
-        request.PayMode, request.Parameter = "PrePay", self.parameter
+        request.ClientToken, request.PayMode, request.Parameter = client_token, "PrePay", self.parameter
+        request.ProductCode, request.SubProductCode = ORDER["product_code"], ORDER["sub_product_code"]
+        request.RegionCode, request.ZoneCode = ORDER["region_code"], ORDER["zone_code"]
         answer = client(self.tcbilling_conn_id).CreateInstance(request)
         return {"order_id": answer.OrderId, "instance_ids": list(answer.InstanceIdList or ())}
 

@@ -172,7 +172,7 @@ class Trial:
         return "failed" in [state for _, state, _ in self.airflow.tasks(self.cell.slug)] and not self.is_explained()
 
     def is_explained(self) -> bool:
-        """Whether the last log of a task says that it was stopped on purpose."""
+        """Whether the log says that a task was stopped on purpose."""
         return any(words in self.log() for words in EXPLAINED)
 
     def log(self) -> str:

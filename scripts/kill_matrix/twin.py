@@ -68,14 +68,14 @@ def context_of(cell: str, plan: dict[str, Any]) -> dict[str, Any]:
 
 def operator_of(cell: str, plan: dict[str, Any]) -> Any:
     """Return the operator that the attempt executes."""
-    common = {"task_id": "buy", "tcbilling_conn_id": cell, "parameter": parameter(cell), **ORDER}
+    common = {"task_id": "buy", "tcbilling_conn_id": cell, "parameter": parameter(cell)}
     if plan["contender"] != "ours":
         from scripts.kill_matrix.contenders import OPERATORS
 
         return OPERATORS[plan["contender"]](**common)
     from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 
-    return CreateInstanceOperator(**common, poll_interval=1.0, delivery_timeout=60.0, deferrable=False)
+    return CreateInstanceOperator(**common, **ORDER, poll_interval=1.0, delivery_timeout=60.0, deferrable=False)
 
 
 def main(cell: str) -> None:

@@ -641,6 +641,27 @@ def test_of_two_copies_that_begin_at_the_same_moment_one_sends(start_sandbox, sh
     assert sandbox.requests["CreateInstance"] == 1
 
 
+def test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends(start_sandbox, shelf):
+    sandbox = start_sandbox(balance_cents=0, tokens=Tokens.parse("ignore"))
+    with pytest.raises(InsufficientBalance):
+        purchase(sandbox, shelf).place()
+    sandbox.ledger.balance_cents = 2 * PRICE
+    mine, copy, write = purchase(sandbox, shelf), purchase(sandbox, shelf), shelf.write
+
+    def overwritten(key, stored):
+        write(key, stored)
+        if stored["owner"] == mine._owner and stored["state"] == "intended":
+            theirs = replace(record_of(shelf), owner=copy._owner)
+            write(key, theirs.as_json())
+            copy._memory.keep(theirs, copy._send(theirs))
+
+    shelf.write = overwritten
+
+    order = mine.place()
+
+    assert orders(sandbox) == [order.order_id]
+
+
 def test_the_copy_that_comes_second_waits_for_the_one_that_sends(start_sandbox, shelf, passing_time):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     first = purchase(sandbox, shelf)

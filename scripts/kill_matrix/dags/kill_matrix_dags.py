@@ -21,9 +21,8 @@ COMMON = {
     "retry_delay": timedelta(seconds=1),
     "pre_execute": points.arm,
     "post_execute": points.finish,
-    **points.ORDER,
 }
-OURS = {**COMMON, "poll_interval": 1.0, "delivery_timeout": 300.0}
+OURS = {**COMMON, **points.ORDER, "poll_interval": 1.0, "delivery_timeout": 300.0}
 
 
 def build(contender: str, shape: str, operator: type[BaseOperator], common: dict[str, object]) -> DAG:
