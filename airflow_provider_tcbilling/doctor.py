@@ -15,11 +15,18 @@ from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ORDER_BOOK_D
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, StoreFailed, TcBillingError
-from airflow_provider_tcbilling.api.orderbook import NewInstance, order_numbered
+from airflow_provider_tcbilling.api.instance import NewInstance
+from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.purchase import Next, Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.api.record import COMMAND, Record, State, command_line
+from airflow_provider_tcbilling.api.refund import Refund
+from airflow_provider_tcbilling.api.renewal import Renewal
+from airflow_provider_tcbilling.api.spending import Spending
 from airflow_provider_tcbilling.cases import Case
 from airflow_provider_tcbilling.connection import Settings
+
+SPENDINGS: Mapping[str, type[Spending]] = {kind.action.name: kind for kind in (NewInstance, Renewal, Refund)}
+"""By the action that a record names."""
 
 
 class Finding(Enum):
@@ -204,7 +211,7 @@ def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
     order_id = record.order_id if record else case.named.order_id
     try:
         if order_id:
-            return _follow(client, order_id)
+            return _follow(client, order_id, record.action if record else CREATE_INSTANCE.name)
         return _search(case, record, settings, client) if record else Look(Finding.NOT_ASKED)
     except StoreFailed:
         raise
@@ -212,17 +219,18 @@ def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
         return Look(Finding.UNREADABLE, (str(error),))
 
 
-def spending_of(record: Record, client: BillingClient) -> NewInstance:
+def spending_of(record: Record, client: BillingClient) -> Spending:
     """Return what a record asked for. What was masked in it is nothing that the order book shows."""
-    return NewInstance(client, CREATE_INSTANCE.named(record.payload))
+    kind = SPENDINGS[record.action]
+    return kind(client, kind.action.named(record.payload))
 
 
-def _follow(client: BillingClient, order_id: str) -> Look:
+def _follow(client: BillingClient, order_id: str, action: str) -> Look:
     order = order_numbered(client, order_id)
     if not order:
         return Look(Finding.UNLISTED)
     try:
-        DeliveryWatch(client, order_id, deadline=0.0).step()
+        DeliveryWatch(client, order_id, action=action, deadline=0.0).step()
     except DeliveryFailed as error:
         return Look(Finding.DEAD, (order.words, str(error)))
     except DeliveryTimeout:
@@ -233,14 +241,15 @@ def _follow(client: BillingClient, order_id: str) -> Look:
 def _search(case: Case, record: Record, settings: Settings, client: BillingClient) -> Look:
     """Judge as a try of the task would."""
     rules = Rules(lag=settings.order_book_lag)
-    purchase = Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=case.has_twins)
-    found, step, why = purchase.foresee(record)
-    words = tuple(order.words for order in found)
+    has_twins = case.has_twins and record.action == CREATE_INSTANCE.name
+    purchase = Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=has_twins)
+    seen, step, why = purchase.foresee(record)
+    words = tuple(order.words for order in seen.orders)
     if time.time() < (quiet := purchase.quiet_from(record)) and record.state is not State.DECLINED:
         return Look(Finding.UNDER_WAY, (f"ask again after {_moment(quiet)}", *words))
     if step is Next.ADOPT:
         return Look(Finding.ONE, words)
-    if found:
+    if seen.orders or seen.bar:
         return Look(Finding.UNCLEAR, (why, *words))
     if record.says_paid:
         return Look(Finding.SAID_PAID)

@@ -13,8 +13,9 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRecord, TcBillingError
 from airflow_provider_tcbilling.api.memory import Memory
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.api.orderbook import Candidate, order_numbered
+from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.record import Record, State
+from airflow_provider_tcbilling.api.spending import Candidate
 from airflow_provider_tcbilling.cases import Case, Refused, numbers_of, read
 from airflow_provider_tcbilling.connection import Settings
 from airflow_provider_tcbilling.doctor import Finding, look_for, spending_of
@@ -125,13 +126,13 @@ class Desk:
         """Return the order as the order book lists it, if it can be what the record asked for."""
         try:
             order = order_numbered(self.client, number)
-            found = spending_of(record, self.client).look(record.first_sent_at, record.sending_until)
+            found = spending_of(record, self.client).look(record.first_sent_at, record.sending_until, record.before)
         except TcBillingError as error:
             self._doubt(f"the order book cannot be read, so nothing tells what order {number} is. {error}")
             return None
         if not order:
             self._doubt(f"the order book of {self.settings.endpoint} does not list order {number}")
-        elif not any(order.order_ids & candidate.order_ids for candidate in found):
+        elif not any(order.order_ids & candidate.order_ids for candidate in found.orders):
             self._doubt(f"product, length or time are not those of this purchase: {order.words}")
         return order
 

@@ -30,7 +30,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ENDPOINT, SERVICE, VERSION
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.orderbook import NewInstance
+from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase
 from airflow_provider_tcbilling.api.record import NoStore
 from airflow_provider_tcbilling.api.schema import compact_json

@@ -24,7 +24,7 @@ from urllib3 import HTTPResponse
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
-from airflow_provider_tcbilling.api.orderbook import NewInstance
+from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.api.record import NoStore, Record, State, Store
 from airflow_provider_tcbilling.sandbox.answers import answer_of

@@ -27,7 +27,8 @@ ORDER_BOOK_DAYS = 89
 """How far back orders are looked for; the server recommends a span of at most three months."""
 
 PERIOD_UNITS = ("m", "y")
-RENEW_FLAGS = ("NOTIFY_AND_MANUAL_RENEW", "NOTIFY_AND_AUTO_RENEW", "DISABLE_NOTIFY_AND_MANUAL_RENEW")
+AUTO_RENEW = "NOTIFY_AND_AUTO_RENEW"
+RENEW_FLAGS = ("NOTIFY_AND_MANUAL_RENEW", AUTO_RENEW, "DISABLE_NOTIFY_AND_MANUAL_RENEW")
 
 _TIME = (r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", "a time written as YYYY-MM-DD hh:mm:ss")
 _PAGES = "https://www.tencentcloud.com/document/api/555"

@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-import pendulum
-
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError, Unreachable
-from airflow_provider_tcbilling.api.models import Balance, Deal, DealStatus, Order
+from airflow_provider_tcbilling.api.models import Balance, Deal, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.schema import Action, compact_json
+from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
@@ -31,9 +30,6 @@ BACKOFF_BASE, BACKOFF_CAP = 0.5, 8.0
 """Seconds: before try n+1 the wait is drawn from 0 to the smaller of base * 2^n and the cap (full jitter)."""
 
 DAY = 86_400
-SERVER_ZONES = ("Asia/Shanghai", "UTC")
-"""Times carry no zone. UTC+8 is likely and not documented, so whoever searches by time allows for both."""
-
 DEALS_PER_PAGE = 200
 """Above this the server hides the instances of an order."""
 
@@ -158,20 +154,24 @@ class BillingClient:
         instance_id: str,
         period: int | None = None,
         period_unit: str | None = None,
-    ) -> list[str]:
+        send_by: float = math.inf,
+    ) -> Order:
         """
         Renew one instance and pay from the account balance.
 
-        **Money moves in this call**, and each renewal adds a period. After an unknown outcome it is not repeated:
-        compare the instance's expiry first.
+        **Money moves in this call**, and each renewal adds a period. What may have been carried out is not repeated
+        here: who has to renew once takes :class:`~airflow_provider_tcbilling.api.purchase.Purchase` with a
+        :class:`~airflow_provider_tcbilling.api.renewal.Renewal`.
 
-        :return: The numbers of the orders placed.
+        :param send_by: Epoch seconds after which nothing is sent any more.
+        :return: The order; its instances are not named.
         :raises OutcomeUnknown: It may have been renewed.
 
         https://www.tencentcloud.com/document/api/555/77178
         """
         answer = self.call(
             actions.RENEW_INSTANCE,
+            send_by=send_by,
             client_token=client_token,
             product_code=product_code,
             sub_product_code=sub_product_code,
@@ -180,30 +180,39 @@ class BillingClient:
             period=period,
             period_unit=period_unit,
         )
-        return list(answer["OrderIdList"])
+        return _read(actions.RENEW_INSTANCE, lambda: Order.from_wire(answer, client_token))
 
     def refund_instance(
-        self, *, client_token: str, product_code: str, sub_product_code: str, region_code: str, instance_id: str
-    ) -> list[str]:
+        self,
+        *,
+        client_token: str,
+        product_code: str,
+        sub_product_code: str,
+        region_code: str,
+        instance_id: str,
+        send_by: float = math.inf,
+    ) -> Order:
         """
         Give one instance back. Only what was really paid is refunded; used vouchers are lost.
 
-        **This cannot be undone**, and after an unknown outcome it is not repeated.
+        **This cannot be undone**, and after an unknown outcome it is not repeated here.
 
-        :return: The numbers of the refund orders.
+        :param send_by: Epoch seconds after which nothing is sent any more.
+        :return: The refund order; its instances are not named.
         :raises OutcomeUnknown: It may have been refunded.
 
         https://www.tencentcloud.com/document/api/555/77180
         """
         answer = self.call(
             actions.REFUND_INSTANCE,
+            send_by=send_by,
             client_token=client_token,
             product_code=product_code,
             sub_product_code=sub_product_code,
             region_code=region_code,
             instance_id=instance_id,
         )
-        return list(answer["OrderIdList"])
+        return _read(actions.REFUND_INSTANCE, lambda: Order.from_wire(answer, client_token))
 
     def set_renewal(
         self,
@@ -234,17 +243,24 @@ class BillingClient:
         )
         return list(answer.get("InstanceList") or ())
 
-    def describe_renew_instances(self, *, max_results: int = 100, **filters: Any) -> dict[str, Any]:
+    def describe_renew_instances(
+        self, *, max_results: int = 100, **filters: Any
+    ) -> tuple[list[RenewableInstance], str | None]:
         """
-        Return one page of instances with their expiry.
+        Return one page of instances with their expiry, and where the next page starts: ``None`` on the last.
+
+        Only products that the renewal page of the console has are listed.
 
         :param filters: ``next_token``, ``reverse``, ``renew_flag_list``, ``instance_id_list``,
             ``expire_time_start``, ``expire_time_end``.
-        :return: ``InstanceList``, and ``NextToken``, which is null on the last page.
+        :raises TcBillingError: The list could not be read. Looking never costs anything.
 
         https://www.tencentcloud.com/document/api/555/78424
         """
-        return self.call(actions.DESCRIBE_RENEW_INSTANCES, max_results=max_results, **filters)
+        action = actions.DESCRIBE_RENEW_INSTANCES
+        answer = self.call(action, max_results=max_results, **filters)
+        listed = _read(action, lambda: [RenewableInstance.from_wire(i) for i in answer["InstanceList"]])
+        return listed, str(answer.get("NextToken") or "") or None
 
     def describe_deals(
         self,
@@ -275,8 +291,8 @@ class BillingClient:
         since, until = span or (now - days * DAY, now + DAY)
         answer = self.call(
             actions.DESCRIBE_DEALS_BY_COND,
-            start_time=min(in_zone(since, zone) for zone in SERVER_ZONES),
-            end_time=max(in_zone(until, zone) for zone in SERVER_ZONES),
+            start_time=first_of(since),
+            end_time=last_of(until),
             limit=DEALS_PER_PAGE,
             offset=page,
             order_id=order_id,
@@ -324,11 +340,6 @@ class BillingClient:
 def may_repeat(action: Action, error: TcBillingError) -> bool:
     """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
     return error.transient and not (error.ambiguous and action.moves_money)
-
-
-def in_zone(moment: float, zone: str) -> str:
-    """Write a moment as the order book does: the local time of a zone, without naming it."""
-    return pendulum.from_timestamp(moment, tz=zone).to_datetime_string()
 
 
 def _read(action: Action, reader: Callable[[], T]) -> T:

@@ -7,9 +7,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, TcBillingError
-from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus, Order, unique
+from airflow_provider_tcbilling.api.models import Deal, Order, unique
+from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ class DeliveryWatch:
 
     :param client: Reads the order book.
     :param order_id: The order, or the big deal, that was placed.
+    :param action: Name of the action that placed it: what is success for a refund is failure for a purchase.
     :param deadline: Epoch seconds after which an open order is given up; the default is never.
     """
 
@@ -30,11 +33,14 @@ class DeliveryWatch:
         client: BillingClient,
         order_id: str,
         *,
+        action: str = CREATE_INSTANCE.name,
         deadline: float = math.inf,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.order_id = order_id
         self.deadline = deadline
+        self.order_ids: tuple[str, ...] = (order_id,)
+        self._settlement = SETTLEMENTS[action]
         self._client = client
         self._clock = clock or time.time
         self._last_seen = ""
@@ -67,20 +73,22 @@ class DeliveryWatch:
         """Return the order's deals. Its number may name a sub-order or a big deal: they look alike."""
         deals = self._client.describe_deals(order_id=self.order_id)
         mine = [deal for deal in deals if deal.order_id == self.order_id]
-        if mine and not (mine[0].is_delivered and mine[0].big_deal_id):
+        if mine and not (self._settlement.is_done(mine[0]) and mine[0].big_deal_id):
             return mine
         big_deal_id = mine[0].big_deal_id if mine else self.order_id
         siblings = self._client.describe_deals(big_deal_id=big_deal_id)
         return [deal for deal in siblings if deal.big_deal_id == big_deal_id] or mine
 
     def _judge(self, deals: Sequence[Deal]) -> Order | None:
-        dead = [deal for deal in deals if deal.has_ended_badly]
+        endings = self._settlement.endings
+        dead = [deal for deal in deals if deal.status in endings]
         ids = unique(instance for deal in deals for instance in deal.resource_ids)
         if dead:
-            reasons = "; ".join(f"{self._words(deal)}: {ENDINGS[deal.status]}" for deal in dead)
+            reasons = "; ".join(f"{self._words(deal)}: {endings[deal.status]}" for deal in dead)
             raise DeliveryFailed(self.order_id, f"{reasons}. Delivered: {', '.join(ids) or 'nothing'}.")
-        if not deals or not all(deal.is_delivered for deal in deals):
+        if not deals or not all(self._settlement.is_done(deal) for deal in deals):
             return None
+        self.order_ids = unique([self.order_id, *(deal.order_id for deal in deals)])
         paid = sum(deal.paid_cents for deal in deals)
         return Order(self.order_id, ids, paid_cents=paid, currency=deals[0].currency)
 
@@ -90,6 +98,6 @@ class DeliveryWatch:
         self._last_seen = what
 
     def _words(self, deal: Deal) -> str:
-        nameless = deal.status == DealStatus.DELIVERED and not deal.resource_ids
+        nameless = deal.status == self._settlement.done and not self._settlement.is_done(deal)
         words = f"{deal.status_words}, its instances not named yet" if nameless else deal.status_words
         return words if deal.order_id == self.order_id else f"{deal.order_id} {words}"

@@ -6,6 +6,8 @@ What can go wrong, and the two questions that every failure answers.
     TcBillingError
     ├── InvalidRequest (also ValueError)        nothing was sent
     ├── RunRefused                              a guard forbids this run to spend; nothing was sent
+    ├── LeftAlone                               it is not needed as things are; nothing was sent
+    ├── RenewalNotSet                           the server kept the renew flag as it was
     ├── InvalidRecord                           the record of the purchase is not usable; nothing was sent
     ├── PurchaseChanged                         the record is of something else; nothing was sent
     ├── StoreFailed                        T    the record could not be read or written; nothing more was sent
@@ -58,6 +60,23 @@ class InvalidRequest(TcBillingError, ValueError):
 
 class RunRefused(TcBillingError):
     """The run may not spend: it is a backfill, or too late. It sent nothing."""
+
+
+class LeftAlone(TcBillingError):
+    """
+    As things are, the instance needs nothing, so nothing was sent.
+
+    :param instance_id: The instance.
+    :param reason: Why it was left alone.
+    """
+
+    def __init__(self, instance_id: str, reason: str) -> None:
+        super().__init__(instance_id, reason)
+        self.instance_id = instance_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.instance_id} was left alone, and nothing was sent: {self.reason}."
 
 
 class InvalidRecord(TcBillingError):
@@ -225,6 +244,21 @@ class PaidButNotDelivered(ApiError):
     ambiguous = True
 
 
+class RenewalNotSet(TcBillingError):
+    """
+    The server answered SetRenewal without an error, and lists instances for which it failed. Nothing was paid.
+
+    :param failures: Each instance with the server's code and words.
+    """
+
+    def __init__(self, failures: Sequence[str]) -> None:
+        super().__init__(failures)
+        self.failures = tuple(failures)
+
+    def __str__(self) -> str:
+        return "\n".join(["SetRenewal changed nothing for", *(f"  - {failure}" for failure in self.failures)])
+
+
 class DeliveryFailed(TcBillingError):
     """
     The order ended without (all of) its instances. It is not bought again and not refunded by itself.
@@ -303,6 +337,9 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
 )
 """The error codes that the CreateInstance page lists (https://www.tencentcloud.com/document/api/555/77176)."""
 
+NOT_REFUNDED = frozenset({"FailedOperation.NotAllowToRefund", "FailedOperation.ReturnCommonError"})
+"""Codes of a refused refund, described by the mainland SDK alone."""
+
 
 REFUSALS = frozenset(
     {
@@ -360,4 +397,4 @@ def is_refusal(code: str) -> bool:
     """Whether a code is documented to mean that nothing was carried out."""
     if code in PERHAPS_DONE or error_class(code).ambiguous:
         return False
-    return code in MEANINGS or code.partition(".")[0] in REFUSALS
+    return code in MEANINGS or code in NOT_REFUNDED or code.partition(".")[0] in REFUSALS

@@ -121,7 +121,7 @@ class Memory:
             except InvalidRecord as error:
                 rivals.append(str(error))
                 continue
-            if other.endpoint != record.endpoint:
+            if (other.endpoint, other.action) != (record.endpoint, record.action):
                 continue
             if other.order_id:
                 owned.add(other.order_id)

@@ -1,4 +1,4 @@
-"""What comes back from the billing API: orders, deals, their status, and the account's balance."""
+"""What comes back from the billing API: orders, deals, their status, instances with their expiry, the balance."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+from airflow_provider_tcbilling.api.actions import AUTO_RENEW, RENEW_FLAGS
 
 
 class DealStatus(IntEnum):
@@ -63,10 +65,10 @@ class Order:
 
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any], client_token: str) -> Order:
-        """Read a successful answer of CreateInstance; whatever else is odd in it, the order number is kept."""
+        """Read a successful answer of an action that spends; whatever else is odd in it, the order number is kept."""
         ids = answer.get("InstanceIdList")
         return cls(
-            order_id=answer["OrderId"],
+            order_id=answer["OrderId"] if "OrderId" in answer else answer["OrderIdList"][0],
             instance_ids=tuple(str(i) for i in ids if i) if isinstance(ids, list) else (),
             client_token=client_token,
             request_id=str(answer.get("RequestId") or ""),
@@ -84,7 +86,8 @@ class Deal:
 
     :param resource_ids: The delivered instances; empty when the server says null, as it does above 200 deals a page.
     :param created_at: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
-    :param paid_cents: What was really paid, in 1/100 of *currency*.
+    :param paid_cents: What was really paid, in 1/100 of *currency*; of a refund, what came back (the sign is unknown).
+    :param voucher_cents: What vouchers paid, in 1/100 of *currency*; a refund does not return it.
     """
 
     order_id: str
@@ -94,6 +97,7 @@ class Deal:
     resource_ids: tuple[str, ...]
     created_at: str
     paid_cents: int
+    voucher_cents: int
     currency: str
     product_code: str
     sub_product_code: str
@@ -113,6 +117,7 @@ class Deal:
             resource_ids=tuple(str(r) for r in deal.get("ResourceId") or () if r),
             created_at=str(deal.get("CreateTime") or ""),
             paid_cents=int(deal.get("RealTotalCost") or 0),
+            voucher_cents=int(deal.get("VoucherDecline") or 0),
             currency=str(deal.get("Currency") or ""),
             product_code=str(deal.get("ProductCode") or ""),
             sub_product_code=str(deal.get("SubProductCode") or ""),
@@ -123,19 +128,54 @@ class Deal:
         )
 
     @property
-    def is_delivered(self) -> bool:
-        """Delivered, with the instances named: a delivered order without ids is still waited for."""
-        return self.status == DealStatus.DELIVERED and bool(self.resource_ids)
-
-    @property
-    def has_ended_badly(self) -> bool:
-        """It will never be delivered."""
-        return self.status in ENDINGS
-
-    @property
     def status_words(self) -> str:
         """The status in words and as a number, also when nobody has described the number."""
         return status_words(self.status)
+
+
+@dataclass(frozen=True)
+class RenewableInstance:
+    """
+    One instance as DescribeRenewInstances lists it. What the server leaves out or says is null reads as empty.
+
+    :param expire_time: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
+    :param status: ``NORMAL``, or ``ISOLATED`` after the expiry.
+    :param renew_flag: What happens at the expiry: one of :data:`~airflow_provider_tcbilling.api.actions.RENEW_FLAGS`,
+        or whatever else the server says.
+    :param renew_period: Length of each automatic renewal in *renew_period_unit*; 0 if the server does not tell.
+    """
+
+    instance_id: str
+    product_code: str
+    sub_product_code: str
+    region_code: str
+    status: str
+    renew_flag: str
+    expire_time: str
+    instance_name: str
+    renew_period: int
+    renew_period_unit: str
+
+    @classmethod
+    def from_wire(cls, listed: Mapping[str, Any]) -> RenewableInstance:
+        """Read a ``RenewInstance`` object; an unknown field is ignored."""
+        return cls(
+            instance_id=str(listed["InstanceId"]),
+            product_code=str(listed.get("ProductCode") or ""),
+            sub_product_code=str(listed.get("SubProductCode") or ""),
+            region_code=str(listed.get("RegionCode") or ""),
+            status=str(listed.get("Status") or ""),
+            renew_flag=str(listed.get("RenewFlag") or ""),
+            expire_time=str(listed.get("ExpireTime") or ""),
+            instance_name=str(listed.get("InstanceName") or ""),
+            renew_period=int(listed.get("RenewPeriod") or 0),
+            renew_period_unit=str(listed.get("RenewPeriodUnit") or ""),
+        )
+
+    @property
+    def renews_by_itself(self) -> bool | None:
+        """Whether the vendor will renew it; ``None`` where the flag is missing or nobody has described it."""
+        return self.renew_flag == AUTO_RENEW if self.renew_flag in RENEW_FLAGS else None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ the first byte is sent::
 own do not count; while another open record wants the same thing, nothing is adopted. So two layers, the token and the
 order book, stand between a purchase and its double, and either alone is enough.
 
-Renewals and refunds take the same way with other evidence: see :class:`Spending`.
+Renewals and refunds take the same way and have more evidence: what was seen of the instance before. Where that has
+changed and no order tells why, nothing is sent again: see :class:`~airflow_provider_tcbilling.api.spending.Spending`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import pendulum
 
@@ -49,9 +50,8 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.api.orderbook import Candidate
 from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
-from airflow_provider_tcbilling.api.schema import Action
+from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
 
 ORDER_BOOK_LAG = 30.0
 """Seconds after which a new order is surely listed. The real figure is not documented."""
@@ -84,31 +84,6 @@ def client_token_for(purchase_key: str, generation: int = 0) -> str:
     """
     first = uuid.uuid5(_NAMESPACE, purchase_key)
     return str(uuid.uuid5(first, str(generation)) if generation else first)
-
-
-class Spending(Protocol):
-    """What is done with the money: how it is sent, and what shows afterwards whether it was carried out."""
-
-    @property
-    def action(self) -> Action:
-        """The action of the API."""
-
-    @property
-    def payload(self) -> Mapping[str, Any]:
-        """The request's JSON object, but for the token."""
-
-    @property
-    def endpoint(self) -> str:
-        """The API that is asked."""
-
-    def send(self, client_token: str, send_by: float) -> Order:
-        """Send it, once; begin nothing after *send_by*, in epoch seconds."""
-
-    def look(self, since: float, until: float) -> list[Candidate]:
-        """Return the orders that may be it, if it was carried out between two moments."""
-
-    def looks_like(self, payload: Mapping[str, Any]) -> bool:
-        """Whether an order of *payload* could not be told from an order of this."""
 
 
 class Next(Enum):
@@ -205,16 +180,21 @@ class Purchase:
             return self._find_out(self._presumed(self._presumed_since))
         if record is None or record.state is State.DECLINED:
             self._check()
-            intent = self._intent(record.generation if record else 0)
+            intent = self._intent(record.generation if record else 0, self._spending.observe())
             if self._memory.begin(record, intent):
                 return self._send_first(intent)
             record = self._memory.refresh(intent)
         return record.order or self._find_out(record)
 
-    def foresee(self, record: Record) -> tuple[list[Candidate], Next, str]:
-        """Return what fits, what a try would do about it, and why. Nothing is sent; raises if it cannot be read."""
-        found = self._spending.look(record.first_sent_at, record.sending_until)
-        return self._judge(record, found, is_patient=False)
+    def foresee(self, record: Record) -> tuple[Sighting, Next, str]:
+        """Return what is seen, what a try would do about it, and why. Nothing is sent; raises if it cannot be read."""
+        seen = self._spending.look(record.first_sent_at, record.sending_until, record.before)
+        return self._judge(record, seen, is_patient=False)
+
+    def observed(self) -> Mapping[str, Any]:
+        """Return what was seen before the first request; empty if no record tells."""
+        record = self._memory.read()
+        return record.before if record else {}
 
     def note_delivery(self, order: Order) -> None:
         """Add to the record what the delivery showed. Nothing depends on it, so a store that fails is only logged."""
@@ -301,7 +281,8 @@ class Purchase:
         """Look once, at the order book and at the records of others; return what fits, and what that means."""
         is_patient = self._clock() < give_up
         try:
-            found = self._spending.look(record.first_sent_at, max(record.sending_until, self._last_sent))
+            until = max(record.sending_until, self._last_sent)
+            seen = self._spending.look(record.first_sent_at, until, record.before)
         except TcBillingError as error:
             if not error.transient:
                 return [], self._unless_trusted(Next.STOP), f"the order book cannot be read: {error}"
@@ -310,20 +291,19 @@ class Purchase:
             log.warning("The order book cannot be read: %s", error)
             self._sleep(PAUSE_SECONDS)
             return [], Next.WAIT, ""
-        judged = self._judge(record, found, is_patient=is_patient)
-        if judged[1] is Next.WAIT:
+        seen, step, why = self._judge(record, seen, is_patient=is_patient)
+        if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
-        return judged
+        return seen.orders, step, why
 
-    def _judge(self, record: Record, found: list[Candidate], *, is_patient: bool) -> tuple[list[Candidate], Next, str]:
+    def _judge(self, record: Record, seen: Sighting, *, is_patient: bool) -> tuple[Sighting, Next, str]:
         owned, rivals = self._memory.others(record, self._spending.looks_like)
         rivals += ["an identical task of the same Dag"] * self._has_twins
-        found = [candidate for candidate in found if not candidate.order_ids & owned]
-        return found, *self._decide(record, found, rivals, is_patient=is_patient)
+        free = replace(seen, orders=[order for order in seen.orders if not order.order_ids & owned])
+        return free, *self._decide(record, free, rivals, is_patient=is_patient)
 
-    def _decide(
-        self, record: Record, found: list[Candidate], rivals: list[str], *, is_patient: bool
-    ) -> tuple[Next, str]:
+    def _decide(self, record: Record, seen: Sighting, rivals: list[str], *, is_patient: bool) -> tuple[Next, str]:
+        found = seen.orders
         if len(found) == 1 and not rivals:
             return Next.ADOPT, ""
         if found and rivals:
@@ -332,6 +312,8 @@ class Purchase:
             return step, f"what fits may be the order of another purchase ({'; '.join(rivals)})"
         if found:
             return self._unless_trusted(Next.STOP), f"{len(found)} orders fit, and nothing tells which one it is"
+        if seen.bar:
+            return Next.WAIT if is_patient else Next.STOP, seen.bar
         if self._clock() >= record.replay_until:
             why = "no order fits, but the time in which the same client token may be sent again is over"
             return self._unless_trusted(Next.STOP), why
@@ -354,9 +336,10 @@ class Purchase:
         if current != record:
             return current, None
         self._check()
+        before = record.before or self._spending.observe()
         now = self._clock()
         until = now + SETTLE_SECONDS + 2 * self._rules.request_seconds
-        mine = replace(record, owner=self._owner, sending_until=until, changed_at=now)
+        mine = replace(record, owner=self._owner, sending_until=until, changed_at=now, before=before)
         self._memory.write(mine)
         if not self._memory.is_still_owned_by(self._owner):
             return self._memory.refresh(mine), None
@@ -375,7 +358,7 @@ class Purchase:
 
     # The record
 
-    def _intent(self, generation: int = 0) -> Record:
+    def _intent(self, generation: int = 0, before: Mapping[str, Any] | None = None) -> Record:
         now = self._clock()
         return Record(
             key=self.key,
@@ -392,6 +375,7 @@ class Purchase:
             changed_at=now,
             payload=without_secrets(self._spending.payload),
             placed_by=self._placed_by,
+            before=before or {},
         )
 
     def _presumed(self, since: float) -> Record:

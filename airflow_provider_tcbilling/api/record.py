@@ -54,6 +54,7 @@ class Record:
     :param changed_at: When this was written.
     :param payload: What was asked for; no key, no token, and what looks like a secret in it is masked.
     :param placed_by: Who asked: DAG, run, task, map index, try.
+    :param before: What was seen before the first request, such as an instance's expiry; empty if nobody looked.
     :param reason: Why it was declined, or why the outcome is in doubt.
     :param paid_cents: What was paid, in 1/100 of *currency*; ``None`` until the order book was read.
     """
@@ -72,6 +73,7 @@ class Record:
     changed_at: float
     payload: Mapping[str, Any] = field(default_factory=dict)
     placed_by: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     order_id: str | None = None
     request_id: str | None = None

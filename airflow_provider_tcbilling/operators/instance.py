@@ -236,7 +236,7 @@ class CreateInstanceOperator(BaseOperator):
         return understood
 
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
-        from airflow_provider_tcbilling.api.orderbook import NewInstance
+        from airflow_provider_tcbilling.api.instance import NewInstance
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules, task_run_key
         from airflow_provider_tcbilling.api.record import what_to_do
         from airflow_provider_tcbilling.runs import may_have_twins, placed_by, refuse_unless_due, since_when

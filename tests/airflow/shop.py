@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.api.orderbook import NewInstance
+from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
 from airflow_provider_tcbilling.api.record import Record
 from airflow_provider_tcbilling.stores import Ledger

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from airflow_provider_tcbilling import cli
+from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.memory import Memory
-from airflow_provider_tcbilling.api.orderbook import NewInstance
 from tests.airflow.shop import (
     KEY,
     LATE,

@@ -24,6 +24,7 @@ from airflow_provider_tcbilling.api.errors import (
     Unreachable,
     error_class,
 )
+from airflow_provider_tcbilling.api.models import ENDINGS, Order
 from tests.conftest import ORDER, PRICE, SECRET_KEY, client_to
 
 LOST = ["drop", "reset", "cut", "http", "html", "truncated", "garbage", "no-order-id"]
@@ -281,7 +282,7 @@ def test_an_order_is_found_whatever_its_status_and_zone(start_sandbox):
 
         (deal,) = client.describe_deals(order_id=order.order_id)
 
-        assert (deal.order_id, deal.is_delivered, deal.has_ended_badly) == (order.order_id, False, False)
+        assert (deal.order_id, deal.status in ENDINGS) == (order.order_id, False)
         assert deal.paid_cents == PRICE
 
 
@@ -303,14 +304,14 @@ def test_an_unreadable_order_book_is_no_traceback(client, sandbox):
                 client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i"
             ),
             {"OrderIdList": ["20251201"], "RequestId": "0"},
-            ["20251201"],
+            Order("20251201", (), "t", "0"),
         ),
         (
             lambda c: c.refund_instance(
                 client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i"
             ),
-            {"OrderIdList": ["20251202"]},
-            ["20251202"],
+            {"OrderIdList": ["20251202"], "RequestId": "1"},
+            Order("20251202", (), "t", "1"),
         ),
         (
             lambda c: c.set_renewal(
@@ -327,10 +328,23 @@ def test_the_other_actions_read_the_published_answers(client, sandbox, call, res
     assert call(client) == expected
 
 
-def test_a_page_of_renewals_is_returned_as_it_is(client, sandbox):
-    sandbox.faults.add({"fault": "answer", "response": {"InstanceList": [], "NextToken": None}, "when": "before"})
+def test_a_page_of_instances_is_read_whatever_it_leaves_out(client, sandbox):
+    page = {"InstanceList": [{"InstanceId": "ins-1", "ExpireTime": None, "RenewFlag": "NEW_FLAG"}], "NextToken": "2"}
+    sandbox.faults.add({"fault": "answer", "response": page, "when": "before"})
 
-    assert client.describe_renew_instances()["InstanceList"] == []
+    (instance,), cursor = client.describe_renew_instances()
+
+    assert (instance.instance_id, instance.expire_time, instance.renews_by_itself, cursor) == ("ins-1", "", None, "2")
+
+
+@pytest.mark.parametrize("answer", [{"OrderIdList": []}, {"OrderIdList": [None]}, {}])
+def test_a_renewal_that_is_answered_without_an_order_may_have_happened(client, sandbox, answer):
+    sandbox.faults.add({"fault": "answer", "response": answer, "when": "before"})
+
+    with pytest.raises(OutcomeUnknown):
+        client.renew_instance(
+            client_token="t", product_code="p", sub_product_code="s", region_code="r", instance_id="i"
+        )
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ ARGUMENTS = {
     errors.InvalidRequest: ("CreateInstance", ["period: too long"]),
     errors.DeliveryFailed: ("2026", "closed"),
     errors.DeliveryTimeout: ("2026", "delivering"),
+    errors.LeftAlone: ("ins-1", "it is renewed already"),
+    errors.RenewalNotSet: (["ins-1: 500 no"],),
     errors.InvalidRecord: ("s3://b/k.json", "it is not JSON"),
     errors.OrderNotRecorded: ("2026", "s3://b/k.json"),
     errors.PurchaseChanged: ("s3://b/k.json", ("Period: it was 1, and is 2 now",)),

@@ -21,8 +21,8 @@ from airflow_provider_tcbilling.api.errors import (
     StoreFailed,
     Unreachable,
 )
+from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.api.orderbook import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_token_for, task_run_key
 from airflow_provider_tcbilling.api.record import NoStore, Record, State
 from airflow_provider_tcbilling.sandbox.rules import Tokens
@@ -519,7 +519,7 @@ def test_an_order_on_the_second_page_is_found(start_sandbox, shelf, monkeypatch)
     sandbox.faults.add({"fault": "drop"})
     with pytest.MonkeyPatch.context() as dying:
         dying.setattr("airflow_provider_tcbilling.api.memory.Memory.keep", dies)
-        dying.setattr("airflow_provider_tcbilling.api.orderbook.NewInstance.look", dies)
+        dying.setattr("airflow_provider_tcbilling.api.instance.NewInstance.look", dies)
         with pytest.raises(Died):
             purchase(sandbox, shelf).place()
     for number in range(4):

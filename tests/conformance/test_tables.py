@@ -54,7 +54,7 @@ def test_the_published_deal_can_be_read():
 
     deal = Deal.from_wire(example)
 
-    assert deal.is_delivered
+    assert deal.status == DealStatus.DELIVERED
     assert (deal.resource_ids, deal.paid_cents, deal.currency) == (("ins-abscde",), 17000, "CNY")
 
 

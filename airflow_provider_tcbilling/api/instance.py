@@ -1,0 +1,60 @@
+"""NewInstance: CreateInstance as something to spend money on, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
+from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.models import Deal, Order
+from airflow_provider_tcbilling.api.orderbook import orders_between
+from airflow_provider_tcbilling.api.servertime import months_of
+from airflow_provider_tcbilling.api.spending import Sighting, Spending
+
+
+class NewInstance(Spending):
+    """
+    A new instance: how it is bought, and which order shows that it was.
+
+    :param fields: The arguments of :meth:`BillingClient.create_instance`, but for the token.
+    """
+
+    action = CREATE_INSTANCE
+
+    def __init__(self, client: BillingClient, fields: Mapping[str, Any]) -> None:
+        super().__init__(client, {"pay_mode": "PrePay", **fields})
+
+    def send(self, client_token: str, send_by: float) -> Order:
+        """**Money moves in this call**; errors as in :meth:`BillingClient.create_instance`."""
+        return self._client.create_instance(client_token=client_token, send_by=send_by, **self._fields)
+
+    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
+        """Return the orders that may be this purchase."""
+        return Sighting(orders_between(self._client, since, until, self._fits))
+
+    def looks_like(self, payload: Mapping[str, Any]) -> bool:
+        """Whether an order of *payload* could not be told from an order of this."""
+        return _visible(payload) == _visible(self.payload)
+
+    def _fits(self, deal: Deal) -> bool:
+        """Whether nothing that the order book shows speaks against it; what it leaves out does not."""
+        pairs = zip(_shown(deal), _visible(self.payload), strict=True)
+        return deal.action in ("", "purchase") and all(not shown or shown == sent for shown, sent in pairs)
+
+
+def _visible(payload: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what an order of *payload* shows of it in the order book."""
+    return (
+        payload.get("ProductCode"),
+        payload.get("SubProductCode"),
+        payload.get("ZoneCode"),
+        payload.get("ProjectId", 0),
+        months_of(payload.get("Period", 1), payload.get("PeriodUnit", "m")),
+    )
+
+
+def _shown(deal: Deal) -> tuple[Any, ...]:
+    """Return the same of a deal."""
+    months = months_of(deal.time_span, deal.time_unit)
+    return deal.product_code, deal.sub_product_code, deal.zone_code, deal.project_id, months

@@ -1,0 +1,66 @@
+"""
+The server's times: local, without zone, of a zone that nobody has documented.
+
+UTC+8 is likely and UTC is possible, so whoever reads or searches allows for both. Where one moment is needed it is the
+earlier one: a subscription is then taken to end up to eight hours too soon, and never too late.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pendulum
+
+SERVER_ZONES = ("Asia/Shanghai", "UTC")
+"""The zones that the server's times may be of."""
+
+FORMAT = "YYYY-MM-DD HH:mm:ss"
+
+MONTHS = {"m": 1, "y": 12}
+"""How many months a period's unit has."""
+
+
+def in_zone(moment: float, zone: str) -> str:
+    """Write a moment as the server does: the local time of a zone, without naming it."""
+    return pendulum.from_timestamp(moment, tz=zone).to_datetime_string()
+
+
+def first_of(moment: float) -> str:
+    """Write a moment as the start of a search: the earliest local time that it may be."""
+    return min(in_zone(moment, zone) for zone in SERVER_ZONES)
+
+
+def last_of(moment: float) -> str:
+    """Write a moment as the end of a search: the latest local time that it may be."""
+    return max(in_zone(moment, zone) for zone in SERVER_ZONES)
+
+
+def readings(local_time: str) -> list[float]:
+    """
+    Return the moments that a local time may be, in epoch seconds.
+
+    :raises ValueError: It is not written as the server writes times.
+    """
+    return [pendulum.from_format(local_time, FORMAT, tz=zone).timestamp() for zone in SERVER_ZONES]
+
+
+def earliest(local_time: str) -> float:
+    """Return the earliest moment that a local time may be; infinity if there is none, as for null."""
+    try:
+        return min(readings(local_time))
+    except ValueError:
+        return math.inf
+
+
+def months_of(length: float, unit: str) -> float:
+    """Return a period in months; 0 if it is not told, or in a unit that nobody has described."""
+    return length * MONTHS.get(unit.lower(), 0)
+
+
+def later(local_time: str, months: int) -> str:
+    """
+    Return the local time so many calendar months later: the 31st becomes the last day of a shorter month.
+
+    :raises ValueError: It is not written as the server writes times.
+    """
+    return pendulum.from_format(local_time, FORMAT).add(months=months).to_datetime_string()

@@ -1,0 +1,46 @@
+"""Settlement: which status of an order is its good end, and what its other endings mean for the money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
+from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """
+    How the orders of an action end.
+
+    :param done: The status of success.
+    :param names_instances: Success is waited for until the order names its instances.
+    :param endings: Every other ending, and what it means for the money.
+    """
+
+    done: DealStatus = DealStatus.DELIVERED
+    names_instances: bool = False
+    endings: Mapping[int, str] = field(default_factory=lambda: ENDINGS)
+
+    def is_done(self, deal: Deal) -> bool:
+        """Whether a sub-order has come to its good end."""
+        return deal.status == self.done and bool(deal.resource_ids or not self.names_instances)
+
+    def is_open(self, deal: Deal) -> bool:
+        """Whether a sub-order may still come to an end, in a status that is known or not."""
+        return deal.status not in self.endings and not self.is_done(deal)
+
+
+_REFUND_ENDINGS = {
+    status: "nothing was returned; look in the console whether the instance is still there"
+    for status in ENDINGS
+    if status not in (DealStatus.REFUNDED, DealStatus.DELIVERY_FAILED)
+}
+
+SETTLEMENTS: Mapping[str, Settlement] = {
+    CREATE_INSTANCE.name: Settlement(names_instances=True),
+    RENEW_INSTANCE.name: Settlement(),
+    REFUND_INSTANCE.name: Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS),
+}
+"""By the action that placed the order."""
