@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
 FIRST_LOOK_SECONDS = 10.0
@@ -31,14 +32,23 @@ class DeliveryTrigger(BaseTrigger):
     :param tcbilling_conn_id: The Airflow connection.
     :param poll_interval: Seconds between two looks; the first look comes after 10 s.
     :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
+    :param action: Name of the action that placed the order.
     """
 
-    def __init__(self, order: Mapping[str, Any], tcbilling_conn_id: str, poll_interval: float, deadline: float) -> None:
+    def __init__(
+        self,
+        order: Mapping[str, Any],
+        tcbilling_conn_id: str,
+        poll_interval: float,
+        deadline: float,
+        action: str = CREATE_INSTANCE.name,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.order = order
         self.tcbilling_conn_id = tcbilling_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.action = action
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what Airflow stores, in the clear: ids, and never a key."""
@@ -49,6 +59,7 @@ class DeliveryTrigger(BaseTrigger):
                 "tcbilling_conn_id": self.tcbilling_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "action": self.action,
             },
         )
 
@@ -66,7 +77,7 @@ class DeliveryTrigger(BaseTrigger):
 
         await asyncio.sleep(FIRST_LOOK_SECONDS)
         client = await TcBillingHook(self.tcbilling_conn_id).aget_conn()
-        watch = DeliveryWatch(client, self.order["order_id"], deadline=self.deadline)
+        watch = DeliveryWatch(client, self.order["order_id"], action=self.action, deadline=self.deadline)
         while await asyncio.to_thread(watch.step) is None:
             await asyncio.sleep(min(self.poll_interval, max(0.0, self.deadline - time.time())))
 
@@ -75,10 +86,22 @@ class DeliveryTrigger(BaseTrigger):
         self.log.warning("No longer waiting for order %s. It stays paid.", self.order["order_id"])
 
 
-def deferral(order: Mapping[str, Any], tcbilling_conn_id: str, poll_interval: float, deadline: float) -> dict[str, Any]:
+def deferral(
+    order: Mapping[str, Any],
+    tcbilling_conn_id: str,
+    poll_interval: float,
+    deadline: float,
+    action: str = CREATE_INSTANCE.name,
+) -> dict[str, Any]:
     """Return the arguments with which a task defers until its order is settled."""
+    trigger = DeliveryTrigger(order, tcbilling_conn_id, poll_interval, deadline, action)
+    return deferral_with(trigger, poll_interval, deadline)
+
+
+def deferral_with(trigger: BaseTrigger, poll_interval: float, deadline: float) -> dict[str, Any]:
+    """Return the arguments with which a task defers: Airflow's own time-out is the later one."""
     return {
-        "trigger": DeliveryTrigger(order, tcbilling_conn_id, poll_interval, deadline),
+        "trigger": trigger,
         "method_name": "execute_complete",
         "timeout": timedelta(seconds=max(0.0, deadline - time.time()) + poll_interval + GRACE_SECONDS),
     }

@@ -320,7 +320,7 @@ def test_it_defers_with_ids_only_and_a_timeout_beyond_its_own_deadline(start_san
     leaving = deferred(operator(deferrable=True, delivery_timeout=600, poll_interval=30), context)
 
     _, kwargs = leaving.trigger.serialize()
-    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline"}
+    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline", "action"}
     assert set(kwargs["order"]) == {"order_id", "instance_ids", "client_token", "request_id", "paid_cents", "currency"}
     assert SECRET_KEY not in repr(kwargs)
     assert timedelta(seconds=600) < leaving.timeout <= timedelta(seconds=700)

@@ -1,0 +1,327 @@
+"""SpendingOperator: what every task that moves money does alike, whatever it spends it on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator, conf
+
+from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, Action
+from airflow_provider_tcbilling.api.errors import (
+    DeliveryTimeout,
+    InvalidRequest,
+    LeftAlone,
+    OrderNotRecorded,
+    RunRefused,
+    TcBillingError,
+)
+from airflow_provider_tcbilling.api.models import Order, unique
+from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
+from airflow_provider_tcbilling.links.console import CONSOLE_LINK, OrderConsoleLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tcbilling.api.client import BillingClient
+    from airflow_provider_tcbilling.api.purchase import Purchase
+    from airflow_provider_tcbilling.api.spending import Spending
+    from airflow_provider_tcbilling.connection import Settings
+
+Check = tuple[Callable[[Any], bool], str]
+"""What an argument must be: as a rule, and in words."""
+
+
+def _is_wait(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 < value <= ORDER_BOOK_DAYS * 86400
+
+
+def one_of(*words: str) -> Check:
+    """Return the check of an argument that is one of some words."""
+    return words.__contains__, f"one of {', '.join(words)}"
+
+
+_A_WAIT = (_is_wait, f"a number of seconds above 0 and within {ORDER_BOOK_DAYS} days")
+
+
+class SpendingOperator(BaseOperator):
+    """
+    Send something that moves money, once, and wait until its order has come to its end.
+
+    The intent is recorded before anything is sent, and a retry, a clear or a second copy of the same attempt looks for
+    the order before it sends the same client token again. If nothing can decide what an earlier try did, it stops and
+    says what to look for. Killing the task undoes nothing.
+
+    :param purchase_key: Business name of what is paid. The same key is the same purchase in whatever run. (templated)
+    :param client_token: The idempotency key itself, at most 64 ASCII characters, for those who must choose it;
+        excludes *purchase_key*. (templated)
+    :param on_unknown_outcome: What to do when it may have been carried out and nothing decides it: ``stop`` fails the
+        task and names what to look for, ``replay`` trusts the client token and sends it again.
+    :param replay_window: Seconds since the first request in which the same token may be sent again once the order
+        book shows nothing.
+    :param allow_backfill: Whether a run that a backfill made may spend.
+    :param max_lateness: How long after its scheduled time a run may still spend, as a span or in seconds; ``None``
+        is without limit.
+    :param on_refused_run: ``fail`` or ``skip`` the task when the run may not spend.
+    :param wait_for_delivery: Return when the order has come to its end; ``False`` returns with the order.
+    :param deferrable: Wait in the triggerer and not on a worker.
+    :param poll_interval: Seconds between two looks at the order.
+    :param delivery_timeout: Seconds to wait for the order's end. Afterwards the task fails, without a retry; the order
+        stays as it is, and a clear of the task waits on for it.
+    :param tcbilling_conn_id: The Airflow connection. (templated)
+    """
+
+    action: ClassVar[Action]
+    wait_on: ClassVar[str] = "To wait on, clear the task: it finds the order, and sends nothing."
+    settings_checked: ClassVar[Mapping[str, Check]] = {
+        "poll_interval": _A_WAIT,
+        "delivery_timeout": _A_WAIT,
+        "replay_window": _A_WAIT,
+        "max_lateness": (
+            lambda v: v is None or isinstance(v, timedelta) or _is_wait(v),
+            "a timedelta or a number of seconds",
+        ),
+        "on_unknown_outcome": one_of("stop", "replay"),
+        "on_refused_run": one_of("fail", "skip"),
+    }
+    """The provider's own arguments, which Tencent does not see."""
+
+    operator_extra_links = (OrderConsoleLink(),)
+
+    def __init__(
+        self,
+        *,
+        purchase_key: str | None = None,
+        client_token: str | None = None,
+        on_unknown_outcome: str = "stop",
+        replay_window: float = 300.0,
+        allow_backfill: bool = False,
+        max_lateness: timedelta | float | None = None,
+        on_refused_run: str = "fail",
+        wait_for_delivery: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 30.0,
+        delivery_timeout: float = 3600.0,
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.purchase_key = purchase_key
+        self.client_token = client_token
+        self.on_unknown_outcome = on_unknown_outcome
+        self.replay_window = replay_window
+        self.allow_backfill = allow_backfill
+        self.max_lateness = max_lateness
+        self.on_refused_run = on_refused_run
+        self.wait_for_delivery = wait_for_delivery
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.delivery_timeout = delivery_timeout
+        self.tcbilling_conn_id = tcbilling_conn_id
+        self._placed: str | None = None
+
+    # What each kind of spending says for itself
+
+    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
+        """Return what is sent, and what shows that it was."""
+        raise NotImplementedError
+
+    def own_key(self, context: Context, fields: Mapping[str, Any]) -> str:
+        """Return the key of a purchase that was given none."""
+        raise NotImplementedError
+
+    def has_twins(self, context: Context) -> bool:
+        """Whether other tasks may place an order that cannot be told from one of this task."""
+        return False
+
+    def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
+        """Whether an order need not be waited for: its record names the instances already."""
+        return bool(order.instance_ids)
+
+    def result(self, order: Order, order_ids: Sequence[str], purchase: Purchase | None) -> dict[str, Any]:
+        """
+        Return what the task returns.
+
+        :param order_ids: All numbers of the order that are known.
+        :param purchase: Has the record; ``None`` if the task was edited while it waited, and cannot find it.
+        """
+        return order.as_dict()
+
+    # The path of a purchase
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Spend, then wait as the task was told to.
+
+        :raises AirflowSkipException: As things are nothing is needed, or the run may not spend. Nothing was sent.
+        :raises AirflowFailException: Another try cannot help: a mistake in the task or its connection (nothing was
+            sent), a refusal, or an order that died.
+        :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
+        """
+        with no_retry_unless_transient():
+            fields = self._fields()
+            settings = self._hook.get_settings()
+            try:
+                purchase = self._purchase(context, fields, settings)
+                order = purchase.place()
+            except OrderNotRecorded as error:
+                self._announce(error.order_id, settings, context)
+                raise
+            except LeftAlone as error:
+                raise AirflowSkipException(str(error)) from error
+            except RunRefused as error:
+                if self.on_refused_run == "skip":
+                    raise AirflowSkipException(str(error)) from error
+                raise
+            self._announce(order.order_id, settings, context)
+            if not self.wait_for_delivery or self.is_settled(order, fields):
+                return self.result(order, [order.order_id], purchase)
+            return self._deliver(context, order, time.time() + self.delivery_timeout)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Look again after the trigger woke the task: return the settled order, raise its end, or wait on."""
+        with no_retry_unless_transient():
+            if not event:
+                raise InvalidRequest(self.task_id, ["the task was resumed without the trigger's event"])
+            return self._deliver(context, Order(**event["order"]), event["deadline"])
+
+    def on_kill(self) -> None:
+        """Say what stays billed. Nothing is cancelled: a paid order is for a person to decide on."""
+        if self._placed:
+            self.log.warning("The task was killed. Order %s stays paid and may still be delivered.", self._placed)
+
+    @property
+    def _hook(self) -> TcBillingHook:
+        return TcBillingHook(self.tcbilling_conn_id)
+
+    def _fields(self) -> dict[str, Any]:
+        """
+        Return the arguments of the action as they were understood, without the token.
+
+        :raises InvalidRequest: With every mistake at once.
+        """
+        arguments = {field.arg: getattr(self, field.arg) for field in self.action.fields}
+        arguments["client_token"] = self.client_token or "derived"
+        mistakes = self.mistakes()
+        try:
+            understood = self.action.named(self.action.payload(arguments))
+        except InvalidRequest as error:
+            mistakes += error.mistakes
+        if mistakes:
+            raise InvalidRequest(self.task_id, mistakes)
+        del understood["client_token"]
+        return understood
+
+    def mistakes(self) -> list[str]:
+        """Return what is wrong with the arguments that Tencent does not see."""
+        names = {name: getattr(self, name) for name in ("purchase_key", "client_token")}
+        mistakes = [
+            f"{name}: given, but its template rendered to {value!r}"
+            for name, value in names.items()
+            if value is not None and str(value).strip() in ("", "None")
+        ]
+        if all(names.values()):
+            mistakes.append("purchase_key: excludes client_token, which names the purchase already")
+        return mistakes + [
+            f"{name}: {getattr(self, name)!r} is not {wanted}"
+            for name, (is_right, wanted) in self.settings_checked.items()
+            if not is_right(getattr(self, name))
+        ]
+
+    def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
+        from airflow_provider_tcbilling.api.purchase import Purchase, Rules
+        from airflow_provider_tcbilling.api.record import what_to_do
+        from airflow_provider_tcbilling.runs import placed_by, refuse_unless_due, since_when
+        from airflow_provider_tcbilling.stores import store_of
+
+        ti = context["ti"]
+        store = store_of(context, settings.ledger_uri)
+        name = str(self.purchase_key or "").strip()
+        token = str(self.client_token).strip() if self.client_token else None
+        key = name or (json.dumps(["client_token", token]) if token else "")
+        if key and not store.is_shared:
+            self.log.warning(
+                "Purchase %s is meant to be one in all runs, and %s does not remember it from run to run: between runs "
+                "only the server's memory of the client token guards it. Set ledger_uri in the connection.",
+                key,
+                store.about,
+            )
+        key = key or self.own_key(context, fields)
+        self.log.info("Purchase %s is remembered by %s.", key, store.about)
+        lateness = self.max_lateness
+        return Purchase(
+            key,
+            self.spending(client_of(settings), fields),
+            store,
+            Rules(
+                lag=settings.order_book_lag,
+                replay_window=self.replay_window,
+                trust_token=self.on_unknown_outcome == "replay",
+                request_seconds=settings.connect_timeout + settings.read_timeout,
+            ),
+            client_token=token,
+            placed_by=placed_by(context),
+            presumed_since=since_when(context) if ti.try_number > 1 else None,
+            has_twins=self.has_twins(context),
+            check=lambda: refuse_unless_due(
+                context,
+                allow_backfill=self.allow_backfill,
+                max_lateness=timedelta(seconds=lateness) if isinstance(lateness, (int, float)) else lateness,
+                what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
+            ),
+            steps=what_to_do(store, key, settings.console_url.partition("#")[0], self.tcbilling_conn_id),
+        )
+
+    def _announce(self, order_id: str, settings: Settings, context: Context) -> None:
+        """Make the order known before anything else is done with it."""
+        self._placed = order_id
+        self.log.info("Order %s: %s", order_id, settings.order_url(order_id))
+        if self.do_xcom_push:
+            ti = context["ti"]
+            ti.xcom_push(key="order_id", value=order_id)
+            ti.xcom_push(key=CONSOLE_LINK, value=settings.order_url(order_id))
+
+    def _deliver(self, context: Context, order: Order, deadline: float) -> dict[str, Any]:
+        """Look, and wait for the next look: here, or in the triggerer."""
+        from airflow_provider_tcbilling.api.delivery import DeliveryWatch
+
+        self._placed = order.order_id
+        settings = self._hook.get_settings()
+        watch = DeliveryWatch(client_of(settings), order.order_id, action=self.action.name, deadline=deadline)
+        try:
+            while (delivered := watch.step()) is None:
+                if self.deferrable:
+                    self._defer(order, deadline)
+                time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
+        except DeliveryTimeout as error:
+            raise AirflowFailException(f"{error} {self.wait_on}") from error
+        delivered = replace(
+            order,
+            instance_ids=unique([*order.instance_ids, *delivered.instance_ids]),
+            paid_cents=delivered.paid_cents,
+            currency=delivered.currency,
+        )
+        purchase = self._note_delivery(context, delivered, settings)
+        return self.result(delivered, watch.order_ids, purchase)
+
+    def _note_delivery(self, context: Context, order: Order, settings: Settings) -> Purchase | None:
+        """Add the delivery to the record. Nothing depends on it: by now the task may have been edited."""
+        try:
+            purchase = self._purchase(context, self._fields(), settings)
+            purchase.note_delivery(order)
+        except TcBillingError as error:
+            self.log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
+            return None
+        return purchase
+
+    def _defer(self, order: Order, deadline: float) -> None:
+        from airflow_provider_tcbilling.triggers.delivery import deferral
+
+        self.log.info("Waiting for order %s in the triggerer.", order.order_id)
+        self.defer(**deferral(order.as_dict(), self.tcbilling_conn_id, self.poll_interval, deadline, self.action.name))
