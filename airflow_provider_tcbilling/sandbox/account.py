@@ -254,7 +254,7 @@ class Account:
                 now,
                 later(now, order.period, order.period_unit, self.rules.zone),
                 order.project_id,
-                renew_flag=bought.get("RenewFlag", NOTIFY),
+                renew_flag=bought.get("RenewFlag") or NOTIFY,
                 paid_cents=_share(order.paid_cents, quantity, number),
                 voucher_cents=_share(order.voucher_cents, quantity, number),
                 order_ids=[order.order_id],

@@ -64,31 +64,33 @@ def _set_renewal(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict
 
 
 def _describe_renewals(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    now, is_reverse = ledger.clock.now(), request.get("Reverse") or False
-    found = [
-        (_position(expiry, is_reverse), subscription.instance_id, subscription)
-        for subscription in ledger.instances()
-        if _is_asked_for(ledger, request, subscription, expiry := subscription.shown_expiry(now))
-    ]
+    now, is_reverse = ledger.clock.now(), bool(request.get("Reverse"))
+    is_asked_for = _filter_of(ledger, request)
     after = _read_cursor(request.get("NextToken"), is_reverse)
-    rest = sorted((entry for entry in found if entry[:2] > after), key=lambda entry: entry[:2])
-    page = rest[: request["MaxResults"]]
-    more = len(rest) > len(page)
+    placed = [(_position(one.shown_expiry(now), is_reverse), one.instance_id, one) for one in ledger.instances()]
+    rest = [entry for entry in placed if entry[:2] > after and is_asked_for(entry[2], entry[2].shown_expiry(now))]
+    page = sorted(rest, key=lambda entry: entry[:2])[: request["MaxResults"]]
     return {
         "InstanceList": [_renewal(ledger, subscription, now) for _, _, subscription in page],
-        "NextToken": _cursor(page[-1][:2], is_reverse) if more else None,
+        "NextToken": _cursor(page[-1][:2], is_reverse) if len(rest) > len(page) else None,
     }
 
 
-def _is_asked_for(ledger: Ledger, request: Mapping[str, Any], subscription: Subscription, expiry: float | None) -> bool:
+def _filter_of(ledger: Ledger, request: Mapping[str, Any]) -> Callable[[Subscription, float | None], bool]:
     flags, ids = request.get("RenewFlagList"), request.get("InstanceIdList")
     since, until = request.get("ExpireTimeStart"), request.get("ExpireTimeEnd")
-    if (flags and subscription.renew_flag not in flags) or (ids and subscription.instance_id not in ids):
-        return False
-    if expiry is None:
-        return not since and not until
-    # Times are written in whole seconds, and compared as they are written.
-    return (not since or ledger.moment(since) <= int(expiry)) and (not until or int(expiry) <= ledger.moment(until))
+    first = ledger.moment(since) if since else float("-inf")
+    last = ledger.moment(until) if until else float("inf")
+
+    def is_in_time(expiry: float | None) -> bool:
+        # Times are written in whole seconds, and compared as they are written.
+        return not (since or until) if expiry is None else first <= int(expiry) <= last
+
+    return lambda subscription, expiry: (
+        (not flags or subscription.renew_flag in flags)
+        and (not ids or subscription.instance_id in ids)
+        and is_in_time(expiry)
+    )
 
 
 def _position(expiry: float | None, is_reverse: bool) -> tuple[bool, float]:

@@ -6,9 +6,8 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from typing import Any
-
-import pendulum
 
 from airflow_provider_tcbilling.api.models import status_words
 from airflow_provider_tcbilling.sandbox import handlers
@@ -108,7 +107,8 @@ class Sandbox:
     @staticmethod
     def written(moment: float) -> str:
         """Write a time for the control interface: ISO 8601, UTC."""
-        return pendulum.from_timestamp(moment).format("YYYY-MM-DDTHH:mm:ss.SSS[Z]")
+        written = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+        return written.replace("+00:00", "Z")
 
     def health(self) -> dict[str, Any]:
         """Return whether it runs, and what it has done so far."""
