@@ -44,7 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "garbage": Kind(Part.ANSWER, "answer with this many bytes that mean nothing", {"bytes": 10_000_000}),
     "charset": Kind(Part.ANSWER, "say application/json; charset=utf-8"),
     "no-request-id": Kind(Part.ANSWER, "leave RequestId out"),
-    "no-order-id": Kind(Part.ANSWER, "leave OrderId and OrderIdList out"),
+    "no-order-id": Kind(Part.ANSWER, "leave OrderId out"),
     "null-instances": Kind(Part.ANSWER, "answer with InstanceIdList null"),
     "error": Kind(
         Part.ANSWER, "answer with an error code", {"code": "InternalError", "message": "Said by the sandbox."}
