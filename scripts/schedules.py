@@ -29,8 +29,8 @@ from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_toke
 from airflow_provider_tcbilling.api.record import NoStore, Record, State, Store
 from airflow_provider_tcbilling.sandbox.answers import answer_of
 from airflow_provider_tcbilling.sandbox.gate import Gate
-from airflow_provider_tcbilling.sandbox.ledger import Fate, LedgerOrder
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder
 from airflow_provider_tcbilling.sandbox.rules import Rules as ServerRules
 from airflow_provider_tcbilling.sandbox.rules import Tokens
 

@@ -39,8 +39,8 @@ def _error(response: dict[str, Any], options: Mapping[str, Any]) -> dict[str, An
     return {"Error": error, "RequestId": response["RequestId"]}
 
 
-def _without(name: str) -> Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]:
-    return lambda response, options: {key: value for key, value in response.items() if key != name}
+def _without(*names: str) -> Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]:
+    return lambda response, options: {key: value for key, value in response.items() if key not in names}
 
 
 def _null_instances(response: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ _RESPONSES: Mapping[str, Callable[[dict[str, Any], Mapping[str, Any]], dict[str,
     "answer": lambda response, options: {**response, **options["response"]},
     "error": _error,
     "no-request-id": _without("RequestId"),
-    "no-order-id": _without("OrderId"),
+    "no-order-id": _without("OrderId", "OrderIdList"),
     "null-instances": _null_instances,
 }
 

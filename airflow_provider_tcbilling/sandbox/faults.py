@@ -9,8 +9,10 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.api.models import DealStatus
-from airflow_provider_tcbilling.sandbox.ledger import Fate
+from airflow_provider_tcbilling.sandbox.orders import Fate
+
+PLACING_ORDERS = ("CreateInstance", "RenewInstance", "RefundInstance")
+"""The actions that place orders, which the faults of the order strike."""
 
 
 class Part(Enum):
@@ -51,6 +53,8 @@ KINDS: Mapping[str, Kind] = {
     "order-status": Kind(Part.ORDER, "let the order end in a status, known or not", {"status": 5}),
     "not-visible": Kind(Part.ORDER, "do not list the order yet", {"looks": 1, "seconds": 0.0}),
     "big-deal-id": Kind(Part.ORDER, "answer with the number of the big deal as OrderId"),
+    "nameless": Kind(Part.ORDER, "let a renewal or a refund not name its instance before it is carried out"),
+    "expiry-late": Kind(Part.ORDER, "after a renewal, list the expiry of before for a while", {"seconds": 60.0}),
     "clock-skew": Kind(Part.CLOCK, "let the server's clock be ahead (or behind, below 0)", {"seconds": 600.0}),
 }
 
@@ -130,14 +134,16 @@ class Faults:
     def fate(self, action: str) -> Fate:
         """Return what the next order goes through."""
         merged: dict[str, Any] = {}
-        for fault in self.strike(action, {Part.ORDER}) if action == "CreateInstance" else ():
+        for fault in self.strike(action, {Part.ORDER}) if action in PLACING_ORDERS else ():
             merged[fault.fault] = fault.options
         hidden = merged.get("not-visible", {})
         return Fate(
-            ends_as=merged.get("order-status", {}).get("status", int(DealStatus.DELIVERED)),
+            ends_as=merged.get("order-status", {}).get("status"),
             hidden_looks=hidden.get("looks", 0),
             hidden_seconds=hidden.get("seconds", 0.0),
             answer_big_deal="big-deal-id" in merged,
+            is_nameless="nameless" in merged,
+            expiry_late_seconds=merged.get("expiry-late", {}).get("seconds", 0.0),
         )
 
     def clock_skew(self) -> float:

@@ -20,7 +20,7 @@ from airflow_provider_tcbilling.api.signing import (
     signing_key,
     string_to_sign,
 )
-from airflow_provider_tcbilling.sandbox.ledger import Refused
+from airflow_provider_tcbilling.sandbox.orders import Refused
 from airflow_provider_tcbilling.sandbox.rules import Rules
 
 MAX_REQUEST_BYTES = 10 * 2**20

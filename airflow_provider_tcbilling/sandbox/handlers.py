@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.schema import MistakeKind
-from airflow_provider_tcbilling.sandbox.ledger import CURRENCY, Fate, Ledger, LedgerOrder, Refused
+from airflow_provider_tcbilling.sandbox.account import CURRENCY
+from airflow_provider_tcbilling.sandbox.ledger import Ledger
+from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder, Refused
+from airflow_provider_tcbilling.sandbox.subscriptions import ISOLATED, NORMAL, Subscription
 
 IDS_SHOWN_UP_TO_LIMIT = 200
+
+NOT_SET = 1
+"""Code of an instance whose renewal could not be set. Invented: the numbers are not documented."""
 
 _CODES = {
     MistakeKind.MISSING: "MissingParameter",
@@ -24,20 +32,105 @@ def answer(ledger: Ledger, action: str, request: Mapping[str, Any], fate: Fate) 
     """
     Carry a request out.
 
-    :raises Refused: It is wrong, or the sandbox does not play the action.
+    :raises Refused: It is wrong, or it cannot be carried out.
     """
     mistakes = ACTIONS[action].check(request)
     if mistakes:
         text = "; ".join(f"{m.field}: {m.text}" for m in mistakes)
         raise Refused(_CODES[mistakes[0].kind], text)
-    if action not in _HANDLERS:
-        raise Refused("UnsupportedOperation", f"The sandbox does not play {action}.")
-    return _HANDLERS[action](ledger, request, fate)
+    return HANDLERS[action](ledger, request, fate)
 
 
 def _create_instance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
     order = ledger.buy(request, fate)
     return {"OrderId": order.answer_id, "InstanceIdList": list(order.instance_ids)}
+
+
+def _renew_instance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    return {"OrderIdList": [ledger.renew(request, fate).answer_id]}
+
+
+def _refund_instance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    return {"OrderIdList": [ledger.refund(request, fate).answer_id]}
+
+
+def _set_renewal(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    try:
+        ledger.set_renewal(request)
+    except Refused as refused:
+        failed = {"Code": NOT_SET, "Message": refused.message, "InstanceId": request["InstanceId"]}
+        return {"InstanceList": [failed]}
+    return {"InstanceList": []}
+
+
+def _describe_renewals(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    now, is_reverse = ledger.clock.now(), bool(request.get("Reverse"))
+    is_asked_for = _filter_of(ledger, request)
+    after = _read_cursor(request.get("NextToken"), is_reverse)
+    placed = [(_position(one.shown_expiry(now), is_reverse), one.instance_id, one) for one in ledger.instances()]
+    rest = [entry for entry in placed if entry[:2] > after and is_asked_for(entry[2], entry[2].shown_expiry(now))]
+    page = sorted(rest, key=lambda entry: entry[:2])[: request["MaxResults"]]
+    return {
+        "InstanceList": [_renewal(ledger, subscription, now) for _, _, subscription in page],
+        "NextToken": _cursor(page[-1][:2], is_reverse) if len(rest) > len(page) else None,
+    }
+
+
+def _filter_of(ledger: Ledger, request: Mapping[str, Any]) -> Callable[[Subscription, float | None], bool]:
+    flags, ids = request.get("RenewFlagList"), request.get("InstanceIdList")
+    since, until = request.get("ExpireTimeStart"), request.get("ExpireTimeEnd")
+    first = ledger.moment(since) if since else float("-inf")
+    last = ledger.moment(until) if until else float("inf")
+
+    def is_in_time(expiry: float | None) -> bool:
+        # Times are written in whole seconds, and compared as they are written.
+        return not (since or until) if expiry is None else first <= int(expiry) <= last
+
+    return lambda subscription, expiry: (
+        (not flags or subscription.renew_flag in flags)
+        and (not ids or subscription.instance_id in ids)
+        and is_in_time(expiry)
+    )
+
+
+def _position(expiry: float | None, is_reverse: bool) -> tuple[bool, float]:
+    """Where an expiry stands in the list; what has none comes last, whatever the direction."""
+    return expiry is None, (-expiry if is_reverse else expiry) if expiry is not None else 0.0
+
+
+def _cursor(entry: tuple[tuple[bool, float], str], is_reverse: bool) -> str:
+    (is_last, place), instance_id = entry
+    return base64.urlsafe_b64encode(json.dumps([is_last, place, instance_id, is_reverse]).encode()).decode()
+
+
+def _read_cursor(token: str | None, is_reverse: bool) -> tuple[tuple[bool, float], str]:
+    if not token:
+        return (False, float("-inf")), ""
+    try:
+        is_last, place, instance_id, was_reverse = json.loads(base64.urlsafe_b64decode(token))
+        if was_reverse is is_reverse:
+            return (bool(is_last), float(place)), str(instance_id)
+    except (ValueError, TypeError):
+        pass
+    raise Refused("InvalidParameter", "NextToken does not come from a page of this list.")
+
+
+def _renewal(ledger: Ledger, subscription: Subscription, now: float) -> dict[str, Any]:
+    expiry = subscription.shown_expiry(now)
+    return {
+        "InstanceId": subscription.instance_id,
+        "ProductCode": subscription.product_code,
+        "SubProductCode": subscription.sub_product_code,
+        "RegionCode": subscription.region_code,
+        "Status": NORMAL if expiry is None or now < expiry else ISOLATED,
+        "RenewFlag": subscription.renew_flag,
+        "ExpireTime": None if expiry is None else ledger.local_time(expiry),
+        "InstanceName": subscription.name or None,
+        "ProductName": subscription.product_code,
+        "ProjectName": f"project {subscription.project_id}" if subscription.project_id else "Default Project",
+        "RenewPeriod": subscription.renew_period,
+        "RenewPeriodUnit": subscription.renew_period_unit,
+    }
 
 
 def _describe_deals(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
@@ -83,7 +176,7 @@ def _deal(ledger: Ledger, order: LedgerOrder) -> dict[str, Any]:
         "OrderId": order.order_id,
         "BigDealId": order.big_deal_id,
         "Status": int(order.status),
-        "Action": "purchase",
+        "Action": order.action,
         "ResourceId": list(order.instance_ids) or None,
         "ProductCode": bought["ProductCode"],
         "SubProductCode": bought["SubProductCode"],
@@ -92,26 +185,30 @@ def _deal(ledger: Ledger, order: LedgerOrder) -> dict[str, Any]:
         "PayMode": "prePay",
         "Price": float(ledger.rules.price_cents),
         "TotalCost": float(order.cost_cents),
-        "RealTotalCost": order.cost_cents,
-        "VoucherDecline": 0,
+        "RealTotalCost": order.paid_cents,
+        "VoucherDecline": order.voucher_cents,
         "Policy": 100.0,
         "Currency": CURRENCY,
-        "TimeSpan": float(bought.get("Period", 1)),
-        "TimeUnit": bought.get("PeriodUnit", "m"),
+        "TimeSpan": float(order.period),
+        "TimeUnit": order.period_unit,
         "CreateTime": ledger.local_time(order.created_at),
         "Creator": str(ledger.uin),
         "Payer": str(ledger.uin),
-        "ProjectId": bought.get("ProjectId", 0),
+        "ProjectId": order.project_id,
         "GoodsCategoryId": 100019,
         "ProductInfo": [],
-        "Formula": "",
-        "RefReturnDeals": "",
-        "ZoneCode": bought["ZoneCode"],
+        "Formula": order.formula,
+        "RefReturnDeals": ",".join(order.returned_order_ids),
+        "ZoneCode": order.zone_code,
     }
 
 
-_HANDLERS: Mapping[str, Callable[[Ledger, Mapping[str, Any], Fate], dict[str, Any]]] = {
+HANDLERS: Mapping[str, Callable[[Ledger, Mapping[str, Any], Fate], dict[str, Any]]] = {
     "CreateInstance": _create_instance,
+    "RenewInstance": _renew_instance,
+    "RefundInstance": _refund_instance,
+    "SetRenewal": _set_renewal,
+    "DescribeRenewInstances": _describe_renewals,
     "DescribeDealsByCond": _describe_deals,
     "DescribeAccountBalance": _describe_balance,
 }

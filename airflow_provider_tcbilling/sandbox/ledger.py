@@ -1,94 +1,24 @@
-"""The account: its money, its clock, its orders and how they move on."""
+"""What the requests that spend, or give back, do to the account, and what it remembers of their client tokens."""
 
 from __future__ import annotations
 
-import random
-import time
-import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pendulum
-
 from airflow_provider_tcbilling.api.models import DealStatus
+from airflow_provider_tcbilling.sandbox.account import Account
+from airflow_provider_tcbilling.sandbox.orders import PURCHASE, REFUND, RENEW, UNDER_WAY, Fate, LedgerOrder, Refused
 from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.sandbox.subscriptions import NOTIFY, Subscription, later
 
-MONTHS = {"m": 1, "y": 12}
-UNDER_WAY = (DealStatus.PAID, DealStatus.DELIVERING)
-CURRENCY = "USD"
-SECONDS_UNTIL_DELIVERING = 1.0
+LONGEST_MONTHS = 36
+"""How far ahead a renewal may move an expiry."""
 
-
-class Refused(Exception):
-    """The server answers with an error code, and nothing was carried out."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
+RENEWAL_PERIODS = {"m": 11, "y": 5}
+"""The longest automatic renewal, by unit."""
 
 
-class Clock:
-    """The account's clock. It can be moved; signatures and the rate limit keep to the real time."""
-
-    def __init__(self) -> None:
-        self.offset = 0.0
-
-    def now(self) -> float:
-        """Return epoch seconds."""
-        return time.time() + self.offset
-
-    def set(self, moment: float) -> None:
-        """Let it be *moment*, in epoch seconds, and go on from there."""
-        self.offset = moment - time.time()
-
-
-@dataclass(frozen=True)
-class Fate:
-    """
-    What an order was told to go through, instead of being listed at once and delivered.
-
-    :param ends_as: The status in which it ends; 4 is delivered.
-    :param hidden_looks: Looks at the order book in which it is not listed yet.
-    :param hidden_seconds: Time in which it is not listed yet.
-    :param answer_big_deal: CreateInstance answers with the number of the big deal.
-    """
-
-    ends_as: int = int(DealStatus.DELIVERED)
-    hidden_looks: int = 0
-    hidden_seconds: float = 0.0
-    answer_big_deal: bool = False
-
-
-@dataclass
-class LedgerOrder:
-    """One order: a big deal with one sub-order."""
-
-    order_id: str
-    big_deal_id: str
-    client_token: str
-    request: Mapping[str, Any]
-    cost_cents: int
-    created_at: float
-    fate: Fate
-    status: int = int(DealStatus.PAID)
-    looks: int = 0
-    instance_ids: list[str] = field(default_factory=list)
-    history: list[tuple[float, int]] = field(default_factory=list)
-
-    @property
-    def answer_id(self) -> str:
-        """The number that CreateInstance answers with."""
-        return self.big_deal_id if self.fate.answer_big_deal else self.order_id
-
-    def become(self, status: int, now: float) -> None:
-        """Take a status and remember when."""
-        self.status = status
-        self.history.append((now, status))
-
-
-class Ledger:
+class Ledger(Account):
     """
     The memory of one account.
 
@@ -96,101 +26,132 @@ class Ledger:
     """
 
     def __init__(self, rules: Rules) -> None:
-        self.rules = rules
-        self.clock = Clock()
-        self.balance_cents = rules.balance_cents
-        self.uin = 100_000_000_001
-        self._random = random.Random(rules.seed)
-        self._orders: list[LedgerOrder] = []
-        self._bought_with: dict[str, LedgerOrder] = {}
+        super().__init__(rules)
+        self._placed_with: dict[str, LedgerOrder] = {}
 
     def buy(self, request: Mapping[str, Any], fate: Fate) -> LedgerOrder:
         """Carry CreateInstance out: take the money and place the order, or answer with the one the token bought."""
-        token = request["ClientToken"]
-        earlier = self._bought_with.get(token)
-        if earlier is not None and self._remembers(earlier):
-            if self.rules.tokens.repeat == "reject-repeat":
-                raise Refused("FailedOperation.InvalidDeal", "Only unpaid orders can be paid.")
-            if self.rules.tokens.repeat == "honour":
-                if earlier.request != request:
-                    raise Refused("InvalidParameter.ApiParamError", "ClientToken was used with other parameters.")
-                self._settle(earlier)
-                return earlier
-        cost = self.price_of(request)
-        if cost > self.balance_cents:
-            raise Refused("FailedOperation.BalanceInsufficient", "The account balance is insufficient.")
-        order = self._place(request, cost, fate)
-        self._bought_with[token] = order
-        return order
+        return self._once(PURCHASE, request, lambda: self._pay(PURCHASE, request, fate))
 
-    def price_of(self, request: Mapping[str, Any]) -> int:
-        """Return what an order costs, in cents."""
-        months = request.get("Period", 1) * MONTHS[request.get("PeriodUnit", "m")]
-        return int(self.rules.price_cents * months * request.get("Quantity", 1))
+    def renew(self, request: Mapping[str, Any], fate: Fate) -> LedgerOrder:
+        """Carry RenewInstance out: take the money and place the order. The expiry moves when it is delivered."""
+        return self._once(RENEW, request, lambda: self._renew(request, fate))
 
-    def orders(self) -> list[LedgerOrder]:
-        """Return all orders as they stand now, the oldest first, without looking at them as a client does."""
-        for order in self._orders:
+    def refund(self, request: Mapping[str, Any], fate: Fate) -> LedgerOrder:
+        """Carry RefundInstance out: lock the instance and place the order. The money comes when it is carried out."""
+        return self._once(REFUND, request, lambda: self._refund(request, fate))
+
+    def set_renewal(self, request: Mapping[str, Any]) -> None:
+        """
+        Set what happens when an instance expires.
+
+        :raises Refused: There is no such instance, or its product cannot renew itself for so long.
+        """
+        subscription = self._asked_for(request)
+        unit = request.get("RenewPeriodUnit") or subscription.renew_period_unit
+        period = int(request.get("RenewPeriod") or subscription.renew_period)
+        if period > RENEWAL_PERIODS[unit]:
+            raise Refused("InvalidParameter.ApiParamError", f"A renewal has at most {RENEWAL_PERIODS[unit]} {unit}.")
+        subscription.renew_flag = request["RenewFlag"]
+        subscription.renew_period, subscription.renew_period_unit = period, unit
+
+    def add_instance(
+        self,
+        *,
+        expires_at: float | None,
+        name: str = "",
+        product_code: str = "p_cloudfirewall",
+        sub_product_code: str = "sp_cloudfirewall_svv1",
+        region_code: str = "ap-guangzhou",
+        zone_code: str = "ap-guangzhou-6",
+        renew_flag: str = NOTIFY,
+        is_locked: bool = False,
+        paid_cents: int | None = None,
+        voucher_cents: int = 0,
+        bought_at: float | None = None,
+    ) -> Subscription:
+        """
+        Add an instance that was bought before the sandbox began: with its order, and at no cost to the balance.
+
+        :param expires_at: Epoch seconds, in the past for an isolated one; ``None`` if the server tells no expiry.
+        :param renew_flag: Any text, to play a flag that nobody knows.
+        :param paid_cents: What was paid in money; one month's price if not given.
+        :param bought_at: Epoch seconds; now if not given.
+        """
+        with self._lock:
+            self.settle()
+            now = self.clock.now()
+            paid = self.rules.price_cents if paid_cents is None else paid_cents
+            request = {
+                "ProductCode": product_code,
+                "SubProductCode": sub_product_code,
+                "RegionCode": region_code,
+                "ZoneCode": zone_code,
+                "RenewFlag": renew_flag,
+            }
+            moment = now if bought_at is None else bought_at
+            order = self._place(PURCHASE, request, paid + voucher_cents, Fate(), voucher_cents=voucher_cents, at=moment)
+            (subscription,) = self._subscriptions_of(order, moment)
+            subscription.name, subscription.expires_at, subscription.is_locked = name, expires_at, is_locked
+            self.subscriptions.add(subscription, now)
+            order.become(DealStatus.DELIVERED, moment)
+            return subscription
+
+    def _once(self, action: str, request: Mapping[str, Any], place: Callable[[], LedgerOrder]) -> LedgerOrder:
+        with self._lock:
+            self.settle()
+            token = request["ClientToken"]
+            earlier = self._placed_with.get(token)
+            if earlier is not None and self._remembers(earlier):
+                if self.rules.tokens.repeat == "reject-repeat":
+                    raise Refused("FailedOperation.InvalidDeal", "Only unpaid orders can be paid.")
+                if self.rules.tokens.repeat == "honour":
+                    if (earlier.action, earlier.request) != (action, request):
+                        raise Refused("InvalidParameter.ApiParamError", "ClientToken was used with other parameters.")
+                    return earlier
+            order = self._placed_with[token] = place()
             self._settle(order)
-        return list(self._orders)
-
-    def look(self, orders: Iterable[LedgerOrder]) -> list[LedgerOrder]:
-        """Count a client's look at these orders, and return those that are listed already."""
-        listed = []
-        for order in orders:
-            order.looks += 1
-            self._settle(order)
-            hidden_until = order.created_at + order.fate.hidden_seconds
-            if order.looks > order.fate.hidden_looks and self.clock.now() >= hidden_until:
-                listed.append(order)
-        return listed
-
-    def local_time(self, moment: float) -> str:
-        """Write a time as the server does: without zone."""
-        return pendulum.from_timestamp(moment, tz=self.rules.zone).to_datetime_string()
-
-    def moment(self, local_time: str) -> float:
-        """Read a time as the server does."""
-        try:
-            return pendulum.from_format(local_time, "YYYY-MM-DD HH:mm:ss", tz=self.rules.zone).timestamp()
-        except ValueError:
-            raise Refused("InvalidParameterValue", f"{local_time!r} is not a time.") from None
-
-    def new_id(self) -> str:
-        """Return a request id; with the same seed the same ids come in the same order."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+            return order
 
     def _remembers(self, order: LedgerOrder) -> bool:
         seconds = self.rules.tokens.remembered_seconds
         return seconds is None or self.clock.now() - order.created_at < seconds
 
-    def _place(self, request: Mapping[str, Any], cost: int, fate: Fate) -> LedgerOrder:
-        now = self.clock.now()
-        day = pendulum.from_timestamp(now, tz=self.rules.zone).format("YYYYMMDD")
-        stem = f"{day}{710_000_000_000 + len(self._orders) + 1}"
-        order = LedgerOrder(f"{stem}811", f"{stem}801", request["ClientToken"], dict(request), cost, now, fate)
-        order.become(DealStatus.PAID, now)
-        self.balance_cents -= cost
-        self._orders.append(order)
-        self._settle(order)
+    def _asked_for(self, request: Mapping[str, Any]) -> Subscription:
+        self.settle()
+        found = self.subscriptions.find(request["InstanceId"], self.clock.now())
+        mistakes = found.mistakes_in(request) if found else [f"there is no instance {request['InstanceId']}"]
+        if found is None or mistakes:
+            raise Refused("InvalidParameter.ApiParamError", f"InstanceId: {'; '.join(mistakes)}.")
+        return found
+
+    def _renew(self, request: Mapping[str, Any], fate: Fate) -> LedgerOrder:
+        subscription, now = self._asked_for(request), self.clock.now()
+        if subscription.is_locked:
+            raise Refused("InvalidParameter.ResourceLocked", f"{subscription.instance_id} is locked.")
+        if subscription.expires_at is not None:
+            expiry = self._renewal_starts_at(subscription.expires_at, now, now)
+            for renewal in (*subscription.renewals_under_way, request):
+                expiry = later(expiry, renewal.get("Period", 1), renewal.get("PeriodUnit", "m"), self.rules.zone)
+            if expiry > later(now, LONGEST_MONTHS, "m", self.rules.zone):
+                text = f"It would expire more than {LONGEST_MONTHS} months from now."
+                raise Refused("FailedOperation.BusinessCheckErrCode", text)
+        order = self._pay(RENEW, request, fate, subscription)
+        subscription.renewals_under_way.append(order.request)
         return order
 
-    def _settle(self, order: LedgerOrder) -> None:
-        if order.status not in UNDER_WAY:
-            return
-        now, rules = self.clock.now(), self.rules
-        waited = now - order.created_at
-        enough_looks = order.looks > rules.delivery_looks or not rules.delivery_looks
-        if enough_looks and waited >= rules.delivery_seconds:
-            self._end(order, now)
-        elif order.status == DealStatus.PAID and (order.looks or waited > SECONDS_UNTIL_DELIVERING):
-            order.become(DealStatus.DELIVERING, now)
-
-    def _end(self, order: LedgerOrder, now: float) -> None:
-        if order.fate.ends_as == DealStatus.DELIVERED:
-            order.instance_ids = [
-                f"ins-{self._random.getrandbits(32):08x}" for _ in range(order.request.get("Quantity", 1))
-            ]
-        if order.fate.ends_as == DealStatus.REFUNDED:
-            self.balance_cents += order.cost_cents
-        order.become(order.fate.ends_as, now)
+    def _refund(self, request: Mapping[str, Any], fate: Fate) -> LedgerOrder:
+        subscription = self._asked_for(request)
+        if subscription.is_locked or subscription.renewals_under_way:
+            raise Refused("InvalidParameter.ResourceLocked", f"{subscription.instance_id} is locked.")
+        is_first = not any(
+            order.action == REFUND
+            and order.request["ProductCode"] == subscription.product_code
+            and order.status in (*UNDER_WAY, DealStatus.REFUNDED)
+            for order in self._orders
+        )
+        cents, formula = subscription.refund(self.clock.now(), is_first=is_first)
+        order = self._place(REFUND, request, cents, fate, subscription=subscription)
+        order.formula, order.returned_order_ids = formula, tuple(subscription.order_ids)
+        subscription.is_locked = True
+        return order

@@ -6,16 +6,17 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from typing import Any
-
-import pendulum
 
 from airflow_provider_tcbilling.api.models import status_words
 from airflow_provider_tcbilling.sandbox import handlers
 from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
 from airflow_provider_tcbilling.sandbox.gate import Gate
-from airflow_provider_tcbilling.sandbox.ledger import Ledger, LedgerOrder, Refused
+from airflow_provider_tcbilling.sandbox.ledger import Ledger
+from airflow_provider_tcbilling.sandbox.orders import LedgerOrder, Refused
 from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.sandbox.subscriptions import Subscription
 
 JOURNAL_ENTRIES = 10_000
 
@@ -81,7 +82,7 @@ class Sandbox:
             if any(fault.fault != "delay" for fault in before):
                 return self._finished(entry, {}, before, committed=False)
             answer = handlers.answer(self.ledger, action, request, self.faults.fate(action))
-            entry.order_id = str(answer.get("OrderId", ""))
+            entry.order_id = str(answer.get("OrderId") or "".join(answer.get("OrderIdList", ())))
             after = self.faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")
             return self._finished(entry, answer, before + after, committed=True)
         except Refused as refused:
@@ -106,7 +107,8 @@ class Sandbox:
     @staticmethod
     def written(moment: float) -> str:
         """Write a time for the control interface: ISO 8601, UTC."""
-        return pendulum.from_timestamp(moment).format("YYYY-MM-DDTHH:mm:ss.SSS[Z]")
+        written = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+        return written.replace("+00:00", "Z")
 
     def health(self) -> dict[str, Any]:
         """Return whether it runs, and what it has done so far."""
@@ -114,6 +116,7 @@ class Sandbox:
             "status": "ok",
             "time": self.written(self.ledger.clock.now()),
             "balance_cents": self.ledger.balance_cents,
+            "voucher_cents": self.ledger.voucher_cents,
             "orders": len(self.ledger.orders()),
             "requests": dict(self.requests),
         }
@@ -127,6 +130,7 @@ class Sandbox:
             "uin": self.ledger.uin,
             "rules": {**asdict(self.rules), **hidden, "tokens": str(self.rules.tokens)},
             "all_orders": [self.described(order) for order in reversed(self.ledger.orders())],
+            "subscriptions": [self.summarised(instance) for instance in self.ledger.instances()],
             "journal": [asdict(entry) for entry in list(self.journal)[-50:]][::-1],
             "faults": self.faults.listed(),
         }
@@ -136,6 +140,7 @@ class Sandbox:
         return {
             "order_id": order.order_id,
             "big_deal_id": order.big_deal_id,
+            "action": order.action,
             "client_token": order.client_token,
             "status": int(order.status),
             "status_words": status_words(order.status),
@@ -143,9 +148,10 @@ class Sandbox:
             "sub_product_code": order.request["SubProductCode"],
             "region_code": order.request["RegionCode"],
             "quantity": order.request.get("Quantity", 1),
-            "period": order.request.get("Period", 1),
-            "period_unit": order.request.get("PeriodUnit", "m"),
+            "period": order.period,
+            "period_unit": order.period_unit,
             "cost_cents": order.cost_cents,
+            "voucher_cents": order.voucher_cents,
             "instance_ids": list(order.instance_ids),
             "looks": order.looks,
             "created_at": self.written(order.created_at),
@@ -153,4 +159,35 @@ class Sandbox:
                 {"time": self.written(at), "status": int(status), "status_words": status_words(status)}
                 for at, status in order.history
             ],
+        }
+
+    def summarised(self, subscription: Subscription) -> dict[str, Any]:
+        """Return of an instance what the page shows of it, as JSON."""
+        now, expiry = self.ledger.clock.now(), subscription.expires_at
+        return {
+            "instance_id": subscription.instance_id,
+            "name": subscription.name,
+            "product": subscription.product_code,
+            "region": subscription.region_code,
+            "renew_flag": subscription.renew_flag,
+            "status": subscription.status(now),
+            "expires_at": None if expiry is None else self.written(expiry),
+            "renews_by_itself": subscription.renews_by_itself(now),
+        }
+
+    def detailed(self, subscription: Subscription) -> dict[str, Any]:
+        """Return all that is known of an instance, as JSON."""
+        return {
+            **self.summarised(subscription),
+            "sub_product": subscription.sub_product_code,
+            "zone": subscription.zone_code,
+            "project_id": subscription.project_id,
+            "renew_period": subscription.renew_period,
+            "renew_period_unit": subscription.renew_period_unit,
+            "bought_at": self.written(subscription.bought_at),
+            "paid_cents": subscription.paid_cents,
+            "voucher_cents": subscription.voucher_cents,
+            "renewed_cents": subscription.renewed_cents,
+            "locked": subscription.is_locked,
+            "order_ids": subscription.order_ids,
         }

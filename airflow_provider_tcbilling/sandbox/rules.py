@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
 
 FORGET_AFTER = "forget-after:"
+FROM_EXPIRY, FROM_NOW = "from-expiry", "from-now"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Rules:
     :param price_cents: What one instance costs a month. Invented: the API has no price list.
     :param rate_limit: Requests a second for each action; 0 is no limit.
     :param session_token: What ``X-TC-Token`` must hold; empty for a permanent key.
+    :param voucher_cents: Vouchers on the account at the start. They are used before money.
+    :param isolated_renewal: Whether the renewal of an expired instance counts ``from-expiry`` or ``from-now``, which
+        is the moment of its delivery.
     :param zone: Zone in which times are written, which the real service does not tell.
     """
 
@@ -57,6 +61,8 @@ class Rules:
     delivery_seconds: float = 0.0
     balance_cents: int = 1_000_000
     price_cents: int = 10_000
+    voucher_cents: int = 0
+    isolated_renewal: str = FROM_EXPIRY
     rate_limit: int = REQUESTS_PER_SECOND
     tokens: Tokens = Tokens()
     seed: int = 0
@@ -92,6 +98,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="money on the account (%(default)s)",
     )
     parser.add_argument(
+        "--vouchers",
+        dest="voucher_cents",
+        type=_not_negative_integer,
+        default=default.voucher_cents,
+        metavar="CENTS",
+        help="vouchers on the account, which are used before money (%(default)s)",
+    )
+    parser.add_argument(
         "--rate-limit",
         type=_not_negative_integer,
         default=default.rate_limit,
@@ -104,6 +118,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.tokens,
         metavar="RULE",
         help="honour, forget-after:SECONDS, ignore or reject-repeat (%(default)s)",
+    )
+    parser.add_argument(
+        "--isolated-renewal",
+        choices=(FROM_EXPIRY, FROM_NOW),
+        default=default.isolated_renewal,
+        help="what the renewal of an expired instance counts from (%(default)s)",
     )
     parser.add_argument("--seed", type=int, default=default.seed, help="makes every id repeatable (%(default)s)")
 

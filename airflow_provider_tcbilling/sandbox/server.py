@@ -27,6 +27,7 @@ from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.sandbox.answers import answer_of
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Fault, WrongFault
 from airflow_provider_tcbilling.sandbox.gate import MAX_REQUEST_BYTES
+from airflow_provider_tcbilling.sandbox.instances import WrongInstance, add_instances
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
 
 START_SECONDS = 10.0
@@ -43,6 +44,7 @@ def application(sandbox: Sandbox) -> Starlette:
             Route("/_sandbox/health", control.health, methods=["GET"]),
             Route("/_sandbox/state", control.state, methods=["GET"]),
             Route("/_sandbox/orders", control.orders, methods=["GET"]),
+            Route("/_sandbox/instances", control.instances, methods=["GET", "POST"]),
             Route("/_sandbox/journal", control.journal, methods=["GET"]),
             Route("/_sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
             Route("/_sandbox/clock", control.clock, methods=["GET", "POST"]),
@@ -160,6 +162,16 @@ class _Control:
     async def orders(self, request: Request) -> Response:
         orders = self._sandbox.ledger.orders()
         return JSONResponse({"orders": [self._sandbox.described(order) for order in orders]})
+
+    async def instances(self, request: Request) -> Response:
+        ledger = self._sandbox.ledger
+        if request.method == "GET":
+            return JSONResponse({"instances": [self._sandbox.detailed(instance) for instance in ledger.instances()]})
+        try:
+            added = add_instances(ledger, await _json_object(request))
+        except (WrongFault, WrongInstance) as error:
+            return _wrong(str(error))
+        return JSONResponse({"instances": [self._sandbox.detailed(instance) for instance in added]}, status_code=201)
 
     async def journal(self, request: Request) -> Response:
         return JSONResponse({"entries": [asdict(entry) for entry in self._sandbox.journal]})

@@ -13,7 +13,9 @@ import time
 import pytest
 import requests
 
+from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.signing import Tc3Auth
+from airflow_provider_tcbilling.sandbox import handlers
 from airflow_provider_tcbilling.sandbox.__main__ import greeting, main
 from airflow_provider_tcbilling.sandbox.faults import KINDS
 from airflow_provider_tcbilling.sandbox.rules import Rules, Tokens
@@ -83,14 +85,8 @@ def test_a_body_that_was_changed_after_signing_is_refused(sandbox):
     assert answer["Error"]["Code"] == "AuthFailure.SignatureFailure"
 
 
-def test_an_action_that_is_not_played_says_so(sandbox):
-    answer = post(
-        sandbox,
-        {"ProductCode": "p", "RegionCode": "r", "InstanceId": "i", "RenewFlag": "NOTIFY_AND_AUTO_RENEW"},
-        action="SetRenewal",
-    )
-
-    assert answer["Error"]["Code"] == "UnsupportedOperation"
+def test_every_action_of_the_tables_is_played():
+    assert set(handlers.HANDLERS) == set(ACTIONS)
 
 
 def test_the_rate_limit_is_counted_for_each_action(start_sandbox):

@@ -1,0 +1,113 @@
+"""Instances that exist already when a test begins: what the control interface reads, and what it adds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pendulum
+
+from airflow_provider_tcbilling.sandbox.ledger import Ledger
+from airflow_provider_tcbilling.sandbox.subscriptions import DAY, Subscription
+
+MOST_AT_ONCE = 10_000
+HOUR = 3600.0
+
+
+class WrongInstance(ValueError):
+    """The description of instances cannot be read."""
+
+
+class _Word(NamedTuple):
+    """A word of the description: how a right value is told, what it is in words, and its name in the ledger."""
+
+    is_right: Callable[[Any], bool]
+    about: str
+    argument: str = ""
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 100_000
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_CENTS = (_is_whole, "a whole number from 0 on")
+_TEXT = (_is_text, "text")
+_WORDS: Mapping[str, _Word] = {
+    "count": _Word(
+        lambda value: _is_whole(value) and 1 <= value <= MOST_AT_ONCE, f"a whole number from 1 to {MOST_AT_ONCE}"
+    ),
+    "expires_in_days": _Word(
+        lambda value: value is None or _is_number(value), "a number of days, or null for no expiry"
+    ),
+    "expire_time": _Word(
+        lambda value: value is None or _is_text(value),
+        "a time such as 2026-12-31T00:00:00Z, or null for no expiry",
+    ),
+    "bought_days_ago": _Word(lambda value: _is_number(value) and value >= 0, "a number of days from 0 on"),
+    "name": _Word(*_TEXT),
+    "product_code": _Word(*_TEXT, "product_code"),
+    "sub_product_code": _Word(*_TEXT, "sub_product_code"),
+    "region_code": _Word(*_TEXT, "region_code"),
+    "zone_code": _Word(*_TEXT, "zone_code"),
+    "renew_flag": _Word(*_TEXT, "renew_flag"),
+    "locked": _Word(lambda value: isinstance(value, bool), "true or false", "is_locked"),
+    "paid_cents": _Word(*_CENTS, "paid_cents"),
+    "voucher_cents": _Word(*_CENTS, "voucher_cents"),
+}
+
+
+def add_instances(ledger: Ledger, wanted: Mapping[str, Any]) -> list[Subscription]:
+    """
+    Add instances that were bought before.
+
+    :param wanted: ``count`` (1), ``expires_in_days`` (30) or ``expire_time``, ``bought_days_ago`` (30), ``name``, and
+        what :meth:`Ledger.add_instance` takes. Several are numbered, and expire one hour after the other.
+    :raises WrongInstance: In words, what is wrong with it.
+    """
+    _check(wanted)
+    now, count, name = ledger.clock.now(), wanted.get("count", 1), wanted.get("name", "")
+    expiry = _expiry(wanted, now)
+    arguments = {word.argument: wanted[key] for key, word in _WORDS.items() if word.argument and key in wanted}
+    arguments["bought_at"] = now - wanted.get("bought_days_ago", 30) * DAY
+    return [
+        ledger.add_instance(
+            name=f"{name}-{number + 1}" if name and count > 1 else name,
+            expires_at=None if expiry is None else expiry + number * HOUR,
+            **arguments,
+        )
+        for number in range(count)
+    ]
+
+
+def _check(wanted: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(wanted) - set(_WORDS)):
+        raise WrongInstance(f"{', '.join(unknown)}: not known here; there are {', '.join(_WORDS)}")
+    if wrong := [f"{key} must be {_WORDS[key].about}" for key in wanted if not _WORDS[key].is_right(wanted[key])]:
+        raise WrongInstance("; ".join(wrong))
+    if {"expires_in_days", "expire_time"} <= set(wanted):
+        raise WrongInstance("say expires_in_days or expire_time, not both")
+
+
+def _expiry(wanted: Mapping[str, Any], now: float) -> float | None:
+    if "expire_time" not in wanted:
+        days = wanted.get("expires_in_days", 30)
+        return None if days is None else now + days * DAY
+    text = wanted["expire_time"]
+    if text is None:
+        return None
+    moment: Any = None
+    with contextlib.suppress(ValueError):
+        moment = pendulum.parse(text)
+    if not isinstance(moment, datetime):
+        raise WrongInstance(f"expire_time must be {_WORDS['expire_time'].about}")
+    return moment.timestamp()

@@ -1,0 +1,128 @@
+"""One order of an account, and what it was told to go through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_tcbilling.api.models import DealStatus
+from airflow_provider_tcbilling.sandbox.subscriptions import Subscription
+
+PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
+AIMS: Mapping[str, int] = {
+    PURCHASE: int(DealStatus.DELIVERED),
+    RENEW: int(DealStatus.DELIVERED),
+    REFUND: int(DealStatus.REFUNDED),
+}
+"""The status in which an order of each action ends if nothing goes wrong."""
+
+UNDER_WAY = (DealStatus.PAID, DealStatus.DELIVERING)
+
+
+class Refused(Exception):
+    """The server answers with an error code, and nothing was carried out."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Fate:
+    """
+    What an order was told to go through, instead of being listed at once and carried out.
+
+    :param ends_as: The status in which it ends; ``None`` is the one that its action aims for.
+    :param hidden_looks: Looks at the order book in which it is not listed yet.
+    :param hidden_seconds: Time in which it is not listed yet.
+    :param answer_big_deal: The request is answered with the number of the big deal.
+    :param is_nameless: A renewal or a refund does not name its instance before it is carried out.
+    :param expiry_late_seconds: Time after a renewal in which the list of renewals shows the expiry of before.
+    """
+
+    ends_as: int | None = None
+    hidden_looks: int = 0
+    hidden_seconds: float = 0.0
+    answer_big_deal: bool = False
+    is_nameless: bool = False
+    expiry_late_seconds: float = 0.0
+
+
+@dataclass
+class LedgerOrder:
+    """
+    One order: a big deal with one sub-order.
+
+    :param cost_cents: What it costs, vouchers included; of a refund, what is given back.
+    :param action: ``purchase``, ``renew`` or ``refund``.
+    :param voucher_cents: The part of the cost that vouchers paid.
+    :param subscription: The instance that is renewed or given back; a purchase has none before it is delivered.
+    :param returned_order_ids: Of a refund, the orders whose money it gives back.
+    :param formula: Of a refund, in words, how much that is.
+    """
+
+    order_id: str
+    big_deal_id: str
+    client_token: str
+    request: Mapping[str, Any]
+    cost_cents: int
+    created_at: float
+    fate: Fate
+    action: str = PURCHASE
+    voucher_cents: int = 0
+    subscription: Subscription | None = None
+    returned_order_ids: tuple[str, ...] = ()
+    formula: str = ""
+    status: int = int(DealStatus.PAID)
+    looks: int = 0
+    instance_ids: list[str] = field(default_factory=list)
+    history: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def answer_id(self) -> str:
+        """The number that the request is answered with."""
+        return self.big_deal_id if self.fate.answer_big_deal else self.order_id
+
+    @property
+    def instance(self) -> Subscription:
+        """The instance that it renews or gives back."""
+        if self.subscription is None:
+            raise LookupError(f"{self.action} {self.order_id} is about no instance.")
+        return self.subscription
+
+    @property
+    def paid_cents(self) -> int:
+        """The money that it moves."""
+        return self.cost_cents - self.voucher_cents
+
+    @property
+    def ends_as(self) -> int:
+        """The status in which it will end."""
+        return AIMS[self.action] if self.fate.ends_as is None else self.fate.ends_as
+
+    @property
+    def period(self) -> int:
+        """How much time it is about, in ``period_unit``."""
+        return 0 if self.action == REFUND else int(self.request.get("Period", 1))
+
+    @property
+    def period_unit(self) -> str:
+        """``m`` or ``y``."""
+        return str(self.request.get("PeriodUnit", "m"))
+
+    @property
+    def zone_code(self) -> str:
+        """The zone of its instances."""
+        return self.subscription.zone_code if self.subscription else str(self.request["ZoneCode"])
+
+    @property
+    def project_id(self) -> int:
+        """The project that it is booked on."""
+        return self.subscription.project_id if self.subscription else int(self.request.get("ProjectId", 0))
+
+    def become(self, status: int, now: float) -> None:
+        """Take a status and remember when."""
+        self.status = status
+        self.history.append((now, status))
