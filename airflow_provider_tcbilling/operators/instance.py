@@ -64,9 +64,7 @@ class CreateInstanceOperator(SpendingOperator):
         "period",
         "period_unit",
         "renew_flag",
-        "purchase_key",
-        "client_token",
-        "tcbilling_conn_id",
+        *SpendingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameter": "json"}
     ui_color = "#d6eaff"
@@ -121,4 +119,4 @@ class CreateInstanceOperator(SpendingOperator):
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """Whether all instances are named already."""
-        return len(order.instance_ids) >= fields.get("quantity", 1)
+        return len(order.instance_ids) >= int(fields.get("quantity", 1))

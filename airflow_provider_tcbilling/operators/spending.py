@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator, conf
 
-from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, Action
+from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.api.errors import (
     DeliveryTimeout,
     InvalidRequest,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.purchase import Purchase
+    from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.api.spending import Spending
     from airflow_provider_tcbilling.connection import Settings
 
@@ -92,6 +93,7 @@ class SpendingOperator(BaseOperator):
     }
     """The provider's own arguments, which Tencent does not see."""
 
+    template_fields: Sequence[str] = ("purchase_key", "client_token", "tcbilling_conn_id")
     operator_extra_links = (OrderConsoleLink(),)
 
     def __init__(

@@ -81,9 +81,11 @@ def test_a_method_has_the_fields_of_its_table(method):
 
 def test_the_operator_has_the_fields_of_its_table_and_renders_them_all():
     from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+    from airflow_provider_tcbilling.operators.spending import SpendingOperator
 
     fields = {field.arg for field in CREATE_INSTANCE.fields}
-    parameters = set(inspect.signature(CreateInstanceOperator.__init__).parameters)
+    kinds = (CreateInstanceOperator, SpendingOperator)
+    parameters = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
 
     assert fields <= parameters
     assert fields <= set(CreateInstanceOperator.template_fields)

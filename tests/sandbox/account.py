@@ -6,7 +6,7 @@ import pendulum
 import pytest
 import requests
 
-from airflow_provider_tcbilling.api.actions import DESCRIBE_DEALS_BY_COND
+from airflow_provider_tcbilling.api.actions import DESCRIBE_DEALS_BY_COND, DESCRIBE_RENEW_INSTANCES
 from airflow_provider_tcbilling.api.errors import ApiError
 from tests.conftest import ORDER, client_to
 
@@ -41,17 +41,13 @@ def bought(sandbox, token="buy", **options):
 
 
 def renewed(sandbox, instance_id, token="renew", **options):
-    (order_id,) = client_to(sandbox).renew_instance(
-        client_token=token, instance_id=instance_id, **{**PRODUCT, **options}
-    )
-    return order_id
+    order = client_to(sandbox).renew_instance(client_token=token, instance_id=instance_id, **{**PRODUCT, **options})
+    return order.order_id
 
 
 def refunded(sandbox, instance_id, token="refund", **options):
-    (order_id,) = client_to(sandbox).refund_instance(
-        client_token=token, instance_id=instance_id, **{**PRODUCT, **options}
-    )
-    return order_id
+    order = client_to(sandbox).refund_instance(client_token=token, instance_id=instance_id, **{**PRODUCT, **options})
+    return order.order_id
 
 
 def deals(sandbox, **fields):
@@ -63,8 +59,13 @@ def deals(sandbox, **fields):
     return answer["Deals"]
 
 
+def page(sandbox, **filters):
+    """Return one page of the renewals as the server lists it."""
+    return client_to(sandbox).call(DESCRIBE_RENEW_INSTANCES, **{"max_results": 100, **filters})
+
+
 def listed(sandbox, **filters):
-    return client_to(sandbox).describe_renew_instances(**filters)["InstanceList"]
+    return page(sandbox, **filters)["InstanceList"]
 
 
 def shown(sandbox, instance_id):

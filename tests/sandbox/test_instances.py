@@ -5,14 +5,27 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import PRICE, client_to
-from tests.sandbox.account import AUTO, DAY, MANUAL, added, bought, control, deals, listed, refusal, renewed, stop_clock
+from tests.sandbox.account import (
+    AUTO,
+    DAY,
+    MANUAL,
+    added,
+    bought,
+    control,
+    deals,
+    listed,
+    page,
+    refusal,
+    renewed,
+    stop_clock,
+)
 
 
-def pages(sandbox, between=lambda page: None, **filters):
+def pages(sandbox, between=lambda ids: None, **filters):
     """Return all pages; *between* is called after each."""
-    client, token, read = client_to(sandbox), None, []
+    token, read = None, []
     while token is not None or not read:
-        answer = client.describe_renew_instances(next_token=token, **filters)
+        answer = page(sandbox, next_token=token, **filters)
         read.append([one["InstanceId"] for one in answer["InstanceList"]])
         token = answer["NextToken"]
         between(read[-1])
@@ -20,7 +33,7 @@ def pages(sandbox, between=lambda page: None, **filters):
 
 
 def joined(read):
-    return [instance_id for page in read for instance_id in page]
+    return [instance_id for ids in read for instance_id in ids]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -28,7 +41,7 @@ def test_five_thousand_instances_are_fifty_pages_in_the_order_of_their_expiry(sa
     made = control(sandbox, "POST", "instances", {"count": 5000, "name": "web"}).json()["instances"]
     read = pages(sandbox, reverse=reverse)
 
-    assert [len(page) for page in read] == [100] * 50
+    assert [len(ids) for ids in read] == [100] * 50
     in_order = [one["instance_id"] for one in made]
     assert joined(read) == (in_order[::-1] if reverse else in_order)
 
@@ -46,9 +59,9 @@ def test_a_renewal_between_two_pages_hides_no_other_instance(sandbox):
     control(sandbox, "POST", "instances", {"count": 30})
     every = [one["InstanceId"] for one in listed(sandbox)]
 
-    def renew_the_first(page):
-        if page[0] == every[0]:
-            renewed(sandbox, page[0])
+    def renew_the_first(ids):
+        if ids[0] == every[0]:
+            renewed(sandbox, ids[0])
 
     read = joined(pages(sandbox, renew_the_first, max_results=10))
     assert set(read) == set(every)
@@ -81,7 +94,7 @@ def test_a_cursor_that_comes_from_nowhere_is_refused(sandbox, token):
 
 def test_a_cursor_is_good_for_its_own_direction_only(sandbox):
     control(sandbox, "POST", "instances", {"count": 2})
-    token = client_to(sandbox).describe_renew_instances(max_results=1)["NextToken"]
+    token = page(sandbox, max_results=1)["NextToken"]
 
     assert refusal(client_to(sandbox).describe_renew_instances, next_token=token, reverse=True) == "InvalidParameter"
 
