@@ -45,9 +45,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.tcbilling")],
-        "operators": [_modules("operators.instance")],
-        "sensors": [_modules("sensors.delivery")],
-        "triggers": [_modules("triggers.delivery")],
+        "operators": [_modules("operators.instance", "operators.renewal", "operators.refund", "operators.expiry")],
+        "sensors": [_modules("sensors.delivery", "sensors.expiry")],
+        "triggers": [_modules("triggers.delivery", "triggers.expiry")],
         "extra-links": [f"{_PACKAGE}.links.console.OrderConsoleLink"],
         "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
         "config": {
@@ -70,8 +70,8 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _modules(module: str) -> dict[str, Any]:
-    return {"integration-name": INTEGRATION, "python-modules": [f"{_PACKAGE}.{module}"]}
+def _modules(*modules: str) -> dict[str, Any]:
+    return {"integration-name": INTEGRATION, "python-modules": [f"{_PACKAGE}.{module}" for module in modules]}
 
 
 def _form_field(extra: ExtraField) -> dict[str, Any]:

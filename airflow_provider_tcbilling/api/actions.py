@@ -48,7 +48,13 @@ _SUB_PRODUCT_CODE = Field(
     "SubProductCode", Kind.TEXT, "Layer-2 product code, such as sp_cloudfirewall_svv1.", required=True
 )
 _REGION_CODE = Field("RegionCode", Kind.TEXT, "Region of the instance, such as ap-guangzhou.", required=True)
-_INSTANCE_ID = Field("InstanceId", Kind.TEXT, "The instance, exactly one.", required=True)
+_INSTANCE_ID = Field(
+    "InstanceId",
+    Kind.TEXT,
+    "The instance, exactly one.",
+    required=True,
+    pattern=(r"[^\s,;]+", "the id of exactly one instance"),
+)
 _PERIOD = Field("Period", Kind.INTEGER, "Length of the subscription, in PeriodUnit.", default=1, minimum=1, maximum=36)
 _PERIOD_UNIT = Field("PeriodUnit", Kind.TEXT, "m for months, y for years.", default="m", choices=PERIOD_UNITS)
 _RENEW_FLAG = Field(

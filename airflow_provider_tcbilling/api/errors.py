@@ -273,12 +273,12 @@ class DeliveryFailed(TcBillingError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"Order {self.order_id} will not be delivered: {self.reason}"
+        return f"Order {self.order_id} has failed: {self.reason}"
 
 
 class DeliveryTimeout(TcBillingError):
     """
-    The order is still open and waiting stopped. It stays paid; waiting again costs nothing.
+    The order is still open and waiting stopped. Nothing was cancelled; waiting again costs nothing.
 
     :param order_id: The order that was waited for.
     :param last_seen: What the last look at the order book showed.
@@ -293,8 +293,8 @@ class DeliveryTimeout(TcBillingError):
 
     def __str__(self) -> str:
         return (
-            f"Order {self.order_id} was not delivered in time (last seen: {self.last_seen}). "
-            "The order stays paid and open; waiting for it again costs nothing."
+            f"Order {self.order_id} was not carried out in time (last seen: {self.last_seen}). "
+            "It stays open, nothing was cancelled, and waiting for it again costs nothing."
         )
 
 

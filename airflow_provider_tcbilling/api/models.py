@@ -172,6 +172,15 @@ class RenewableInstance:
             renew_period_unit=str(listed.get("RenewPeriodUnit") or ""),
         )
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON types."""
+        return dict(vars(self))
+
+    def renewal_arguments(self) -> dict[str, str]:
+        """Return what a renewal of it must be told, by Python name: the expiry too, so that it is renewed once."""
+        names = ("product_code", "sub_product_code", "region_code", "instance_id", "expire_time", "instance_name")
+        return {name: getattr(self, name) for name in names}
+
     @property
     def renews_by_itself(self) -> bool | None:
         """Whether the vendor will renew it; ``None`` where the flag is missing or nobody has described it."""

@@ -156,6 +156,7 @@ class Purchase:
         self._sleep = sleep or time.sleep
         self._owner = uuid.uuid4().hex
         self._last_sent = 0.0
+        self._observed: Mapping[str, Any] = {}
         self._memory = Memory(store, self._intent(), self._clock, self._sleep)
 
     def place(self) -> Order:
@@ -180,7 +181,8 @@ class Purchase:
             return self._find_out(self._presumed(self._presumed_since))
         if record is None or record.state is State.DECLINED:
             self._check()
-            intent = self._intent(record.generation if record else 0, self._spending.observe())
+            self._observed = self._spending.observe()
+            intent = self._intent(record.generation if record else 0, self._observed)
             if self._memory.begin(record, intent):
                 return self._send_first(intent)
             record = self._memory.refresh(intent)
@@ -192,9 +194,9 @@ class Purchase:
         return self._judge(record, seen, is_patient=False)
 
     def observed(self) -> Mapping[str, Any]:
-        """Return what was seen before the first request; empty if no record tells."""
+        """Return what was seen before the first request; empty if nothing remembers it."""
         record = self._memory.read()
-        return record.before if record else {}
+        return record.before if record else self._observed
 
     def note_delivery(self, order: Order) -> None:
         """Add to the record what the delivery showed. Nothing depends on it, so a store that fails is only logged."""
@@ -223,12 +225,12 @@ class Purchase:
             order = self._spending.send(record.client_token, record.sending_until - self._rules.request_seconds)
         finally:
             self._last_sent = self._clock()
-        log.info("Bought: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
+        log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
         return order
 
     def _in_doubt(self, record: Record, error: TcBillingError) -> Record:
         """Return the record of a request whose outcome nobody knows. One that is said to be paid is not sent again."""
-        log.warning("It may have been bought, so the order book is asked before anything is sent again. %s", error)
+        log.warning("It may have been carried out, so the order book is asked before anything is sent again. %s", error)
         if not isinstance(error, PaidButNotDelivered):
             return record
         final = replace(record, reason=str(error), replay_until=record.first_sent_at, changed_at=self._clock())
@@ -254,7 +256,7 @@ class Purchase:
             if step is Next.SEND and error:
                 step, why = self._after(error, give_up)
             if step is Next.ADOPT:
-                log.warning("An earlier try did buy: adopting %s. Nothing more was sent.", found[0].words)
+                log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
                 return self._memory.keep(record, Order(found[0].order_id, client_token=record.client_token))
             if step is Next.STOP:
                 raise self._stopped(record, found, why)
@@ -327,7 +329,9 @@ class Purchase:
         if not error.transient:
             return Next.STOP, f"no order fits, an earlier try may have been carried out, and the server says: {error}"
         if self._clock() >= give_up:
-            raise OutcomeUnknown(f"It may have been bought, and no order fits yet. The last try: {error}") from error
+            raise OutcomeUnknown(
+                f"It may have been carried out, and no order fits yet. The last try: {error}"
+            ) from error
         return Next.SEND, ""
 
     def _send_again(self, record: Record) -> tuple[Record, TcBillingError | None]:

@@ -23,6 +23,9 @@ from airflow_provider_tcbilling.api.servertime import earliest, later, months_of
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
 
+ISOLATED = "ISOLATED"
+"""An instance's status after its expiry, as long as it can be renewed."""
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -105,16 +108,16 @@ class Renewal(Spending):
     # Before it is sent
 
     def _obstacles(self, instance: RenewableInstance, earlier: list[Deal]) -> Iterator[str]:
-        terms, by_itself = self._terms, instance.renews_by_itself
+        terms = self._terms
         if earliest(instance.expire_time) == float("inf"):
             yield f"its expiry is {instance.expire_time or 'not told'!r}, so nothing could show that it was renewed"
-        if instance.status == "ISOLATED" and not terms.isolated:
+        if instance.status == ISOLATED and not terms.isolated:
             yield f"it expired at {instance.expire_time} and is isolated; renew_isolated=True would renew it"
-        if instance.status not in ("", "NORMAL", "ISOLATED"):
+        if instance.status not in ("", "NORMAL", ISOLATED):
             yield f"its status {instance.status!r} is not known"
-        if by_itself is None and terms.on_auto_renew != "renew":
+        if instance.renews_by_itself is None and terms.on_auto_renew != "renew":
             yield f"its renew flag is {instance.renew_flag!r}, so whether the vendor renews it too is not known"
-        if by_itself and terms.on_auto_renew == "fail":
+        if _will_renew_itself(instance) and terms.on_auto_renew == "fail":
             yield "the vendor will renew it by itself (NOTIFY_AND_AUTO_RENEW), so it would be paid twice"
         for deal in earlier:
             if deal.status == DealStatus.DELIVERY_FAILED:
@@ -126,7 +129,7 @@ class Renewal(Spending):
             yield f"it expires at {expiry} and not at {terms.expire_time} any more: it has been renewed already"
         if terms.within is not None and earliest(expiry) > self._now() + terms.within:
             yield f"it expires at {expiry}, which is not within {terms.within / 86400:g} days"
-        if instance.renews_by_itself and terms.on_auto_renew == "skip":
+        if _will_renew_itself(instance) and terms.on_auto_renew == "skip":
             yield f"the vendor will renew it by itself at {expiry} (NOTIFY_AND_AUTO_RENEW)"
         for deal in earlier:
             if SETTLEMENTS[self.action.name].is_open(deal):
@@ -165,3 +168,8 @@ class Renewal(Spending):
         if nameless:
             return f"a renewal is listed that does not name its instance: {'; '.join(o.words for o in nameless)}"
         return ""
+
+
+def _will_renew_itself(instance: RenewableInstance) -> bool:
+    """Whether the vendor renews it at its expiry. What is isolated has lapsed: that moment has gone by."""
+    return bool(instance.renews_by_itself) and instance.status != ISOLATED

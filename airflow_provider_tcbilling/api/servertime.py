@@ -64,3 +64,21 @@ def later(local_time: str, months: int) -> str:
     :raises ValueError: It is not written as the server writes times.
     """
     return pendulum.from_format(local_time, FORMAT).add(months=months).to_datetime_string()
+
+
+def moments_of(time: str) -> list[float]:
+    """
+    Return the moments that a time may be, one for each zone of the server; with a zone of its own they are the same.
+
+    :param time: ISO 8601, or as the server writes times.
+    :raises ValueError: It is no time.
+    """
+    moments = [pendulum.parse(time, tz=zone) for zone in SERVER_ZONES]
+    if not all(isinstance(moment, pendulum.DateTime) for moment in moments):
+        raise ValueError(f"{time!r} is not a time")
+    return [moment.timestamp() for moment in moments if isinstance(moment, pendulum.DateTime)]
+
+
+def is_after(local_time: str, other: str) -> bool:
+    """Whether a local time surely lies after another time, whichever zone the server's times are of."""
+    return all(one > two for one, two in zip(readings(local_time), moments_of(other), strict=True))

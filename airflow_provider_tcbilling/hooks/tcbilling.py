@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
-from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
+from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
+from airflow_provider_tcbilling.arguments import A_SPAN, seconds_of
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
@@ -20,6 +23,7 @@ from airflow_provider_tcbilling.connection import (
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
+    from airflow_provider_tcbilling.api.models import RenewableInstance
 
 NO_PERMISSION = (
     "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the action "
@@ -83,6 +87,32 @@ class TcBillingHook(BaseHook):
         connection = await get_async_connection(self.tcbilling_conn_id)
         # In the triggerer, reading the extra can talk to the main loop to mask its secrets.
         return client_of(await sync_to_async(self._settings)(connection))
+
+    def expiring_instances(
+        self, within: timedelta | float | str, *, limit: int | str | None = None, **filters: Any
+    ) -> list[RenewableInstance]:
+        """
+        Return the instances that expire within a span, soonest first. It only reads, all pages of the list.
+
+        :param within: A timedelta, seconds, or an ISO 8601 duration such as ``P14D``.
+        :param limit: Return at most so many.
+        :param filters: ``product_codes``, ``sub_product_codes``, ``region_codes``, ``renew_flags``, each a text or a
+            list, and ``name``, a pattern with ``*`` and ``?``.
+        :raises InvalidRequest: An argument is not what it should be.
+        :raises TcBillingError: The list could not be read.
+        """
+        from airflow_provider_tcbilling.api.expiry import Wanted, expiring
+
+        is_right, wanted = A_SPAN
+        if within is None or not is_right(within):
+            raise InvalidRequest("expiring_instances", [f"within: {within!r} is not {wanted}"])
+        if limit is not None and not (str(limit).isdecimal() and int(limit) > 0):
+            raise InvalidRequest("expiring_instances", [f"limit: {limit!r} is not a number from 1 on"])
+        found = expiring(self.get_conn(), time.time(), seconds_of(within), Wanted.read(filters))
+        if limit is None or len(found) <= int(limit):
+            return found
+        self.log.warning("%d instances expire in that span; only the first %s are taken.", len(found), limit)
+        return found[: int(limit)]
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed call that is free, and say in words what to fix if it fails."""

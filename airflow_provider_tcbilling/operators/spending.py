@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +21,7 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
+from airflow_provider_tcbilling.arguments import A_SPAN, Check, one_of, seconds_of
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
@@ -33,19 +34,12 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.purchase import Purchase
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.api.spending import Spending
-    from airflow_provider_tcbilling.connection import Settings
-
-Check = tuple[Callable[[Any], bool], str]
-"""What an argument must be: as a rule, and in words."""
+    from airflow_provider_tcbilling.arguments import A_SPAN, Check, one_of, seconds_of
+from airflow_provider_tcbilling.connection import Settings
 
 
 def _is_wait(value: Any) -> bool:
     return isinstance(value, (int, float)) and 0 < value <= ORDER_BOOK_DAYS * 86400
-
-
-def one_of(*words: str) -> Check:
-    """Return the check of an argument that is one of some words."""
-    return words.__contains__, f"one of {', '.join(words)}"
 
 
 _A_WAIT = (_is_wait, f"a number of seconds above 0 and within {ORDER_BOOK_DAYS} days")
@@ -67,8 +61,8 @@ class SpendingOperator(BaseOperator):
     :param replay_window: Seconds since the first request in which the same token may be sent again once the order
         book shows nothing.
     :param allow_backfill: Whether a run that a backfill made may spend.
-    :param max_lateness: How long after its scheduled time a run may still spend, as a span or in seconds; ``None``
-        is without limit.
+    :param max_lateness: How long after its scheduled time a run may still spend: a timedelta, seconds, or an ISO 8601
+        duration such as ``P1D``; ``None`` is without limit.
     :param on_refused_run: ``fail`` or ``skip`` the task when the run may not spend.
     :param wait_for_delivery: Return when the order has come to its end; ``False`` returns with the order.
     :param deferrable: Wait in the triggerer and not on a worker.
@@ -84,10 +78,7 @@ class SpendingOperator(BaseOperator):
         "poll_interval": _A_WAIT,
         "delivery_timeout": _A_WAIT,
         "replay_window": _A_WAIT,
-        "max_lateness": (
-            lambda v: v is None or isinstance(v, timedelta) or _is_wait(v),
-            "a timedelta or a number of seconds",
-        ),
+        "max_lateness": A_SPAN,
         "on_unknown_outcome": one_of("stop", "replay"),
         "on_refused_run": one_of("fail", "skip"),
     }
@@ -104,7 +95,7 @@ class SpendingOperator(BaseOperator):
         on_unknown_outcome: str = "stop",
         replay_window: float = 300.0,
         allow_backfill: bool = False,
-        max_lateness: timedelta | float | None = None,
+        max_lateness: timedelta | float | str | None = None,
         on_refused_run: str = "fail",
         wait_for_delivery: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -194,9 +185,9 @@ class SpendingOperator(BaseOperator):
             return self._deliver(context, Order(**event["order"]), event["deadline"])
 
     def on_kill(self) -> None:
-        """Say what stays billed. Nothing is cancelled: a paid order is for a person to decide on."""
+        """Say which order stays open. It is not cancelled: a paid order is for a person to decide on."""
         if self._placed:
-            self.log.warning("The task was killed. Order %s stays paid and may still be delivered.", self._placed)
+            self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._placed)
 
     @property
     def _hook(self) -> TcBillingHook:
@@ -274,7 +265,7 @@ class SpendingOperator(BaseOperator):
             check=lambda: refuse_unless_due(
                 context,
                 allow_backfill=self.allow_backfill,
-                max_lateness=timedelta(seconds=lateness) if isinstance(lateness, (int, float)) else lateness,
+                max_lateness=None if lateness is None else timedelta(seconds=seconds_of(lateness)),
                 what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
             ),
             steps=what_to_do(store, key, settings.console_url.partition("#")[0], self.tcbilling_conn_id),

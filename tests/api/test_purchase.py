@@ -174,7 +174,7 @@ def test_an_adopted_order_is_said_aloud(sandbox, shelf, logged):
 
     order = purchase(sandbox, shelf).place()
 
-    assert f"An earlier try did buy: adopting order {order.order_id}" in logged()
+    assert f"An earlier try did it: adopting order {order.order_id}" in logged()
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -40,7 +40,7 @@ GOOD = Ending(
     requests=1,
     tasks=[(-1, "success", 1)],
     returned={-1: {"order_id": "one", "instance_ids": ["i"]}},
-    log="Bought: order one",
+    log="Placed: order one",
     is_over=True,
     was_struck=True,
 )

@@ -159,7 +159,7 @@ def test_no_secret_is_in_any_log_or_row_or_answer(runs, airflow, sandbox):
         shown += [airflow.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/~/xcomEntries")]
     everything = everything_below(airflow.home) + repr(shown)
 
-    assert "Bought: order" in everything
+    assert "Placed: order" in everything
     assert "DEBUG" in everything or '"debug"' in everything
     for secret in (SECRET_KEY, SESSION_TOKEN):
         assert secret not in everything

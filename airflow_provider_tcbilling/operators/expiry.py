@@ -1,0 +1,105 @@
+"""ExpiringInstancesOperator: lists what expires soon, as the arguments of its renewals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+LINES_LOGGED = 20
+
+
+class ExpiringInstancesOperator(BaseOperator):
+    """
+    List the instances that expire within a span, soonest first. It only reads.
+
+    Those that have expired and can still be renewed are listed too. An expiry whose zone is not known counts as the
+    earlier of what it may be, so an instance can come up to eight hours early. Instances without an expiry never come,
+    nor do products that the renewal page of the console does not have.
+
+    Returns a list of dicts, each with the arguments of one
+    :class:`~airflow_provider_tcbilling.operators.renewal.RenewInstanceOperator`, so its output feeds
+    ``.expand_kwargs()``; an empty list skips what is mapped over it. The XCom ``instances`` has everything that the
+    server tells of them. Airflow maps over at most ``[core] max_map_length`` items, 1024 by default: *limit* keeps
+    below it.
+
+    .. seealso:: :ref:`howto/operator:ExpiringInstancesOperator`,
+        https://www.tencentcloud.com/document/api/555/78424
+
+    :param within: How soon they expire: a timedelta, seconds, or an ISO 8601 duration such as ``P14D``. (templated)
+    :param product_codes: Only these layer-1 product codes: a text or a list. (templated)
+    :param sub_product_codes: Only these layer-2 product codes: a text or a list. (templated)
+    :param region_codes: Only these regions: a text or a list. (templated)
+    :param renew_flags: Only these renew flags: a text or a list. (templated)
+    :param name: Pattern of the instance's name, with ``*`` and ``?``; upper and lower case differ. (templated)
+    :param limit: Return at most so many, the soonest. (templated)
+    :param tcbilling_conn_id: The Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "within",
+        "product_codes",
+        "sub_product_codes",
+        "region_codes",
+        "renew_flags",
+        "name",
+        "limit",
+        "tcbilling_conn_id",
+    )
+    ui_color = "#e6f5e9"
+
+    def __init__(
+        self,
+        *,
+        within: timedelta | float | str,
+        product_codes: Sequence[str] | str = (),
+        sub_product_codes: Sequence[str] | str = (),
+        region_codes: Sequence[str] | str = (),
+        renew_flags: Sequence[str] | str = (),
+        name: str = "*",
+        limit: int | str | None = None,
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.within = within
+        self.product_codes = product_codes
+        self.sub_product_codes = sub_product_codes
+        self.region_codes = region_codes
+        self.renew_flags = renew_flags
+        self.name = name
+        self.limit = limit
+        self.tcbilling_conn_id = tcbilling_conn_id
+
+    def execute(self, context: Context) -> list[dict[str, str]]:
+        """
+        Read the list, all pages of it.
+
+        :raises AirflowFailException: A mistake in the task or its connection, or a refusal.
+        :raises TcBillingError: It could not be read; another try may help.
+        """
+        with no_retry_unless_transient():
+            found = TcBillingHook(self.tcbilling_conn_id).expiring_instances(
+                self.within,
+                limit=self.limit,
+                product_codes=self.product_codes,
+                sub_product_codes=self.sub_product_codes,
+                region_codes=self.region_codes,
+                renew_flags=self.renew_flags,
+                name=self.name,
+            )
+        self.log.info("%d instances expire within %s.", len(found), self.within)
+        for one in found[:LINES_LOGGED]:
+            self.log.info("%s: %s %s, %s", one.expire_time, one.instance_id, one.instance_name, one.renew_flag)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="instances", value=[instance.as_dict() for instance in found])
+        return [instance.renewal_arguments() for instance in found]

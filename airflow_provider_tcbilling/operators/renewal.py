@@ -1,0 +1,267 @@
+"""Operators for what happens at the end of a subscription: renew it once, or set whether it renews itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE, SET_RENEWAL
+from airflow_provider_tcbilling.api.errors import InvalidRequest, RenewalNotSet, TcBillingError
+from airflow_provider_tcbilling.arguments import A_FLAG, A_SPAN, Check, is_true, one_of, seconds_of
+from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.operators.spending import SpendingOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tcbilling.api.client import BillingClient
+    from airflow_provider_tcbilling.api.models import Order, RenewableInstance
+    from airflow_provider_tcbilling.api.purchase import Purchase
+    from airflow_provider_tcbilling.api.spending import Spending
+
+
+def _is_server_time(value: Any) -> bool:
+    from airflow_provider_tcbilling.api.servertime import readings
+
+    try:
+        return value is None or bool(readings(value))
+    except (ValueError, TypeError):
+        return False
+
+
+class RenewInstanceOperator(SpendingOperator):
+    """
+    Renew one prepaid instance from the account balance, once, and return its old and new expiry.
+
+    **Money moves when this task runs**, and every renewal adds a period. The instance is looked at first: one that
+    does not expire soon, that the vendor renews by itself, that is being renewed, or that has another expiry than the
+    one the renewal was decided on is left alone, and the task is skipped with the reason. What was seen is recorded
+    before anything is sent. After an unknown outcome the order book and the expiry decide: moved and nobody knows by
+    which order, it stops; not moved and no order, the same request may be sent again.
+
+    Returns a dict: ``order_id``, ``order_ids``, ``instance_id``, ``old_expire_time``, ``new_expire_time``,
+    ``client_token``, ``request_id``, ``paid_cents`` and ``currency``.
+
+    .. seealso:: :ref:`howto/operator:RenewInstanceOperator`,
+        https://www.tencentcloud.com/document/api/555/77178
+
+    :param product_code: Layer-1 product code, such as ``p_cloudfirewall``. (templated)
+    :param sub_product_code: Layer-2 product code, such as ``sp_cloudfirewall_svv1``. (templated)
+    :param region_code: Region of the instance, such as ``ap-guangzhou``. (templated)
+    :param instance_id: The instance. (templated)
+    :param period: Length of the renewal in *period_unit*, 1 to 36; left out, the server assumes 1. (templated)
+    :param period_unit: ``m`` months or ``y`` years; left out, the server assumes months. (templated)
+    :param expire_time: The expiry that the renewal was decided on, as the list of instances writes it. An instance
+        that has another one by now is left alone, and each expiry is renewed once in whatever run. (templated)
+    :param renew_within: How soon the instance must expire: a timedelta, seconds, or an ISO 8601 duration such as
+        ``P14D``. One that expires later is left alone; ``None`` renews at any time. (templated)
+    :param on_auto_renew: What to do with an instance that the vendor will renew by itself: ``skip``, ``fail`` or
+        ``renew`` it as well. (templated)
+    :param renew_isolated: Renew an instance that has expired and is isolated, too. From when on the new period counts
+        is not documented. (templated)
+    :param instance_name: For people; Tencent does not see it. (templated)
+    :param purchase_key: Business name of the renewal. Left out, it is the instance and its *expire_time*, or without
+        one the run of the task. (templated)
+
+    The other parameters are those of :class:`SpendingOperator`.
+    """
+
+    action = RENEW_INSTANCE
+    template_fields: Sequence[str] = (
+        "product_code",
+        "sub_product_code",
+        "region_code",
+        "instance_id",
+        "period",
+        "period_unit",
+        "expire_time",
+        "renew_within",
+        "on_auto_renew",
+        "renew_isolated",
+        "instance_name",
+        *SpendingOperator.template_fields,
+    )
+    settings_checked: ClassVar[Mapping[str, Check]] = {
+        **SpendingOperator.settings_checked,
+        "expire_time": (_is_server_time, "a time as the list of instances writes it, such as 2027-01-31 08:00:00"),
+        "renew_within": A_SPAN,
+        "on_auto_renew": one_of("skip", "fail", "renew"),
+        "renew_isolated": A_FLAG,
+    }
+    ui_color = "#d6eaff"
+
+    def __init__(
+        self,
+        *,
+        product_code: str,
+        sub_product_code: str,
+        region_code: str,
+        instance_id: str,
+        period: int | str | None = None,
+        period_unit: str | None = None,
+        expire_time: str | None = None,
+        renew_within: timedelta | float | str | None = None,
+        on_auto_renew: str = "skip",
+        renew_isolated: bool | str = False,
+        instance_name: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.product_code = product_code
+        self.sub_product_code = sub_product_code
+        self.region_code = region_code
+        self.instance_id = instance_id
+        self.period = period
+        self.period_unit = period_unit
+        self.expire_time = expire_time
+        self.renew_within = renew_within
+        self.on_auto_renew = on_auto_renew
+        self.renew_isolated = renew_isolated
+        self.instance_name = instance_name
+
+    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
+        """Return the renewal."""
+        from airflow_provider_tcbilling.api.renewal import Renewal, Terms
+
+        terms = Terms(
+            within=None if self.renew_within is None else seconds_of(self.renew_within),
+            expire_time=self.expire_time or "",
+            on_auto_renew=self.on_auto_renew,
+            isolated=is_true(self.renew_isolated),
+        )
+        return Renewal(client, fields, terms)
+
+    def own_key(self, context: Context, fields: Mapping[str, Any]) -> str:
+        """Return a key for the expiry that is renewed, or for the run of the task if nobody has named it."""
+        from airflow_provider_tcbilling.api.purchase import task_run_key
+
+        if self.expire_time:
+            return json.dumps(["renew", fields["instance_id"], self.expire_time])
+        ti = context["ti"]
+        return task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+
+    def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
+        """No renewal is: its answer says nothing of the instance."""
+        return False
+
+    def result(self, order: Order, order_ids: Sequence[str], purchase: Purchase | None) -> dict[str, Any]:
+        """Return the order, and the expiry before and after it."""
+        told = order.as_dict()
+        del told["instance_ids"]
+        old, new = self.expire_time, None
+        try:
+            old = (purchase and purchase.observed().get("expire_time")) or old
+            new = _expire_time(self._hook.get_conn(), self.instance_id)
+        except TcBillingError as error:
+            self.log.warning("Order %s is placed, and the expiry could not be read: %s", order.order_id, error)
+        if old and new == old and self.wait_for_delivery:
+            self.log.warning(
+                "Order %s is delivered, and %s is still listed to expire at %s.", order.order_id, self.instance_id, new
+            )
+        return {
+            **told,
+            "order_ids": list(order_ids),
+            "instance_id": self.instance_id,
+            "old_expire_time": old,
+            "new_expire_time": new,
+        }
+
+
+class SetRenewalOperator(BaseOperator):
+    """
+    Set what happens when the subscription of one instance ends.
+
+    The instance is read first, and only a difference is written, so the task can run as often as you like. Nothing is
+    paid by it; with ``NOTIFY_AND_AUTO_RENEW`` the vendor will pay from the account when the subscription ends.
+
+    Returns a dict: ``instance_id``, ``changed`` (whether anything was written), ``before`` and ``after``.
+
+    .. seealso:: :ref:`howto/operator:SetRenewalOperator`,
+        https://www.tencentcloud.com/document/api/555/78444
+
+    :param product_code: Layer-1 product code, such as ``p_cloudfirewall``. (templated)
+    :param region_code: Region of the instance, such as ``ap-guangzhou``. (templated)
+    :param instance_id: The instance. (templated)
+    :param renew_flag: ``NOTIFY_AND_AUTO_RENEW``, ``NOTIFY_AND_MANUAL_RENEW`` or
+        ``DISABLE_NOTIFY_AND_MANUAL_RENEW``. (templated)
+    :param renew_period: Length of each automatic renewal in *renew_period_unit*: 1 to 11 months or 1 to 5 years; left
+        out, it stays as it is. (templated)
+    :param renew_period_unit: ``m`` months or ``y`` years; left out, it stays as it is. (templated)
+    :param tcbilling_conn_id: The Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = (*(field.arg for field in SET_RENEWAL.fields), "tcbilling_conn_id")
+    ui_color = "#fdf3d6"
+
+    def __init__(
+        self,
+        *,
+        product_code: str,
+        region_code: str,
+        instance_id: str,
+        renew_flag: str,
+        renew_period: int | str | None = None,
+        renew_period_unit: str | None = None,
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.product_code = product_code
+        self.region_code = region_code
+        self.instance_id = instance_id
+        self.renew_flag = renew_flag
+        self.renew_period = renew_period
+        self.renew_period_unit = renew_period_unit
+        self.tcbilling_conn_id = tcbilling_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Read, and write a difference.
+
+        :raises AirflowFailException: A mistake, no such instance, a refusal, or the server says that it failed.
+        :raises TcBillingError: Another try may help, and is safe.
+        """
+        with no_retry_unless_transient():
+            arguments = {field.arg: getattr(self, field.arg) for field in SET_RENEWAL.fields}
+            if isinstance(self.renew_period, int):
+                arguments["renew_period"] = str(self.renew_period)
+            wanted = SET_RENEWAL.named(SET_RENEWAL.payload(arguments))
+            client = TcBillingHook(self.tcbilling_conn_id).get_conn()
+            instance = _instance(client, wanted)
+            before = {
+                "renew_flag": instance.renew_flag,
+                "renew_period": str(instance.renew_period),
+                "renew_period_unit": instance.renew_period_unit,
+            }
+            after = {**before, **{name: wanted[name] for name in before if name in wanted}}
+            if changed := after != before:
+                if failures := client.set_renewal(**wanted):
+                    raise RenewalNotSet([", ".join(map(str, failure.values())) for failure in failures])
+                self.log.info("%s: %s, and was %s.", self.instance_id, after, before)
+            else:
+                self.log.info("%s is as it should be: %s. Nothing was sent.", self.instance_id, before)
+            return {"instance_id": self.instance_id, "changed": changed, "before": before, "after": after}
+
+
+def _instance(client: BillingClient, told: Mapping[str, Any]) -> RenewableInstance:
+    from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
+
+    instance = instance_named(client, told["instance_id"])
+    if instance is None:
+        raise InvalidRequest(told["instance_id"], ["there is no such instance among those that can be renewed"])
+    if mistakes := mismatches(instance, told):
+        raise InvalidRequest(told["instance_id"], mistakes)
+    return instance
+
+
+def _expire_time(client: BillingClient, instance_id: str) -> str | None:
+    from airflow_provider_tcbilling.api.expiry import instance_named
+
+    instance = instance_named(client, instance_id)
+    return instance.expire_time if instance else None

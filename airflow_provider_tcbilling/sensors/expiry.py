@@ -1,0 +1,145 @@
+"""InstanceExpirySensor: waits until something expires soon, or until somebody has renewed an instance."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.arguments import A_SPAN, seconds_of
+from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+FILTERS = ("product_codes", "sub_product_codes", "region_codes", "renew_flags", "name")
+
+
+class InstanceExpirySensor(BaseSensorOperator):
+    """
+    Wait until something expires within a span, or until the expiry of one instance passes a moment.
+
+    The second is how to wait for a renewal that somebody else makes. It only reads. An instance that is not listed, or
+    that has no expiry, ends the task at once, since waiting for it would never end.
+
+    Returns a list of dicts as
+    :class:`~airflow_provider_tcbilling.operators.expiry.ExpiringInstancesOperator` does.
+
+    .. seealso:: :ref:`howto/sensor:InstanceExpirySensor`,
+        https://www.tencentcloud.com/document/api/555/78424
+
+    :param within: How soon something expires: a timedelta, seconds, or an ISO 8601 duration such as ``P14D``; excludes
+        *instance_id*. (templated)
+    :param product_codes: Only these layer-1 product codes: a text or a list. (templated)
+    :param sub_product_codes: Only these layer-2 product codes: a text or a list. (templated)
+    :param region_codes: Only these regions: a text or a list. (templated)
+    :param renew_flags: Only these renew flags: a text or a list. (templated)
+    :param name: Pattern of the instance's name, with ``*`` and ``?``; upper and lower case differ. (templated)
+    :param instance_id: The instance whose expiry must pass *expires_after*. (templated)
+    :param expires_after: A time as the list of instances writes it, of the same unknown zone, or an ISO 8601 time with
+        its zone. (templated)
+    :param deferrable: Wait in the triggerer and not on a worker. It looks once before it defers.
+    :param tcbilling_conn_id: The Airflow connection. (templated)
+    :param poke_interval: Seconds between two looks.
+    :param timeout: Seconds until the task fails for good, or is skipped with ``soft_fail``.
+    """
+
+    template_fields: Sequence[str] = ("within", *FILTERS, "instance_id", "expires_after", "tcbilling_conn_id")
+    ui_color = "#e6f5e9"
+
+    def __init__(
+        self,
+        *,
+        within: timedelta | float | str | None = None,
+        product_codes: Sequence[str] | str = (),
+        sub_product_codes: Sequence[str] | str = (),
+        region_codes: Sequence[str] | str = (),
+        renew_flags: Sequence[str] | str = (),
+        name: str = "*",
+        instance_id: str | None = None,
+        expires_after: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.within = within
+        self.product_codes = product_codes
+        self.sub_product_codes = sub_product_codes
+        self.region_codes = region_codes
+        self.renew_flags = renew_flags
+        self.name = name
+        self.instance_id = instance_id
+        self.expires_after = expires_after
+        self.deferrable = deferrable
+        self.tcbilling_conn_id = tcbilling_conn_id
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once; in deferrable mode, leave the worker if there is nothing yet."""
+        found = self._look()
+        if not found and self.deferrable:
+            self._defer(time.time() + self.timeout)
+        return PokeReturnValue(bool(found), found)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> list[dict[str, str]]:
+        """Look again after the trigger woke the task: return what was waited for, or wait on."""
+        deadline = event["deadline"] if event else -math.inf
+        found = self._look()
+        if not found and time.time() >= deadline:
+            raise AirflowSensorTimeout("What was waited for has not come in time.")
+        if not found:
+            self._defer(deadline)
+        return found
+
+    def _look(self) -> list[dict[str, str]]:
+        from airflow_provider_tcbilling.api.expiry import look
+        from airflow_provider_tcbilling.triggers.expiry import asked
+
+        with no_retry_unless_transient():
+            question = asked(self._question())
+            found = look(TcBillingHook(self.tcbilling_conn_id).get_conn(), question, time.time())
+        return [instance.renewal_arguments() for instance in found]
+
+    def _defer(self, deadline: float) -> None:
+        from airflow_provider_tcbilling.triggers.expiry import ExpiryTrigger
+        from airflow_provider_tcbilling.triggers.waking import deferral_with
+
+        self.defer(
+            **deferral_with(ExpiryTrigger(self._question(), self.tcbilling_conn_id, self.poke_interval, deadline))
+        )
+
+    def _question(self) -> dict[str, Any]:
+        """
+        Return what is waited for, as JSON types.
+
+        :raises InvalidRequest: With every mistake at once.
+        """
+        is_right, wanted = A_SPAN
+        mistakes = [
+            f"{name}: given, but its template rendered to {value!r}"
+            for name in ("within", "instance_id", "expires_after")
+            if (value := getattr(self, name)) is not None and str(value).strip() in ("", "None")
+        ]
+        if (self.within is None) == (self.instance_id is None):
+            mistakes.append("within: say either how soon something expires, or which instance_id expires_after when")
+        if (self.instance_id is None) != (self.expires_after is None):
+            mistakes.append("expires_after: goes together with instance_id")
+        if not mistakes and not is_right(self.within):
+            mistakes.append(f"within: {self.within!r} is not {wanted}")
+        if mistakes:
+            raise InvalidRequest(self.task_id, mistakes)
+        if self.within is None:
+            return {"instance_id": self.instance_id, "expires_after": self.expires_after}
+        return {"within": seconds_of(self.within), "filters": {name: getattr(self, name) for name in FILTERS}}

@@ -1,0 +1,55 @@
+"""ExpiryTrigger: wakes a task when something expires soon, or when an expiry has moved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.triggers.waking import WakingTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.api.client import BillingClient
+    from airflow_provider_tcbilling.api.expiry import Question
+
+
+class ExpiryTrigger(WakingTrigger):
+    """
+    Wait until something expires within a span, or until one instance expires after a moment.
+
+    :param question: ``within`` in seconds and ``filters``, or ``instance_id`` and ``expires_after``.
+    :param tcbilling_conn_id: The Airflow connection.
+    :param poll_interval: Seconds between two looks; the first look comes after 10 s.
+    :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
+    """
+
+    def __init__(
+        self, question: Mapping[str, Any], tcbilling_conn_id: str, poll_interval: float, deadline: float
+    ) -> None:
+        super().__init__(tcbilling_conn_id, poll_interval, deadline, question=dict(question))
+        self.question = question
+
+    @property
+    def what(self) -> str:
+        """The question, for the log."""
+        return f"an expiry ({self.question})"
+
+    def looker(self, client: BillingClient) -> Callable[[], bool]:
+        """Return what looks whether it has come true."""
+        from airflow_provider_tcbilling.api.expiry import look
+
+        question = asked(self.question)
+        return lambda: bool(look(client, question, time.time())) or time.time() >= self.deadline
+
+
+def asked(question: Mapping[str, Any]) -> Question:
+    """
+    Return a question that was stored as JSON.
+
+    :raises InvalidRequest: Something in it is not what it should be.
+    """
+    from airflow_provider_tcbilling.api.expiry import Wanted, moved, soon
+
+    if "within" in question:
+        return soon(question["within"], Wanted.read(question["filters"]))
+    return moved(question["instance_id"], question["expires_after"])

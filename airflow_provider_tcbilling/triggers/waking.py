@@ -1,0 +1,87 @@
+"""WakingTrigger: what every trigger of this package does alike, whatever it looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.api.client import BillingClient
+
+FIRST_LOOK_SECONDS = 10.0
+"""A trigger that fires sooner can meet a race in Airflow's scheduler, which then fails a task that went well."""
+
+GRACE_SECONDS = 60.0
+"""How much longer than the deadline Airflow's own timeout is, so that the clear ending comes first."""
+
+
+class WakingTrigger(BaseTrigger):
+    """
+    Look again and again, and wake the task when it is worth its looking, or at the deadline.
+
+    It only reads, so it may run twice or be moved to another triggerer. Its event is a wake-up call and no verdict:
+    the task looks again and decides.
+
+    :param tcbilling_conn_id: The Airflow connection.
+    :param poll_interval: Seconds between two looks; the first look comes after 10 s.
+    :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
+    :param asked: What is looked at, and whatever else the task wants back in the event. It is stored and logged in the
+        clear, so it holds ids only.
+    """
+
+    def __init__(self, tcbilling_conn_id: str, poll_interval: float, deadline: float, **asked: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tcbilling_conn_id = tcbilling_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.asked = asked
+
+    def looker(self, client: BillingClient) -> Callable[[], bool]:
+        """Return what looks once, and says whether to wake the task. Blocking; an exception wakes it, too."""
+        raise NotImplementedError
+
+    @property
+    def what(self) -> str:
+        """What is waited for, for the log."""
+        raise NotImplementedError
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what Airflow stores, in the clear: ids, and never a key."""
+        waiting = {name: getattr(self, name) for name in ("tcbilling_conn_id", "poll_interval", "deadline")}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {**self.asked, **waiting}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event, when it is worth looking."""
+        try:
+            await self._wait()
+        except Exception as error:
+            # The task meets the same error when it looks, and knows what it means for the money.
+            self.log.warning("Waiting for %s ended: %s", self.what, error)
+        yield TriggerEvent({**self.asked, "deadline": self.deadline})  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(FIRST_LOOK_SECONDS)
+        look = self.looker(await TcBillingHook(self.tcbilling_conn_id).aget_conn())
+        while not await asyncio.to_thread(look):
+            await asyncio.sleep(min(self.poll_interval, max(0.0, self.deadline - time.time())))
+
+    async def on_kill(self) -> None:
+        """Say what is no longer waited for. Nothing is cancelled: Airflow also calls this when it moves the trigger."""
+        self.log.warning("No longer waiting for %s. Nothing was cancelled.", self.what)
+
+
+def deferral_with(trigger: WakingTrigger) -> dict[str, Any]:
+    """Return the arguments with which a task defers: Airflow's own time-out is the later one."""
+    left = max(0.0, trigger.deadline - time.time())
+    return {
+        "trigger": trigger,
+        "method_name": "execute_complete",
+        "timeout": timedelta(seconds=left + trigger.poll_interval + GRACE_SECONDS),
+    }
