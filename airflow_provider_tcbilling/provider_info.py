@@ -45,9 +45,13 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [_modules("hooks.tcbilling")],
-        "operators": [_modules("operators.instance", "operators.renewal", "operators.refund", "operators.expiry")],
+        "operators": [
+            _modules(
+                "operators.instance", "operators.renewal", "operators.refund", "operators.expiry", "operators.spending"
+            )
+        ],
         "sensors": [_modules("sensors.delivery", "sensors.expiry")],
-        "triggers": [_modules("triggers.delivery", "triggers.expiry")],
+        "triggers": [_modules("triggers.delivery", "triggers.expiry", "triggers.waking")],
         "extra-links": [f"{_PACKAGE}.links.console.OrderConsoleLink"],
         "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
         "config": {

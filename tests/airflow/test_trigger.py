@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.triggers import delivery
+from airflow_provider_tcbilling.triggers import waking
 from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
 from tests.conftest import ORDER, SECRET_KEY, client_to
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("waiting_only_reads")
 
 @pytest.fixture(autouse=True)
 def _no_first_pause(monkeypatch):
-    monkeypatch.setattr(delivery, "FIRST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(waking, "FIRST_LOOK_SECONDS", 0.01)
 
 
 def trigger(order_id, **options):
@@ -37,7 +37,8 @@ async def test_it_wakes_the_task_once_when_the_order_is_delivered(start_sandbox,
 
     (event,) = await events_of(waiting := trigger(order.order_id))
 
-    assert event == {"order": {"order_id": order.order_id, "request_id": "r"}, "deadline": waiting.deadline}
+    assert event["order"] == {"order_id": order.order_id, "request_id": "r"}
+    assert event["deadline"] == waiting.deadline
     assert sandbox.ledger.orders()[0].instance_ids
     assert sandbox.requests["CreateInstance"] == 1
     assert SECRET_KEY not in repr(event)
@@ -106,4 +107,4 @@ async def test_being_killed_or_moved_touches_nothing(connection, sandbox):
 
 
 def test_its_first_look_comes_after_ten_seconds():
-    assert importlib.reload(delivery).FIRST_LOOK_SECONDS >= 10
+    assert importlib.reload(waking).FIRST_LOOK_SECONDS >= 10
