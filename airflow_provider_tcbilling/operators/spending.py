@@ -175,7 +175,7 @@ class SpendingOperator(BaseOperator):
             self._announce(order.order_id, settings, context)
             if not self.wait_for_delivery or self.is_settled(order, fields):
                 return self.result(order, [order.order_id], purchase)
-            return self._deliver(context, order, time.time() + self.delivery_timeout)
+            return self._deliver(context, order, time.time() + self.delivery_timeout, purchase)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look again after the trigger woke the task: return the settled order, raise its end, or wait on."""
@@ -280,7 +280,9 @@ class SpendingOperator(BaseOperator):
             ti.xcom_push(key="order_id", value=order_id)
             ti.xcom_push(key=CONSOLE_LINK, value=settings.order_url(order_id))
 
-    def _deliver(self, context: Context, order: Order, deadline: float) -> dict[str, Any]:
+    def _deliver(
+        self, context: Context, order: Order, deadline: float, purchase: Purchase | None = None
+    ) -> dict[str, Any]:
         """Look, and wait for the next look: here, or in the triggerer."""
         from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 
@@ -300,13 +302,15 @@ class SpendingOperator(BaseOperator):
             paid_cents=delivered.paid_cents,
             currency=delivered.currency,
         )
-        purchase = self._note_delivery(context, delivered, settings)
+        purchase = self._note_delivery(context, delivered, settings, purchase)
         return self.result(delivered, watch.order_ids, purchase)
 
-    def _note_delivery(self, context: Context, order: Order, settings: Settings) -> Purchase | None:
+    def _note_delivery(
+        self, context: Context, order: Order, settings: Settings, purchase: Purchase | None
+    ) -> Purchase | None:
         """Add the delivery to the record. Nothing depends on it: by now the task may have been edited."""
         try:
-            purchase = self._purchase(context, self._fields(), settings)
+            purchase = purchase or self._purchase(context, self._fields(), settings)
             purchase.note_delivery(order)
         except TcBillingError as error:
             self.log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
