@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.mutant_list import MUTANTS, Mutant
+from scripts.mutant_lists import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parent.parent
 

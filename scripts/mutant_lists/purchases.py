@@ -1,25 +1,13 @@
-"""Each guard of a purchase, the line that holds it, how it is broken, and the test that must see it."""
+"""The guards of every purchase: of its record, its token, the order book, a person's decision."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from scripts.mutant_lists.mutant import Mutant
 
 PURCHASE, OPERATOR = "tests/api/test_purchase.py", "tests/airflow/test_operator.py"
 SETTLING, CLI = "tests/airflow/test_settling.py", "tests/airflow/test_cli.py"
 
-
-@dataclass(frozen=True)
-class Mutant:
-    """One broken guard: the file in the package, the line, what it becomes, and the test that must fail."""
-
-    about: str
-    path: str
-    line: str
-    broken: str
-    test: str
-
-
-MUTANTS = (
+PURCHASES = (
     Mutant(
         "random token",
         "api/purchase.py",
@@ -65,8 +53,8 @@ MUTANTS = (
     Mutant(
         "reconcile skipped",
         "api/purchase.py",
-        "found = self._spending.look(record.first_sent_at, max(record.sending_until, self._last_sent))",
-        "found = []",
+        "seen = self._spending.look(record.first_sent_at, until, record.before)",
+        "seen = Sighting()",
         f"{PURCHASE}::test_a_lost_answer_buys_once",
     ),
     Mutant(
@@ -128,15 +116,15 @@ MUTANTS = (
     Mutant(
         "orders of others taken",
         "api/purchase.py",
-        "found = [candidate for candidate in found if not candidate.order_ids & owned]",
-        "found = list(found)",
+        "free = replace(seen, orders=[order for order in seen.orders if not order.order_ids & owned])",
+        "free = seen",
         f"{PURCHASE}::test_a_purchase_that_was_not_carried_out_does_not_take_the_order_of_its_twin",
     ),
     Mutant(
         "records of another endpoint counted",
         "api/memory.py",
-        "if other.endpoint != record.endpoint:",
-        "if False:",
+        "if (other.endpoint, other.action) != (record.endpoint, record.action):",
+        "if other.action != record.action:",
         f"{PURCHASE}::test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_one",
     ),
     Mutant(
@@ -149,20 +137,20 @@ MUTANTS = (
     Mutant(
         "orders of another day taken",
         "api/orderbook.py",
-        'return is_like and deal.action in ("", "purchase") and _is_within(deal.created_at, span)',
-        'return is_like and deal.action in ("", "purchase")',
+        "if any(fits(deal) and _is_within(deal.created_at, span) for deal in group)",
+        "if any(fits(deal) for deal in group)",
         f"{PURCHASE}::test_an_identical_order_of_another_time_is_not_taken",
     ),
     Mutant(
         "orders of something else taken",
         "api/orderbook.py",
-        'return is_like and deal.action in ("", "purchase") and _is_within(deal.created_at, span)',
-        "return _is_within(deal.created_at, span)",
+        "if any(fits(deal) and _is_within(deal.created_at, span) for deal in group)",
+        "if any(_is_within(deal.created_at, span) for deal in group)",
         f"{PURCHASE}::test_an_order_of_something_else_is_not_taken",
     ),
     Mutant(
         "one zone only",
-        "api/client.py",
+        "api/servertime.py",
         'SERVER_ZONES = ("Asia/Shanghai", "UTC")',
         'SERVER_ZONES = ("Asia/Shanghai",)',
         f"{PURCHASE}::test_the_zone_of_the_order_book_does_not_matter",
@@ -239,8 +227,8 @@ MUTANTS = (
     ),
     Mutant(
         "twins without a shared store taken",
-        "operators/instance.py",
-        "has_twins=may_have_twins(self, ti, CreateInstanceOperator),",
+        "operators/spending.py",
+        "has_twins=self.has_twins(context),",
         "has_twins=False,",
         f"{OPERATOR}::test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings",
     ),
@@ -253,7 +241,7 @@ MUTANTS = (
     ),
     Mutant(
         "a later try without a record does not look",
-        "operators/instance.py",
+        "operators/spending.py",
         "presumed_since=since_when(context) if ti.try_number > 1 else None,",
         "presumed_since=None,",
         f"{OPERATOR}::test_a_later_try_without_a_record_looks_before_it_sends",
@@ -303,7 +291,7 @@ MUTANTS = (
     Mutant(
         "an order of something else settled",
         "settling.py",
-        "elif not any(order.order_ids & candidate.order_ids for candidate in found):",
+        "elif not any(order.order_ids & candidate.order_ids for candidate in found.orders):",
         "elif False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),

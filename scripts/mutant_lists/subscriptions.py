@@ -1,0 +1,172 @@
+"""The guards of renewals and refunds alone: what is seen of the instance, and what a person has said."""
+
+from __future__ import annotations
+
+from scripts.mutant_lists.mutant import Mutant
+
+RENEWAL, REFUND = "tests/api/test_renewal.py", "tests/api/test_refund.py"
+RENEW_TASK, REFUND_TASK = "tests/airflow/test_renewal.py", "tests/airflow/test_refund.py"
+
+SUBSCRIPTIONS = (
+    Mutant(
+        "what was seen before a renewal not recorded",
+        "api/purchase.py",
+        "            before=before or {},\n",
+        "            before={},\n",
+        f"{RENEWAL}::test_a_renewal_is_paid_once_and_what_was_seen_before_is_recorded_before_it_is_sent",
+    ),
+    Mutant(
+        "a moved expiry sent again",
+        "api/renewal.py",
+        "if was and instance.expire_time != was:",
+        "if False:",
+        f"{RENEWAL}::test_an_expiry_that_moved_without_an_order_stops_it_and_nothing_more_is_ever_sent",
+    ),
+    Mutant(
+        "a moved expiry sent again where the token is trusted",
+        "api/purchase.py",
+        "return Next.WAIT if is_patient else Next.STOP, seen.bar",
+        "return Next.WAIT if is_patient else self._unless_trusted(Next.STOP), seen.bar",
+        f"{RENEWAL}::test_an_expiry_that_moved_without_an_order_stops_it_and_nothing_more_is_ever_sent",
+    ),
+    Mutant(
+        "a renewal of a gone instance sent again",
+        "api/renewal.py",
+        'return f"{self._id} is not listed any more, so nothing shows whether it was renewed"',
+        'return ""',
+        f"{RENEWAL}::test_an_instance_that_is_gone_stops_it",
+    ),
+    Mutant(
+        "a nameless renewal passed over",
+        "api/renewal.py",
+        "        if nameless:\n",
+        "        if False:\n",
+        f"{RENEWAL}::test_a_renewal_that_does_not_name_its_instance_stops_it",
+    ),
+    Mutant(
+        "the renewal of another instance taken",
+        "api/renewal.py",
+        "lambda deal: self._fits(deal) and self._names(deal) and deal.order_id not in earlier,",
+        "lambda deal: self._fits(deal) and deal.order_id not in earlier,",
+        f"{RENEWAL}::test_the_renewal_of_another_instance_is_not_taken",
+    ),
+    Mutant(
+        "a renewal of before taken",
+        "api/renewal.py",
+        "lambda deal: self._fits(deal) and self._names(deal) and deal.order_id not in earlier,",
+        "lambda deal: self._fits(deal) and self._names(deal),",
+        f"{RENEWAL}::test_a_renewal_of_before_is_not_taken_for_this_one",
+    ),
+    Mutant(
+        "what does not expire soon renewed",
+        "api/renewal.py",
+        "if terms.within is not None and earliest(expiry) > self._now() + terms.within:",
+        "if False:",
+        f"{RENEWAL}::test_a_daily_run_renews_once_a_month",
+    ),
+    Mutant(
+        "renewed for an expiry that it no longer has",
+        "api/renewal.py",
+        "if terms.expire_time and terms.expire_time != expiry:",
+        "if False:",
+        f"{RENEW_TASK}::test_without_a_ledger_the_second_run_sees_that_the_expiry_has_moved",
+    ),
+    Mutant(
+        "what is being renewed renewed again",
+        "api/renewal.py",
+        "if SETTLEMENTS[self.action.name].is_open(deal):",
+        "if False:",
+        f"{RENEWAL}::test_one_that_is_being_renewed_is_left_alone",
+    ),
+    Mutant(
+        "what renews itself renewed as well",
+        "api/renewal.py",
+        'if _will_renew_itself(instance) and terms.on_auto_renew == "skip":',
+        "if False:",
+        f"{RENEWAL}::test_what_needs_no_renewal_is_left_alone",
+    ),
+    Mutant(
+        "one of unknown flag renewed",
+        "api/renewal.py",
+        'if instance.renews_by_itself is None and terms.on_auto_renew != "renew":',
+        "if False:",
+        f"{RENEWAL}::test_what_cannot_be_renewed_fails_and_nothing_is_sent",
+    ),
+    Mutant(
+        "one without expiry renewed",
+        "api/renewal.py",
+        'if earliest(instance.expire_time) == float("inf"):',
+        "if False:",
+        f"{RENEWAL}::test_what_cannot_be_renewed_fails_and_nothing_is_sent",
+    ),
+    Mutant(
+        "a paid renewal that failed paid again",
+        "api/renewal.py",
+        "if deal.status == DealStatus.DELIVERY_FAILED:",
+        "if False:",
+        f"{RENEWAL}::test_one_whose_paid_renewal_failed_is_for_a_person",
+    ),
+    Mutant(
+        "each run a renewal of its own",
+        "operators/renewal.py",
+        "        if self.expire_time:\n",
+        "        if False:\n",
+        f"{RENEW_TASK}::test_two_runs_that_decided_on_the_same_expiry_renew_once",
+    ),
+    Mutant(
+        "refunded without a yes",
+        "operators/refund.py",
+        "elif not is_true(self.plan_only) and not (is_flag(self.confirm) and is_true(self.confirm)):",
+        "elif False:",
+        f"{REFUND_TASK}::test_without_a_yes_nothing_is_read_or_sent",
+    ),
+    Mutant(
+        "refunded in a dry run",
+        "operators/refund.py",
+        "            if not is_true(self.plan_only):\n",
+        "            if True:\n",
+        f"{REFUND_TASK}::test_the_plan_sends_nothing_confirmed_or_not",
+    ),
+    Mutant(
+        "each run a refund of its own",
+        "operators/refund.py",
+        'return json.dumps(["refund", fields["instance_id"]])',
+        'return json.dumps(["refund", fields["instance_id"], context["ti"].run_id])',
+        f"{REFUND_TASK}::test_a_lost_answer_and_another_run_give_back_once",
+    ),
+    Mutant(
+        "what is given back given back again",
+        "api/refund.py",
+        "if _refunds(deal) and deal.status not in SETTLEMENTS[self.action.name].endings:",
+        "if False:",
+        f"{REFUND}::test_what_was_given_back_is_not_given_back_again",
+    ),
+    Mutant(
+        "a refund of what is gone sent again",
+        "api/refund.py",
+        "if was not in (None, is_):",
+        "if False:",
+        f"{REFUND}::test_an_instance_that_is_gone_without_an_order_stops_it_and_nothing_more_is_ever_sent",
+    ),
+    Mutant(
+        "a nameless refund passed over",
+        "api/refund.py",
+        "        if nameless:\n",
+        "        if False:\n",
+        f"{REFUND}::test_a_refund_that_does_not_name_its_instance_stops_it",
+    ),
+    Mutant(
+        "several instances in one refund",
+        "api/actions.py",
+        'pattern=(r"[^\\s,;]+", "the id of exactly one instance"),',
+        "pattern=None,",
+        f"{REFUND}::test_only_one_instance_can_be_named",
+    ),
+    Mutant(
+        "a refunded refund taken for a failure",
+        "api/settlement.py",
+        "REFUND_INSTANCE.name: Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS),",
+        "REFUND_INSTANCE.name: Settlement(),",
+        f"{REFUND}::test_refunded_is_success_here",
+    ),
+)
