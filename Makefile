@@ -37,7 +37,7 @@ kill-matrix: $(VENV)/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real A
 mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail
 	@$(BIN)/python scripts/mutants.py
 
-schedules: $(VENV)/ready ## Run 10,000 random schedules of faults and crashes (ARGS="--replay SEED" repeats one)
+schedules: $(VENV)/ready ## Run 30,000 random schedules of faults and crashes (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python scripts/schedules.py $(ARGS)
 
 bench: $(VENV)/ready ## Measure, with a baseline in the same run

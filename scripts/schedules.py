@@ -1,388 +1,73 @@
-"""Random schedules: purchases, faults, crashes and clocks in one process, each made from a seed and repeatable."""
+"""Random schedules: purchases, renewals or refunds, and what goes wrong with them, each made from a seed."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import logging
-import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-import requests
-from greenlet import getcurrent, greenlet
-from requests.adapters import BaseAdapter
-from urllib3 import HTTPResponse
-
-from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
-from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_token_for
-from airflow_provider_tcbilling.api.record import NoStore, Record, State, Store
-from airflow_provider_tcbilling.sandbox.answers import answer_of
-from airflow_provider_tcbilling.sandbox.gate import Gate
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
-from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder
-from airflow_provider_tcbilling.sandbox.rules import Rules as ServerRules
-from airflow_provider_tcbilling.sandbox.rules import Tokens
-
-LAG = 10.0
-WINDOW = 300.0
-TRIES = 6
-"""How often Airflow, and then a person, runs a purchase again."""
-
-ORDER = {
-    "product_code": "p_cloudfirewall",
-    "sub_product_code": "sp_cloudfirewall_svv1",
-    "region_code": "ap-guangzhou",
-    "zone_code": "ap-guangzhou-6",
-    "parameter": {"pid": 1002147},
-}
-SERVERS = ("honour", "forget-after:20", "ignore", "reject-repeat")
-STORES = ("ledger", "task state", "nothing")
-DELAYS = (1.0, 30.0, 70.0, 400.0, 90_000.0)
-LOST = ("drop", "reset", "cut", "timeout", "http", "html", "truncated", "no-order-id", "internal")
-CONNECTION_LOST = ("drop", "reset", "cut", "timeout")
-REFUSED = "FailedOperation.BalanceInsufficient"
+from scripts.schedule_world import SPENDINGS, World
 
 
-class Died(BaseException):
-    """The process ended: no handler runs, as after SIGKILL."""
-
-
-class Shelf:
-    """A store of the simulation: it fails now and then, and others act before and after each use."""
-
-    about = "a shelf"
-    keeps_records = True
-
-    def __init__(self, world: World, kind: str, shared: dict[str, dict[str, str]], name: str) -> None:
-        self.is_shared = self.is_exclusive = kind == "ledger"
-        self._world = world
-        self._all = shared
-        self._mine = shared.setdefault("ledger" if self.is_shared else name, {})
-
-    def where(self, key: str) -> str:
-        return f"shelf {key}"
-
-    def read(self, key: str) -> Any:
-        return self._used("read", lambda: json.loads(self._mine[key]) if key in self._mine else None)
-
-    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        return bool(self._used("create", lambda: self._put(key, stored, is_new=self.is_exclusive)))
-
-    def write(self, key: str, stored: Mapping[str, Any]) -> None:
-        self._used("write", lambda: self._put(key, stored, is_new=False))
-
-    def others(self, key: str) -> Iterable[tuple[str, Any]]:
-        return [(name, json.loads(text)) for name, text in self._mine.items() if name != key] if self.is_shared else []
-
-    def _put(self, key: str, stored: Mapping[str, Any], *, is_new: bool) -> bool:
-        if is_new and key in self._mine:
-            return False
-        self._mine[key] = json.dumps(stored)
-        return True
-
-    def _used(self, what: str, use: Callable[[], Any]) -> Any:
-        self._world.pause(f"before {what}")
-        if self._world.happens(0.02):
-            raise OSError("the store is down")
-        result = use()
-        if self._world.happens(0.02):
-            raise OSError("the store answers too late")
-        self._world.pause(f"after {what}")
-        return result
-
-
-class Line(BaseAdapter):
-    """What lies between a client and the sandbox: it loses things, and is slow."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        world, is_purchase = self._world, request.headers["X-TC-Action"] == "CreateInstance"
-        exchange = partial(world.sandbox.exchange, {k.lower(): v for k, v in request.headers.items()}, request.body)
-        fault = world.choose(LOST) if world.happens(0.3 if is_purchase else 0.1) else ""
-        try:
-            world.pause("sent")
-        except Died:
-            world.later(exchange) if world.happens(0.5) else None
-            raise
-        if is_purchase and world.happens(0.05):
-            world.sandbox.faults.add({"fault": "error", "code": REFUSED, "when": "before"})
-        elif fault == "timeout" and world.happens(0.5):
-            world.sleep(2.0)
-            world.later(exchange)
-            raise requests.ReadTimeout
-        elif fault and world.happens(0.5):
-            world.trace.append(f"{fault} before")
-            return self._answer(request, b"", fault)
-        answer = answer_of(exchange())
-        if fault == "timeout":
-            world.sleep(2.0)
-        world.pause("carried out")
-        return self._answer(request, answer.body, fault)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _answer(self, request: requests.PreparedRequest, body: bytes, fault: str) -> requests.Response:
-        if fault in CONNECTION_LOST:
-            raise requests.ReadTimeout if fault == "timeout" else requests.ConnectionError
-        response = requests.Response()
-        response.status_code = 502 if fault == "http" else 200
-        response.request = request
-        bodies = {
-            "html": b"<html>",
-            "truncated": body[: len(body) // 2],
-            "no-order-id": b'{"Response": {"RequestId": "r", "Deals": 7}}',
-            "internal": b'{"Response": {"Error": {"Code": "InternalError", "Message": "m"}, "RequestId": "r"}}',
-        }
-        response.raw = HTTPResponse(io.BytesIO(bodies.get(fault, body)), status=200, preload_content=False)
-        return response
-
-
-@dataclass
-class Buyer:
-    """One purchase: its tries, what became of them, and what it is known to have bought."""
-
-    name: str
-    store: Store
-    first_try_at: float
-    outcomes: list[str] = field(default_factory=list)
-    order_id: str = ""
-    stop: PurchaseOutcomeUnknown | None = None
-
-    @property
-    def tokens(self) -> set[str]:
-        """Every token that it may ever send."""
-        return {client_token_for(self.name, generation) for generation in range(50)}
-
-
-class World:
-    """
-    One schedule.
-
-    :param seed: Everything follows from it.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-        self.now = self._started = 1_790_000_000.0 + self._random.random() * 1e6
-        self.trace: list[str] = []
-        self.is_calm = False
-        self.server = self.choose(SERVERS)
-        self.kind = self.choose(STORES)
-        self.has_copies = self.kind == "ledger" and self.happens(0.3)
-        delivery = self.choose((0.0, 1.0, 500.0))
-        self.sandbox = Sandbox(ServerRules(tokens=Tokens.parse(self.server), rate_limit=0, delivery_seconds=delivery))
-        self.sandbox.ledger.clock.now = lambda: self.now  # type: ignore[method-assign]
-        self.sandbox.gate = Gate(self.sandbox.rules, clock=lambda: self.now)
-        shelves: dict[str, dict[str, str]] = {}
-        names = [f"purchase-{n}" for n in range(self.choose((1, 1, 2, 3)))]
-        self.buyers = [
-            Buyer(name, NoStore() if self.kind == "nothing" else Shelf(self, self.kind, shelves, name), self.now)
-            for name in names
-        ]
-        if self.kind == "ledger":
-            self._share_the_ledger(shelves["ledger"])
-        self._rules = Rules(LAG, WINDOW, request_seconds=3.0)
-        self._actors: list[tuple[float, greenlet]] = []
-        self._events: list[tuple[float, Callable[[], Any]]] = []
-
-    # What the simulated processes see
-
-    def happens(self, probability: float) -> bool:
-        return not self.is_calm and self._random.random() < probability
-
-    def choose(self, options: tuple[Any, ...]) -> Any:
-        return self._random.choice(options)
-
-    def pause(self, label: str) -> None:
-        """Let others act, at a place where this process may die."""
-        self.trace.append(label)
-        if self.happens(0.04):
-            self.trace.append(f"died: {label}")
-            raise Died
-        self.sleep(self._random.random() * 0.2 if self.happens(0.5) else 0.0)
-
-    def sleep(self, seconds: float) -> None:
-        self._actors.append((self.now + max(0.0, seconds), getcurrent()))
-        getcurrent().parent.switch()
-
-    def later(self, exchange: Callable[[], Any]) -> None:
-        """Carry a request out although nobody waits for its answer any more."""
-        self._events.append((self.now + self._random.random() * 2.0, exchange))
-
-    # The schedule
-
-    def run(self) -> list[str]:
-        """Run it, and return what is wrong with how it ended."""
-        if self.happens(0.5):
-            self._buy_long_ago()
-        for buyer in self.buyers:
-            begins = self._random.random() * self.choose((0.1, 20.0))
-            for copy in range(1 + (self.has_copies and self.happens(0.5))):
-                self._start(partial(self._tries, buyer, copy), begins + copy * self.choose((0.0, 0.1, 5.0)))
-        self._until_quiet()
-        self.is_calm = True
-        for buyer in self.buyers:
-            if not buyer.order_id and not buyer.stop:
-                self._start(partial(self._tries, buyer, 0), 1.0)
-        self._until_quiet()
-        return list(self._faults())
-
-    def _share_the_ledger(self, ledger: dict[str, str]) -> None:
-        """Let another endpoint have numbered its orders alike: its records say nothing about the orders of this one."""
-        day = self.sandbox.ledger.local_time(self.now)[:10].replace("-", "")
-        for number in (1, 2):
-            elsewhere = Record(
-                f"elsewhere-{number}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
-                self.now, self.now, self.now, self.now, order_id=f"{day}{710_000_000_000 + number}811",
-            )  # fmt: skip
-            ledger[elsewhere.key] = json.dumps(elsewhere.as_json())
-
-    def _buy_long_ago(self) -> None:
-        """Let there be an identical order of another day, which nobody here may take for its own."""
-        then = self.now - 90_000.0
-        request = CREATE_INSTANCE.payload({**ORDER, "pay_mode": "PrePay", "client_token": "long-ago"})
-        self.sandbox.ledger.buy(request, Fate()).created_at = then
-
-    def _start(self, run: Callable[[], None], seconds: float) -> None:
-        self._actors.append((self.now + seconds, greenlet(run)))
-
-    def _until_quiet(self) -> None:
-        while self._actors or self._events:
-            at, _ = min([*self._events, *self._actors], key=lambda due: due[0])
-            self.now = max(self.now, at)
-            events = [event for event in self._events if event[0] <= self.now]
-            self._events = [event for event in self._events if event[0] > self.now]
-            for _, exchange in events:
-                self._hide_next_order()
-                exchange()
-            due = [actor for actor in self._actors if actor[0] <= self.now]
-            if due:
-                actor = self._random.choice(due)
-                self._actors.remove(actor)
-                actor[1].switch()
-
-    def _tries(self, buyer: Buyer, copy: int) -> None:
-        for try_number in range(1, TRIES + 1):
-            outcome = self._try(buyer, len(buyer.outcomes) + 1 if not copy else 1)
-            buyer.outcomes.append(outcome)
-            self.trace.append(f"{buyer.name} copy {copy} try {try_number}: {outcome}")
-            if buyer.order_id or (buyer.stop and not self.happens(0.2)):
-                return
-            self.sleep(self.choose(DELAYS) if not self.is_calm else 400.0)
-
-    def _try(self, buyer: Buyer, try_number: int) -> str:
-        client = BillingClient(
-            "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", connect_timeout=1, read_timeout=2,
-            clock=lambda: self.now, sleep=self.sleep,
-        )  # fmt: skip
-        client._wire.session.mount("http://", Line(self))
-        self._hide_next_order()
-        purchase = Purchase(
-            buyer.name, NewInstance(client, ORDER), buyer.store, self._rules,
-            presumed_since=buyer.first_try_at if try_number > 1 else None,
-            has_twins=len(self.buyers) > 1, clock=lambda: self.now, sleep=self.sleep,
-        )  # fmt: skip
-        try:
-            order = purchase.place()
-        except Died:
-            return "died"
-        except PurchaseOutcomeUnknown as stop:
-            buyer.stop = stop
-            return f"stopped: {stop.reason}"
-        except TcBillingError as error:
-            return f"{type(error).__name__}: {error}"
-        buyer.order_id = order.order_id
-        return f"order {order.order_id}"
-
-    def _hide_next_order(self) -> None:
-        """Let the next order be listed late, but within the lag."""
-        self.sandbox.faults.add(
-            {"fault": "not-visible", "seconds": self._random.random() * (LAG - 4.0), "looks": 0, "times": 1}
-        )
-
-    # What must hold
-
-    def _faults(self) -> Iterable[str]:
-        orders = self.sandbox.ledger.orders()
-        returned = Counter(buyer.order_id for buyer in self.buyers if buyer.order_id)
-        yield from (f"{count} purchases return order {order_id}" for order_id, count in returned.items() if count > 1)
-        for buyer in self.buyers:
-            yield from self._faults_of(buyer, [order for order in orders if order.client_token in buyer.tokens])
-        charged = self.sandbox.rules.balance_cents - self.sandbox.ledger.balance_cents
-        if charged != sum(order.cost_cents for order in orders):
-            yield f"charged {charged} cents for {len(orders)} orders"
-
-    def _faults_of(self, buyer: Buyer, bought: list[LedgerOrder]) -> Iterable[str]:
-        ids = [order.order_id for order in bought]
-        if len(bought) > 1:
-            yield f"{buyer.name} bought {len(bought)} times: {ids}"
-        if buyer.order_id and ids != [buyer.order_id]:
-            yield f"{buyer.name} returns {buyer.order_id}, and bought {ids}"
-        if not buyer.order_id and not buyer.stop and bought:
-            yield f"{buyer.name} lost {ids} (outcomes {buyer.outcomes})"
-        if buyer.stop and not buyer.order_id and not all(order_id in str(buyer.stop) for order_id in ids):
-            yield f"{buyer.name} stopped without naming {ids}"
-        if not buyer.order_id and not buyer.stop:
-            yield f"{buyer.name} never came to an end: {buyer.outcomes}"
-
-
-def judged(seed: int) -> tuple[int, str, str, str, list[str]]:
+def judged(spends_on: str, seed: int) -> tuple[int, str, str, str, list[str]]:
     """Run one schedule; return its seed, server, store, how it ended, and what is wrong."""
     logging.disable(logging.CRITICAL)
-    world = World(seed)
+    world = World(seed, spends_on)
     wrong = world.run()
     ended = "stopped and explained" if any(b.stop and not b.order_id for b in world.buyers) else "once and known"
     return seed, world.server, world.kind, "wrong" if wrong else ended, wrong
 
 
-def run_many(seeds: Iterable[int], jobs: int) -> tuple[Counter[tuple[str, str, str]], list[tuple[int, list[str]]]]:
+def run_many(
+    spends_on: str, seeds: Iterable[int], jobs: int
+) -> tuple[Counter[tuple[str, str, str]], list[tuple[int, list[str]]]]:
     """Run schedules; return how many ended how, by server and store, and the seeds that went wrong."""
     counts: Counter[tuple[str, str, str]] = Counter()
     wrong = []
     with ProcessPoolExecutor(jobs) as pool:
-        for seed, server, store, ended, faults in pool.map(judged, seeds, chunksize=50):
+        for seed, server, store, ended, faults in pool.map(partial(judged, spends_on), seeds, chunksize=50):
             counts[server, store, ended] += 1
             if faults:
                 wrong.append((seed, faults))
     return counts, wrong
 
 
+def replay(spends_on: str, seed: int) -> int:
+    """Run one schedule, and print all that happened."""
+    world = World(seed, spends_on)
+    wrong = world.run()
+    print(f"{spends_on}, server {world.server}, store {world.kind}", *world.trace, *wrong, sep="\n")
+    return 1 if wrong else 0
+
+
 def main() -> int:
     """Run schedules, or replay one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="how many (%(default)s)")
+    parser.add_argument("--of", choices=tuple(SPENDINGS), help="only schedules of these; all by default")
+    parser.add_argument("--count", type=int, default=10_000, help="how many of each (%(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run this one and print all that happened")
     chosen = parser.parse_args()
+    kinds = [chosen.of] if chosen.of else list(SPENDINGS)
     if chosen.replay is not None:
-        world = World(chosen.replay)
-        wrong = world.run()
-        print(f"server {world.server}, store {world.kind}", *world.trace, *wrong, sep="\n")
-        return 1 if wrong else 0
+        return replay(kinds[0], chosen.replay)
     began = time.monotonic()
-    counts, wrong = run_many(range(chosen.first, chosen.first + chosen.count), chosen.jobs)
-    for (server, store, ended), count in sorted(counts.items()):
-        print(f"{server:16} {store:12} {ended:22} {count:6}")
-    for seed, faults in wrong[:20]:
-        print(f"seed {seed} (replay with --replay {seed}): {'; '.join(faults)}")
-    print(f"{chosen.count} schedules, {len(wrong)} wrong, {time.monotonic() - began:.0f} s")
-    return 1 if wrong else 0
+    failed = 0
+    for spends_on in kinds:
+        counts, wrong = run_many(spends_on, range(chosen.first, chosen.first + chosen.count), chosen.jobs)
+        for (server, store, ended), count in sorted(counts.items()):
+            print(f"{spends_on:10} {server:16} {store:12} {ended:22} {count:6}")
+        for seed, faults in wrong[:20]:
+            print(f"seed {seed} (replay with --of {spends_on} --replay {seed}): {'; '.join(faults)}")
+        failed += len(wrong)
+    print(f"{chosen.count * len(kinds)} schedules, {failed} wrong, {time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Random schedules of faults, crashes and clocks: bought at most once, and known or explained."""
+"""Random schedules of faults, crashes and clocks: spent at most once, and known or explained."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import pytest
 
 pytest.importorskip("greenlet")
 
-from scripts.schedules import World
+from scripts.schedule_world import SPENDINGS, World
 
 
-@pytest.mark.parametrize("first", range(0, 400, 100))
-def test_no_schedule_buys_twice_or_loses_an_order(first):
-    wrong = {seed: faults for seed in range(first, first + 100) if (faults := World(seed).run())}
+@pytest.mark.parametrize("first", [0, 100, 200])
+@pytest.mark.parametrize("spends_on", SPENDINGS)
+def test_no_schedule_spends_twice_or_loses_an_order(spends_on, first):
+    wrong = {seed: faults for seed in range(first, first + 100) if (faults := World(seed, spends_on).run())}
 
-    assert not wrong, f"replay with: python scripts/schedules.py --replay {next(iter(wrong))}"
+    assert not wrong, f"replay with: python scripts/schedules.py --of {spends_on} --replay {next(iter(wrong))}"
