@@ -21,7 +21,7 @@ from airflow_provider_tcbilling.api.purchase import Next, Purchase, Rules, clien
 from airflow_provider_tcbilling.api.record import COMMAND, Record, State, command_line
 from airflow_provider_tcbilling.api.refund import Refund
 from airflow_provider_tcbilling.api.renewal import Renewal
-from airflow_provider_tcbilling.api.spending import Spending
+from airflow_provider_tcbilling.api.spending import Sighting, Spending
 from airflow_provider_tcbilling.cases import Case
 from airflow_provider_tcbilling.connection import Settings
 
@@ -35,12 +35,13 @@ class Finding(Enum):
     UNDER_WAY = "too early to say: a request may be under way, or its order not be listed yet"
     ONE = "exactly one order fits"
     UNCLEAR = "more than one purchase or order may be meant"
+    MOVED = "no order tells it, and the instance is not as it was before"
     SEND = "no order fits, and a try would send the same client token again"
     NONE = "no order fits"
     SAID_PAID = "no order fits, and the server said that the money was taken"
     OPEN = "the order is open"
-    DELIVERED = "the order is delivered"
-    DEAD = "the order has ended without its instances"
+    DELIVERED = "the order is carried out"
+    DEAD = "the order has failed"
     UNLISTED = "the order is not listed"
     UNREADABLE = "it cannot be read"
     ELSEWHERE = "it was not asked: the record is of another endpoint than the connection's"
@@ -48,7 +49,7 @@ class Finding(Enum):
 
 
 SHOWN = (
-    *("client_token", "order_id", "instance_ids", "paid_cents", "currency", "reason"),
+    *("action", "client_token", "order_id", "instance_ids", "paid_cents", "currency", "reason"),
     *("first_sent_at", "changed_at", "placed_by", "endpoint", "payload"),
 )
 """What a person is shown of a record."""
@@ -96,6 +97,7 @@ STEPS: Mapping[tuple[str, Finding], str] = {
         "may have bought the same."
     ),
     ("intended", Finding.UNCLEAR): _CHOOSE.replace("--not-bought\n", "--not-bought --force\n"),
+    ("intended", Finding.MOVED): _CHOOSE.replace("--not-bought\n", "--not-bought --force\n"),
     ("intended", Finding.SEND): (
         "Clear the task before {replay}: it looks again, and sends the same client token and the same bytes, which "
         "buys if nothing was bought. Later it stops, and a person must look."
@@ -244,17 +246,23 @@ def _search(case: Case, record: Record, settings: Settings, client: BillingClien
     has_twins = case.has_twins and record.action == CREATE_INSTANCE.name
     purchase = Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=has_twins)
     seen, step, why = purchase.foresee(record)
-    words = tuple(order.words for order in seen.orders)
     if time.time() < (quiet := purchase.quiet_from(record)) and record.state is not State.DECLINED:
-        return Look(Finding.UNDER_WAY, (f"ask again after {_moment(quiet)}", *words))
+        return Look(Finding.UNDER_WAY, (f"ask again after {_moment(quiet)}", *(order.words for order in seen.orders)))
+    return _judged(record, seen, step, why)
+
+
+def _judged(record: Record, seen: Sighting, step: Next, why: str) -> Look:
+    words = tuple(order.words for order in seen.orders)
     if step is Next.ADOPT:
         return Look(Finding.ONE, words)
-    if seen.orders or seen.bar:
+    if seen.orders:
         return Look(Finding.UNCLEAR, (why, *words))
     if record.says_paid:
         return Look(Finding.SAID_PAID)
     if record.state is State.DECLINED:
         return Look(Finding.NONE)
+    if seen.bar:
+        return Look(Finding.MOVED, (why,))
     return Look(Finding.SEND) if step is Next.SEND else Look(Finding.NONE, (why,))
 
 

@@ -207,7 +207,7 @@ def test_the_renewal_of_another_instance_is_not_taken(sandbox, shelf):
         dying.setattr(Purchase, "_find_out", dies)
         with pytest.raises(Died):
             renewal(sandbox, instance, shelf).place()
-    theirs = renewal(sandbox, other, shelf, key="the other").place()
+    theirs = renewal(sandbox, other, Shelf()).place()
 
     mine = renewal(sandbox, instance, shelf).place()
 
@@ -216,10 +216,10 @@ def test_the_renewal_of_another_instance_is_not_taken(sandbox, shelf):
 
 def test_a_renewal_of_before_is_not_taken_for_this_one(sandbox, shelf):
     instance = subscribed(sandbox)
-    first = renewal(sandbox, instance, shelf, key="last month").place()
+    first = renewal(sandbox, instance, Shelf()).place()
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "RenewInstance"})
 
-    second = renewal(sandbox, instance, shelf, key="this month").place()
+    second = renewal(sandbox, instance, shelf).place()
 
     assert renewals(sandbox) == [first.order_id, second.order_id]
     assert spent(sandbox) == 2 * PRICE
