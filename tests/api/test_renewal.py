@@ -207,7 +207,7 @@ def test_the_renewal_of_another_instance_is_not_taken(sandbox, shelf):
         dying.setattr(Purchase, "_find_out", dies)
         with pytest.raises(Died):
             renewal(sandbox, instance, shelf).place()
-    theirs = renewal(sandbox, other, Shelf()).place()
+    theirs = renewal(sandbox, other, Shelf(), key="theirs").place()
 
     mine = renewal(sandbox, instance, shelf).place()
 
@@ -216,7 +216,7 @@ def test_the_renewal_of_another_instance_is_not_taken(sandbox, shelf):
 
 def test_a_renewal_of_before_is_not_taken_for_this_one(sandbox, shelf):
     instance = subscribed(sandbox)
-    first = renewal(sandbox, instance, Shelf()).place()
+    first = renewal(sandbox, instance, Shelf(), key="last month").place()
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "RenewInstance"})
 
     second = renewal(sandbox, instance, shelf).place()
