@@ -36,6 +36,17 @@ def orders_between(client: BillingClient, since: float, until: float, fits: Call
     ]
 
 
+def nameless_between(client: BillingClient, since: float, until: float, what: str, fits: Callable[[Deal], bool]) -> str:
+    """
+    Return in words the orders that fit and name no instance, so that each may be about any; empty if there are none.
+
+    :param what: What such an order is called.
+    """
+    found = orders_between(client, since, until, lambda deal: fits(deal) and not deal.resource_ids)
+    listed = "; ".join(order.words for order in found)
+    return f"a {what} is listed that does not name its instance: {listed}" if found else ""
+
+
 def order_numbered(client: BillingClient, number: str) -> Candidate | None:
     """
     Return the order that a number names, be it of a sub-order or of a big deal; ``None`` if none is listed.

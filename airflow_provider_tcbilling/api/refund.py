@@ -9,7 +9,7 @@ from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance
-from airflow_provider_tcbilling.api.orderbook import orders_between
+from airflow_provider_tcbilling.api.orderbook import nameless_between, orders_between
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
@@ -119,12 +119,7 @@ class Refund(Spending):
         was, is_ = before.get("status"), _status(instance_named(self._client, self.instance_id))
         if was not in (None, is_):
             return f"{self.instance_id} was {was} and is {is_} now, and no refund is listed"
-        nameless = orders_between(
-            self._client, since, until, lambda deal: deal.action == "refund" and not deal.resource_ids
-        )
-        if nameless:
-            return f"a refund is listed that does not name its instance: {'; '.join(o.words for o in nameless)}"
-        return ""
+        return nameless_between(self._client, since, until, "refund", _refunds)
 
 
 def vouchers_of(deals: list[Deal]) -> int:

@@ -18,7 +18,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, DealStatus, Order, RenewableInstance
-from airflow_provider_tcbilling.api.orderbook import orders_between
+from airflow_provider_tcbilling.api.orderbook import nameless_between, orders_between
 from airflow_provider_tcbilling.api.servertime import earliest, later, months_of
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
@@ -162,12 +162,9 @@ class Renewal(Spending):
             return (
                 f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {words}, and no order is listed"
             )
-        nameless = orders_between(
-            self._client, since, until, lambda deal: self._fits(deal) and deal.action != "" and not deal.resource_ids
+        return nameless_between(
+            self._client, since, until, "renewal", lambda deal: self._fits(deal) and deal.action != ""
         )
-        if nameless:
-            return f"a renewal is listed that does not name its instance: {'; '.join(o.words for o in nameless)}"
-        return ""
 
 
 def _will_renew_itself(instance: RenewableInstance) -> bool:

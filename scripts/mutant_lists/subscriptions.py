@@ -39,8 +39,8 @@ SUBSCRIPTIONS = (
     Mutant(
         "a nameless renewal passed over",
         "api/renewal.py",
-        "        if nameless:\n",
-        "        if False:\n",
+        "return nameless_between(",
+        "return '' and nameless_between(",
         f"{RENEWAL}::test_a_renewal_that_does_not_name_its_instance_stops_it",
     ),
     Mutant(
@@ -151,8 +151,8 @@ SUBSCRIPTIONS = (
     Mutant(
         "a nameless refund passed over",
         "api/refund.py",
-        "        if nameless:\n",
-        "        if False:\n",
+        'return nameless_between(self._client, since, until, "refund", _refunds)',
+        'return ""',
         f"{REFUND}::test_a_refund_that_does_not_name_its_instance_stops_it",
     ),
     Mutant(
