@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from scripts.kill_matrix import data, tables
-from scripts.kill_matrix.cells import LINES, OURS, Cell, cells
+from scripts.kill_matrix.cells import CONTENDERS, LINES, Cell, cells
 from scripts.kill_matrix.drive import Result, run_line
 from scripts.kill_matrix.judge import FAILURES
 
@@ -83,7 +83,7 @@ def main(given: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     results = run(asked, arguments.jobs, keep=arguments.keep, publish=publish)
     print(f"\n{tables.summary(results)}\n{len(results)} cells in {time.monotonic() - began:.0f} s")
-    return any(result["verdict"] in FAILURES for result in results if result["contender"] == OURS)
+    return any(result["verdict"] in FAILURES for result in results if CONTENDERS[result["contender"]].is_ours)
 
 
 if __name__ == "__main__":

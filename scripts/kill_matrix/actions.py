@@ -18,8 +18,8 @@ def ends(trial: Trial) -> Iterator[Condition]:
 
 def waits(trial: Trial) -> Iterator[Condition]:
     """Let the task wait for its order, which is not delivered yet."""
-    sandbox = trial.sandbox
-    yield lambda: sandbox.requests["CreateInstance"] > 1 or any(order.looks for order in sandbox.ledger.orders())
+    requests, action = trial.sandbox.requests, trial.cell.spent.action
+    yield lambda: requests[action] > 1 or any(order.looks for order in trial.placed())
 
 
 def deliver(trial: Trial) -> Iterator[Condition]:
@@ -53,8 +53,9 @@ def re_order(trial: Trial) -> Iterator[Condition]:
 
 
 def edit(trial: Trial) -> Iterator[Condition]:
-    """Change what the task is to buy."""
-    trial.write_plan({**trial.read_plan(), "items": [{"pid": 4711}]})
+    """Change what the task is to buy, or for how long it is to renew."""
+    plan = trial.read_plan()
+    trial.write_plan({**plan, "items": [{**item, "pid": 4711, "period": 2} for item in plan["items"]]})
     yield lambda: True
 
 

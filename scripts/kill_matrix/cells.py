@@ -59,13 +59,13 @@ def _network() -> Iterator[Column]:
     for name, kind in KINDS.items():
         if kind.part not in (Part.CONNECTION, Part.ANSWER) or name == "answer":
             continue
-        fault = {"fault": name, "when": "after", "times": 1, "action": "CreateInstance"}
+        fault = {"fault": name, "when": "after", "times": 1}
         if name == "delay":
             yield Column(name, f"{kind.about}, above the read time-out", fault={**fault, "seconds": LATE_SECONDS})
             continue
-        yield Column(f"{name}-after", f"{kind.about}, having bought", fault=fault)
+        yield Column(f"{name}-after", f"{kind.about}, having carried it out", fault=fault)
         if name in WITHOUT_ORDER:
-            yield Column(f"{name}-before", f"{kind.about}, having bought nothing", fault={**fault, "when": "before"})
+            yield Column(f"{name}-before", f"{kind.about}, having done nothing", fault={**fault, "when": "before"})
 
 
 SERVERS = (
@@ -88,24 +88,55 @@ LINES: Mapping[str, tuple[str, ...]] = {"3.3": ("ledger", "state"), "3.2": ("led
 
 
 @dataclass(frozen=True)
+class Spent:
+    """
+    What money is moved for.
+
+    :param action: The request that moves it.
+    :param order: How the sandbox's ledger calls its orders.
+    :param proof: What the provider's task returns when it has come to its end.
+    """
+
+    action: str
+    order: str
+    proof: str
+
+
+SPENT: Mapping[str, Spent] = {
+    "purchase": Spent("CreateInstance", "purchase", "instance_ids"),
+    "renewal": Spent("RenewInstance", "renew", "new_expire_time"),
+    "refund": Spent("RefundInstance", "refund", "refunded_cents"),
+}
+
+
+@dataclass(frozen=True)
 class Contender:
     """
-    One way to buy.
+    One way to spend.
 
     :param short: The same as *words*, for a heading.
     :param store: What remembers its purchases; ours has several, one for each cell.
     :param places: Where its kill points are: a name in :data:`scripts.kill_matrix.points.PLACES`.
+    :param spends: A name in :data:`SPENT`.
     """
 
     words: str
     short: str
     store: str = "nothing"
     places: str = "sdk"
+    spends: str = "purchase"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this provider."""
+        return self.places == "ours"
 
 
-OURS = "ours"
+OURS, RENEWS, REFUNDS = "ours", "ours-renews", "ours-refunds"
 CONTENDERS: Mapping[str, Contender] = {
     OURS: Contender("this provider", "this provider", places="ours"),
+    RENEWS: Contender("this provider renews", "renews", places="ours", spends="renewal"),
+    REFUNDS: Contender("this provider refunds", "refunds", places="ours", spends="refund"),
     "fresh": Contender("official SDK, a fresh token per attempt", "SDK, fresh token"),
     "constant": Contender("official SDK, a constant token, XCom as memory", "SDK, constant token"),
     "resumable": Contender(
@@ -114,9 +145,12 @@ CONTENDERS: Mapping[str, Contender] = {
     "resumable-constant": Contender(
         "Airflow's ResumableJobMixin, a constant token", "the same, constant token", "state", "mixin"
     ),
+    "fresh-renews": Contender(
+        "official SDK renews, a fresh token per attempt", "SDK renews", places="sdk-renews", spends="renewal"
+    ),
     "resend": Contender("waiting by sending the purchase again, with a constant token", "waits by sending again"),
 }
-ALTERNATIVES = {name: contender for name, contender in CONTENDERS.items() if name != OURS}
+ALTERNATIVES = {name: contender for name, contender in CONTENDERS.items() if not contender.is_ours}
 
 
 @dataclass(frozen=True)
@@ -150,6 +184,21 @@ class Cell:
         return f"{self.contender}-{self.row.shape}"
 
     @property
+    def is_ours(self) -> bool:
+        """Whether this provider plays it."""
+        return CONTENDERS[self.contender].is_ours
+
+    @property
+    def spends(self) -> str:
+        """What the money is moved for."""
+        return CONTENDERS[self.contender].spends
+
+    @property
+    def spent(self) -> Spent:
+        """The same, as the server sees it."""
+        return SPENT[self.spends]
+
+    @property
     def tokens(self) -> Tokens:
         """What its server does with tokens."""
         return Tokens.parse(self.column.tokens)
@@ -158,7 +207,7 @@ class Cell:
     def is_documented_limit(self) -> bool:
         """Two copies at the same instant need exclusive creation, or a server that honours tokens."""
         is_alone = self.row.id == "two-copies" and self.store != "ledger"
-        return is_alone and self.contender == OURS and not self.column.honours
+        return is_alone and self.is_ours and not self.column.honours
 
     @property
     def unfit(self) -> str:
@@ -166,12 +215,19 @@ class Cell:
         return next((why for is_so, why in self._obstacles() if is_so), "")
 
     def _obstacles(self) -> Iterator[tuple[bool, str]]:
-        row, is_network = self.row, self.column.is_network
-        yield self.contender != OURS and not row.is_for_all, "the alternatives have no such point"
+        row, is_network, is_purchase = self.row, self.column.is_network, self.spends == "purchase"
+        yield not self.is_ours and not row.is_for_all, "the alternatives have no such point"
         yield (
-            is_network and (self.contender != OURS or not row.buys),
-            "the network's misfortunes are combined with the rows that strike the purchase itself",
+            is_network and (not self.is_ours or not row.spends),
+            "the network's misfortunes are combined with the rows that strike the request that spends",
         )
+        yield (
+            is_network and not is_purchase and self.store != "ledger",
+            "renewals and refunds meet the network's misfortunes with a ledger",
+        )
+        yield not is_purchase and self.column.id == "null-instances-after", "only a purchase is answered with instances"
+        yield self.spends == "refund" and self.line != "3.3", "refunds are run on Airflow 3.3"
+        yield self.spends == "refund" and row.id == "edited", "nothing of a refund can be edited but the instance"
         yield is_network and self.line != "3.3", "the network's misfortunes are run on Airflow 3.3"
         yield bool(row.phase) and self.line == "2.11", "components are killed on Airflow 3"
         yield row.point == "half-read" and self.column.id in UNREADABLE, "there is no answer to read half of"
@@ -179,8 +235,8 @@ class Cell:
 
 def cells() -> Iterator[Cell]:
     """Yield every cell, those that do not fit included; the alternatives are run on Airflow 3.3."""
-    for line, stores in LINES.items():
+    for (line, stores), contender in itertools.product(LINES.items(), (OURS, RENEWS, REFUNDS)):
         for store, row, column in itertools.product(stores, ROWS, COLUMNS):
-            yield Cell(line, OURS, store, row, column)
-    for (name, contender), row, column in itertools.product(ALTERNATIVES.items(), ROWS, SERVERS):
-        yield Cell("3.3", name, contender.store, row, column)
+            yield Cell(line, contender, store, row, column)
+    for (name, other), row, column in itertools.product(ALTERNATIVES.items(), ROWS, SERVERS):
+        yield Cell("3.3", name, other.store, row, column)

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
 
-from scripts.kill_matrix.points import ORDER
+from scripts.kill_matrix.points import ORDER, PRODUCT
 
 try:
     from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
@@ -48,13 +48,37 @@ class SdkOperator(BaseOperator):
 
     def wait(self, order_id: str) -> dict[str, Any]:
         """Read the order book until the order is delivered."""
-        while True:
-            deal = look(client(self.tcbilling_conn_id), order_id)
-            if deal and deal.Status == DELIVERED:
-                return {"order_id": order_id, "instance_ids": list(deal.ResourceId or ())}
-            if deal and deal.Status in ENDED_BADLY:
-                raise RuntimeError(f"order {order_id} ended with status {deal.Status}")
-            pause()
+        return waited_for(self.tcbilling_conn_id, order_id)
+
+
+class FreshRenewal(BaseOperator):
+    """
+    Renew with the official SDK, with a token of each attempt's own, then read the order book until it is delivered.
+
+    :param instance_id: The instance. (templated)
+    :param period: How many months. (templated)
+    :param tcbilling_conn_id: The Airflow connection. (templated)
+    """
+
+    template_fields = ("instance_id", "period", "tcbilling_conn_id")
+
+    def __init__(self, *, instance_id: str, period: str, tcbilling_conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.instance_id = instance_id
+        self.period = period
+        self.tcbilling_conn_id = tcbilling_conn_id
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Renew and wait."""
+        from tencentcloud.billing.v20180709.models import RenewInstanceRequest
+
+        request = RenewInstanceRequest()
+        request.ClientToken, request.InstanceId, request.Period = str(uuid.uuid4()), self.instance_id, int(self.period)
+        request.ProductCode, request.SubProductCode = PRODUCT["product_code"], PRODUCT["sub_product_code"]
+        request.RegionCode = PRODUCT["region_code"]
+        order_id = client(self.tcbilling_conn_id).RenewInstance(request).OrderIdList[0]
+        remembered(context["ti"].xcom_push, key="order_id", value=order_id)
+        return waited_for(self.tcbilling_conn_id, order_id)
 
 
 class FreshToken(SdkOperator):
@@ -92,7 +116,12 @@ class Resend(SdkOperator):
         return order
 
 
-OPERATORS: dict[str, type[SdkOperator]] = {"fresh": FreshToken, "constant": ConstantToken, "resend": Resend}
+OPERATORS: dict[str, type[BaseOperator]] = {
+    "fresh": FreshToken,
+    "constant": ConstantToken,
+    "fresh-renews": FreshRenewal,
+    "resend": Resend,
+}
 
 if ResumableJobMixin is not None:
 
@@ -142,6 +171,27 @@ if ResumableJobMixin is not None:
             return token_of(ti)
 
     OPERATORS |= {"resumable": Resumable, "resumable-constant": ResumableConstant}
+
+
+def ours(spends: str) -> type[BaseOperator]:
+    """Return the provider's own operator."""
+    from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+    from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
+    from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
+
+    kinds = {"purchase": CreateInstanceOperator, "renewal": RenewInstanceOperator, "refund": RefundInstanceOperator}
+    return kinds[spends]
+
+
+def waited_for(conn_id: str, order_id: str) -> dict[str, Any]:
+    """Read the order book until the order is delivered."""
+    while True:
+        deal = look(client(conn_id), order_id)
+        if deal and deal.Status == DELIVERED:
+            return {"order_id": order_id, "instance_ids": list(deal.ResourceId or ())}
+        if deal and deal.Status in ENDED_BADLY:
+            raise RuntimeError(f"order {order_id} ended with status {deal.Status}")
+        pause()
 
 
 def token_of(ti: Any) -> str:

@@ -41,7 +41,7 @@ class Flight:
 
     def step(self) -> bool:
         """Go on as far as possible; return whether the trial is done, or has taken too long."""
-        spent = len(self.trial.sandbox.ledger.orders())
+        spent = len(self.trial.placed())
         if time.monotonic() - self.trial.began > TRIAL_SECONDS or spent >= ENOUGH_ORDERS:
             return True
         while self._condition is None or self._condition():
@@ -140,7 +140,8 @@ class Driver:
 
 def _is_ready(trial: Trial, phase: str, held: set[Trial]) -> bool:
     if phase == "scheduler":
-        return any(entry.action == "CreateInstance" and "delay" in entry.faults for entry in trial.sandbox.journal)
+        action = trial.cell.spent.action
+        return any(entry.action == action and "delay" in entry.faults for entry in trial.sandbox.journal)
     if phase == "triggerer":
         return trial.has_state("deferred")
     if trial not in held and trial.has_state("deferred"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.kill_matrix.cells import OURS, Cell
+from scripts.kill_matrix.cells import Cell
 from scripts.kill_matrix.trial import EXPLAINED, Ending
 
 KNOWN, STOPPED, LIMIT = "known", "stopped", "limit"
@@ -12,9 +12,9 @@ UNSOLVED, HANGING, UNREACHED = "unsolved", "hanging", "unreached"
 WORDS = {
     KNOWN: "once and known",
     STOPPED: "stopped and explained",
-    LIMIT: "bought twice, a documented limit",
-    DOUBLE: "bought twice",
-    LOST: "bought, and nobody knows the order",
+    LIMIT: "spent twice, a documented limit",
+    DOUBLE: "spent twice",
+    LOST: "spent, and nobody knows the order",
     WRONG: "success, with the wrong order",
     RESENT: "sent again although the order was known",
     UNSOLVED: "fails again and again",
@@ -45,21 +45,22 @@ def judge(cell: Cell, end: Ending) -> str:
 def _sends_while_waiting(cell: Cell, end: Ending) -> bool:
     """Whether a request that spends was sent although nothing was in doubt: waiting only reads."""
     is_in_doubt = cell.row.may_send_again or cell.column.is_network
-    return cell.contender == OURS and not is_in_doubt and end.requests > cell.row.wanted
+    return cell.is_ours and not is_in_doubt and end.requests > cell.row.wanted
 
 
 def _is_right(cell: Cell, end: Ending) -> bool:
-    """Whether the tasks returned exactly the orders that were placed, each with its instances."""
+    """Whether the tasks returned exactly the orders that were placed, each with what proves its good end."""
     returned = [value or {} for value in end.returned.values()]
     if end.twin.get("state") == "success" and end.twin["value"]["order_id"] not in end.orders:
         return False
     has_all = sorted(str(value.get("order_id")) for value in returned) == sorted(end.orders)
-    return has_all and len(end.orders) == cell.row.wanted and all(value.get("instance_ids") for value in returned)
+    proof = cell.spent.proof if cell.is_ours else "instance_ids"
+    return has_all and len(end.orders) == cell.row.wanted and all(value.get(proof) for value in returned)
 
 
 def _of_a_failure(cell: Cell, end: Ending) -> str:
     known = {value["order_id"] for value in end.returned.values() if value}
-    is_explained = cell.contender == OURS and any(words in end.log for words in EXPLAINED)
+    is_explained = cell.is_ours and any(words in end.log for words in EXPLAINED)
     if is_explained and all(order in end.log for order in end.orders if order not in known):
         return STOPPED
     return LOST if any(order not in end.log for order in set(end.orders) - known) else UNSOLVED

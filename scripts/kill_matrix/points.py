@@ -13,6 +13,7 @@ import http.client
 import importlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -29,13 +30,23 @@ ORDER = {
     "region_code": "ap-guangzhou",
     "zone_code": "ap-guangzhou-6",
 }
+PRODUCT = {name: ORDER[name] for name in ("product_code", "sub_product_code", "region_code")}
+FIXED: dict[str, dict[str, Any]] = {"purchase": ORDER, "renewal": PRODUCT, "refund": {**PRODUCT, "confirm": True}}
+"""What a task is told in every cell, by what it spends."""
+
+OF_ITEM = {"purchase": ("parameter",), "renewal": ("instance_id", "period"), "refund": ("instance_id",)}
+"""What it is told of its item."""
+
+KEYED_BY = {"purchase": "purchase_key", "renewal": "expire_time", "refund": "purchase_key"}
+"""What names an item, whichever place it has in a mapping."""
+
 ANSWER_SECONDS = 30.0
 TWIN_SECONDS = 90.0
 HIDDEN_FROM_TWIN = ("_AIRFLOW", "AIRFLOW__DATABASE__", "AIRFLOW__CORE__SQL_ALCHEMY")
 """A task's process is kept from the database by variables with which no other process could start."""
 
 API = "airflow_provider_tcbilling.api"
-OPERATOR = "airflow_provider_tcbilling.operators.instance.CreateInstanceOperator"
+OPERATOR = "airflow_provider_tcbilling.operators.spending.SpendingOperator"
 SDK = "tencentcloud.billing.v20180709.billing_client.BillingClient"
 PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
@@ -53,6 +64,11 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
         "after-record": ("scripts.kill_matrix.contenders.remembered", "exit"),
         "while-waiting": ("scripts.kill_matrix.contenders.pause", "entry"),
     },
+    "sdk-renews": {
+        "before-record": (f"{SDK}.RenewInstance", "exit"),
+        "after-record": ("scripts.kill_matrix.contenders.remembered", "exit"),
+        "while-waiting": ("scripts.kill_matrix.contenders.pause", "entry"),
+    },
     "mixin": {
         "before-record": (f"{SDK}.CreateInstance", "exit"),
         "after-record": ("airflow.sdk.execution_time.context.TaskStateStoreAccessor.set", "exit"),
@@ -61,7 +77,11 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
 }
 """For each point, which function it lies at, and whether before or after it. HTTP points lie in http.client."""
 
-MEETING = {"ours": (f"{API}.memory.Memory.read", "exit"), "sdk": (f"{SDK}.CreateInstance", "entry")}
+MEETING = {
+    "ours": (f"{API}.memory.Memory.read", "exit"),
+    "sdk": (f"{SDK}.CreateInstance", "entry"),
+    "sdk-renews": (f"{SDK}.RenewInstance", "entry"),
+}
 """Where two copies wait for each other, after both have looked for an earlier purchase and found none."""
 
 
@@ -70,15 +90,12 @@ def plan_of(cell: str) -> dict[str, Any]:
     return dict(json.loads((FOLDER / f"{cell}.json").read_text(encoding="utf-8")))
 
 
-def parameter(cell: str, index: int = 0) -> str:
-    """Return what is bought, for a template: it is read when the task runs, so it can be edited between tries."""
+def argument(cell: str, index: int, name: str) -> str:
+    """Return what a task is told, for a template: it is read when the task runs, so it can be edited between tries."""
     item = plan_of(cell)["items"][index]
-    return json.dumps({"pid": item["pid"], "timeSpan": 1, "timeUnit": "m"})
-
-
-def key(cell: str, index: int) -> str:
-    """Return the purchase key of an item, for a template."""
-    return f"{cell}-{plan_of(cell)['items'][index]['key']}"
+    if name == "parameter":
+        return json.dumps({"pid": item["pid"], "timeSpan": 1, "timeUnit": "m"})
+    return f"{cell}-{item['key']}" if name == "purchase_key" else str(item[name])
 
 
 def arm(context: Any) -> None:
@@ -201,13 +218,16 @@ def _owner_of(path: str) -> tuple[Any, str]:
         return getattr(importlib.import_module(module), cls), name
 
 
+MOVES_MONEY = re.compile(rb"x-tc-action: *(create|renew|refund)instance\r", re.IGNORECASE)
+
+
 # At http.client, which both our client and the official SDK stand on.
 
 
 def _spends(connection: Any, data: Any = b"") -> bool:
-    """Whether what is under way on a connection is a purchase. Its headers say so, in the first thing sent."""
+    """Whether what is under way on a connection moves money. Its headers say so, in the first thing sent."""
     if isinstance(data, bytes) and b" HTTP/1." in data[:400]:
-        connection.kill_matrix_spends = b"createinstance" in data.lower()
+        connection.kill_matrix_spends = bool(MOVES_MONEY.search(data))
     return bool(getattr(connection, "kill_matrix_spends", False))
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NOTHING = "nothing goes wrong"
-BUYING = "the worker is killed while it buys"
+BUYING = "the worker is killed while it spends"
 WAITING = "worker or triggerer is killed after that: waiting, deferring, resuming, ending"
 CLEARED = "the task or its run is cleared, or marked failed and cleared"
 CHANGED = "a parameter is edited or a mapping re-ordered, then cleared"
 LATE = "it is retried after the replay window"
 TWINS = "two copies of the same attempt run at once"
-ALIKE = "identical purchases run side by side, and one answer is lost"
+ALIKE = "two that are alike run side by side, and one answer is lost"
 SCHEDULER = "the scheduler is killed with its workers"
 
 
@@ -30,7 +30,7 @@ class Row:
     :param plan: More for the task's process: ``items``, ``task`` (attributes of the operator), ``twin``.
     :param is_held: The server delivers only when it is told to.
     :param phase: Needs Airflow for itself, since it kills a component that all share.
-    :param buys: It strikes the purchase itself, so the network's misfortunes are combined with it.
+    :param spends: It strikes the request that spends, so the network's misfortunes are combined with it.
     :param ours_only: The alternatives have nothing that it could strike.
     """
 
@@ -44,7 +44,7 @@ class Row:
     plan: Mapping[str, Any] = field(default_factory=dict)
     is_held: bool = False
     phase: str = ""
-    buys: bool = False
+    spends: bool = False
     ours_only: bool = False
 
     @property
@@ -54,12 +54,12 @@ class Row:
 
     @property
     def may_send_again(self) -> bool:
-        """Whether a process is lost that did not know yet whether it had bought, or there are two of them."""
+        """Whether a process is lost that did not know yet whether it had spent, or there are two of them."""
         return self.point in UNKNOWN_AT or self.phase == "scheduler" or bool(self.plan.get("twin"))
 
 
 UNKNOWN_AT = ("after-intent", "half-sent", "before-answer", "half-read", "before-record")
-"""Points at which nothing tells yet whether it was bought, so the next attempt may send the same request."""
+"""Points at which nothing tells yet whether it was carried out, so the next attempt may send the same request."""
 
 TOO_LATE = {"task": {"replay_window": 1.0}}
 TWO = {"items": ({"pid": 1, "key": "one"}, {"pid": 2, "key": "two"})}
@@ -80,14 +80,14 @@ def _triggerer(name: str, words: str, phase: str) -> Row:
 
 
 ROWS = (
-    Row("no-misfortune", "no misfortune", NOTHING, buys=True),
+    Row("no-misfortune", "no misfortune", NOTHING, spends=True),
     _killed("before-intent", "killed before the intent is stored", BUYING, ours_only=True),
-    _killed("after-intent", "killed after the intent, before a byte is sent", BUYING, buys=True, ours_only=True),
+    _killed("after-intent", "killed after the intent, before a byte is sent", BUYING, spends=True, ours_only=True),
     _killed("half-sent", "killed when half of the request is sent", BUYING),
-    _killed("before-answer", "killed when the server has bought, no byte is read", BUYING, buys=True),
-    _killed("half-read", "killed when half of the answer is read", BUYING, buys=True),
-    _killed("before-record", "killed after the answer, before the record", BUYING, buys=True),
-    _killed("after-record", "killed after the record, before the XCom", BUYING, buys=True),
+    _killed("before-answer", "killed when the server has carried it out, no byte is read", BUYING, spends=True),
+    _killed("half-read", "killed when half of the answer is read", BUYING, spends=True),
+    _killed("before-record", "killed after the answer, before the record", BUYING, spends=True),
+    _killed("after-record", "killed after the record, before the XCom", BUYING, spends=True),
     _killed("while-waiting", "killed while it waits for delivery", WAITING),
     _killed("while-deferring", "killed while it defers", WAITING, "deferrable"),
     _triggerer("in-trigger", "triggerer killed while the trigger looks", phase="looking"),
@@ -105,7 +105,7 @@ ROWS = (
         *("waits", "mark_failed", "deliver", "clear_task"),
         is_held=True,
     ),
-    _outside("two-copies", "two copies of the same attempt at once", TWINS, plan={"twin": True}, buys=True),
+    _outside("two-copies", "two copies of the same attempt at once", TWINS, plan={"twin": True}, spends=True),
     _outside("re-ordered", "mapping re-ordered, then cleared", CHANGED, *TURNED, shape="mapped", wanted=2, plan=TWO),
     _outside(
         "re-ordered-keyed", "the same, with a purchase_key each", CHANGED, *TURNED, shape="keyed", wanted=2, plan=TWO
@@ -113,7 +113,7 @@ ROWS = (
     _outside("edited", "parameter edited, then cleared", CHANGED, "ends", "edit", "clear_task"),
     _outside(
         "late-retry",
-        "bought, answer lost, retried after the replay window",
+        "carried out, answer lost, retried after the replay window",
         LATE,
         point="before-answer",
         plan=TOO_LATE,
@@ -129,17 +129,17 @@ ROWS = (
     ),
     _outside(
         "side-by-side",
-        "identical purchases side by side, one answer lost",
+        "alike ones side by side, one answer lost",
         ALIKE,
         shape="mapped",
         point="before-answer",
         wanted=2,
         plan=SAME,
-        buys=True,
+        spends=True,
     ),
     _outside("scheduler-killed", "scheduler and workers killed, an answer under way", SCHEDULER, phase="scheduler"),
 )
-"""In the order of a purchase's life."""
+"""In the order of a purchase's life, a renewal's or a refund's."""
 
 FAMILIES = tuple(dict.fromkeys(row.family for row in ROWS))
 """What the rows are cases of."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.orders import LedgerOrder
 from airflow_provider_tcbilling.sandbox.rules import Rules
 from airflow_provider_tcbilling.sandbox.server import running
-from scripts.kill_matrix.cells import CONTENDERS, HIDDEN, LAG, OURS, Cell
+from scripts.kill_matrix.cells import CONTENDERS, HIDDEN, LAG, Cell
 from scripts.kill_matrix.points import copies_here
 
 TASK = "buy"
@@ -29,8 +30,16 @@ DELIVERY_SECONDS = {"deferrable": 8.0}
 """By the shape of the Dag. What defers must not have its order at its first look; the trigger looks after 10 s."""
 
 HELD_SECONDS = 3600.0
-EXPLAINED = ("Stopped, and nothing more was sent", "Nothing was sent: this purchase was begun already")
-"""How the provider's own stops begin."""
+EXPLAINED = (
+    "Stopped, and nothing more was sent",
+    "Nothing was sent: this purchase was begun already",
+    "was left alone, and nothing was sent",
+    "nothing was sent, because",
+)
+"""How the provider's own stops read."""
+
+SUBSCRIBED_SECONDS = 3 * 86_400.0
+"""For how long an instance still runs that is to be renewed or given back."""
 
 Condition = Callable[[], bool]
 
@@ -106,6 +115,8 @@ class Trial:
         self.write_plan(
             {
                 **plan,
+                "items": [self._subscribed(item) for item in plan["items"]],
+                "spends": cell.spends,
                 "point": cell.row.point,
                 "contender": cell.contender,
                 "places": CONTENDERS[cell.contender].places,
@@ -122,6 +133,10 @@ class Trial:
     def deliver(self) -> None:
         """Let the server deliver from now on."""
         self.sandbox.ledger.rules = replace(self.sandbox.ledger.rules, delivery_seconds=0.0)
+
+    def placed(self) -> list[LedgerOrder]:
+        """Return the orders that requests placed: not those of instances that were there before."""
+        return [order for order in self.sandbox.ledger.orders() if order.client_token]
 
     def close(self) -> None:
         """Stop the sandbox."""
@@ -183,12 +198,12 @@ class Trial:
 
     def ending(self, *, is_over: bool) -> Ending:
         """Return what it has come to."""
-        orders = self.sandbox.ledger.orders()
+        orders = self.placed()
         done = self._folder / f"{self.cell.slug}.twin-done"
         return Ending(
             orders=[order.order_id for order in orders],
             cents=sum(order.cost_cents for order in orders),
-            requests=self.sandbox.requests["CreateInstance"],
+            requests=self.sandbox.requests[self.cell.spent.action],
             tasks=self.airflow.tasks(self.cell.slug),
             returned=self.airflow.xcoms(self.cell.slug),
             log=self.log(),
@@ -209,6 +224,15 @@ class Trial:
 
     # How it is set up
 
+    def _subscribed(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return an item with the instance that is renewed or given back for it, which runs out in some days."""
+        if self.cell.spends == "purchase":
+            return item
+        ledger = self.sandbox.ledger
+        expires_at = ledger.clock.now() + SUBSCRIBED_SECONDS
+        instance_id = ledger.add_instance(expires_at=expires_at).instance_id
+        return {**item, "instance_id": instance_id, "expire_time": ledger.local_time(expires_at), "period": 1}
+
     def _rules(self) -> Rules:
         rules = Rules(SECRET_ID, SECRET_KEY, rate_limit=0, tokens=self.cell.tokens)
         row = self.cell.row
@@ -222,7 +246,7 @@ class Trial:
             ledger = self._folder / f"{cell.slug}.ledger"
             ledger.mkdir()
             extra["ledger_uri"] = f"file://{ledger}"
-        if cell.contender != OURS:
+        if not cell.is_ours:
             extra = {}
         keys = {"login": SECRET_ID, "password": SECRET_KEY}
         return {"conn_type": "tcbilling", "host": url, **keys, "extra": extra}
@@ -230,8 +254,9 @@ class Trial:
     def _faults(self) -> Iterator[dict[str, Any]]:
         column = self.cell.column
         if column.fault:
-            yield dict(column.fault)
+            yield {**column.fault, "action": self.cell.spent.action}
         if column.lists_late:
             yield {"fault": "not-visible", "looks": 0, "seconds": HIDDEN, "times": None}
         if self.cell.row.phase == "scheduler":
-            yield {"fault": "delay", "when": "after", "seconds": ANSWER_SECONDS, "times": 1, "action": "CreateInstance"}
+            action = self.cell.spent.action
+            yield {"fault": "delay", "when": "after", "seconds": ANSWER_SECONDS, "times": 1, "action": action}

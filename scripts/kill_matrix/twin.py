@@ -15,7 +15,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from scripts.kill_matrix.points import FOLDER, ORDER, meet, parameter, plan_of, write
+from scripts.kill_matrix.points import FIXED, FOLDER, OF_ITEM, argument, meet, plan_of, write
 
 HTTP_SECONDS = 10.0
 
@@ -68,14 +68,17 @@ def context_of(cell: str, plan: dict[str, Any]) -> dict[str, Any]:
 
 def operator_of(cell: str, plan: dict[str, Any]) -> Any:
     """Return the operator that the attempt executes."""
-    common = {"task_id": "buy", "tcbilling_conn_id": cell, "parameter": parameter(cell)}
-    if plan["contender"] != "ours":
+    spends = plan["spends"]
+    told = {name: argument(cell, 0, name) for name in OF_ITEM[spends]}
+    common = {"task_id": "buy", "tcbilling_conn_id": cell, **told}
+    if plan["places"] != "ours":
         from scripts.kill_matrix.contenders import OPERATORS
 
         return OPERATORS[plan["contender"]](**common)
-    from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+    from scripts.kill_matrix.contenders import ours
 
-    return CreateInstanceOperator(**common, **ORDER, poll_interval=1.0, delivery_timeout=60.0, deferrable=False)
+    options = {"poll_interval": 1.0, "delivery_timeout": 60.0, "deferrable": False}
+    return ours(spends)(**common, **FIXED[spends], **options)
 
 
 def main(cell: str) -> None:

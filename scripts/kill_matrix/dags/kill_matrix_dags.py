@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
-from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from scripts.kill_matrix import points
-from scripts.kill_matrix.contenders import OPERATORS
+from scripts.kill_matrix.cells import CONTENDERS
+from scripts.kill_matrix.contenders import OPERATORS, ours
 
 CELL = "{{ dag_run.conf['cell'] }}"
-ITEMS = ["{{ parameter(dag_run.conf['cell'], 0) }}", "{{ parameter(dag_run.conf['cell'], 1) }}"]
-KEYS = ["{{ key(dag_run.conf['cell'], 0) }}", "{{ key(dag_run.conf['cell'], 1) }}"]
-
 COMMON = {
     "task_id": "buy",
     "tcbilling_conn_id": CELL,
@@ -22,11 +20,18 @@ COMMON = {
     "pre_execute": points.arm,
     "post_execute": points.finish,
 }
-OURS = {**COMMON, **points.ORDER, "poll_interval": 1.0, "delivery_timeout": 300.0}
+WAITING = {"poll_interval": 1.0, "delivery_timeout": 300.0}
 
 
-def build(contender: str, shape: str, operator: type[BaseOperator], common: dict[str, object]) -> DAG:
+def told(index: int, *names: str) -> dict[str, str]:
+    """Return the templates of what a task is told of an item."""
+    return {name: f"{{{{ argument(dag_run.conf['cell'], {index}, '{name}') }}}}" for name in names}
+
+
+def build(contender: str, shape: str, operator: type[BaseOperator], common: dict[str, Any]) -> DAG:
     """Return the Dag of a contender and a shape."""
+    spends = CONTENDERS[contender].spends
+    names = points.OF_ITEM[spends]
     with DAG(
         f"{contender}-{shape}",
         schedule=None,
@@ -34,22 +39,23 @@ def build(contender: str, shape: str, operator: type[BaseOperator], common: dict
         catchup=False,
         max_active_runs=200,
         max_active_tasks=200,
-        user_defined_macros={"parameter": points.parameter, "key": points.key},
+        user_defined_macros={"argument": points.argument},
     ) as dag:
         if shape == "mapped":
-            operator.partial(**common).expand(parameter=ITEMS)
+            operator.partial(**common).expand_kwargs([told(index, *names) for index in (0, 1)])
         elif shape == "keyed":
-            pairs = [{"parameter": item, "purchase_key": key} for item, key in zip(ITEMS, KEYS, strict=True)]
-            operator.partial(**common).expand_kwargs(pairs)
+            key = points.KEYED_BY[spends]
+            operator.partial(**common).expand_kwargs([told(index, *names, key) for index in (0, 1)])
         else:
-            operator(parameter=ITEMS[0], **common)
+            operator(**told(0, *names), **common)
     return dag
 
 
-for shape in ("sync", "deferrable", "mapped", "keyed"):
-    own = {**OURS, "deferrable": shape == "deferrable"}
-    globals()[f"ours_{shape}"] = build("ours", shape, CreateInstanceOperator, own)
-
-for name, cls in OPERATORS.items():
-    for shape in ("sync", "mapped"):
-        globals()[f"{name}_{shape}"] = build(name, shape, cls, COMMON)
+for name, contender in CONTENDERS.items():
+    if contender.is_ours:
+        for shape in ("sync", "deferrable", "mapped", "keyed"):
+            own = {**COMMON, **points.FIXED[contender.spends], **WAITING, "deferrable": shape == "deferrable"}
+            globals()[f"{name}_{shape}"] = build(name, shape, ours(contender.spends), own)
+    elif name in OPERATORS:
+        for shape in ("sync", "mapped"):
+            globals()[f"{name}_{shape}"] = build(name, shape, OPERATORS[name], COMMON)
