@@ -1,4 +1,4 @@
-"""Write the generated parts of the README and docs/*.md, marked there, and the picture; --check names what is stale."""
+"""Write the generated parts of README and docs/*.md, marked there, and the pictures; --check names what is stale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_tcbilling.sandbox.faults import KINDS
 from scripts.kill_matrix import data, picture, tables
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = ROOT / "docs" / "_figures" / "kill-matrix.svg"
+FIGURES = ROOT / "docs" / "_figures"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 PINS = re.compile(r"# Everything for Airflow (\S+) on Python (\S+ to \S+), packages as of (\S+)")
 THE_TASK = {  # by (transient, ambiguous)
@@ -122,10 +122,12 @@ def sandbox_flags() -> str:
 
 if __name__ == "__main__":
     fresh = parts()
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), PICTURE]
+    results = data.read()
+    figures = {FIGURES / f"{name}.svg": picture.draw(results, panels) for name, panels in picture.PICTURES.items()}
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *figures]
     texts = {path: path.read_text() if path.exists() else "" for path in paths}
     written = {path: PART.sub(lambda found: found[1] + fresh[found[2]], text) for path, text in texts.items()}
-    written[PICTURE] = picture.draw(data.read())
+    written |= figures
     stale = [path for path in paths if written[path] != texts[path]]
     if stale and "--check" in sys.argv:
         sys.exit(f"Stale: {', '.join(str(path.relative_to(ROOT)) for path in stale)}. Run scripts/render_reference.py")

@@ -131,6 +131,11 @@ class Contender:
         """Whether it is this provider."""
         return self.places == "ours"
 
+    @property
+    def heading(self) -> str:
+        """What it spends, to begin a heading with."""
+        return f"{self.spends[0].upper()}{self.spends[1:]}s on"
+
 
 OURS, RENEWS, REFUNDS = "ours", "ours-renews", "ours-refunds"
 CONTENDERS: Mapping[str, Contender] = {

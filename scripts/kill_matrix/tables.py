@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from scripts.kill_matrix import data
 from scripts.kill_matrix.cells import (
@@ -12,6 +13,8 @@ from scripts.kill_matrix.cells import (
     LINES,
     NETWORK,
     OURS,
+    REFUNDS,
+    RENEWS,
     SERVERS,
     STORES,
     Cell,
@@ -22,12 +25,22 @@ from scripts.kill_matrix.data import Identity, Result, Results
 from scripts.kill_matrix.judge import DOUBLE, FAILURES, KNOWN, LIMIT, LOST, STOPPED, WORDS
 from scripts.kill_matrix.rows import FAMILIES, ROWS, Row
 
+Panel = tuple[str, str, str]
+"""Line, contender and store."""
+
 DASH = "\N{EN DASH}"
 SIGNS = {KNOWN: "once", STOPPED: "stop", LIMIT: "**twice**, documented", DOUBLE: "**twice**", LOST: "**lost**"}
 """What stands in a cell; any other failure stands there in full."""
 
-MEMORIES = (("3.3", "ledger"), ("3.3", "state"), ("3.2", "nothing"))
-"""Which line and store the README counts."""
+COUNTED = {
+    "Purchases, a ledger": ("3.3", OURS, "ledger"),
+    "Purchases, the task state store": ("3.3", OURS, "state"),
+    "Purchases, no record, Airflow 3.2": ("3.2", OURS, "nothing"),
+    "Renewals, a ledger": ("3.3", RENEWS, "ledger"),
+    "Renewals, the task state store": ("3.3", RENEWS, "state"),
+    "Refunds, a ledger": ("3.3", REFUNDS, "ledger"),
+}
+"""What the README counts, by its heading."""
 
 
 def parts() -> dict[str, str]:
@@ -36,7 +49,9 @@ def parts() -> dict[str, str]:
     made: dict[str, Callable[[Results], Iterable[str]]] = {
         "kill_matrix_counts": _counts,
         "kill_matrix_families": _families,
-        "kill_matrix_ours": _ours,
+        "kill_matrix_ours": partial(_ours, OURS),
+        "kill_matrix_renewals": partial(_ours, RENEWS),
+        "kill_matrix_refunds": partial(_ours, REFUNDS),
         "kill_matrix_totals": _totals,
         "kill_matrix_others": _others,
         "kill_matrix_left_out": _left_out,
@@ -52,7 +67,7 @@ def summary(results: Iterable[Result]) -> str:
 
 
 def _counts(results: Results) -> Iterator[str]:
-    count = Counter(result["verdict"] for result in results.values() if result["contender"] == OURS)
+    count = Counter(result["verdict"] for result in results.values() if CONTENDERS[result["contender"]].is_ours)
     dates = sorted({result["date"] for result in results.values()})
     when = " to ".join(dict.fromkeys([*dates[:1], *dates[-1:]]))
     airflows = ", ".join(sorted({result["airflow"] for result in results.values()}))
@@ -67,18 +82,16 @@ def _in_words(count: Counter[str]) -> str:
 
 def _families(results: Results) -> Iterator[str]:
     """Yield how often each family of misfortunes ends how, before all kinds of servers."""
-    heads = [f"With {STORES[store]}, Airflow {line}" for line, store in MEMORIES]
-    yield from _head("What happens", heads)
+    yield from _head("What happens", list(COUNTED))
     for family in FAMILIES:
         rows = [row for row in ROWS if row.family == family]
-        yield _line(family, [_sum(results, memory, rows, SERVERS) for memory in MEMORIES])
-    ways = f"one of {len(NETWORK)} faults of the network strikes the purchase, alone or with one of these"
-    yield _line(ways, [_sum(results, memory, ROWS, NETWORK) for memory in MEMORIES])
+        yield _line(family, [_sum(results, panel, rows, SERVERS) for panel in COUNTED.values()])
+    ways = f"one of {len(NETWORK)} faults of the network strikes the request, alone or with one of these"
+    yield _line(ways, [_sum(results, panel, ROWS, NETWORK) for panel in COUNTED.values()])
 
 
-def _sum(results: Results, memory: tuple[str, str], rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    line, store = memory
-    found = [results.get((line, OURS, store, row.id, column.id)) for row in rows for column in columns]
+def _sum(results: Results, panel: Panel, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    found = [results.get((*panel, row.id, column.id)) for row in rows for column in columns]
     count = Counter(result["verdict"] for result in found if result)
     if set(count) == {KNOWN}:
         return f"once, all {count[KNOWN]}"
@@ -88,29 +101,37 @@ def _sum(results: Results, memory: tuple[str, str], rows: Sequence[Row], columns
     )
 
 
-def _ours(results: Results) -> Iterator[str]:
+def _ours(contender: str, results: Results) -> Iterator[str]:
     for line, stores in LINES.items():
         for store in stores:
-            yield f"### Airflow {line}, with {STORES[store]}\n"
-            yield from _table(results, (line, OURS, store), ROWS, "The server ...")
-            if line == "3.3":
+            panel = (line, contender, store)
+            if not _meets(panel, SERVERS):
+                continue
+            yield f"### {CONTENDERS[contender].heading} Airflow {line}, with {STORES[store]}\n"
+            yield from _table(results, panel, ROWS, "The server ...")
+            if _meets(panel, NETWORK):
                 yield "\nEach fault of the network as well, before a server that ignores tokens:\n"
-                yield from _table_of_network(results, line, store)
+                yield from _table_of_network(results, panel)
             yield ""
 
 
-def _table(results: Results, panel: tuple[str, str, str], rows: Iterable[Row], corner: str) -> Iterator[str]:
+def _meets(panel: Panel, columns: Sequence[Column]) -> bool:
+    """Whether any row is run before these columns."""
+    return any(not Cell(*panel, row, column).unfit for row in ROWS for column in columns)
+
+
+def _table(results: Results, panel: Panel, rows: Iterable[Row], corner: str) -> Iterator[str]:
     yield from _head(corner, [column.words for column in SERVERS])
     for row in rows:
         yield _line(row.words, [_text(results, Cell(*panel, row, column)) for column in SERVERS])
 
 
-def _table_of_network(results: Results, line: str, store: str) -> Iterator[str]:
+def _table_of_network(results: Results, panel: Panel) -> Iterator[str]:
     """Yield it turned around: the network has more columns than a page is wide."""
-    rows = [row for row in ROWS if row.buys]
-    yield from _head("At the first purchase, the server ...", [row.words for row in rows])
+    rows = [row for row in ROWS if row.spends]
+    yield from _head("At the first request that spends, the server ...", [row.words for row in rows])
     for column in NETWORK:
-        yield _line(column.words, [_text(results, Cell(line, OURS, store, row, column)) for row in rows])
+        yield _line(column.words, [_text(results, Cell(*panel, row, column)) for row in rows])
 
 
 def _text(results: Results, cell: Cell) -> str:
@@ -125,17 +146,17 @@ def _text(results: Results, cell: Cell) -> str:
 
 def _totals(results: Results) -> Iterator[str]:
     """Yield what each contender makes of the rows that all can meet, on Airflow 3.3."""
-    heads = ["cells", "once and known", "stopped", "bought twice", "lost", "other failures", "cents too much"]
+    heads = ["cells", "once and known", "stopped", "spent twice", "lost", "other failures", "cents too much"]
     yield from _head("On the same rows and servers", heads, "---:")
-    panels = [("3.3", OURS, store) for store in LINES["3.3"]]
+    panels = [("3.3", name, store) for name in (OURS, RENEWS) for store in LINES["3.3"]]
     panels += [("3.3", name, contender.store) for name, contender in ALTERNATIVES.items()]
     for panel in panels:
         _, name, store = panel
-        words = CONTENDERS[name].words + (f", with {STORES[store]}" if name == OURS else "")
+        words = CONTENDERS[name].words + (f", with {STORES[store]}" if CONTENDERS[name].is_ours else "")
         yield _line(words, _sums([results[cell] for cell in _comparable(panel) if cell in results]))
 
 
-def _comparable(panel: tuple[str, str, str]) -> list[Identity]:
+def _comparable(panel: Panel) -> list[Identity]:
     return [(*panel, row.id, column.id) for row in ROWS if row.is_for_all for column in SERVERS]
 
 

@@ -9,29 +9,39 @@ import pytest
 
 from scripts.kill_matrix import judge
 from scripts.kill_matrix.__main__ import run
-from scripts.kill_matrix.cells import OURS, SERVERS, Cell, cells
+from scripts.kill_matrix.cells import CONTENDERS, OURS, REFUNDS, RENEWS, SERVERS, Cell, cells
 from scripts.kill_matrix.rows import ROWS
 from scripts.kill_matrix.trial import EXPLAINED, Ending
 
 SEED = 20261125
-CAUGHT = ("3.3/fresh/nothing/before-answer/honour", "3.3/constant/nothing/after-record/ignore")
-"""Cells in which the alternatives buy twice: a harness that does not see it proves nothing."""
+CAUGHT = (
+    "3.3/fresh/nothing/before-answer/honour",
+    "3.3/constant/nothing/after-record/ignore",
+    "3.3/fresh-renews/nothing/before-answer/honour",
+)
+"""Cells in which the alternatives spend twice: a harness that does not see it proves nothing."""
+
+DRAWN = {RENEWS: 8, REFUNDS: 4}
+"""How many cells of each are run, beside one of each row of purchases."""
 
 SERVER = {column.id: column for column in SERVERS}
 ROW = {row.id: row for row in ROWS}
 
 
 @pytest.mark.system
-def test_no_cell_of_ours_fails_and_the_alternatives_are_caught_buying_twice():
+def test_no_cell_of_ours_fails_and_the_alternatives_are_caught_spending_twice():
     fitting = [cell for cell in cells() if not cell.unfit and cell.line == "3.3" and not cell.row.phase]
     ours = [[cell for cell in fitting if cell.contender == OURS and cell.row is row] for row in ROWS]
     drawn = [random.Random(f"{SEED} {of_row[0].row.id}").choice(of_row) for of_row in ours if of_row]
+    for name, number in DRAWN.items():
+        drawn += random.Random(f"{SEED} {name}").sample([cell for cell in fitting if cell.contender == name], number)
 
     results = run([*drawn, *(cell for cell in fitting if cell.name in CAUGHT)])
 
     assert len(results) == len(drawn) + len(CAUGHT)
-    assert [r for r in results if r["contender"] == OURS and r["verdict"] in judge.FAILURES] == []
-    assert [r["verdict"] for r in results if r["contender"] != OURS] == [judge.DOUBLE] * len(CAUGHT)
+    of_others = [r for r in results if not CONTENDERS[r["contender"]].is_ours]
+    assert [r for r in results if r not in of_others and r["verdict"] in judge.FAILURES] == []
+    assert [r["verdict"] for r in of_others] == [judge.DOUBLE] * len(CAUGHT)
 
 
 GOOD = Ending(
@@ -81,3 +91,27 @@ def test_two_copies_that_buy_twice_are_a_limit_only_where_that_is_documented():
     }
 
     assert told == dict(zip(places, [judge.DOUBLE, judge.DOUBLE, judge.LIMIT], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("contender", "proof"),
+    [(RENEWS, {"new_expire_time": "2027-01-31 00:00:00"}), (REFUNDS, {"refunded_cents": 10_000})],
+)
+def test_a_renewal_and_a_refund_are_known_by_what_they_return(contender, proof):
+    cell = Cell("3.3", contender, "ledger", ROW["while-waiting"], SERVER["ignore"])
+    told = {"order_id": "one", **proof}
+
+    assert judge.judge(cell, replace(GOOD, returned={-1: told})) == judge.KNOWN
+    assert judge.judge(cell, replace(GOOD, returned={-1: {**told, next(iter(proof)): None}})) == judge.WRONG
+    assert judge.judge(cell, replace(GOOD, orders=["one", "two"], returned={-1: told})) == judge.DOUBLE
+
+
+def test_a_task_that_is_skipped_is_right_only_if_it_names_the_order():
+    cell = Cell("3.3", RENEWS, "ledger", ROW["two-copies"], SERVER["ignore"])
+    skipped = replace(FAILED, orders=["4711"], tasks=[(-1, "skipped", 2)], log="left alone, and nothing was sent")
+
+    assert (
+        judge.judge(cell, replace(skipped, log="it was left alone, and nothing was sent: order 4711")) == judge.STOPPED
+    )
+    assert judge.judge(cell, replace(skipped, log="it was left alone, and nothing was sent: it moved")) == judge.LOST
+    assert judge.judge(cell, replace(skipped, log="order 4711")) == judge.UNSOLVED
