@@ -78,9 +78,7 @@ with DAG(
         empty = range(there + coming + 1, params["wanted"] + 1)
         print(f"{there} exist, {coming} are under way, {params['wanted']} are wanted, {len(empty)} are to be bought")
         if len(empty) > params["max_new"]:
-            raise AirflowFailException(
-                f"{len(empty)} would be bought, and max_new is {params['max_new']}. Bought: none."
-            )
+            raise AirflowFailException(f"{len(empty)} would be bought, and max_new is {params['max_new']}: none was.")
         return [{"purchase_key": f"edge-firewall-slot-{n:02}-generation-{params['generation']}"} for n in empty]
 
     # [END howto_plan_slots]

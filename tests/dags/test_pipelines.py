@@ -123,7 +123,8 @@ class TestRenewing:
         dag = dag_of("renew_expiring")
         assert dag.get_task("renew").upstream_task_ids == {"approved"}
         assert dag.get_task("approved").upstream_task_ids == {"approve", "propose"}
-        assert {str(dag.get_task(name).trigger_rule) for name in ("approve", "approved", "renew")} == {"all_success"}
+        rules = {dag.get_task(name).trigger_rule for name in ("approve", "approved", "renew")}
+        assert {getattr(rule, "value", rule) for rule in rules} == {"all_success"}
         assert dag.get_task("approve").defaults == ["Reject"]
         assert dag.get_task("approve").response_timeout.total_seconds() < DAYS
         context["ti"].try_number = 2
@@ -157,9 +158,8 @@ class TestExpanding:
             "edge-firewall-slot-03",
         }
         (ids,) = re.findall(r"^New: (.*)$", printed, re.MULTILINE)
-        assert set(ids.split(", ")) == {
-            i for order in sandbox.ledger.orders() if order.at_start is None for i in ()
-        } | {i for order in sandbox.ledger.orders()[2:] for i in order.instance_ids}
+        bought = [order for order in sandbox.ledger.orders() if order.client_token]
+        assert set(ids.split(", ")) == {i for order in bought for i in order.instance_ids}
 
     def test_a_lost_answer_and_an_order_under_way_are_not_bought_again(self, airflow_home, start_sandbox, tmp_path):
         sandbox = start_sandbox()
@@ -259,7 +259,7 @@ class TestCalendar:
         (picture,) = tmp_path.glob("*.svg")
         drawing = ElementTree.parse(picture).getroot()
         titles = [title.text for title in drawing.iter("{http://www.w3.org/2000/svg}title")]
-        assert f"{day}: new, old" in [", ".join([t.split(", ")[0], *t.split(", ")[1:]]) for t in titles]
+        assert {f"{day}: new, old", f"{day}: old, new"} & set(titles)
         assert [e.text for e in drawing.iter() if e.get("class") == "count on"] == ["2", "1"]
         assert set(sandbox.requests) <= {"DescribeRenewInstances", "DescribeDealsByCond"}
 
