@@ -58,25 +58,36 @@ def refuse_unless_due(context: Context, *, allow_backfill: bool, max_lateness: t
     Raise if the run may not spend.
 
     :param max_lateness: How long after its scheduled time a run may still spend; ``None`` is without limit.
-    :param what: What is not bought then, for the message.
+    :param what: What is not sent then, for the message.
     :raises RunRefused: It is a backfill, or too late.
     """
     run = context["dag_run"]
-    if not allow_backfill and str(getattr(run.run_type, "value", run.run_type)) == "backfill":
-        raise RunRefused(f"Not bought: {what}. This run is a backfill; allow_backfill=True would let it spend.")
+    if not allow_backfill and _kind(run) == "backfill":
+        raise RunRefused(
+            f"Nothing was sent for {what}. This run is a backfill; allow_backfill=True would let it spend."
+        )
     due = _due(run)
     if max_lateness is None or due is None:
         return
     lateness = timedelta(seconds=round(time.time() - due.timestamp()))
     if lateness > max_lateness:
         raise RunRefused(
-            f"Not bought: {what}. This run was due {due.isoformat()}, {lateness} ago; max_lateness is {max_lateness}."
+            f"Nothing was sent for {what}. This run was due {due.isoformat()}, {lateness} ago; max_lateness is {max_lateness}."
         )
 
 
 def _due(run: Any) -> Any:
-    """Return when a run should have started; Airflow 2 has no ``run_after``."""
-    return getattr(run, "run_after", None) or run.data_interval_end or run.logical_date
+    """
+    Return when a run should have started.
+
+    Airflow 2 has no ``run_after``, and gives a run that a person started the interval of the last scheduled one.
+    """
+    told = None if _kind(run) == "manual" else run.data_interval_end
+    return getattr(run, "run_after", None) or told or run.logical_date
+
+
+def _kind(run: Any) -> str:
+    return str(getattr(run.run_type, "value", run.run_type))
 
 
 def _may_agree(name: str, task: Any, other: Any) -> bool:

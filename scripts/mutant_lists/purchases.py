@@ -249,7 +249,7 @@ PURCHASES = (
     Mutant(
         "a backfill spends",
         "runs.py",
-        'if not allow_backfill and str(getattr(run.run_type, "value", run.run_type)) == "backfill":',
+        'if not allow_backfill and _kind(run) == "backfill":',
         "if False:",
         f"{OPERATOR}::test_a_backfill_buys_nothing_unless_it_is_allowed",
     ),

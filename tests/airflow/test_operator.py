@@ -552,7 +552,7 @@ def test_a_ledger_that_was_added_after_the_purchase_buys_nothing(start_sandbox, 
 def test_a_backfill_buys_nothing_unless_it_is_allowed(connection, sandbox):
     with pytest.raises(AirflowFailException, match="This run is a backfill"):
         operator().execute(context_of(run_type="backfill"))
-    with pytest.raises(AirflowSkipException, match="Not bought"):
+    with pytest.raises(AirflowSkipException, match="Nothing was sent for product_code"):
         operator(on_refused_run="skip").execute(context_of(run_type="backfill"))
     assert spent(sandbox) == 0
 
@@ -567,6 +567,18 @@ def test_a_late_run_buys_nothing(connection, sandbox):
     with pytest.raises(AirflowFailException, match="max_lateness is 1:00:00"):
         operator(max_lateness=3600).execute(context_of(run_after=due))
     operator(max_lateness=timedelta(hours=3)).execute(context_of(run_after=due))
+
+    assert spent(sandbox) == PRICE
+
+
+def test_a_run_that_a_person_started_is_due_when_it_was_started(connection, sandbox):
+    """Airflow 2 gives it the interval of the last scheduled run, and no time at which it is due."""
+    now = datetime.now(timezone.utc)
+    started = {"run_after": None, "logical_date": now, "data_interval_end": now - timedelta(days=6)}
+    with pytest.raises(AirflowFailException, match="6 days"):
+        operator(max_lateness="P2D").execute(context_of(run_type="scheduled", **started))
+
+    operator(max_lateness="P2D").execute(context_of(run_type="manual", **started))
 
     assert spent(sandbox) == PRICE
 
