@@ -71,9 +71,8 @@ def refuse_unless_due(context: Context, *, allow_backfill: bool, max_lateness: t
         return
     lateness = timedelta(seconds=round(time.time() - due.timestamp()))
     if lateness > max_lateness:
-        raise RunRefused(
-            f"Nothing was sent for {what}. This run was due {due.isoformat()}, {lateness} ago; max_lateness is {max_lateness}."
-        )
+        when = f"This run was due {due.isoformat()}, {lateness} ago; max_lateness is {max_lateness}."
+        raise RunRefused(f"Nothing was sent for {what}. {when}")
 
 
 def _due(run: Any) -> Any:
