@@ -93,13 +93,18 @@ class Renewal(Spending):
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
         """Return the orders that renew this instance; if none does, whether its expiry has moved."""
         earlier = before.get("orders", ())
-        orders = orders_between(
-            self._client,
-            since,
-            until,
-            lambda deal: self._fits(deal) and self._names(deal) and deal.order_id not in earlier,
-        )
-        return Sighting(orders, "" if orders else self._bar(since, until, before))
+
+        def is_new(deal: Deal) -> bool:
+            return self._names(deal) and deal.order_id not in earlier
+
+        orders = orders_between(self._client, since, until, lambda deal: self._fits(deal) and is_new(deal))
+        if orders:
+            return Sighting(orders)
+        # A task that was edited, and has no record that says so, meets the order of what it was before.
+        others = orders_between(self._client, since, until, lambda deal: deal.action == "renew" and is_new(deal))
+        if others:
+            return Sighting(bar=f"it was renewed, but not as is asked now: {'; '.join(one.words for one in others)}")
+        return Sighting(bar=self._bar(since, until, before))
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* renews the same instance."""

@@ -46,16 +46,23 @@ SUBSCRIPTIONS = (
     Mutant(
         "the renewal of another instance taken",
         "api/renewal.py",
-        "lambda deal: self._fits(deal) and self._names(deal) and deal.order_id not in earlier,",
-        "lambda deal: self._fits(deal) and deal.order_id not in earlier,",
+        "return self._names(deal) and deal.order_id not in earlier",
+        "return deal.order_id not in earlier",
         f"{RENEWAL}::test_the_renewal_of_another_instance_is_not_taken",
     ),
     Mutant(
         "a renewal of before taken",
         "api/renewal.py",
-        "lambda deal: self._fits(deal) and self._names(deal) and deal.order_id not in earlier,",
-        "lambda deal: self._fits(deal) and self._names(deal),",
+        "return self._names(deal) and deal.order_id not in earlier",
+        "return self._names(deal)",
         f"{RENEWAL}::test_a_renewal_of_before_is_not_taken_for_this_one",
+    ),
+    Mutant(
+        "renewed again by a task that was edited",
+        "api/renewal.py",
+        "        if others:\n",
+        "        if False:\n",
+        f"{RENEWAL}::test_a_task_that_was_edited_and_has_no_record_does_not_renew_again",
     ),
     Mutant(
         "what does not expire soon renewed",
