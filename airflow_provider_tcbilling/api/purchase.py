@@ -315,7 +315,7 @@ class Purchase:
         if found:
             return self._unless_trusted(Next.STOP), f"{len(found)} orders fit, and nothing tells which one it is"
         if seen.bar:
-            return Next.WAIT if is_patient else Next.STOP, seen.bar
+            return Next.WAIT if is_patient and seen.may_clear_up else Next.STOP, seen.bar
         if self._clock() >= record.replay_until:
             why = "no order fits, but the time in which the same client token may be sent again is over"
             return self._unless_trusted(Next.STOP), why

@@ -103,7 +103,8 @@ class Renewal(Spending):
         # A task that was edited, and has no record that says so, meets the order of what it was before.
         others = orders_between(self._client, since, until, lambda deal: deal.action == "renew" and is_new(deal))
         if others:
-            return Sighting(bar=f"it was renewed, but not as is asked now: {'; '.join(one.words for one in others)}")
+            words = "; ".join(one.words for one in others)
+            return Sighting(bar=f"it was renewed, but not as is asked now: {words}", may_clear_up=False)
         return Sighting(bar=self._bar(since, until, before))
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:

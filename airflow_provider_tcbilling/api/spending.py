@@ -32,11 +32,13 @@ class Sighting:
     What a look has shown.
 
     :param orders: The orders that may be it.
-    :param bar: Why it may have been carried out although no order is listed. Then nothing is sent again, ever.
+    :param bar: Why it may have been carried out although no order fits. Then nothing is sent again, ever.
+    :param may_clear_up: An order may still come to be listed, so that it is worth waiting before stopping.
     """
 
     orders: list[Candidate] = field(default_factory=list)
     bar: str = ""
+    may_clear_up: bool = True
 
 
 class Spending(ABC):
