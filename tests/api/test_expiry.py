@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -124,16 +125,20 @@ def test_a_list_that_does_not_end_is_an_error(sandbox, monkeypatch):
 
 
 LISTING = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.expiry import Wanted, expiring
 url, secret_id, secret_key = sys.argv[1:]
 found = expiring(BillingClient(secret_id, secret_key, endpoint=url), time.time(), 10_000 * 86_400, Wanted(name="web*"))
 due = [one.renewal_arguments() for one in found if one.renews_by_itself is False]
-print(json.dumps([len(found), len(due), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+# What getrusage tells of a new process counts what its parent used.
+(most,) = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+print(json.dumps([len(found), len(due), int(most) / 1024]))
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the most memory that was used")
 def test_five_thousand_instances_are_decided_in_sixty_requests_and_two_hundred_megabytes(sandbox):
     control(sandbox, "POST", "instances", {"count": 4000, "name": "web", "renew_flag": MANUAL})
     control(sandbox, "POST", "instances", {"count": 1000, "name": "web", "renew_flag": AUTO})
