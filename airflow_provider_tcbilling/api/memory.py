@@ -68,10 +68,15 @@ class Memory:
         return self.read() or record
 
     def begin(self, declined: Record | None, intent: Record) -> bool:
-        """Store the intent; return False if another process has stored its own."""
+        """Store the intent; return False if another process has stored its own, at the same moment or before."""
         if declined is None:
-            return self._try(lambda: self._store.create(intent.key, intent.as_json()))
-        self.write(intent)
+            if not self._try(lambda: self._store.create(intent.key, intent.as_json())):
+                return False
+            if self._store.is_exclusive or not self._store.keeps_records:
+                return True
+        else:
+            self.write(intent)
+        # Of two that write now the last one is the owner, and both look.
         return self.is_still_owned_by(intent.owner)
 
     def is_still_owned_by(self, owner: str) -> bool:

@@ -210,8 +210,8 @@ class Cell:
 
     @property
     def is_documented_limit(self) -> bool:
-        """Two copies at the same instant need exclusive creation, or a server that honours tokens."""
-        is_alone = self.row.id == "two-copies" and self.store != "ledger"
+        """Two copies at the same instant need a record, or a server that honours tokens."""
+        is_alone = self.row.id == "two-copies" and self.store == "nothing"
         return is_alone and self.is_ours and not self.column.honours
 
     @property

@@ -18,8 +18,8 @@ PURCHASES = (
     Mutant(
         "no intent",
         "api/memory.py",
-        "return self._try(lambda: self._store.create(intent.key, intent.as_json()))",
-        "return True",
+        "if not self._try(lambda: self._store.create(intent.key, intent.as_json())):",
+        "if False:",
         f"{PURCHASE}::test_the_intent_is_stored_before_the_first_byte_is_sent",
     ),
     Mutant(
@@ -32,9 +32,16 @@ PURCHASES = (
     Mutant(
         "no exclusive creation",
         "api/memory.py",
-        "return self._try(lambda: self._store.create(intent.key, intent.as_json()))",
-        "return self.write(intent) is None",
+        "if not self._try(lambda: self._store.create(intent.key, intent.as_json())):",
+        "if self.write(intent) is not None:",
         f"{PURCHASE}::test_of_two_copies_that_begin_at_the_same_moment_one_sends",
+    ),
+    Mutant(
+        "no look at who owns it in a store that lets both create",
+        "api/memory.py",
+        "if self._store.is_exclusive or not self._store.keeps_records:",
+        "if True:",
+        f"{PURCHASE}::test_of_two_copies_that_begin_at_the_same_moment_in_a_store_that_lets_both_create_one_sends",
     ),
     Mutant(
         "no fingerprint",

@@ -641,6 +641,24 @@ def test_of_two_copies_that_begin_at_the_same_moment_one_sends(start_sandbox, sh
     assert sandbox.requests["CreateInstance"] == 1
 
 
+def test_of_two_copies_that_begin_at_the_same_moment_in_a_store_that_lets_both_create_one_sends(start_sandbox):
+    sandbox, store = start_sandbox(tokens=Tokens.parse("ignore")), Shelf(is_shared=False)
+    mine, copy, create = purchase(sandbox, store), purchase(sandbox, store), store.create
+
+    def overwritten(key, stored):
+        create(key, stored)
+        theirs = replace(record_of(store), owner=copy._owner)
+        store.write(key, theirs.as_json())
+        copy._memory.keep(theirs, copy._send(theirs))
+        return True
+
+    store.create = overwritten
+
+    order = mine.place()
+
+    assert orders(sandbox) == [order.order_id]
+
+
 def test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends(start_sandbox, shelf):
     sandbox = start_sandbox(balance_cents=0, tokens=Tokens.parse("ignore"))
     with pytest.raises(InsufficientBalance):

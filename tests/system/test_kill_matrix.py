@@ -85,12 +85,12 @@ def test_the_judge_says_what_became_of_the_money(verdict, ending):
 
 def test_two_copies_that_buy_twice_are_a_limit_only_where_that_is_documented():
     twice = replace(GOOD, orders=["one", "two"])
-    places = [("ledger", "ignore"), ("state", "honour"), ("state", "ignore")]
+    places = [("ledger", "ignore"), ("state", "ignore"), ("nothing", "honour"), ("nothing", "ignore")]
     told = {
         place: judge.judge(Cell("3.3", OURS, place[0], ROW["two-copies"], SERVER[place[1]]), twice) for place in places
     }
 
-    assert told == dict(zip(places, [judge.DOUBLE, judge.DOUBLE, judge.LIMIT], strict=True))
+    assert told == dict(zip(places, [judge.DOUBLE, judge.DOUBLE, judge.DOUBLE, judge.LIMIT], strict=True))
 
 
 @pytest.mark.parametrize(
