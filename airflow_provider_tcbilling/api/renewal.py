@@ -125,8 +125,10 @@ class Renewal(Spending):
             yield f"its renew flag is {instance.renew_flag!r}, so whether the vendor renews it too is not known"
         if _will_renew_itself(instance) and terms.on_auto_renew == "fail":
             yield "the vendor will renew it by itself (NOTIFY_AND_AUTO_RENEW), so it would be paid twice"
+        done = max((deal.created_at for deal in earlier if SETTLEMENTS[self.action.name].is_done(deal)), default="")
         for deal in earlier:
-            if deal.status == DealStatus.DELIVERY_FAILED:
+            # One that was renewed since has been settled by somebody.
+            if deal.status == DealStatus.DELIVERY_FAILED and deal.created_at >= done:
                 yield f"order {deal.order_id} was paid to renew it and its delivery failed: a person must decide"
 
     def _reasons_to_leave(self, instance: RenewableInstance, earlier: list[Deal]) -> Iterator[str]:

@@ -109,7 +109,7 @@ SUBSCRIPTIONS = (
     Mutant(
         "a paid renewal that failed paid again",
         "api/renewal.py",
-        "if deal.status == DealStatus.DELIVERY_FAILED:",
+        "if deal.status == DealStatus.DELIVERY_FAILED and deal.created_at >= done:",
         "if False:",
         f"{RENEWAL}::test_one_whose_paid_renewal_failed_is_for_a_person",
     ),

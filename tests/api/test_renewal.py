@@ -418,7 +418,7 @@ def test_too_little_money_is_refused_and_the_next_try_renews(sandbox, shelf):
     assert spent(sandbox) == PRICE
 
 
-def test_one_whose_paid_renewal_failed_is_for_a_person(sandbox, shelf):
+def test_one_whose_paid_renewal_failed_is_for_a_person(sandbox, shelf, passing_time):
     instance = subscribed(sandbox)
     sandbox.faults.add({"fault": "order-status", "status": 5, "action": "RenewInstance"})
     first = renewal(sandbox, instance, shelf).place()
@@ -427,6 +427,10 @@ def test_one_whose_paid_renewal_failed_is_for_a_person(sandbox, shelf):
         renewal(sandbox, instance, shelf, key="another run").place()
 
     assert len(renewals(sandbox)) == 1
+    passing_time.sleep(60)
+    client_to(sandbox).renew_instance(client_token="a person did", instance_id=instance, **PRODUCT)
+    renewal(sandbox, instance, shelf, key="a month later").place()
+    assert len(renewals(sandbox)) == 3
 
 
 # The calendar
