@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from airflow_provider_tcbilling.api.actions import ENDPOINT, LOOPBACK
+from airflow_provider_tcbilling.api.actions import ENDPOINT, LOOPBACK, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 
 CONN_TYPE = "tcbilling"
@@ -52,6 +52,13 @@ EXTRA_FIELDS = (
         "Read timeout",
         "Seconds until an answer is given up; a purchase can be slow.",
         "60",
+        type="number",
+    ),
+    ExtraField(
+        "requests_per_second",
+        "Requests a second",
+        "For each action, by all processes of a machine. Tencent allows an account 20.",
+        str(SENT_PER_SECOND),
         type="number",
     ),
     ExtraField(
@@ -106,6 +113,7 @@ class Settings:
 
     :param connect_timeout: Seconds.
     :param read_timeout: Seconds.
+    :param requests_per_second: Requests a second for each action, by all processes of a machine.
     :param order_book_lag: Seconds.
     :param ledger_uri: Empty if no ledger is kept.
     :param console_url: May hold ``{order_id}``.
@@ -117,6 +125,7 @@ class Settings:
     endpoint: str
     connect_timeout: float
     read_timeout: float
+    requests_per_second: float
     order_book_lag: float
     ledger_uri: str
     language: str
@@ -151,6 +160,7 @@ class Settings:
             endpoint=endpoint,
             connect_timeout=float(given["connect_timeout"]),
             read_timeout=float(given["read_timeout"]),
+            requests_per_second=float(given["requests_per_second"]),
             order_book_lag=float(given["order_book_lag"]),
             ledger_uri=str(given["ledger_uri"]),
             language=str(given["language"]),
@@ -209,7 +219,7 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
     for known in EXTRA_FIELDS:
         value = extra.get(known.name)
         if known.type == "number" and value not in (None, "") and not _is_positive(value):
-            yield f"extra {known.name} must be a number of seconds above 0"
+            yield f"extra {known.name} must be a number above 0"
         if known.choices and value and value not in known.choices:
             yield f"extra {known.name} must be one of {', '.join(known.choices)}"
     ledger = extra.get("ledger_uri")

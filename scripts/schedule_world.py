@@ -17,6 +17,7 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
+from airflow_provider_tcbilling.api.budget import UNLIMITED
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
@@ -313,7 +314,7 @@ class World:
     def _try(self, buyer: Buyer, try_number: int) -> str:
         client = BillingClient(
             "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", connect_timeout=1, read_timeout=2,
-            clock=lambda: self.now, sleep=self.sleep,
+            budget=UNLIMITED, clock=lambda: self.now, sleep=self.sleep,
         )  # fmt: skip
         client._wire.session.mount("http://", Line(self))
         self._hide_next_order()

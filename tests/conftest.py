@@ -19,6 +19,7 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 
 import pytest
 
+from airflow_provider_tcbilling.api.budget import UNLIMITED
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
 from airflow_provider_tcbilling.sandbox.rules import Rules
@@ -83,8 +84,8 @@ def client(sandbox: Sandbox) -> BillingClient:
 
 
 def client_to(sandbox: Sandbox | None, **options: Any) -> BillingClient:
-    """Return a client that does not sleep between tries."""
-    options = {"sleep": lambda seconds: None, "endpoint": sandbox and sandbox.url, **options}
+    """Return a client that does not sleep between tries, and counts no requests."""
+    options = {"sleep": lambda seconds: None, "endpoint": sandbox and sandbox.url, "budget": UNLIMITED, **options}
     return BillingClient(options.pop("secret_id", SECRET_ID), options.pop("secret_key", SECRET_KEY), **options)
 
 
@@ -95,6 +96,8 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def define(host: str | None = None, conn_id: str = "tcbilling_default", **fields: Any) -> None:
         connection = {"conn_type": "tcbilling", "login": SECRET_ID, "password": SECRET_KEY, "host": host, **fields}
         connection = {name: value for name, value in connection.items() if value is not None}
+        if isinstance(extra := connection.get("extra", {}), dict):
+            connection["extra"] = {"requests_per_second": 1000, **extra}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
 
     return define

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
@@ -10,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from airflow_provider_tcbilling.api import actions
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError, Unreachable
+from airflow_provider_tcbilling.api.budget import Budget
+from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.models import Balance, Deal, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
@@ -25,6 +27,9 @@ READ_TIMEOUT = 60.0
 
 ATTEMPTS = 5
 """Tries of one call, the first included."""
+
+THROTTLED = 4
+"""How many times as many tries there are while the server only says that there are too many requests."""
 
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 8.0
 """Seconds: before try n+1 the wait is drawn from 0 to the smaller of base * 2^n and the cap (full jitter)."""
@@ -50,6 +55,8 @@ class BillingClient:
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
     :param attempts: Tries of one call, the first included. What may be repeated: :func:`may_repeat`.
+    :param budget: How many requests a second may be sent; if not given, what everybody on this machine shares who
+        uses the same key at the same endpoint.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class BillingClient:
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
         attempts: int = ATTEMPTS,
+        budget: Budget | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
@@ -71,6 +79,7 @@ class BillingClient:
         self._attempts = attempts
         self._clock = clock = clock or time.time
         self._sleep = sleep or time.sleep
+        self._budget = budget or Budget(endpoint, secret_id)
         self._wire = Wire(
             endpoint,
             Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock),
@@ -323,18 +332,30 @@ class BillingClient:
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
         body = compact_json(action.payload(arguments)).encode()
-        for attempt in range(1, self._attempts + 1):
+        for attempt in itertools.count(1):
             try:
-                if self._clock() > send_by:
-                    raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
-                return self._wire.send(action, body)
+                return self._send(action, body, send_by)
             except TcBillingError as error:
-                if attempt == self._attempts or not may_repeat(action, error) or self._clock() > send_by:
+                last = self._attempts * (THROTTLED if isinstance(error, RateLimited) else 1)
+                if attempt >= last or not may_repeat(action, error) or self._clock() > send_by:
                     raise
                 pause = random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempt))
-                log.warning("%s Trying again in %.1f s (try %d of %d).", error, pause, attempt + 1, self._attempts)
+                log.warning("%s Trying again in %.1f s (try %d of %d).", error, pause, attempt + 1, last)
                 self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    def _send(self, action: Action, body: bytes, send_by: float) -> dict[str, Any]:
+        """Send once, when it is this request's turn."""
+        is_in_time = self._budget.wait(action.name, send_by - self._clock(), self._sleep)
+        if not is_in_time or self._clock() > send_by:
+            raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
+        try:
+            answer = self._wire.send(action, body)
+        except ApiError as error:
+            self._budget.note(action.name, refused=isinstance(error, RateLimited))
+            raise
+        self._budget.note(action.name, refused=False)
+        return answer
 
 
 def may_repeat(action: Action, error: TcBillingError) -> bool:

@@ -157,8 +157,14 @@ class TcBillingHook(BaseHook):
         return Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
 
 
-def client_of(settings: Settings, **options: Any) -> BillingClient:
-    """Make a client from settings; *options* are the client's own, such as ``attempts``."""
+def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -> BillingClient:
+    """
+    Make a client from settings.
+
+    :param is_waiting: It only waits, and leaves half of the requests to those who buy.
+    :param options: The client's own, such as ``attempts``.
+    """
+    from airflow_provider_tcbilling.api.budget import Budget
     from airflow_provider_tcbilling.api.client import BillingClient
 
     return BillingClient(
@@ -169,6 +175,7 @@ def client_of(settings: Settings, **options: Any) -> BillingClient:
         language=settings.language,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
+        budget=Budget(settings.endpoint, settings.secret_id, settings.requests_per_second, is_waiting=is_waiting),
         **options,
     )
 

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.purchase import Purchase
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.api.spending import Spending
-    from airflow_provider_tcbilling.arguments import A_SPAN, Check, one_of, seconds_of
-from airflow_provider_tcbilling.connection import Settings
+    from airflow_provider_tcbilling.connection import Settings
 
 
 def _is_wait(value: Any) -> bool:

@@ -1,0 +1,324 @@
+"""How many requests are sent, and who goes first: on a clock of the test, and at the limit of a sandbox."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import pytest
+
+from airflow_provider_tcbilling.api import budget
+from airflow_provider_tcbilling.api.budget import (
+    BURST,
+    UNLIMITED,
+    Budget,
+    Pace,
+    PrivateNotes,
+    Queue,
+    SharedNotes,
+    notes_of,
+)
+from airflow_provider_tcbilling.api.errors import Unreachable
+from tests.conftest import ORDER, client_to
+
+ACTION = "DescribeDealsByCond"
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Keep the notes of each test apart."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(budget, "_PRIVATE", {})
+    return tmp_path / f"airflow-provider-tcbilling-{os.getuid()}"
+
+
+def moments_of(pace, clock, count):
+    """Let so many requests go, one after the other as fast as they may; return when they went."""
+    moments = []
+    for _ in range(count):
+        ticket, seconds = pace.draw(within=1e9)
+        while seconds > 0:
+            clock.now += seconds
+            seconds = pace.seconds_until(ticket)
+        moments.append(clock.now - 1000.0)
+    return moments
+
+
+def most_within_a_second(moments):
+    return max(sum(start <= moment < start + 1 for moment in moments) for start in moments)
+
+
+@pytest.mark.parametrize("per_second", [0.5, 5, 19])
+def test_no_second_holds_more_than_the_limit_and_one(clock, per_second):
+    moments = moments_of(Pace(PrivateNotes(), per_second, clock), clock, 200)
+
+    assert most_within_a_second(moments) <= max(per_second + 1, BURST)
+    assert moments[-1] == pytest.approx((200 - BURST) / per_second)
+
+
+def test_a_pause_saves_up_for_a_small_burst_only(clock):
+    pace = Pace(PrivateNotes(), 19, clock)
+    moments_of(pace, clock, 50)
+    clock.now += 3600
+
+    later = moments_of(pace, clock, 60)
+
+    assert most_within_a_second(later) <= 20
+
+
+def test_tickets_go_in_the_order_in_which_they_were_drawn(clock):
+    pace = Pace(PrivateNotes(), 10, clock)
+    tickets = [pace.draw(within=60)[0] for _ in range(12)]
+
+    waits = [pace.seconds_until(ticket) for ticket in tickets]
+
+    assert waits == sorted(waits)
+    assert waits[-1] == pytest.approx(1.0)
+
+
+def test_who_would_wait_for_too_long_takes_no_place(clock):
+    pace = Pace(PrivateNotes(), 1, clock)
+    for _ in range(5):
+        pace.draw(within=60)
+
+    assert pace.draw(within=1)[1] > 1
+    assert pace.draw(within=1)[1] > 1
+    assert pace.draw(within=60)[1] == pytest.approx(4)
+
+
+def test_a_refusal_slows_down_also_those_who_wait_already(clock):
+    pace = Pace(PrivateNotes(), 10, clock)
+    ticket = [pace.draw(within=60)[0] for _ in range(22)][-1]
+    before = pace.seconds_until(ticket)
+
+    pace.was_refused()
+
+    assert pace.seconds_until(ticket) == pytest.approx(before / budget.CUT)
+
+
+def test_refusals_of_the_same_second_count_once(clock):
+    pace = Pace(PrivateNotes(), 16, clock)
+    for _ in range(5):
+        pace.was_refused()
+    assert pace._notes._queue.rate == pytest.approx(12)
+
+    clock.now += 1.1
+    pace.was_refused()
+
+    assert pace._notes._queue.rate == pytest.approx(9)
+
+
+def test_it_speeds_up_again_with_what_is_let_in_and_not_beyond_the_limit(clock):
+    pace = Pace(PrivateNotes(), 10, clock)
+    pace.was_refused()
+    for _ in range(1000):
+        pace.was_let_in()
+
+    assert pace._notes._queue.rate == 10
+
+
+def test_however_often_it_is_refused_it_goes_on(clock):
+    pace = Pace(PrivateNotes(), 10, clock)
+    for _ in range(100):
+        clock.now += 2
+        pace.was_refused()
+
+    assert moments_of(pace, clock, BURST + 1)[-1] - 200 <= 1 / budget.SLOWEST + 0.01
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [
+        pytest.param(b"", id="new"),
+        pytest.param(b"nonsense", id="too short"),
+        pytest.param(b"\xff" * 40, id="not a number"),
+        pytest.param(SharedNotes._layout.pack(90, 2, 19, 0, 1e9), id="of before the machine was started"),
+        pytest.param(SharedNotes._layout.pack(90, 2, -1, 0, 10), id="a rate below zero"),
+    ],
+)
+def test_notes_that_cannot_be_right_are_begun_anew(tmp_path, clock, noted):
+    (tmp_path / "notes").write_bytes(noted)
+    pace = Pace(SharedNotes(tmp_path / "notes"), 10, clock)
+
+    assert pace.draw(within=60)[1] == 0
+    assert moments_of(pace, clock, 11)[-1] == pytest.approx(1.0)
+
+
+def test_a_wall_clock_that_is_set_disturbs_nothing(monkeypatch):
+    asked = Budget("e", "id", 50)
+    slept = []
+    asked.wait(ACTION, 60, slept.append)
+    for jump in (-86_400, 86_400):
+        monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)
+        asked.wait(ACTION, 60, lambda seconds: (slept.append(seconds), time.sleep(seconds)))
+
+    assert all(seconds < 0.1 for seconds in slept)
+
+
+@pytest.mark.parametrize("per_second", [0, -1, float("nan")])
+def test_a_limit_of_zero_or_below_is_refused(per_second):
+    with pytest.raises(ValueError, match="not above 0"):
+        Budget("e", "id", per_second)
+
+
+def test_without_limit_nothing_is_noted(folder):
+    assert UNLIMITED.wait(ACTION, 60, time.sleep)
+    assert not folder.exists()
+
+
+SEND = """
+import sys, time
+from airflow_provider_tcbilling.api.budget import Budget
+asked = Budget("e", "id", 40)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(15):
+    asked.wait("DescribeDealsByCond", 60, time.sleep)
+    print(time.monotonic())
+"""
+
+
+def test_all_processes_of_a_machine_share_one_limit(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    processes = [subprocess.Popen([sys.executable, "-c", SEND], env=env, **pipes) for _ in range(4)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    moments = sorted(float(line) for process in processes for line in process.communicate(timeout=30)[0].split())
+
+    assert len(moments) == 60
+    assert moments[-1] - moments[0] > (60 - BURST) / 40 - 0.1
+
+
+def test_a_forked_process_shares_it_too():
+    asked = Budget("e", "id", 0.1)
+    for _ in range(BURST - 1):
+        asked.wait(ACTION, 60, time.sleep)
+    child = os.fork()
+    if not child:
+        os._exit(0 if asked.wait(ACTION, 0, time.sleep) else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert status == 0
+    assert not asked.wait(ACTION, 0, time.sleep)
+
+
+def test_two_accounts_and_two_actions_do_not_wait_for_each_other():
+    slept = []
+    for endpoint, secret_id, action in [("e", "1", "a"), ("e", "2", "a"), ("f", "1", "a"), ("e", "1", "b")]:
+        for _ in range(BURST):
+            assert Budget(endpoint, secret_id, 1).wait(action, 60, slept.append)
+
+    assert slept == []
+
+
+def test_who_waits_leaves_half_to_those_who_buy():
+    waiting, buying = Budget("e", "id", 40, is_waiting=True), Budget("e", "id", 40)
+    sent, stop = [], threading.Event()
+
+    def wait_on():
+        while not stop.is_set():
+            waiting.wait(ACTION, 60, time.sleep)
+            sent.append(1)
+
+    waiters = [threading.Thread(target=wait_on) for _ in range(4)]
+    for waiter in waiters:
+        waiter.start()
+    start = time.monotonic()
+    for _ in range(30):
+        buying.wait(ACTION, 60, time.sleep)
+    took = time.monotonic() - start
+    stop.set()
+    for waiter in waiters:
+        waiter.join()
+
+    assert took < 30 / 40 / (1 - budget.WAITING_SHARE) + 0.5
+    assert len(sent) <= took * 40 * budget.WAITING_SHARE + BURST + 4
+
+
+def test_a_folder_that_cannot_be_used_leaves_each_process_its_own_limit(folder, caplog):
+    folder.write_text("in the way")
+
+    asked = Budget("e", "id", 1)
+
+    assert all(asked.wait(ACTION, 60, time.sleep) for _ in range(BURST))
+    assert not asked.wait(ACTION, 0.1, time.sleep)
+    assert not Budget("e", "id", 1).wait(ACTION, 0.1, time.sleep)
+    assert "cannot share their limit" in caplog.text
+
+
+def test_a_folder_of_somebody_else_is_not_used(folder, tmp_path, caplog):
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+
+    assert isinstance(notes_of("n"), PrivateNotes)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_notes_name_no_key(folder):
+    Budget("https://e", "AKIDverysecret").wait(ACTION, 60, time.sleep)
+
+    (file,) = folder.iterdir()
+    assert "AKID" not in file.name
+    assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert len(file.read_bytes()) == 8 * len(Queue.__dataclass_fields__)
+
+
+def test_a_purchase_whose_turn_comes_too_late_is_not_sent(sandbox):
+    slow = Budget(sandbox.url, "id", 0.1)
+    client = client_to(sandbox, budget=slow, sleep=time.sleep)
+    for token in "ab":
+        client.create_instance(client_token=token, **ORDER)
+
+    with pytest.raises(Unreachable, match="nothing was sent"):
+        client.create_instance(client_token="c", send_by=time.time() + 5, **ORDER)
+
+    assert sandbox.requests["CreateInstance"] == 2
+
+
+def test_a_fleet_of_buyers_stays_at_the_limit_and_is_not_refused(start_sandbox):
+    sandbox = start_sandbox(rate_limit=20)
+
+    def buy(buyer):
+        client = client_to(sandbox, budget=Budget(sandbox.url, "id"), sleep=time.sleep)
+        for number in range(10):
+            client.create_instance(client_token=f"{buyer}-{number}", **ORDER)
+
+    buyers = [threading.Thread(target=buy, args=(buyer,)) for buyer in range(6)]
+    for buyer in buyers:
+        buyer.start()
+    for buyer in buyers:
+        buyer.join()
+
+    assert len(sandbox.ledger.orders()) == 60
+    assert sandbox.requests["CreateInstance"] <= 63
+
+
+def test_who_is_refused_slows_down_until_the_server_lets_it_in(start_sandbox):
+    sandbox = start_sandbox(rate_limit=5)
+    client = client_to(sandbox, budget=Budget(sandbox.url, "id", 19), sleep=time.sleep)
+
+    for number in range(30):
+        client.create_instance(client_token=str(number), **ORDER)
+
+    assert len(sandbox.ledger.orders()) == 30
