@@ -51,7 +51,7 @@ def get_provider_info() -> dict[str, Any]:
             )
         ],
         "sensors": [_modules("sensors.delivery", "sensors.expiry")],
-        "triggers": [_modules("triggers.delivery", "triggers.expiry", "triggers.waking")],
+        "triggers": [_modules("triggers.delivery", "triggers.expiry", "triggers.sharing", "triggers.waking")],
         "extra-links": [f"{_PACKAGE}.links.console.OrderConsoleLink"],
         "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
         "config": {

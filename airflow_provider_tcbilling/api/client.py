@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.budget import Budget
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
-from airflow_provider_tcbilling.api.models import Balance, Deal, DealStatus, Order, RenewableInstance
+from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
@@ -281,7 +281,7 @@ class BillingClient:
         days: int = actions.ORDER_BOOK_DAYS,
         span: tuple[float, float] | None = None,
         page: int = 0,
-    ) -> list[Deal]:
+    ) -> Deals:
         """
         Return one page of at most 200 orders, whatever their status.
 
@@ -310,7 +310,7 @@ class BillingClient:
             # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
             status_set=[int(status) for status in statuses],
         )
-        return _read(actions.DESCRIBE_DEALS_BY_COND, lambda: [Deal.from_wire(d) for d in answer.get("Deals") or ()])
+        return _read(actions.DESCRIBE_DEALS_BY_COND, lambda: Deals.from_wire(answer))
 
     def describe_account_balance(self) -> Balance:
         """

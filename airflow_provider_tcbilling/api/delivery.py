@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,9 +12,19 @@ from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, TcBillingError
 from airflow_provider_tcbilling.api.models import Deal, Order, unique
+from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 
 log = logging.getLogger(__name__)
+
+
+EVENNESS = 0.8
+"""Pauses are drawn from this part of the interval up to the whole, so that those who wait do not look in step."""
+
+
+def pause(interval: float) -> float:
+    """Return how many seconds to wait until the next look."""
+    return random.uniform(EVENNESS, 1.0) * interval
 
 
 class DeliveryWatch:
@@ -44,6 +55,8 @@ class DeliveryWatch:
         self._client = client
         self._clock = clock or time.time
         self._last_seen = ""
+        self.placed_at: float | None = None
+        """Epoch seconds at which the order was placed, or some hours before; ``None`` until it was listed."""
 
     def step(self) -> Order | None:
         """
@@ -62,6 +75,8 @@ class DeliveryWatch:
             if not error.transient:
                 raise
         else:
+            placed_at = min((earliest(deal.created_at) for deal in deals), default=math.inf)
+            self.placed_at = placed_at if placed_at < math.inf else self.placed_at
             self._see("; ".join(self._words(deal) for deal in deals) or "not listed in any known status")
             if (order := self._judge(deals)) is not None:
                 return order

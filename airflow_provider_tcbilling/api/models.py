@@ -133,6 +133,23 @@ class Deal:
         return status_words(self.status)
 
 
+class Deals(list[Deal]):
+    """
+    One page of the order book.
+
+    :param total: How many orders all pages have, as the server says; it may be wrong.
+    """
+
+    def __init__(self, deals: Iterable[Deal] = (), total: int = 0) -> None:
+        super().__init__(deals)
+        self.total = total
+
+    @classmethod
+    def from_wire(cls, answer: Mapping[str, Any]) -> Deals:
+        """Read the answer of DescribeDealsByCond."""
+        return cls(map(Deal.from_wire, answer.get("Deals") or ()), int(answer.get("TotalCount") or 0))
+
+
 @dataclass(frozen=True)
 class RenewableInstance:
     """

@@ -8,6 +8,7 @@ earlier one: a subscription is then taken to end up to eight hours too soon, and
 from __future__ import annotations
 
 import math
+import re
 
 import pendulum
 
@@ -15,6 +16,7 @@ SERVER_ZONES = ("Asia/Shanghai", "UTC")
 """The zones that the server's times may be of."""
 
 FORMAT = "YYYY-MM-DD HH:mm:ss"
+_AS_THE_SERVER_WRITES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 MONTHS = {"m": 1, "y": 12}
 """How many months a period's unit has."""
@@ -41,7 +43,9 @@ def readings(local_time: str) -> list[float]:
 
     :raises ValueError: It is not written as the server writes times.
     """
-    return [pendulum.from_format(local_time, FORMAT, tz=zone).timestamp() for zone in SERVER_ZONES]
+    if not _AS_THE_SERVER_WRITES.fullmatch(local_time):
+        raise ValueError(f"{local_time!r} is not a time of the server")
+    return moments_of(local_time)
 
 
 def earliest(local_time: str) -> float:

@@ -79,14 +79,18 @@ class TcBillingHook(BaseHook):
         """Return a client for the connection. Blocking; errors as in :meth:`get_settings`."""
         return client_of(self.get_settings())
 
-    async def aget_conn(self) -> BillingClient:
-        """Return a client, from inside an event loop: the connection is read once, here, and never per request."""
+    async def aget_settings(self) -> Settings:
+        """Read the connection, from inside an event loop."""
         from airflow.providers.common.compat.connection import get_async_connection
         from asgiref.sync import sync_to_async
 
         connection = await get_async_connection(self.tcbilling_conn_id)
         # In the triggerer, reading the extra can talk to the main loop to mask its secrets.
-        return client_of(await sync_to_async(self._settings)(connection))
+        return await sync_to_async(self._settings)(connection)
+
+    async def aget_conn(self) -> BillingClient:
+        """Return a client for somebody who waits: the connection is read once, here, and never per request."""
+        return client_of(await self.aget_settings(), is_waiting=True)
 
     def expiring_instances(
         self, within: timedelta | float | str, *, limit: int | str | None = None, **filters: Any

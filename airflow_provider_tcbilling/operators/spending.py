@@ -283,16 +283,17 @@ class SpendingOperator(BaseOperator):
         self, context: Context, order: Order, deadline: float, purchase: Purchase | None = None
     ) -> dict[str, Any]:
         """Look, and wait for the next look: here, or in the triggerer."""
-        from airflow_provider_tcbilling.api.delivery import DeliveryWatch
+        from airflow_provider_tcbilling.api.delivery import DeliveryWatch, pause
 
         self._placed = order.order_id
         settings = self._hook.get_settings()
-        watch = DeliveryWatch(client_of(settings), order.order_id, action=self.action.name, deadline=deadline)
+        client = client_of(settings, is_waiting=True)
+        watch = DeliveryWatch(client, order.order_id, action=self.action.name, deadline=deadline)
         try:
             while (delivered := watch.step()) is None:
                 if self.deferrable:
-                    self._defer(order, deadline)
-                time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
+                    self._defer(order, deadline, watch.placed_at or time.time())
+                time.sleep(min(pause(self.poll_interval), max(0.0, deadline - time.time())))
         except DeliveryTimeout as error:
             raise AirflowFailException(f"{error} {self.wait_on}") from error
         delivered = replace(
@@ -316,8 +317,17 @@ class SpendingOperator(BaseOperator):
             return None
         return purchase
 
-    def _defer(self, order: Order, deadline: float) -> None:
-        from airflow_provider_tcbilling.triggers.delivery import deferral
+    def _defer(self, order: Order, deadline: float, placed_at: float) -> None:
+        from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
+        from airflow_provider_tcbilling.triggers.waking import deferral
 
         self.log.info("Waiting for order %s in the triggerer.", order.order_id)
-        self.defer(**deferral(order.as_dict(), self.tcbilling_conn_id, self.poll_interval, deadline, self.action.name))
+        trigger = DeliveryTrigger(
+            order.as_dict(),
+            self.tcbilling_conn_id,
+            self.poll_interval,
+            deadline,
+            self.action.name,
+            placed_at=placed_at,
+        )
+        self.defer(**deferral(trigger))

@@ -17,11 +17,12 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_tcbilling.api.delivery import DeliveryWatch
     from airflow_provider_tcbilling.api.models import Order
 
 
@@ -63,33 +64,44 @@ class InstanceDeliverySensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; in deferrable mode, leave the worker if there is nothing yet."""
-        order = self._look()
+        watch = self._watch()
+        order = self._look(watch)
         if order is None and self.deferrable:
-            self._defer(time.time() + self.timeout)
+            self._defer(watch, time.time() + self.timeout)
         return PokeReturnValue(order is not None, order.as_dict() if order else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Look again after the trigger woke the task: return the delivered order, raise its end, or wait on."""
         deadline = event["deadline"] if event else time.time()
+        watch = self._watch(deadline)
         try:
-            order = self._look(deadline)
+            order = self._look(watch)
         except DeliveryTimeout as error:
             raise AirflowSensorTimeout(str(error)) from error
         if order is None:
-            self._defer(deadline)
+            self._defer(watch, deadline)
         return order.as_dict() if order else {}
 
-    def _look(self, deadline: float = math.inf) -> Order | None:
+    def _watch(self, deadline: float = math.inf) -> DeliveryWatch:
         from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 
         with no_retry_unless_transient():
             order_id = str(self.order_id or "").strip()
             if order_id in ("", "None"):
                 raise InvalidRequest(self.task_id, [f"order_id: given, but its template rendered to {order_id!r}"])
-            client = TcBillingHook(self.tcbilling_conn_id).get_conn()
-            return DeliveryWatch(client, order_id, deadline=deadline).step()
+            client = client_of(TcBillingHook(self.tcbilling_conn_id).get_settings(), is_waiting=True)
+            return DeliveryWatch(client, order_id, deadline=deadline)
 
-    def _defer(self, deadline: float) -> None:
-        from airflow_provider_tcbilling.triggers.delivery import deferral
+    @staticmethod
+    def _look(watch: DeliveryWatch) -> Order | None:
+        with no_retry_unless_transient():
+            return watch.step()
 
-        self.defer(**deferral({"order_id": self.order_id}, self.tcbilling_conn_id, self.poke_interval, deadline))
+    def _defer(self, watch: DeliveryWatch, deadline: float) -> None:
+        from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
+        from airflow_provider_tcbilling.triggers.waking import deferral
+
+        placed_at = watch.placed_at or time.time()
+        order = {"order_id": watch.order_id}
+        trigger = DeliveryTrigger(order, self.tcbilling_conn_id, self.poke_interval, deadline, placed_at=placed_at)
+        self.defer(**deferral(trigger))

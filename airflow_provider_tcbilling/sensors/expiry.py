@@ -114,11 +114,9 @@ class InstanceExpirySensor(BaseSensorOperator):
 
     def _defer(self, deadline: float) -> None:
         from airflow_provider_tcbilling.triggers.expiry import ExpiryTrigger
-        from airflow_provider_tcbilling.triggers.waking import deferral_with
+        from airflow_provider_tcbilling.triggers.waking import deferral
 
-        self.defer(
-            **deferral_with(ExpiryTrigger(self._question(), self.tcbilling_conn_id, self.poke_interval, deadline))
-        )
+        self.defer(**deferral(ExpiryTrigger(self._question(), self.tcbilling_conn_id, self.poke_interval, deadline)))
 
     def _question(self) -> dict[str, Any]:
         """

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.triggers.waking import WakingTrigger, deferral_with
-
-if TYPE_CHECKING:
-    from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.triggers.waking import WakingTrigger
 
 
 class DeliveryTrigger(WakingTrigger):
@@ -18,9 +15,10 @@ class DeliveryTrigger(WakingTrigger):
 
     :param order: ``order_id``, and whatever else the task wants back in the event.
     :param tcbilling_conn_id: The Airflow connection.
-    :param poll_interval: Seconds between two looks; the first look comes after 10 s.
+    :param poll_interval: The most seconds between two looks; the first look comes after 10 s.
     :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
     :param action: Name of the action that placed the order.
+    :param placed_at: Epoch seconds at which that was, or some hours before; ``None`` if it is not known.
     """
 
     def __init__(
@@ -30,30 +28,28 @@ class DeliveryTrigger(WakingTrigger):
         poll_interval: float,
         deadline: float,
         action: str = CREATE_INSTANCE.name,
+        *,
+        placed_at: float | None = None,
     ) -> None:
-        super().__init__(tcbilling_conn_id, poll_interval, deadline, order=dict(order), action=action)
+        super().__init__(
+            tcbilling_conn_id, poll_interval, deadline, order=dict(order), action=action, placed_at=placed_at
+        )
         self.order = order
         self.action = action
+        self.placed_at = placed_at
 
     @property
     def what(self) -> str:
         """The order, for the log."""
         return f"order {self.order['order_id']}"
 
-    def looker(self, client: BillingClient) -> Callable[[], bool]:
-        """Return what looks whether the order has come to its end."""
-        from airflow_provider_tcbilling.api.delivery import DeliveryWatch
+    async def wait(self) -> str:
+        """Wait together with all others whose orders are of the same connection."""
+        from airflow_provider_tcbilling.triggers.sharing import SharedWatch
 
-        watch = DeliveryWatch(client, self.order["order_id"], action=self.action, deadline=self.deadline)
-        return lambda: watch.step() is not None
-
-
-def deferral(
-    order: Mapping[str, Any],
-    tcbilling_conn_id: str,
-    poll_interval: float,
-    deadline: float,
-    action: str = CREATE_INSTANCE.name,
-) -> dict[str, Any]:
-    """Return the arguments with which a task defers until its order is settled."""
-    return deferral_with(DeliveryTrigger(order, tcbilling_conn_id, poll_interval, deadline, action))
+        return await SharedWatch.of(self.tcbilling_conn_id).settled(
+            (self.order["order_id"], self.action),
+            placed_at=self.placed_at,
+            poll_interval=self.poll_interval,
+            deadline=self.deadline,
+        )

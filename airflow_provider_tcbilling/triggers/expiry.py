@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.triggers.waking import WakingTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.expiry import Question
 
 
@@ -34,12 +35,18 @@ class ExpiryTrigger(WakingTrigger):
         """The question, for the log."""
         return f"an expiry ({self.question})"
 
-    def looker(self, client: BillingClient) -> Callable[[], bool]:
-        """Return what looks whether it has come true."""
+    async def wait(self) -> str:
+        """Look again and again, until it has come true or the deadline has passed."""
+        from airflow_provider_tcbilling.api.delivery import pause
         from airflow_provider_tcbilling.api.expiry import look
 
         question = asked(self.question)
-        return lambda: bool(look(client, question, time.time())) or time.time() >= self.deadline
+        client = await TcBillingHook(self.tcbilling_conn_id).aget_conn()
+        while not await asyncio.to_thread(look, client, question, time.time()):
+            if (left := self.deadline - time.time()) <= 0:
+                return "its deadline has passed"
+            await asyncio.sleep(min(pause(self.poll_interval), left))
+        return "it has come true"
 
 
 def asked(question: Mapping[str, Any]) -> Question:

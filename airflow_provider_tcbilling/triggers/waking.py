@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-
-if TYPE_CHECKING:
-    from airflow_provider_tcbilling.api.client import BillingClient
 
 FIRST_LOOK_SECONDS = 10.0
 """A trigger that fires sooner can meet a race in Airflow's scheduler, which then fails a task that went well."""
@@ -30,7 +25,7 @@ class WakingTrigger(BaseTrigger):
     the task looks again and decides.
 
     :param tcbilling_conn_id: The Airflow connection.
-    :param poll_interval: Seconds between two looks; the first look comes after 10 s.
+    :param poll_interval: The most seconds between two looks; the first look comes after 10 s.
     :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
     :param asked: What is looked at, and whatever else the task wants back in the event. It is stored and logged in the
         clear, so it holds ids only.
@@ -43,8 +38,8 @@ class WakingTrigger(BaseTrigger):
         self.deadline = deadline
         self.asked = asked
 
-    def looker(self, client: BillingClient) -> Callable[[], bool]:
-        """Return what looks once, and says whether to wake the task. Blocking; an exception wakes it, too."""
+    async def wait(self) -> str:
+        """Wait until it is worth the task's looking, and say why. An exception wakes it, too."""
         raise NotImplementedError
 
     @property
@@ -60,24 +55,19 @@ class WakingTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, when it is worth looking."""
         try:
-            await self._wait()
+            await asyncio.sleep(FIRST_LOOK_SECONDS)
+            self.log.info("Waiting for %s ended: %s.", self.what, await self.wait())
         except Exception as error:
             # The task meets the same error when it looks, and knows what it means for the money.
             self.log.warning("Waiting for %s ended: %s", self.what, error)
         yield TriggerEvent({**self.asked, "deadline": self.deadline})  # type: ignore[no-untyped-call]
-
-    async def _wait(self) -> None:
-        await asyncio.sleep(FIRST_LOOK_SECONDS)
-        look = self.looker(await TcBillingHook(self.tcbilling_conn_id).aget_conn())
-        while not await asyncio.to_thread(look):
-            await asyncio.sleep(min(self.poll_interval, max(0.0, self.deadline - time.time())))
 
     async def on_kill(self) -> None:
         """Say what is no longer waited for. Nothing is cancelled: Airflow also calls this when it moves the trigger."""
         self.log.warning("No longer waiting for %s. Nothing was cancelled.", self.what)
 
 
-def deferral_with(trigger: WakingTrigger) -> dict[str, Any]:
+def deferral(trigger: WakingTrigger) -> dict[str, Any]:
     """Return the arguments with which a task defers: Airflow's own time-out is the later one."""
     left = max(0.0, trigger.deadline - time.time())
     return {

@@ -55,7 +55,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
         "before-record": (f"{API}.memory.Memory.keep", "entry"),
         "after-record": (f"{API}.memory.Memory.keep", "exit"),
         "while-waiting": (f"{API}.delivery.DeliveryWatch.step", "exit"),
-        "while-deferring": ("airflow_provider_tcbilling.triggers.delivery.deferral", "entry"),
+        "while-deferring": ("airflow_provider_tcbilling.triggers.waking.deferral", "entry"),
         "after-event": (f"{OPERATOR}.execute_complete", "entry"),
         "in-complete": (f"{OPERATOR}._note_delivery", "entry"),
     },

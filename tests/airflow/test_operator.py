@@ -120,7 +120,7 @@ def dies(*args, **kwargs):
         pytest.param("airflow_provider_tcbilling.api.models.Order.from_wire", 1, id="answered, not understood"),
         pytest.param("tests.conftest.TaskInstance.xcom_push", 1, id="understood, not recorded"),
         pytest.param("airflow_provider_tcbilling.api.delivery.DeliveryWatch.step", 1, id="recorded, while waiting"),
-        pytest.param("airflow_provider_tcbilling.triggers.delivery.deferral", 1, id="while deferring"),
+        pytest.param("airflow_provider_tcbilling.triggers.waking.deferral", 1, id="while deferring"),
     ],
 )
 def test_wherever_the_process_dies_the_next_attempt_knows_the_one_order(start_sandbox, connect, place, bought):
@@ -320,7 +320,7 @@ def test_it_defers_with_ids_only_and_a_timeout_beyond_its_own_deadline(start_san
     leaving = deferred(operator(deferrable=True, delivery_timeout=600, poll_interval=30), context)
 
     _, kwargs = leaving.trigger.serialize()
-    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline", "action"}
+    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline", "action", "placed_at"}
     assert set(kwargs["order"]) == {"order_id", "instance_ids", "client_token", "request_id", "paid_cents", "currency"}
     assert SECRET_KEY not in repr(kwargs)
     assert timedelta(seconds=600) < leaving.timeout <= timedelta(seconds=700)

@@ -160,6 +160,6 @@ def test_the_deferral_holds_ids_only(slow, context):
         sensor(bought(slow), deferrable=True, timeout=600).execute(context)
 
     _, kwargs = leaving.value.trigger.serialize()
-    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline", "action"}
+    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline", "action", "placed_at"}
     assert set(kwargs["order"]) == {"order_id"}
     assert leaving.value.timeout.total_seconds() > 600
