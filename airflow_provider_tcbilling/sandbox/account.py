@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from bisect import insort
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -62,6 +63,7 @@ class Account:
         self._balance_cents = rules.balance_cents
         self._random = random.Random(rules.seed)
         self._orders: list[LedgerOrder] = []
+        self._by_number: dict[str, list[LedgerOrder]] = defaultdict(list)
         self._under_way: list[LedgerOrder] = []
         # Tests look at the ledger from their own thread while the server's thread carries requests out.
         self._lock = threading.RLock()
@@ -90,6 +92,10 @@ class Account:
         """Return all orders as they stand now, the oldest first, without looking at them as a client does."""
         self.settle()
         return list(self._orders)
+
+    def numbered(self, number: str) -> list[LedgerOrder]:
+        """Return the orders that a number names, be it of a sub-order or of a big deal, as they stood last."""
+        return list(self._by_number.get(number, ()))
 
     def instances(self) -> list[Subscription]:
         """Return all instances as they stand now."""
@@ -196,6 +202,8 @@ class Account:
         order.become(DealStatus.PAID, moment)
         insort(self._orders, order, key=lambda placed: placed.created_at)
         self._under_way.append(order)
+        for number in (order.order_id, order.big_deal_id):
+            self._by_number[number].append(order)
         return order
 
     def _settle(self, order: LedgerOrder) -> None:

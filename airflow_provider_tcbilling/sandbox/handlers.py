@@ -135,9 +135,10 @@ def _renewal(ledger: Ledger, subscription: Subscription, now: float) -> dict[str
 
 def _describe_deals(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
     since, until = ledger.moment(request["StartTime"]), ledger.moment(request["EndTime"])
+    number = request.get("OrderId") or request.get("BigDealId")
     asked = [
         order
-        for order in ledger.orders()
+        for order in (ledger.numbered(number) if number else ledger.orders())
         if since <= order.created_at <= until
         and (request.get("OrderId") or order.order_id) == order.order_id
         and (request.get("BigDealId") or order.big_deal_id) == order.big_deal_id

@@ -28,8 +28,8 @@ SHORTEST_INTERVAL = 5.0
 PART_OF_THE_USUAL = 0.1
 """A round comes after this part of the time that orders have been taking."""
 
-HURRIED_REQUESTS = 2.0
-"""Requests a second that may be spent on being earlier than *poll_interval*: a tenth of what the server allows."""
+HURRIED_REQUESTS = 1.0
+"""Requests a second that may be spent on being earlier than *poll_interval*: a twentieth of what the server allows."""
 
 REMEMBERED = 100
 """Orders that tell how long one takes."""

@@ -228,7 +228,7 @@ async def test_what_it_logs_belongs_to_no_task(sandbox, connection, caplog):
 
 @pytest.mark.parametrize(
     ("usual", "requests", "expected"),
-    [([], 1, 60), ([1000], 1, 60), ([200], 1, 20), ([20], 1, 5), ([20], 60, 30), ([20], 500, 60)],
+    [([], 1, 60), ([1000], 1, 60), ([200], 1, 20), ([20], 1, 5), ([20], 30, 30), ([20], 500, 60)],
 )
 async def test_the_interval_follows_how_long_orders_take_and_stays_below_what_was_asked_for(usual, requests, expected):
     watch = SharedWatch("c")
