@@ -40,8 +40,8 @@ mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test
 schedules: $(VENV)/ready ## Run 30,000 random schedules of faults and crashes (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python scripts/schedules.py $(ARGS)
 
-bench: $(VENV)/ready ## Measure, with a baseline in the same run
-	@$(BIN)/python scripts/bench.py
+bench: $(VENV)/benchable ## Measure, with baselines in the same run, for half an hour (ARGS="--quick --only fleet")
+	@$(BIN)/python -m scripts.bench $(ARGS)
 
 docs: $(VENV)/checkable ## Build the documentation into docs/_build/html
 	@$(BIN)/python scripts/render_reference.py
@@ -68,6 +68,11 @@ $(VENV)/ready: requirements/airflow-3.3.txt pyproject.toml
 $(VENV)/checkable: $(VENV)/ready requirements/check.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make check needs Python 3.11 or newer")'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/check.txt
+	@touch $@
+
+$(VENV)/benchable: $(VENV)/ready requirements/bench.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make bench needs Python 3.11 or newer")'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/bench.txt
 	@touch $@
 
 .matrix/%/ready: requirements/airflow-%.txt pyproject.toml

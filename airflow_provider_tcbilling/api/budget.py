@@ -29,10 +29,10 @@ from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
 WAITING_SHARE = 0.5
 """The part of it that whoever only waits may use; the rest is left to those who buy."""
 
-BURST = 2
-"""Requests that may follow each other at once after a pause. With 19 a second that is 20 within any second."""
+BURST = 1
+"""Requests that may go at once after a pause."""
 
-GAIN, CUT = 0.02, 0.75
+GAIN, CUT = 0.02, 0.8
 """Each request that is let in adds GAIN requests a second; a refusal leaves the part CUT of them."""
 
 QUIET_SECONDS = 1.0

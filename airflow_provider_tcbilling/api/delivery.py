@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,15 +15,6 @@ from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 
 log = logging.getLogger(__name__)
-
-
-EVENNESS = 0.8
-"""Pauses are drawn from this part of the interval up to the whole, so that those who wait do not look in step."""
-
-
-def pause(interval: float) -> float:
-    """Return how many seconds to wait until the next look."""
-    return random.uniform(EVENNESS, 1.0) * interval
 
 
 class DeliveryWatch:

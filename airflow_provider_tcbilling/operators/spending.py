@@ -283,7 +283,8 @@ class SpendingOperator(BaseOperator):
         self, context: Context, order: Order, deadline: float, purchase: Purchase | None = None
     ) -> dict[str, Any]:
         """Look, and wait for the next look: here, or in the triggerer."""
-        from airflow_provider_tcbilling.api.delivery import DeliveryWatch, pause
+        from airflow_provider_tcbilling.api.delivery import DeliveryWatch
+        from airflow_provider_tcbilling.triggers.waking import pause
 
         self._placed = order.order_id
         settings = self._hook.get_settings()

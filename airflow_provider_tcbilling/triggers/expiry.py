@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.triggers.waking import WakingTrigger
+from airflow_provider_tcbilling.triggers.waking import WakingTrigger, pause
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.expiry import Question
@@ -37,7 +37,6 @@ class ExpiryTrigger(WakingTrigger):
 
     async def wait(self) -> str:
         """Look again and again, until it has come true or the deadline has passed."""
-        from airflow_provider_tcbilling.api.delivery import pause
         from airflow_provider_tcbilling.api.expiry import look
 
         question = asked(self.question)

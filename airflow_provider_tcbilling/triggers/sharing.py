@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_tcbilling.api.delivery import pause
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
+from airflow_provider_tcbilling.triggers.waking import pause
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient

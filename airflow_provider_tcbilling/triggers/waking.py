@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,6 +16,15 @@ FIRST_LOOK_SECONDS = 10.0
 
 GRACE_SECONDS = 60.0
 """How much longer than the deadline Airflow's own timeout is, so that the clear ending comes first."""
+
+
+EVENNESS = 0.8
+"""Pauses are drawn from this part of the interval up to the whole, so that those who wait do not look in step."""
+
+
+def pause(interval: float) -> float:
+    """Return how many seconds to wait until the next look."""
+    return random.uniform(EVENNESS, 1.0) * interval
 
 
 class WakingTrigger(BaseTrigger):

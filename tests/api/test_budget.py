@@ -85,7 +85,7 @@ def test_a_pause_saves_up_for_a_small_burst_only(clock):
 
 def test_tickets_go_in_the_order_in_which_they_were_drawn(clock):
     pace = Pace(PrivateNotes(), 10, clock)
-    tickets = [pace.draw(within=60)[0] for _ in range(12)]
+    tickets = [pace.draw(within=60)[0] for _ in range(BURST + 10)]
 
     waits = [pace.seconds_until(ticket) for ticket in tickets]
 
@@ -95,7 +95,7 @@ def test_tickets_go_in_the_order_in_which_they_were_drawn(clock):
 
 def test_who_would_wait_for_too_long_takes_no_place(clock):
     pace = Pace(PrivateNotes(), 1, clock)
-    for _ in range(5):
+    for _ in range(BURST + 3):
         pace.draw(within=60)
 
     assert pace.draw(within=1)[1] > 1
@@ -117,12 +117,12 @@ def test_refusals_of_the_same_second_count_once(clock):
     pace = Pace(PrivateNotes(), 16, clock)
     for _ in range(5):
         pace.was_refused()
-    assert pace._notes._queue.rate == pytest.approx(12)
+    assert pace._notes._queue.rate == pytest.approx(16 * budget.CUT)
 
     clock.now += 1.1
     pace.was_refused()
 
-    assert pace._notes._queue.rate == pytest.approx(9)
+    assert pace._notes._queue.rate == pytest.approx(16 * budget.CUT**2)
 
 
 def test_it_speeds_up_again_with_what_is_let_in_and_not_beyond_the_limit(clock):
@@ -158,7 +158,7 @@ def test_notes_that_cannot_be_right_are_begun_anew(tmp_path, clock, noted):
     pace = Pace(SharedNotes(tmp_path / "notes"), 10, clock)
 
     assert pace.draw(within=60)[1] == 0
-    assert moments_of(pace, clock, 11)[-1] == pytest.approx(1.0)
+    assert moments_of(pace, clock, 10)[-1] == pytest.approx(1.0)
 
 
 def test_a_wall_clock_that_is_set_disturbs_nothing(monkeypatch):
