@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -57,11 +58,14 @@ class OnePoll(Empty):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         await asyncio.sleep(FIRST_LOOK_SECONDS)
-        client = BillingClient(*KEY, endpoint=self.url, attempts=1, budget=UNLIMITED)
-        watch = DeliveryWatch(client, self.order_id)
-        while await asyncio.to_thread(watch.step) is None:
+        while await asyncio.to_thread(self.look) is None:
             await asyncio.sleep(self.interval)
         yield TriggerEvent({"order_id": self.order_id})
+
+    def look(self) -> object:
+        # A connection that each kept open would be more than a process may have.
+        with contextlib.closing(BillingClient(*KEY, endpoint=self.url, attempts=1, budget=UNLIMITED)) as client:
+            return DeliveryWatch(client, self.order_id).step()
 
 
 class HttpPoll(OnePoll):
