@@ -9,6 +9,7 @@ import math
 import statistics
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
@@ -118,10 +119,7 @@ class SharedWatch:
     def interval(self) -> float:
         """Seconds from one round to the next."""
         longest = min((w.poll_interval for waiters in self._waiters.values() for w in waiters), default=TICK)
-        if not self._usual:
-            return longest
-        usual = PART_OF_THE_USUAL * statistics.median(self._usual)
-        return min(longest, max(SHORTEST_INTERVAL, usual, self._requests / HURRIED_REQUESTS))
+        return interval_of(longest, self._usual, self._requests)
 
     def _join(self, waiter: Waiter, placed_at: float | None) -> None:
         self._waiters.setdefault(waiter.key, []).append(waiter)
@@ -192,6 +190,21 @@ class SharedWatch:
             for waiter in self._waiters.get(key, ()):
                 if not waiter.outcome.done():
                     waiter.outcome.set_result(words)
+
+
+def interval_of(longest: float, usual: Collection[float], requests: int) -> float:
+    """
+    Return how many seconds lie between two rounds.
+
+    :param longest: What the tasks allow.
+    :param usual: How many seconds orders have taken lately.
+    :param requests: What the last round took.
+    """
+    if not usual:
+        return longest
+    return min(
+        longest, max(SHORTEST_INTERVAL, PART_OF_THE_USUAL * statistics.median(usual), requests / HURRIED_REQUESTS)
+    )
 
 
 def _look_once(client: BillingClient, looks: Looks, look: Look) -> Look | None:
