@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import random
 from collections import deque
 from collections.abc import Generator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy
 
+from airflow_provider_tcbilling.api import budget
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REQUESTS_PER_SECOND, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.budget import WAITING_SHARE, Pace, PrivateNotes
 from airflow_provider_tcbilling.api.client import BACKOFF_BASE, BACKOFF_CAP, DEALS_PER_PAGE
@@ -60,7 +62,8 @@ class World:
         self.texts = [texts[second] for second in self.placed.astype(int).tolist()]
         self.random = random.Random(self.seed)
         self._recent: deque[float] = deque()
-        self._lists: dict[Any, Any] = {}
+        self._lists: dict[int, list[int]] = {}
+        self._deals: dict[tuple[int, bool], Deal] = {}
 
     def clock(self) -> float:
         return self.now
@@ -83,13 +86,17 @@ class World:
         if page == 0:
             is_finished = DealStatus.DELIVERING not in look["statuses"]
             found = numpy.flatnonzero(self.due <= self.now) if is_finished else numpy.arange(self.orders)
-            self._lists[who] = found[::-1]
-        found = self._lists[who]
-        shown = found[page * DEALS_PER_PAGE : (page + 1) * DEALS_PER_PAGE]
-        return Deals([self.deal(number) for number in shown.tolist()], len(found))
+            self._lists[who] = found[::-1].tolist()
+        listed = self._lists[who]
+        return Deals(map(self.deal, listed[page * DEALS_PER_PAGE : (page + 1) * DEALS_PER_PAGE]), len(listed))
 
     def deal(self, number: int) -> Deal:
-        is_done = self.due[number] <= self.now
+        is_done = bool(self.due[number] <= self.now)
+        if (number, is_done) not in self._deals:
+            self._deals[number, is_done] = self._written(number, is_done)
+        return self._deals[number, is_done]
+
+    def _written(self, number: int, is_done: bool) -> Deal:
         return Deal(
             str(number), str(number), 4 if is_done else 3, "purchase", ("ins",) if is_done else (), self.texts[number],
             100, 0, "USD", "p", "s", 0, "z", 1.0, "m",
@@ -163,6 +170,7 @@ COLUMNS = (
 def measure(quick: bool) -> Part:
     """Simulate more and more orders."""
     counts = (1000, 10_000, 100_000) if quick else (1000, 10_000, 100_000, 1_000_000)
+    logging.getLogger(budget.__name__).setLevel(logging.WARNING)
     cases = [(count, machines) for count in counts for machines in (1, 4)]
     rows = []
     for count, machines in cases:
@@ -177,13 +185,9 @@ def measure(quick: bool) -> Part:
                 world.last_round, count - len(world.late),
             ]
         )  # fmt: skip
-    note = (
-        f"Orders that were placed within {PLACED / 60:.0f} minutes and are delivered within the next hour, each at a "
-    )
-    note += (
-        f"moment of its own; poll_interval {INTERVAL:.0f} s; an answer takes {LATENCY} s; each triggerer is a machine "
-    )
-    note += f"of its own, and the server refuses more than {REQUESTS_PER_SECOND} requests a second."
+    note = f"Orders that were placed within {PLACED / 60:.0f} minutes and are delivered within the next hour, each at "
+    note += f"a moment of its own; poll_interval {INTERVAL:.0f} s; an answer takes {LATENCY} s; each triggerer is a "
+    note += f"machine of its own, and the server refuses more than {REQUESTS_PER_SECOND} requests a second."
     unfound = Target.at_most("Simulated orders that were not found", sum(row[-1] for row in rows), 0)
     late = {
         f"{machines} triggerer{'s' * (machines > 1)}": [
