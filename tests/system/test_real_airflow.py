@@ -143,6 +143,7 @@ def test_the_form_is_known_without_importing_the_hook(airflow):
     assert set(ours["extra_fields"]) == {
         "token",
         "connect_timeout",
+        "requests_per_second",
         "read_timeout",
         "order_book_lag",
         "ledger_uri",
