@@ -40,8 +40,9 @@ mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test
 schedules: $(VENV)/ready ## Run 30,000 random schedules of faults and crashes (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python scripts/schedules.py $(ARGS)
 
-bench: $(VENV)/benchable ## Measure, with baselines in the same run, for half an hour (ARGS="--quick --only fleet")
-	@$(BIN)/python -m scripts.bench $(ARGS)
+bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/performance.md, in two hours (ARGS="--only fleet")
+	@$(BIN)/python -m scripts.bench --publish $(ARGS)
+	@$(BIN)/python scripts/render_reference.py
 
 docs: $(VENV)/checkable ## Build the documentation into docs/_build/html
 	@$(BIN)/python scripts/render_reference.py

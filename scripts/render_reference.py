@@ -16,6 +16,7 @@ from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_wo
 from airflow_provider_tcbilling.api.schema import Action, Field
 from airflow_provider_tcbilling.connection import EXTRA_FIELDS
 from airflow_provider_tcbilling.sandbox.faults import KINDS
+from scripts.bench import page
 from scripts.kill_matrix import data, picture, tables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +50,7 @@ def parts() -> dict[str, str]:
         "faults": table(("Fault", "What it does", "Options (default)", "Strikes the"), map(fault_row, KINDS)),
         "sandbox_flags": sandbox_flags(),
         **tables.parts(),
+        **page.parts(),
         "airflow_lines": table(("Airflow", "Python", "Packages as of"), [found.groups() for found in pins if found]),
     }
 

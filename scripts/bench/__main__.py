@@ -16,11 +16,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from scripts.bench import page
 from scripts.bench.figures import Part
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".bench" / "bench.json"
-PUBLISHED = ROOT / "docs" / "performance.json"
 PARTS = ("costs", "imports", "fleet", "polling", "simulation", "real")
 """Modules of this package, each with a function ``measure(quick)``, in the order of the page."""
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer samples, more noise")
     parser.add_argument("--only", default="", help=f"parts, with commas between: {', '.join(PARTS)}")
-    parser.add_argument("--publish", action="store_true", help=f"write {PUBLISHED.relative_to(ROOT)} and its page")
+    parser.add_argument("--publish", action="store_true", help="write the figures and the pictures of the docs")
     chosen = parser.parse_args()
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # the SDK would send even a local sandbox's requests through it
@@ -39,16 +39,14 @@ def main() -> None:
         os.environ["AIRFLOW_HOME"], os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = home, "False"
         found = {name: measured(name, import_module(f"scripts.bench.{name}").measure, chosen.quick) for name in parts}
     RESULTS.parent.mkdir(exist_ok=True)
-    results = RESULTS if not chosen.publish else PUBLISHED
+    results = RESULTS if not chosen.publish else page.PUBLISHED
     before = json.loads(results.read_text()) if results.exists() else {}
     results.write_text(
         json.dumps({name: {**before, **found}[name] for name in PARTS if name in {**before, **found}}, indent=1) + "\n"
     )
     print(f"\nAs JSON: {results.relative_to(ROOT)}")
     if chosen.publish:
-        from scripts.bench import page
-
-        page.write(json.loads(PUBLISHED.read_text()))
+        page.draw()
 
 
 def measured(name: str, measure: Callable[[bool], Part], quick: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from airflow_provider_tcbilling.sandbox.server import running
 from scripts.bench.figures import Part, Table, Target, percentile
 from scripts.bench.fleet import busiest_second
 from scripts.bench.polling import INTERVAL
-from scripts.bench.servers import DELIVERY_SECONDS, Journal, place
+from scripts.bench.servers import Journal, place
 from scripts.real_airflow import RealAirflow
 
 DAG = "wait_for_many"
@@ -52,10 +52,10 @@ def measure(quick: bool) -> Part:
     count = 100 if quick else 2000
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(
-            Rules(balance_cents=10**12, delivery_seconds=DELIVERY_SECONDS, rate_limit=REQUESTS_PER_SECOND)
+            Rules(balance_cents=10**12, delivery_seconds=2 * LONGEST, rate_limit=REQUESTS_PER_SECOND),
         )
-        # Nothing is delivered before the clock of the account is moved.
-        first = time.time() + 2 * LONGEST
+        # Placed lately, and nothing is delivered before the clock of the account is moved.
+        first = time.time() + 2 * LONGEST - DELIVERED
         due = place(journal.ledger, count, first, first + DELIVERED)
         with running(journal) as url:
             return run(Path(folder), journal, due, url)

@@ -47,7 +47,7 @@ def place(ledger: Ledger, count: int, first: float, last: float) -> dict[str, fl
     due = {}
     for number in range(count):
         moment = first + (last - first) * (number + 1) / count
-        order = ledger._pay(PURCHASE, REQUEST, Fate(), at=moment - DELIVERY_SECONDS)
+        order = ledger._pay(PURCHASE, REQUEST, Fate(), at=moment - ledger.rules.delivery_seconds)
         due[order.order_id] = moment
     return due
 
@@ -109,10 +109,8 @@ def main() -> None:
     for name, kind in {"orders": int, "first": float, "last": float, "rate_limit": int}.items():
         parser.add_argument(name, type=kind)
     asked_for = parser.parse_args()
-    rules = Rules(balance_cents=10**12, rate_limit=asked_for.rate_limit)
-    if asked_for.orders:
-        rules = Rules(balance_cents=10**12, rate_limit=asked_for.rate_limit, delivery_seconds=DELIVERY_SECONDS)
-    journal = Journal(rules)
+    delivery_seconds = DELIVERY_SECONDS if asked_for.orders else 0.0
+    journal = Journal(Rules(balance_cents=10**12, rate_limit=asked_for.rate_limit, delivery_seconds=delivery_seconds))
     due = place(journal.ledger, asked_for.orders, asked_for.first, asked_for.last)
     (asked_for.folder / "due.json").write_text(json.dumps(due))
     with listening_socket("127.0.0.1", 0) as listener:
