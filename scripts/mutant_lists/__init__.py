@@ -2,8 +2,9 @@
 
 from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.purchases import PURCHASES
+from scripts.mutant_lists.scale import SCALE
 from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = PURCHASES + SUBSCRIPTIONS
+MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE

@@ -58,6 +58,7 @@ async def test_the_last_who_waits_ends_it(start_sandbox, connect):
 
     waiting = [asyncio.create_task(woken(order)) for _ in range(3)]
     await asyncio.sleep(0.5)
+    watching = SharedWatch.of("tcbilling_default")._task
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -66,6 +67,7 @@ async def test_the_last_who_waits_ends_it(start_sandbox, connect):
     await asyncio.sleep(0.5)
 
     assert looks > 0
+    assert watching.cancelled()
     assert sandbox.requests[LOOKS] == looks
     assert SharedWatch.of("tcbilling_default")._task is None
 
@@ -161,8 +163,9 @@ async def test_two_accounts_are_never_mixed(start_sandbox, connect):
             client.create_instance(client_token=str(n), **ORDER).order_id for n in range(5 + len(orders))
         ]
 
-    await asyncio.gather(*(woken(order, conn_id) for conn_id, own in orders.items() for order in own))
+    events = await asyncio.gather(*(woken(order, conn_id) for conn_id, own in orders.items() for order in own))
 
+    assert max(took for _, took in events) < 10
     assert all(entry.outcome == "ok" for sandbox in accounts.values() for entry in sandbox.journal)
 
 

@@ -217,14 +217,20 @@ def test_orders_of_unknown_age_are_found_by_number_in_turns():
     assert watchlist.settled(book)[1] == 1
 
 
-def test_an_order_book_that_returns_more_than_it_was_asked_for_wakes_nobody_else():
-    book = Book(3)
-    book.place("other", status=4)
-    book.become("other", 4)
+@pytest.mark.parametrize("status", [4, 7])
+@pytest.mark.parametrize("count", [3, 30])
+def test_an_order_book_that_returns_more_than_it_was_asked_for_wakes_nobody_else(count, status):
+    book = Book(count)
+    watchlist = Watching(list(book.deals))
+    book.place("other")
+    book.become("other", status)
     book.spoil = lambda deals, look: Deals([*deals, book.deals["other"]], deals.total)
 
-    assert Watching(["o0", "o1"]).settled(book)[0] == set()
-    assert Watching([f"o{i}" for i in range(3)] * 5).settled(book)[0] == set()
+    assert watchlist.settled(book)[0] == watchlist.settled(book)[0] == set()
+    book.become("o0", 4)
+    book.become("other", 3)
+
+    assert watchlist.settled(book)[0] == {"o0"}
 
 
 def test_an_order_that_is_listed_twice_is_one():
@@ -259,7 +265,7 @@ def test_pages_that_move_while_they_are_read_lose_no_order_for_long():
 
 
 def test_pages_that_are_row_offsets_are_noticed_and_every_order_is_asked_for():
-    book = Book(600)
+    book = Book(1000)
     watchlist = Watching(book.deals)
     describe = book.describe
 
@@ -267,17 +273,17 @@ def test_pages_that_are_row_offsets_are_noticed_and_every_order_is_asked_for():
         page = look.pop("page", 0)
         deals = describe(**look)
         rows = sorted(book.deals.values(), key=lambda deal: deal.created_at, reverse=True)
-        return Deals(rows[page : page + 200], 600) if look.get("span") else deals
+        return Deals(rows[page : page + 200], 1000) if look.get("span") else deals
 
     book.describe = by_row
-    for _ in range(5):
-        watchlist.settled(book)
-    book.become("o599", 4)
+    looks = [watchlist.settled(book)[1] for _ in range(6)]
+    book.become("o999", 4)
     found = set()
-    for _ in range(5):
+    for _ in range(6):
         found |= watchlist.settled(book)[0]
 
-    assert found == {"o599"}
+    assert found == {"o999"}
+    assert max(looks) < 4 * BY_NUMBER
 
 
 @pytest.mark.parametrize("total", [0, 1, 10**9])

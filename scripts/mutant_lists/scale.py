@@ -1,0 +1,171 @@
+"""The guards of many at once: the limit of requests, and one watch for all that wait."""
+
+from __future__ import annotations
+
+from scripts.mutant_lists.mutant import Mutant
+
+BUDGET, WATCHLIST, SHARING = "tests/api/test_budget.py", "tests/api/test_watchlist.py", "tests/airflow/test_sharing.py"
+
+SCALE = (
+    Mutant(
+        "sent although its turn came too late",
+        "api/client.py",
+        "if not is_in_time or self._clock() > send_by:",
+        "if self._clock() > send_by + 3600:",
+        f"{BUDGET}::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
+    ),
+    Mutant(
+        "a limit of zero taken",
+        "api/budget.py",
+        "if not per_second > 0:",
+        "if False:",
+        f"{BUDGET}::test_a_limit_of_zero_or_below_is_refused",
+    ),
+    Mutant(
+        "a refusal does not slow down",
+        "api/budget.py",
+        "queue.rate * CUT",
+        "queue.rate",
+        f"{BUDGET}::test_a_refusal_slows_down_also_those_who_wait_already",
+    ),
+    Mutant(
+        "faster than the limit after a refusal",
+        "api/budget.py",
+        "queue.rate = min(self._per_second, queue.rate + GAIN)",
+        "queue.rate = 2 * queue.rate + GAIN",
+        f"{BUDGET}::test_it_speeds_up_again_with_what_is_let_in_and_not_beyond_the_limit",
+    ),
+    Mutant(
+        "waiting takes what buying needs",
+        "api/budget.py",
+        "self._per_second * WAITING_SHARE",
+        "self._per_second",
+        f"{BUDGET}::test_who_waits_leaves_half_to_those_who_buy",
+    ),
+    Mutant(
+        "accounts share a limit",
+        "api/budget.py",
+        'hashlib.sha256(f"{endpoint} {secret_id}".encode())',
+        'hashlib.sha256(b"")',
+        f"{BUDGET}::test_two_accounts_and_two_actions_do_not_wait_for_each_other",
+    ),
+    Mutant(
+        "each process with a limit of its own",
+        "api/budget.py",
+        "notes = SharedNotes(folder / name)",
+        'notes = SharedNotes(folder / f"{name}.{os.getpid()}")',
+        f"{BUDGET}::test_all_processes_of_a_machine_share_one_limit",
+    ),
+    Mutant(
+        "the notes of somebody else used",
+        "api/budget.py",
+        "if folder.is_symlink() or folder.stat().st_uid != os.getuid():",
+        "if False:",
+        f"{BUDGET}::test_a_folder_of_somebody_else_is_not_used",
+    ),
+    Mutant(
+        "damaged notes believed",
+        "api/budget.py",
+        "if not (is_sound and queue.rate > 0 and queue.seen_at <= now):",
+        "if not queue.rate:",
+        f"{BUDGET}::test_notes_that_cannot_be_right_are_begun_anew",
+    ),
+    Mutant(
+        "woken with one of several sub-orders",
+        "api/watchlist.py",
+        "return len(mine) == len(self.numbers) > 0 and all(map(settlement.is_done, mine))",
+        "return any(map(settlement.is_done, mine))",
+        f"{WATCHLIST}::test_all_sub_orders_are_waited_for_whichever_number_names_them",
+    ),
+    Mutant(
+        "woken by a delivery that names no instance",
+        "api/watchlist.py",
+        "all(map(settlement.is_done, mine))",
+        "all(deal.status == 4 for deal in mine)",
+        f"{WATCHLIST}::test_a_delivered_order_without_instances_is_waited_for_on",
+    ),
+    Mutant(
+        "an order that died not noticed",
+        "api/watchlist.py",
+        "if any(deal.status in settlement.endings for deal in mine):",
+        "if False:",
+        f"{WATCHLIST}::test_every_end_wakes_and_no_other_status",
+    ),
+    Mutant(
+        "woken by what nobody asked for",
+        "api/watchlist.py",
+        "if deal.big_deal_id == group] if group else []",
+        "] if group else []",
+        f"{WATCHLIST}::test_an_order_book_that_returns_more_than_it_was_asked_for_wakes_nobody_else",
+    ),
+    Mutant(
+        "row offsets taken for pages",
+        "api/watchlist.py",
+        "if is_dear or not is_page:",
+        "if is_dear:",
+        f"{WATCHLIST}::test_pages_that_are_row_offsets_are_noticed_and_every_order_is_asked_for",
+    ),
+    Mutant(
+        "a list that is dear read to its end",
+        "api/watchlist.py",
+        "if is_dear or not is_page:",
+        "if not is_page:",
+        f"{WATCHLIST}::test_a_list_that_is_dearer_than_the_orders_is_left_after_its_first_page",
+    ),
+    Mutant(
+        "orders that are asked for by number do not take turns",
+        "api/watchlist.py",
+        "order.asked += 1",
+        "order.asked += 0",
+        f"{WATCHLIST}::test_pages_that_are_row_offsets_are_noticed_and_every_order_is_asked_for",
+    ),
+    Mutant(
+        "a passing failure told to the tasks",
+        "triggers/sharing.py",
+        "self._failures += not is_passing",
+        "self._failures += PATIENCE",
+        f"{SHARING}::test_a_failure_that_passes_wakes_nobody",
+    ),
+    Mutant(
+        "a failure that stays never told",
+        "triggers/sharing.py",
+        "if self._failures >= PATIENCE:",
+        "if False:",
+        f"{SHARING}::test_a_failure_that_stays_is_told_to_all_and_fails_nobodys_trigger",
+    ),
+    Mutant(
+        "an old key used for ever",
+        "triggers/sharing.py",
+        "                self._connected_at = -math.inf\n",
+        "                pass\n",
+        f"{SHARING}::test_a_key_that_was_changed_meanwhile_is_used",
+    ),
+    Mutant(
+        "connections share a watch",
+        "triggers/sharing.py",
+        "            watches[tcbilling_conn_id] = cls(tcbilling_conn_id)\n",
+        "            watches[tcbilling_conn_id] = next(iter(watches.values()), cls(tcbilling_conn_id))\n",
+        f"{SHARING}::test_two_accounts_are_never_mixed",
+    ),
+    Mutant(
+        "the watch goes on when nobody waits",
+        "triggers/sharing.py",
+        "            self._task.cancel()\n",
+        "            pass\n",
+        f"{SHARING}::test_the_last_who_waits_ends_it",
+    ),
+    Mutant(
+        "a deadline that the clock jumped over is slept through",
+        "triggers/sharing.py",
+        "timeout=min(left, HEED_CLOCK_SECONDS)",
+        "timeout=left",
+        f"{SHARING}::test_a_wall_clock_that_is_set_forward_ends_the_wait_at_its_deadline",
+    ),
+    Mutant(
+        "what the watch logs is in a task's log",
+        "triggers/sharing.py",
+        "contextvars.Context().run(asyncio.get_running_loop().create_task, self._run())",
+        "asyncio.get_running_loop().create_task(self._run())",
+        f"{SHARING}::test_what_it_logs_belongs_to_no_task",
+    ),
+)
