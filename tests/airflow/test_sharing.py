@@ -118,14 +118,14 @@ async def test_one_order_that_died_wakes_only_its_task(sandbox, connection):
 
 
 async def test_a_failure_that_passes_wakes_nobody(start_sandbox, connect, monkeypatch):
-    sandbox = start_sandbox(delivery_seconds=1.0)
+    sandbox = start_sandbox(delivery_seconds=2.5)
     connect(host=sandbox.url)
     orders = bought(sandbox, 20)
     sandbox.faults.add({"fault": "error", "code": "AuthFailure", "when": "before", "times": PATIENCE - 1})
 
     events = await asyncio.gather(*(woken(order) for order in orders))
 
-    assert min(took for _, took in events) > 0.9
+    assert min(took for _, took in events) > 1
 
 
 async def test_a_failure_that_stays_is_told_to_all_and_fails_nobodys_trigger(start_sandbox, connect, logged):
