@@ -281,6 +281,7 @@ class BillingClient:
         days: int = actions.ORDER_BOOK_DAYS,
         span: tuple[float, float] | None = None,
         page: int = 0,
+        send_by: float = math.inf,
     ) -> Deals:
         """
         Return one page of at most 200 orders, whatever their status.
@@ -292,6 +293,7 @@ class BillingClient:
         :param span: Instead of *days*: from and until when, in epoch seconds. Since nobody knows the zone of the
             order book, orders of some hours before and after come with them.
         :param page: Number of the page, from 0.
+        :param send_by: Epoch seconds after which the request is not sent any more.
         :raises TcBillingError: The order book could not be read. Looking never costs anything.
 
         https://www.tencentcloud.com/document/api/555/67735
@@ -300,6 +302,7 @@ class BillingClient:
         since, until = span or (now - days * DAY, now + DAY)
         answer = self.call(
             actions.DESCRIBE_DEALS_BY_COND,
+            send_by=send_by,
             start_time=first_of(since),
             end_time=last_of(until),
             limit=DEALS_PER_PAGE,

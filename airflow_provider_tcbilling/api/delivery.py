@@ -14,6 +14,9 @@ from airflow_provider_tcbilling.api.models import Deal, Order, unique
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 
+LAST_LOOK_SECONDS = 30.0
+"""How much later than the deadline a look may be sent: where many wait their turn, the last look has to, too."""
+
 log = logging.getLogger(__name__)
 
 
@@ -76,12 +79,13 @@ class DeliveryWatch:
 
     def _deals(self) -> list[Deal]:
         """Return the order's deals. Its number may name a sub-order or a big deal: they look alike."""
-        deals = self._client.describe_deals(order_id=self.order_id)
+        send_by = max(self.deadline, self._clock()) + LAST_LOOK_SECONDS
+        deals = self._client.describe_deals(order_id=self.order_id, send_by=send_by)
         mine = [deal for deal in deals if deal.order_id == self.order_id]
         if mine and not (self._settlement.is_done(mine[0]) and mine[0].big_deal_id):
             return mine
         big_deal_id = mine[0].big_deal_id if mine else self.order_id
-        siblings = self._client.describe_deals(big_deal_id=big_deal_id)
+        siblings = self._client.describe_deals(big_deal_id=big_deal_id, send_by=send_by)
         return [deal for deal in siblings if deal.big_deal_id == big_deal_id] or mine
 
     def _judge(self, deals: Sequence[Deal]) -> Order | None:

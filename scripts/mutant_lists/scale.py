@@ -11,8 +11,15 @@ SCALE = (
         "sent although its turn came too late",
         "api/client.py",
         "if not is_in_time or self._clock() > send_by:",
-        "if self._clock() > send_by + 3600:",
+        "if self._clock() > send_by:",
         f"{BUDGET}::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
+    ),
+    Mutant(
+        "a deadline that does not hold in a queue",
+        "api/delivery.py",
+        "send_by = max(self.deadline, self._clock()) + LAST_LOOK_SECONDS",
+        "send_by = math.inf",
+        "tests/api/test_delivery.py::test_a_deadline_holds_while_the_server_refuses_every_look",
     ),
     Mutant(
         "a limit of zero taken",

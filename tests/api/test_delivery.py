@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from airflow_provider_tcbilling.api.delivery import DeliveryWatch
+from airflow_provider_tcbilling.api.budget import Budget
+from airflow_provider_tcbilling.api.delivery import LAST_LOOK_SECONDS, DeliveryWatch
 from airflow_provider_tcbilling.api.errors import AuthError, DeliveryFailed, DeliveryTimeout
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
 from tests.conftest import ORDER, PRICE, client_to
@@ -39,13 +42,38 @@ def test_an_order_that_has_died_ends_the_wait_at_once_with_the_reason(start_sand
 def test_an_open_or_unknown_status_is_waited_for_until_the_deadline(sandbox, client, status):
     sandbox.faults.add({"fault": "order-status", "status": status})
     order = client.create_instance(client_token="t", **ORDER)
-    now = [1000.0]
-    watch = DeliveryWatch(client, order.order_id, deadline=1100, clock=lambda: now[0])
+    now = [time.time()]
+    watch = DeliveryWatch(client, order.order_id, deadline=now[0] + 100, clock=lambda: now[0])
 
     assert watch.step() is None
-    now[0] = 1100
+    now[0] += 100
     with pytest.raises(DeliveryTimeout, match=rf"\({status}\)" if status in range(13) else "not listed in any known"):
         watch.step()
+
+
+def test_a_deadline_holds_while_the_server_refuses_every_look(start_sandbox):
+    sandbox, now = start_sandbox(delivery_looks=1), [time.time()]
+    client = client_to(sandbox, clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + 10))
+    order = client.create_instance(client_token="t", **ORDER)
+    sandbox.faults.add({"fault": "error", "code": "RequestLimitExceeded", "when": "before", "times": None})
+    deadline = now[0] + 20
+
+    with pytest.raises(DeliveryTimeout, match="could not be read"):
+        DeliveryWatch(client, order.order_id, deadline=deadline, clock=lambda: now[0]).step()
+
+    assert now[0] <= deadline + LAST_LOOK_SECONDS + 10
+
+
+def test_a_deadline_holds_in_a_long_queue(start_sandbox):
+    sandbox = start_sandbox(delivery_looks=1)
+    client = client_to(sandbox, budget=Budget(sandbox.url, "slow", 0.01))
+    order = client.create_instance(client_token="t", **ORDER)
+    client.describe_deals()
+
+    with pytest.raises(DeliveryTimeout, match="its time had passed, so nothing was sent"):
+        DeliveryWatch(client, order.order_id, deadline=time.time()).step()
+
+    assert sandbox.requests["DescribeDealsByCond"] == 1
 
 
 def test_an_unknown_status_that_the_server_lists_anyway_is_open(client, sandbox):
