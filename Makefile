@@ -40,7 +40,7 @@ mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test
 schedules: $(VENV)/ready ## Run 30,000 random schedules of faults and crashes (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python scripts/schedules.py $(ARGS)
 
-bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/performance.md, in two hours (ARGS="--only fleet")
+bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/performance.md, in 90 minutes (ARGS="--only fleet")
 	@$(BIN)/python -m scripts.bench --publish $(ARGS)
 	@$(BIN)/python scripts/render_reference.py
 

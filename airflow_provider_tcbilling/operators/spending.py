@@ -65,7 +65,7 @@ class SpendingOperator(BaseOperator):
     :param on_refused_run: ``fail`` or ``skip`` the task when the run may not spend.
     :param wait_for_delivery: Return when the order has come to its end; ``False`` returns with the order.
     :param deferrable: Wait in the triggerer and not on a worker.
-    :param poll_interval: Seconds between two looks at the order.
+    :param poll_interval: Seconds between two looks at the order; deferred, the most seconds.
     :param delivery_timeout: Seconds to wait for the order's end. Afterwards the task fails, without a retry; the order
         stays as it is, and a clear of the task waits on for it.
     :param tcbilling_conn_id: The Airflow connection. (templated)

@@ -28,24 +28,28 @@ PARTS = ("costs", "imports", "fleet", "polling", "simulation", "real")
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer samples, more noise")
+    parser.add_argument("--quick", action="store_true", help="fewer samples, more noise; nothing is published")
     parser.add_argument("--only", default="", help=f"parts, with commas between: {', '.join(PARTS)}")
     parser.add_argument("--publish", action="store_true", help="write the figures and the pictures of the docs")
     chosen = parser.parse_args()
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # the SDK would send even a local sandbox's requests through it
-    parts = [part for part in PARTS if not chosen.only or part in chosen.only.split(",")]
+    wanted = chosen.only.split(",") if chosen.only else PARTS
+    if unknown := set(wanted) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}")
+    parts = [part for part in PARTS if part in wanted]
     with tempfile.TemporaryDirectory() as home:
         os.environ["AIRFLOW_HOME"], os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = home, "False"
         found = {name: measured(name, import_module(f"scripts.bench.{name}").measure, chosen.quick) for name in parts}
     RESULTS.parent.mkdir(exist_ok=True)
-    results = RESULTS if not chosen.publish else page.PUBLISHED
+    is_published = chosen.publish and not chosen.quick
+    results = page.PUBLISHED if is_published else RESULTS
     before = json.loads(results.read_text()) if results.exists() else {}
     results.write_text(
         json.dumps({name: {**before, **found}[name] for name in PARTS if name in {**before, **found}}, indent=1) + "\n"
     )
     print(f"\nAs JSON: {results.relative_to(ROOT)}")
-    if chosen.publish:
+    if is_published:
         page.draw()
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.figures import written
+from scripts.bench.fleet import EIGHT
+from scripts.bench.polling import HTTP, ONE, OURS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PUBLISHED = DOCS / "performance.json"
@@ -31,9 +33,34 @@ def parts() -> dict[str, str]:
     """Return every generated part by its name."""
     results = read()
     return {
+        "performance_headline": "\n".join([*_headline(results), ""]),
         "performance_targets": "\n".join([*_targets(results), ""]),
         **{f"performance_{name}": "\n".join(_tables(part)) for name, part in results.items()},
     }
+
+
+def _headline(results: Results) -> Iterator[str]:
+    ours, one, http = (_row(results["polling"], who, 10_000) for who in (OURS, ONE, HTTP))
+    yield "| 10,000 orders that wait | requests a minute | refused | found after the delivery, p99 |"
+    yield "| --- | ---: | ---: | ---: |"
+    for name, row in {"one watch for all": ours, "a poll for each": one, "the loop of an HTTP sensor": http}.items():
+        yield f"| {name} | {row['requests a minute']} | {row['refused %']} % | {row['p99']} s |"
+    yield ""
+    eight = _row(results["fleet"], EIGHT)
+    yield (
+        f"{eight['purchases']} purchases from eight processes go at {eight['% of the limit']} % of the limit; "
+        f"{eight['refused %']} % of the requests are refused and sent again, {eight['duplicates']} are made twice, "
+        f"{eight['failed']} fail."
+    )
+
+
+def _row(part: Mapping[str, Any], *begins: Any) -> dict[str, str]:
+    """Return the first row that begins with these cells, written, by column."""
+    for table in part["tables"]:
+        for row in table["rows"]:
+            if row[: len(begins)] == list(begins):
+                return dict(zip(table["columns"], map(written, row), strict=True))
+    raise LookupError(f"no row {begins}")
 
 
 def _targets(results: Results) -> Iterator[str]:

@@ -79,7 +79,8 @@ def measure(quick: bool) -> Part:
     note = NOTE.format(seconds=seconds)
     rows = [row_of(how, found[how, count], found[EMPTY, count]) for count in counts for how in (OURS, ONE, HTTP)]
     growth = [
-        [how, *(exponent([(n, value(found[how, n])) for n in counts]) for value in GROWTH.values())] for how in HOW
+        [how, *(exponent([(n, value(found[how, n])) for n in counts]) for value in GROWTH.values())]
+        for how in (OURS, ONE, HTTP)
     ]
     tables = [
         Table("Orders that wait", note, COLUMNS, rows),
@@ -87,7 +88,7 @@ def measure(quick: bool) -> Part:
             "How it grows",
             "Exponents of a power of the number of orders, by least squares: 0 is no growth, 1 is proportional.",
             ("", *GROWTH),
-            growth[:3],
+            growth,
         ),
     ]
     most = counts[-1]
@@ -109,7 +110,7 @@ def measure(quick: bool) -> Part:
 GROWTH = {
     "requests a minute": lambda watched: watched.per_minute,
     "loop lag p99": lambda watched: watched.lag,
-    "memory": lambda watched: watched.memory,
+    "memory of the process": lambda watched: watched.memory,
     "all looked at": lambda watched: watched.first_round or 0.0,
 }
 
@@ -166,9 +167,9 @@ def kilobytes(seen: Watched, empty: Watched) -> float:
     return (seen.memory - empty.memory) / seen.orders / 1024
 
 
-def exponent(points: list[tuple[float, float]]) -> float:
-    """Fit y = a * n ** b by least squares on logarithms; return b."""
+def exponent(points: list[tuple[float, float]]) -> float | None:
+    """Fit y = a * n ** b by least squares on logarithms; return b, or ``None`` where nothing can be fitted."""
     logs = [(math.log(n), math.log(y)) for n, y in points if y > 0]
     if len(logs) < 2:
-        return 0.0
+        return None
     return statistics.linear_regression(*zip(*logs, strict=True)).slope
