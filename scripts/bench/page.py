@@ -78,12 +78,12 @@ def _targets(results: Results) -> Iterator[str]:
 def _tables(part: Mapping[str, Any]) -> Iterator[str]:
     taken = part["environment"]
     for table in part["tables"]:
-        yield from (f"### {table['title']}", "", table["note"], "")
+        yield from (f"### {table['title']}", "", table["note"], "", ":::{container} figures")
         yield f"| {' | '.join(table['columns'])} |"
         yield f"| --- |{' ---: |' * (len(table['columns']) - 1)}"
         for row in table["rows"]:
             yield f"| {' | '.join(map(written, row))} |"
-        yield ""
+        yield from (":::", "")
     quick = ", with few samples" if taken["quick"] else ""
     yield (
         f"<small>Measured {taken['date']}{quick}: {taken['cpus']} processors ({taken['machine']}), Python "
