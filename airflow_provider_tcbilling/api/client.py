@@ -29,7 +29,7 @@ ATTEMPTS = 5
 """Tries of one call, the first included."""
 
 THROTTLED = 4
-"""How many times as many repeats there are while the server only says that there are too many requests."""
+"""How many times as often, and as slowly, a request is repeated while the server only says that there are too many."""
 
 BACKOFF_BASE, BACKOFF_CAP = 0.5, 8.0
 """Seconds: before try n+1 the wait is drawn from 0 to the smaller of base * 2^n and the cap (full jitter)."""
@@ -339,10 +339,11 @@ class BillingClient:
             try:
                 return self._send(action, body, send_by)
             except TcBillingError as error:
-                last = 1 + (self._attempts - 1) * (THROTTLED if isinstance(error, RateLimited) else 1)
-                if attempt >= last or not may_repeat(action, error) or self._clock() > send_by:
+                patience = THROTTLED if isinstance(error, RateLimited) else 1
+                last = 1 + (self._attempts - 1) * patience
+                pause = random.uniform(0, min(BACKOFF_CAP * patience, BACKOFF_BASE * 2**attempt))
+                if attempt >= last or not may_repeat(action, error) or self._clock() + pause > send_by:
                     raise
-                pause = random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempt))
                 log.warning("%s Trying again in %.1f s (try %d of %d).", error, pause, attempt + 1, last)
                 self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
+from airflow_provider_tcbilling.api.budget import Budget
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
@@ -23,9 +24,9 @@ RETRIES, RETRY_DELAY = 3, 5.0
 """What a task of Airflow may be told, so that a failure is tried again soon."""
 
 
-def ours(url: str, ledger: Path, name: str) -> bool:
+def ours(url: str, ledger: Path, name: str, budget: Budget | None = None) -> bool:
     """Buy as the operator does."""
-    client = BillingClient(*KEY, endpoint=url)
+    client = BillingClient(*KEY, endpoint=url, budget=budget)
     try:
         Purchase(name, NewInstance(client, ORDER), Ledger(ledger.as_uri())).place()
     except TcBillingError as error:
@@ -34,6 +35,11 @@ def ours(url: str, ledger: Path, name: str) -> bool:
     finally:
         client.close()
     return True
+
+
+def apart(url: str, ledger: Path, name: str) -> bool:
+    """Buy as a container does that shares its limit with nobody."""
+    return ours(url, ledger, name, Budget(url, name))
 
 
 def sdk(url: str, ledger: Path, name: str) -> bool:
@@ -52,17 +58,20 @@ def sdk(url: str, ledger: Path, name: str) -> bool:
     return False
 
 
+BUYERS = {"ours": ours, "apart": apart, "sdk": sdk}
+
+
 def main() -> None:
     """Say that it is ready, wait to be told, buy, and tell how many purchases failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("who", choices=("ours", "sdk"))
+    parser.add_argument("who", choices=BUYERS)
     parser.add_argument("url")
     parser.add_argument("ledger", type=Path)
     for name in ("first", "count", "threads"):
         parser.add_argument(name, type=int)
     told = parser.parse_args()
     logging.disable(logging.WARNING)
-    buy = {"ours": ours, "sdk": sdk}[told.who]
+    buy = BUYERS[told.who]
     names = [f"purchase-{number}" for number in range(told.first, told.first + told.count)]
     print("ready", flush=True)
     sys.stdin.readline()

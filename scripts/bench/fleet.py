@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from scripts.bench.buyers import RETRIES, RETRY_DELAY
 from scripts.bench.figures import BASELINE, Part, Table, Target
 from scripts.bench.servers import served
 
-THREADS = 4
 AT_ONCE = 16
+CONTAINERS = 256
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Fleet:
     Who buys.
 
     :param processes: How many begin at once; each has its share of the purchases.
+    :param threads: Of each process.
+    :param purchases: How many at most.
     :param are_machines: Each has a folder for temporary files of its own, as if it were another machine.
     :param is_one_each: A new process for each purchase, as Airflow runs tasks, and some of them at a time.
     """
@@ -34,6 +36,8 @@ class Fleet:
     name: str
     who: str = "ours"
     processes: int = 1
+    threads: int = 4
+    purchases: int = 1000
     are_machines: bool = False
     is_one_each: bool = False
 
@@ -43,28 +47,31 @@ FLEETS = (
     Fleet(ONE),
     Fleet("4 processes", processes=4),
     Fleet(EIGHT, processes=8),
-    Fleet(f"a process for each purchase, {AT_ONCE} at a time", is_one_each=True),
+    Fleet(f"a process for each purchase, {AT_ONCE} at a time", purchases=100, is_one_each=True),
     Fleet("2 machines that do not know of each other", processes=2, are_machines=True),
     Fleet("8 machines that do not know of each other", processes=8, are_machines=True),
+    Fleet(f"{CONTAINERS} containers that do not know of each other", "apart", 1, CONTAINERS, CONTAINERS),
     Fleet(f"{BASELINE}official SDK in a PythonOperator, 8 processes", "sdk", 8),
+    Fleet(f"{BASELINE}the same in {CONTAINERS} containers", "sdk", 1, CONTAINERS, CONTAINERS),
 )
 
 COLUMNS = ("", "purchases", "seconds", "% of the limit", "refused %", "duplicates", "failed", "busiest second")
 
 NOTE = (
-    f"Each process has {THREADS} threads and buys as the operator does, with a ledger on this disk. 100 % is "
+    f"Each process has {Fleet.threads} threads and buys as the operator does, with a ledger on this disk. 100 % is "
     f"{REQUESTS_PER_SECOND} purchases a second from the first second on, start and end included. The sandbox refuses "
     "what comes above the limit, and counts that, too. The SDK is tried again "
     f"{RETRIES} times after {RETRY_DELAY:.0f} s, as Airflow's retries do, with a new token. Busiest second: requests "
     "that arrived within any one second. Where each purchase has a process of its own, starting those processes is "
-    "what takes the time."
+    f"what takes the time. The {CONTAINERS} containers are threads that begin at once and buy once each, with a limit "
+    "of their own."
 )
 
 
 def measure(quick: bool) -> Part:
     """Let each fleet buy, one after the other."""
     count = 200 if quick else 1000
-    rows = {fleet.name: row_of(fleet, 100 if fleet.is_one_each else count) for fleet in FLEETS}
+    rows = {fleet.name: row_of(fleet, min(count, fleet.purchases)) for fleet in FLEETS}
     ours = [row for name, row in rows.items() if not name.startswith(BASELINE)]
     known = [
         row for fleet, row in zip(FLEETS, rows.values(), strict=True) if fleet.who == "ours" and not fleet.are_machines
@@ -128,7 +135,8 @@ def bought_by(fleet: Fleet, count: int, url: str, ledger: Path) -> Iterator[int]
                 first, share = waiting.pop(0)
                 machine = Path(temp, str(first) if fleet.are_machines else "shared")
                 machine.mkdir(exist_ok=True)
-                running.append(buyer([fleet.who, url, str(ledger), str(first), str(share)], machine))
+                told = (fleet.who, url, ledger, first, share, fleet.threads)
+                running.append(buyer(map(str, told), machine))
                 if fleet.is_one_each:
                     go(running[-1])
             if not fleet.is_one_each:
@@ -143,9 +151,9 @@ def bought_by(fleet: Fleet, count: int, url: str, ledger: Path) -> Iterator[int]
                 return
 
 
-def buyer(told: list[str], temp: Path) -> subprocess.Popen[str]:
+def buyer(told: Iterable[str], temp: Path) -> subprocess.Popen[str]:
     """Start a process that waits to be told to buy."""
-    command = [sys.executable, "-m", "scripts.bench.buyers", *told, str(THREADS)]
+    command = [sys.executable, "-m", "scripts.bench.buyers", *told]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temp)}
     return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

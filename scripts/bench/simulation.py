@@ -18,7 +18,7 @@ import numpy
 from airflow_provider_tcbilling.api import budget
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REQUESTS_PER_SECOND, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.budget import WAITING_SHARE, Pace, PrivateNotes
-from airflow_provider_tcbilling.api.client import BACKOFF_BASE, BACKOFF_CAP, DEALS_PER_PAGE
+from airflow_provider_tcbilling.api.client import BACKOFF_BASE, BACKOFF_CAP, DEALS_PER_PAGE, THROTTLED
 from airflow_provider_tcbilling.api.models import Deal, Deals, DealStatus
 from airflow_provider_tcbilling.api.servertime import in_zone
 from airflow_provider_tcbilling.api.watchlist import Watchlist, step
@@ -144,7 +144,7 @@ def request(world: World, pace: Pace) -> Steps:
             pace.was_let_in()
             return
         pace.was_refused()
-        yield world.random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempt))
+        yield world.random.uniform(0, min(BACKOFF_CAP * THROTTLED, BACKOFF_BASE * 2**attempt))
 
 
 def simulate(orders: int, triggerers: int) -> World:

@@ -15,6 +15,20 @@ SCALE = (
         f"{BUDGET}::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
     ),
     Mutant(
+        "a pause outlasts the deadline",
+        "api/client.py",
+        "self._clock() + pause > send_by",
+        "self._clock() > send_by",
+        "tests/api/test_client.py::test_a_pause_never_outlasts_the_deadline_of_a_request",
+    ),
+    Mutant(
+        "a crowd that is refused comes back too soon",
+        "api/client.py",
+        "BACKOFF_CAP * patience",
+        "BACKOFF_CAP",
+        "tests/api/test_client.py::test_pauses_grow_and_are_longer_where_there_are_too_many_requests",
+    ),
+    Mutant(
         "a deadline that does not hold in a queue",
         "api/delivery.py",
         "send_by = max(self.deadline, self._clock()) + LAST_LOOK_SECONDS",

@@ -175,11 +175,35 @@ def test_a_throttled_request_is_repeated_after_a_pause(start_sandbox):
     assert sandbox.requests["CreateInstance"] == 2 + len(pauses)
 
 
-def test_a_server_that_only_throttles_ends_as_rate_limited(client, sandbox):
+@pytest.mark.parametrize(
+    ("code", "longest"),
+    [("RequestLimitExceeded", [1, 2, 4, 8, 16, *[32] * 11]), ("InternalError", [1, 2, 4, 8])],
+)
+def test_pauses_grow_and_are_longer_where_there_are_too_many_requests(sandbox, monkeypatch, code, longest):
+    sandbox.faults.add({"fault": "error", "code": code, "when": "before", "times": None})
+    monkeypatch.setattr("random.uniform", lambda least, most: most)
+    pauses = []
+
+    with pytest.raises(TcBillingError) as caught:
+        client_to(sandbox, sleep=pauses.append).describe_account_balance()
+
+    assert caught.value.code == code
+    assert pauses == longest
+
+
+def test_a_pause_never_outlasts_the_deadline_of_a_request(sandbox, monkeypatch):
     sandbox.faults.add({"fault": "error", "code": "RequestLimitExceeded", "when": "before", "times": None})
+    monkeypatch.setattr("random.uniform", lambda least, most: most)
+    now, pauses = [time.time()], []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        now[0] += seconds
 
     with pytest.raises(RateLimited):
-        client.describe_account_balance()
+        client_to(sandbox, clock=lambda: now[0], sleep=sleep).describe_deals(send_by=now[0] + 10)
+
+    assert pauses == [1, 2, 4]
 
 
 def test_nobody_there_means_nothing_was_sent():
