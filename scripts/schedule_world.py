@@ -164,7 +164,7 @@ class Line(BaseAdapter):
 
 @dataclass
 class Buyer:
-    """One purchase, renewal or refund: its tries, what became of them, and what it is known to have bought."""
+    """One purchase, renewal or refund: its tries, what became of them, what it bought, and how the last try stopped."""
 
     name: str
     store: Store
@@ -318,6 +318,7 @@ class World:
         )  # fmt: skip
         client._wire.session.mount("http://", Line(self))
         self._hide_next_order()
+        buyer.stop = None
         purchase = Purchase(
             buyer.name, SPENDINGS[self.spends_on](client, buyer.instance_id), buyer.store, self._rules,
             presumed_since=buyer.first_try_at if try_number > 1 else None,
