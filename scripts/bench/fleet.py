@@ -59,8 +59,8 @@ COLUMNS = ("", "purchases", "seconds", "% of the limit", "refused %", "duplicate
 
 NOTE = (
     f"Each process has {Fleet.threads} threads and buys as the operator does, with a ledger on this disk. 100 % is "
-    f"{REQUESTS_PER_SECOND} purchases a second from the first second on, start and end included. The sandbox refuses "
-    "what comes above the limit, and counts that, too. The SDK is tried again "
+    f"{REQUESTS_PER_SECOND} purchases a second from the first second on, start and end included; what failed does not "
+    "count. The sandbox refuses what comes above the limit, and counts that, too. The SDK is tried again "
     f"{RETRIES} times after {RETRY_DELAY:.0f} s, as Airflow's retries do, with a new token. Busiest second: requests "
     "that arrived within any one second. Where each purchase has a process of its own, starting those processes is "
     f"what takes the time. The {CONTAINERS} containers are threads that begin at once and buy once each, with a limit "
@@ -104,7 +104,7 @@ def row_of(fleet: Fleet, count: int) -> list:
         fleet.name,
         count,
         took,
-        100 * count / REQUESTS_PER_SECOND / took,
+        100 * (count - failed) / REQUESTS_PER_SECOND / took,
         100 * refused / len(asked),
         orders - (count - failed),
         failed,
