@@ -94,6 +94,7 @@ def row_of(fleet: Fleet, count: int) -> list:
         ledger = Path(folder)
         start = time.time()
         failed = sum(bought_by(fleet, count, server.url, ledger))
+        bought = count - failed
         asked = [entry for entry in server.stop() if entry[1] == "CreateInstance"]
         orders = server.orders()
     last = max(arrived for arrived, _, outcome in asked if outcome == "ok")
@@ -104,9 +105,9 @@ def row_of(fleet: Fleet, count: int) -> list:
         fleet.name,
         count,
         took,
-        100 * (count - failed) / REQUESTS_PER_SECOND / took,
+        100 * bought / REQUESTS_PER_SECOND / took,
         100 * refused / len(asked),
-        orders - (count - failed),
+        orders - bought,
         failed,
         busiest_second(moments),
     ]
