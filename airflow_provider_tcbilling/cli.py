@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.connection import Settings
 
 ABOUT = "Explain a purchase at Tencent Cloud, settle it, or list all of them. Nothing here spends."
-STATES = ("intended", "declined", "ordered", "delivered", "unusable")
+STATES = ("intended", "charged", "refused", "declined", "ordered", "delivered", "unusable")
 DONE, NOT_DONE, WRONG_USAGE = 0, 1, 2
 
 ATTEMPTS = 3

@@ -69,6 +69,14 @@ EXTRA_FIELDS = (
         type="number",
     ),
     ExtraField(
+        "clock_margin",
+        "Clock margin",
+        "Seconds by which the clocks of your workers may differ. A try that takes a purchase over from another process "
+        "waits for as long.",
+        "300",
+        type="number",
+    ),
+    ExtraField(
         "ledger_uri",
         "Ledger",
         "Folder in object storage in which every purchase is recorded, such as s3://aws_default@bucket/purchases or "
@@ -115,6 +123,7 @@ class Settings:
     :param read_timeout: Seconds.
     :param requests_per_second: Requests a second for each action, by all processes of a machine.
     :param order_book_lag: Seconds.
+    :param clock_margin: Seconds.
     :param ledger_uri: Empty if no ledger is kept.
     :param console_url: May hold ``{order_id}``.
     """
@@ -127,6 +136,7 @@ class Settings:
     read_timeout: float
     requests_per_second: float
     order_book_lag: float
+    clock_margin: float
     ledger_uri: str
     language: str
     console_url: str
@@ -162,6 +172,7 @@ class Settings:
             read_timeout=float(given["read_timeout"]),
             requests_per_second=float(given["requests_per_second"]),
             order_book_lag=float(given["order_book_lag"]),
+            clock_margin=float(given["clock_margin"]),
             ledger_uri=str(given["ledger_uri"]),
             language=str(given["language"]),
             console_url=str(given["console_url"] or _console_of(endpoint)),

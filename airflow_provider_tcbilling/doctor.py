@@ -16,6 +16,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, StoreFailed, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
+from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.purchase import Next, Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.api.record import COMMAND, Record, State, command_line
@@ -39,6 +40,9 @@ class Finding(Enum):
     SEND = "no order fits, and a try would send the same client token again"
     NONE = "no order fits"
     SAID_PAID = "no order fits, and the server said that the money was taken"
+    REFUSED = "no order fits, and the server refused a repeat of a request that it had not answered"
+    TWIN = "the server placed a second order, which no record owns"
+    TWIN_LATER = "the request was sent twice, and it is too early to say whether there is a second order"
     OPEN = "the order is open"
     DELIVERED = "the order is carried out"
     DEAD = "the order has failed"
@@ -69,6 +73,25 @@ _MAY_BE_IT = (
     "  {settle} --order-id NUMBER\n"
     "If you are sure that it is not, clear the task."
 )
+_FINAL = (
+    "Call Tencent's support with the request id above. It is never sent again under this key, and cannot be settled as "
+    "not bought. When they name the order:\n"
+    "  {settle} --order-id NUMBER\n"
+    "Then clear the task: it returns that order, and buys nothing. If it was refunded or never charged, a new "
+    "purchase_key or a new run buys anew."
+)
+_ONE = (
+    "Clear the task: it adopts this order, and buys nothing. Without a ledger it stops, if another task of its Dag "
+    "may have bought the same."
+)
+_FINAL_STEPS = {
+    Finding.ONE: _ONE,
+    Finding.UNCLEAR: _FINAL,
+    Finding.MOVED: _FINAL,
+    Finding.SAID_PAID: _FINAL,
+    Finding.REFUSED: _FINAL,
+    Finding.UNREADABLE: _FINAL,
+}
 _UNOWNED = (
     "No record owns this order: somebody else placed it, or a purchase that has no record. It stays paid. If it is "
     "that of a purchase with a record, settle that purchase with this number."
@@ -88,14 +111,16 @@ _WITH_AN_ORDER = {
         "one account. A clear waits for this order, and buys nothing."
     ),
     Finding.UNREADABLE: f"{_ASK_AGAIN} The order is known and stays paid. A clear buys nothing.",
+    Finding.TWIN: (
+        "The purchase was paid TWICE. A clear returns the order of the record, and buys nothing. Have the second order "
+        "refunded: in the console, {console}, with a RefundInstanceOperator, or by Tencent's support."
+    ),
+    Finding.TWIN_LATER: "Ask again later. A clear returns the order of the record, and buys nothing.",
 }
 
 STEPS: Mapping[tuple[str, Finding], str] = {
     ("intended", Finding.UNDER_WAY): "Ask again later. Or clear the task: it waits by itself, and looks first.",
-    ("intended", Finding.ONE): (
-        "Clear the task: it adopts this order, and buys nothing. Without a ledger it stops, if another task of its Dag "
-        "may have bought the same."
-    ),
+    ("intended", Finding.ONE): _ONE,
     ("intended", Finding.UNCLEAR): _CHOOSE.replace("--not-bought\n", "--not-bought --force\n"),
     ("intended", Finding.MOVED): _CHOOSE.replace("--not-bought\n", "--not-bought --force\n"),
     ("intended", Finding.SEND): (
@@ -103,15 +128,11 @@ STEPS: Mapping[tuple[str, Finding], str] = {
         "buys if nothing was bought. Later it stops, and a person must look."
     ),
     ("intended", Finding.NONE): _CHOOSE,
-    ("intended", Finding.SAID_PAID): (
-        "Call Tencent's support; do not settle it as not bought. When they name the order:\n"
-        "  {settle} --order-id NUMBER\n"
-        "Then clear the task: it returns that order, and buys nothing."
-    ),
     ("intended", Finding.UNREADABLE): (
         f"{_ASK_AGAIN} A clear sends nothing until it was read, unless the task says on_unknown_outcome='replay'."
     ),
     **{(state, finding): step for state in ("ordered", "delivered") for finding, step in _WITH_AN_ORDER.items()},
+    **{(state, finding): step for state in ("charged", "refused") for finding, step in _FINAL_STEPS.items()},
     ("declined", Finding.ONE): _MAY_BE_IT,
     ("declined", Finding.UNCLEAR): _MAY_BE_IT,
     ("declined", Finding.NONE): "Nothing was bought. Correct what the reason names, then clear the task: it BUYS.",
@@ -212,6 +233,8 @@ def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
         return Look(Finding.ELSEWHERE, (f"record: {record.endpoint}, connection: {settings.endpoint}",))
     order_id = record.order_id if record else case.named.order_id
     try:
+        if record and order_id and record.is_resent and (twin := _twin(case, record, settings, client)):
+            return twin
         if order_id:
             return _follow(client, order_id, record.action if record else CREATE_INSTANCE.name)
         return _search(case, record, settings, client) if record else Look(Finding.NOT_ASKED)
@@ -240,25 +263,42 @@ def _follow(client: BillingClient, order_id: str, action: str) -> Look:
     return Look(Finding.DELIVERED, (order.words,))
 
 
+def _purchase(case: Case, record: Record, settings: Settings, client: BillingClient) -> Purchase:
+    """Return the purchase of a record, to judge as a try of the task would."""
+    rules = Rules(lag=settings.order_book_lag, clock_margin=settings.clock_margin)
+    has_twins = case.has_twins and record.action == CREATE_INSTANCE.name
+    return Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=has_twins)
+
+
+def _twin(case: Case, record: Record, settings: Settings, client: BillingClient) -> Look | None:
+    """Return the second order of a request that was sent twice; ``None`` if there is surely none."""
+    purchase = _purchase(case, record, settings, client)
+    found = unique([*record.twins, *(order.words for order in purchase.twins_of(record))])
+    if found:
+        return Look(Finding.TWIN, (f"the record's order: {record.order_id}", *found))
+    if time.time() < (listed := purchase.checked_from(record)):
+        return Look(Finding.TWIN_LATER, (f"ask again after {_moment(listed)}",))
+    return None
+
+
 def _search(case: Case, record: Record, settings: Settings, client: BillingClient) -> Look:
     """Judge as a try of the task would."""
-    rules = Rules(lag=settings.order_book_lag)
-    has_twins = case.has_twins and record.action == CREATE_INSTANCE.name
-    purchase = Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=has_twins)
+    purchase = _purchase(case, record, settings, client)
     seen, step, why = purchase.foresee(record)
-    if time.time() < (quiet := purchase.quiet_from(record)) and record.state is not State.DECLINED:
+    may_be_under_way = record.state is State.INTENDED
+    if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
         return Look(Finding.UNDER_WAY, (f"ask again after {_moment(quiet)}", *(order.words for order in seen.orders)))
     return _judged(record, seen, step, why)
 
 
 def _judged(record: Record, seen: Sighting, step: Next, why: str) -> Look:
-    words = tuple(order.words for order in seen.orders)
+    words = tuple(order.words for order in (*seen.orders, *seen.unclear))
     if step is Next.ADOPT:
         return Look(Finding.ONE, words)
-    if seen.orders:
+    if words:
         return Look(Finding.UNCLEAR, (why, *words))
-    if record.says_paid:
-        return Look(Finding.SAID_PAID)
+    if record.state.is_final:
+        return Look(Finding.SAID_PAID if record.state is State.CHARGED else Finding.REFUSED, (record.reason,))
     if record.state is State.DECLINED:
         return Look(Finding.NONE)
     if seen.bar:

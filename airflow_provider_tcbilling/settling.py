@@ -68,6 +68,12 @@ class Desk:
             raise Refused(f"Nothing was written: the record has an order, {was.order_id}, so it was bought.")
         if was.state is State.DECLINED:
             return f"It stays: {_words(was)}"
+        if was.state.is_final:
+            raise Refused(
+                f"Nothing was written: {was.reason} What the server called paid, or refused after an unanswered try, "
+                "is never sent again under this key; --force does not help. To buy anew, use a new purchase_key or a "
+                "new run."
+            )
         look = look_for(self.case, self.settings, self.client)
         if look.finding not in NOTHING_FITS:
             words = [f"what the order book says: {look.finding.value}", *look.words, was.reason]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import math
@@ -75,6 +76,10 @@ class BillingClient:
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
+        """What names the key in a record, without showing it."""
+        self.has_temporary_key = bool(token)
+        self._account: str | None = None
         self.request_seconds = connect_timeout + read_timeout
         self._attempts = attempts
         self._clock = clock = clock or time.time
@@ -281,10 +286,11 @@ class BillingClient:
         days: int = actions.ORDER_BOOK_DAYS,
         span: tuple[float, float] | None = None,
         page: int = 0,
+        limit: int = DEALS_PER_PAGE,
         send_by: float = math.inf,
     ) -> Deals:
         """
-        Return one page of at most 200 orders, whatever their status.
+        Return one page of orders, whatever their status.
 
         :param order_id: Only this sub-order.
         :param big_deal_id: Only the sub-orders of this big deal.
@@ -293,6 +299,7 @@ class BillingClient:
         :param span: Instead of *days*: from and until when, in epoch seconds. Since nobody knows the zone of the
             order book, orders of some hours before and after come with them.
         :param page: Number of the page, from 0.
+        :param limit: Orders a page, at most 200.
         :param send_by: Epoch seconds after which the request is not sent any more.
         :raises TcBillingError: The order book could not be read. Looking never costs anything.
 
@@ -305,7 +312,7 @@ class BillingClient:
             send_by=send_by,
             start_time=first_of(since),
             end_time=last_of(until),
-            limit=DEALS_PER_PAGE,
+            limit=limit,
             offset=page,
             order_id=order_id,
             big_deal_id=big_deal_id,
@@ -313,7 +320,10 @@ class BillingClient:
             # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
             status_set=[int(status) for status in statuses],
         )
-        return _read(actions.DESCRIBE_DEALS_BY_COND, lambda: Deals.from_wire(answer))
+        deals = _read(actions.DESCRIBE_DEALS_BY_COND, lambda: Deals.from_wire(answer))
+        if page == 0 and deals.total and not deals:
+            raise OutcomeUnknown(f"DescribeDealsByCond: no order is listed, and the answer says {deals.total}.")
+        return deals
 
     def describe_account_balance(self) -> Balance:
         """
@@ -323,6 +333,16 @@ class BillingClient:
         """
         answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE)
         return _read(actions.DESCRIBE_ACCOUNT_BALANCE, lambda: Balance.from_wire(answer))
+
+    def account(self) -> str:
+        """Return the number of the account, which is asked for once; empty if it cannot be read."""
+        if self._account is None:
+            try:
+                self._account = str(self.describe_account_balance().uin)
+            except TcBillingError as error:
+                log.warning("The account of the key could not be read: %s", error)
+                self._account = ""
+        return self._account
 
     def call(self, action: Action, *, send_by: float = math.inf, **arguments: Any) -> dict[str, Any]:
         """
@@ -354,7 +374,7 @@ class BillingClient:
         if not is_in_time or self._clock() > send_by:
             raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
         try:
-            answer = self._wire.send(action, body)
+            answer = self._wire.send(action, body, send_by)
         except ApiError as error:
             self._budget.note(action.name, refused=isinstance(error, RateLimited))
             raise

@@ -15,6 +15,7 @@ What can go wrong, and the two questions that every failure answers.
     ├── Unreachable                        T    no connection; nothing was sent
     ├── OutcomeUnknown                     T A  sent, no usable answer
     ├── PurchaseOutcomeUnknown               A  stopped on purpose: a person must look
+    │   └── PurchaseCharged                  A  the server said that it was paid, and no order is known
     ├── ApiError  .code .message .request_id .action
     │   ├── AuthError                           key, signature, permission
     │   ├── InsufficientBalance                 nothing was bought
@@ -34,6 +35,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
+
+from airflow_provider_tcbilling.api.error_codes import MEANINGS, NOT_REFUNDED, PERHAPS_DONE, REFUSALS
+
+__all__ = ["MEANINGS", "NOT_REFUNDED", "PERHAPS_DONE", "REFUSALS"]
 
 
 class TcBillingError(Exception):
@@ -181,6 +186,7 @@ class PurchaseOutcomeUnknown(TcBillingError):
     """
 
     ambiguous = True
+    headline = ""
 
     def __init__(self, reason: str, candidates: Sequence[str], record: str, steps: Sequence[str]) -> None:
         super().__init__(reason, candidates, record, steps)
@@ -192,8 +198,18 @@ class PurchaseOutcomeUnknown(TcBillingError):
     def __str__(self) -> str:
         found = [f"  - {candidate}" for candidate in self.candidates] or ["  - none"]
         steps = [f"  - {step}" for step in self.steps]
-        head = f"Stopped, and nothing more was sent: {self.reason}."
+        head = f"{self.headline}Stopped, and nothing more was sent: {self.reason}."
         return "\n".join([head, "Orders that may be this purchase:", *found, f"Record: {self.record}", "Do:", *steps])
+
+
+class PurchaseCharged(PurchaseOutcomeUnknown):
+    """
+    The server said that the money was taken and nothing was delivered, and no order is known. It is never sent again.
+
+    Tencent's support can name the order, by the request id in the reason.
+    """
+
+    headline = "PAID, not delivered. "
 
 
 class ApiError(TcBillingError):
@@ -312,64 +328,6 @@ BY_CODE: Mapping[str, type[ApiError]] = MappingProxyType(
     }
 )
 """Error code, or its part before a dot, to class; the longest entry that fits wins. Other codes stay ApiError."""
-
-MEANINGS: Mapping[str, str] = MappingProxyType(
-    {
-        "AuthFailure.UnauthorizedOperation": "The key may not do this: grant it the action's permission in CAM.",
-        "FailedOperation.BalanceInsufficient": "The account balance is too low.",
-        "FailedOperation.BusinessCheckErrCode": "The product itself refused the order.",
-        "FailedOperation.DistributeError": "A reseller restriction forbids the order.",
-        "FailedOperation.GetPriceParamError": "No price could be found: Parameter or the product codes are wrong.",
-        "FailedOperation.InvalidDeal": "The order is in a state that cannot be paid; after a re-send: perhaps paid.",
-        "FailedOperation.InvalidGoodsCategoryId": "The order type is not valid.",
-        "FailedOperation.NumLimitError": "The quantity is above the limit.",
-        "FailedOperation.dealCreateWhitelistError": "The account is not on the allow-list for this product.",
-        "InternalError": "The server failed. The request may have been carried out.",
-        "InternalError.InternalError": "The server failed. The request may have been carried out.",
-        "InvalidParameter": "A parameter is wrong.",
-        "InvalidParameter.ApiParamError": "A parameter is wrong.",
-        "InvalidParameter.InvalidParameter": "A parameter is wrong.",
-        "UnauthorizedOperation.CertificationNeedUpgrade": "The account must complete its real-name information.",
-        "UnauthorizedOperation.NotCertification": "The account has no real-name authentication, so it cannot pay.",
-        "UnsupportedOperation": "Not supported for this product or account.",
-        "UnsupportedOperation.NOT_SUPPORT_THIS_ACTION": "Not supported for this product or account.",
-    }
-)
-"""The error codes that the CreateInstance page lists (https://www.tencentcloud.com/document/api/555/77176)."""
-
-NOT_REFUNDED = frozenset({"FailedOperation.NotAllowToRefund", "FailedOperation.ReturnCommonError"})
-"""Codes of a refused refund, described by the mainland SDK alone."""
-
-
-REFUSALS = frozenset(
-    {
-        "ActionOffline",
-        "AuthFailure",
-        "InvalidAction",
-        "InvalidParameter",
-        "InvalidParameterValue",
-        "InvalidRequest",
-        "IpInBlacklist",
-        "IpNotInWhitelist",
-        "LimitExceeded",
-        "MissingParameter",
-        "NoSuchProduct",
-        "NoSuchVersion",
-        "OperationDenied",
-        "RequestLimitExceeded",
-        "RequestSizeLimitExceeded",
-        "ResourceInsufficient",
-        "UnauthorizedOperation",
-        "UnknownParameter",
-        "UnsupportedOperation",
-        "UnsupportedProtocol",
-        "UnsupportedRegion",
-    }
-)
-"""First parts of error codes that mean: refused, nothing was carried out."""
-
-PERHAPS_DONE = frozenset({"FailedOperation.InvalidDeal"})
-"""Documented as refusals, but said of a repeat they can mean that an earlier try was paid."""
 
 
 def api_error(action: str, error: Mapping[str, Any], request_id: str) -> ApiError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_tcbilling.api import match
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.models import Deal, Order
-from airflow_provider_tcbilling.api.orderbook import orders_between
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.orderbook import search
 from airflow_provider_tcbilling.api.servertime import months_of
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
 
@@ -24,6 +25,15 @@ class NewInstance(Spending):
 
     def __init__(self, client: BillingClient, fields: Mapping[str, Any]) -> None:
         super().__init__(client, {"pay_mode": "PrePay", **fields})
+        product, sub_product, zone, project, months = _visible(self.payload)
+        self._compared = (
+            match.product(product),
+            match.sub_product(sub_product),
+            match.zone(zone),
+            match.project(project),
+            match.months(months),
+            match.action(match.PURCHASE),
+        )
 
     def send(self, client_token: str, send_by: float) -> Order:
         """**Money moves in this call**; errors as in :meth:`BillingClient.create_instance`."""
@@ -31,16 +41,12 @@ class NewInstance(Spending):
 
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
         """Return the orders that may be this purchase."""
-        return Sighting(orders_between(self._client, since, until, self._fits))
+        found = search(self._client, since, until, self._compared)
+        return Sighting(found.matching, unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether an order of *payload* could not be told from an order of this."""
         return _visible(payload) == _visible(self.payload)
-
-    def _fits(self, deal: Deal) -> bool:
-        """Whether nothing that the order book shows speaks against it; what it leaves out does not."""
-        pairs = zip(_shown(deal), _visible(self.payload), strict=True)
-        return deal.action in ("", "purchase") and all(not shown or shown == sent for shown, sent in pairs)
 
 
 def _visible(payload: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -52,9 +58,3 @@ def _visible(payload: Mapping[str, Any]) -> tuple[Any, ...]:
         payload.get("ProjectId", 0),
         months_of(payload.get("Period", 1), payload.get("PeriodUnit", "m")),
     )
-
-
-def _shown(deal: Deal) -> tuple[Any, ...]:
-    """Return the same of a deal."""
-    months = months_of(deal.time_span, deal.time_unit)
-    return deal.product_code, deal.sub_product_code, deal.zone_code, deal.project_id, months

@@ -68,22 +68,42 @@ class Memory:
         return self.read() or record
 
     def begin(self, declined: Record | None, intent: Record) -> bool:
-        """Store the intent; return False if another process has stored its own, at the same moment or before."""
-        if declined is None:
-            if not self._try(lambda: self._store.create(intent.key, intent.as_json())):
-                return False
-            if self._store.is_exclusive or not self._store.keeps_records:
-                return True
-        else:
-            self.write(intent)
-        # Of two that write now the last one is the owner, and both look.
-        return self.is_still_owned_by(intent.owner)
+        """Store the intent; return False if another process may have stored its own, at the same moment or before."""
+        if declined is None and self._store.is_exclusive:
+            return self._create(intent)
+        return self.claim(declined, intent)
+
+    def claim(self, known: Record | None, mine: Record) -> bool:
+        """
+        Store a record in place of the one that is known; return whether it is surely ours.
+
+        Of two processes that write at the same moment the last one is the owner, and both look again after a pause. A
+        process that stood still between its look and its write may have written after the other one looked, so it
+        gives the record up: its owner is unknown then, and nothing is sent before its lease is over.
+        """
+        if not self._store.keeps_records:
+            return True
+        began = self._clock()
+        if self.read() != known:
+            return False
+        if known is not None:
+            self.write(mine)
+        elif not self._create(mine):
+            return False
+        if self._clock() - began > SETTLE_SECONDS:
+            log.warning("This process stood still while it took the purchase over, so it waits and looks first.")
+            self.write(replace(mine, owner=f"{mine.owner}, perhaps"))
+            return False
+        return self.is_still_owned_by(mine.owner)
 
     def is_still_owned_by(self, owner: str) -> bool:
         """Wait, to see whether another process takes the purchase over at the same moment."""
         self._sleep(SETTLE_SECONDS)
         record = self.read()
         return record is None or record.owner == owner
+
+    def _create(self, record: Record) -> bool:
+        return self._try(lambda: self._store.create(record.key, record.as_json()))
 
     def write(self, record: Record) -> None:
         """Store a record in place of the one before."""
@@ -112,9 +132,36 @@ class Memory:
         generation = record.generation + was_refused
         declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
         try:
-            self.write(declined)
+            self.replace_own(record, declined)
         except StoreFailed as failed:
             log.warning("%s The next try looks into the order book first.", failed)
+
+    def replace_own(self, mine: Record, new: Record) -> None:
+        """
+        Store a record in place of our own, unless our lease is over: another process may know more by then.
+
+        :raises StoreFailed: It could not be written.
+        """
+        if self.refresh(mine).owner != mine.owner or self._clock() > mine.sending_until:
+            log.warning("Another process may have taken the purchase over, so its record is left as it is.")
+            return
+        self.write(new)
+        if self._clock() > mine.sending_until:
+            log.warning("This process stood still while it wrote, so the next try looks into the order book first.")
+            self.write(mine)
+
+    def conclude(self, record: Record, state: State, reason: str) -> Record:
+        """
+        Note that it is never sent again although no order is known; a record that knows an order is left as it is.
+
+        :raises StoreFailed: It could not be written.
+        """
+        stored = self.refresh(record)
+        if stored.order:
+            return stored
+        final = replace(record, state=state, reason=reason, changed_at=self._clock())
+        self.write(final)
+        return final
 
     def others(self, record: Record, looks_alike: Callable[[Mapping[str, Any]], bool]) -> tuple[set[str], list[str]]:
         """Return the orders that other records own, and which other purchases may have placed one that fits."""
@@ -126,11 +173,13 @@ class Memory:
             except InvalidRecord as error:
                 rivals.append(str(error))
                 continue
-            if (other.endpoint, other.action) != (record.endpoint, record.action):
+            if (other.endpoint, other.action) != (record.endpoint, record.action) or other.is_of_another_account(
+                record
+            ):
                 continue
             if other.order_id:
                 owned.add(other.order_id)
-            elif other.state is State.INTENDED and other.overlaps(record) and looks_alike(other.payload):
+            elif other.state.may_have_an_order and other.overlaps(record) and looks_alike(other.payload):
                 rivals.append(f"{other.key}, its record: {where}")
         return owned, rivals
 

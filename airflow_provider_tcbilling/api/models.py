@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -84,6 +84,8 @@ class Deal:
     """
     One sub-order as DescribeDealsByCond lists it; only the fields that this package reads.
 
+    :param shown: All that the server sent of it, unread, for whoever must compare.
+
     :param resource_ids: The delivered instances; empty when the server says null, as it does above 200 deals a page.
     :param created_at: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
     :param paid_cents: What was really paid, in 1/100 of *currency*; of a refund, what came back (the sign is unknown).
@@ -99,12 +101,7 @@ class Deal:
     paid_cents: int
     voucher_cents: int
     currency: str
-    product_code: str
-    sub_product_code: str
-    project_id: int
-    zone_code: str
-    time_span: float
-    time_unit: str
+    shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_wire(cls, deal: Mapping[str, Any]) -> Deal:
@@ -113,18 +110,13 @@ class Deal:
             order_id=str(deal.get("OrderId") or ""),
             big_deal_id=str(deal.get("BigDealId") or ""),
             status=int(deal.get("Status") or 0),
-            action=str(deal.get("Action") or ""),
+            action=str(deal.get("Action") or "").strip().lower(),
             resource_ids=tuple(str(r) for r in deal.get("ResourceId") or () if r),
             created_at=str(deal.get("CreateTime") or ""),
             paid_cents=int(deal.get("RealTotalCost") or 0),
             voucher_cents=int(deal.get("VoucherDecline") or 0),
             currency=str(deal.get("Currency") or ""),
-            product_code=str(deal.get("ProductCode") or ""),
-            sub_product_code=str(deal.get("SubProductCode") or ""),
-            project_id=int(deal.get("ProjectId") or 0),
-            zone_code=str(deal.get("ZoneCode") or ""),
-            time_span=float(deal.get("TimeSpan") or 0),
-            time_unit=str(deal.get("TimeUnit") or ""),
+            shown=deal,
         )
 
     @property
@@ -137,7 +129,7 @@ class Deals(list[Deal]):
     """
     One page of the order book.
 
-    :param total: How many orders all pages have, as the server says; it may be wrong.
+    :param total: How many orders all pages have, as the server says; the pages may say something else.
     """
 
     def __init__(self, deals: Iterable[Deal] = (), total: int = 0) -> None:
@@ -146,8 +138,20 @@ class Deals(list[Deal]):
 
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any]) -> Deals:
-        """Read the answer of DescribeDealsByCond."""
-        return cls(map(Deal.from_wire, answer.get("Deals") or ()), int(answer.get("TotalCount") or 0))
+        """
+        Read the answer of DescribeDealsByCond.
+
+        :raises LookupError: It has not what such an answer must hold.
+        :raises ValueError: It holds something else.
+        """
+        deals, total = answer["Deals"], answer["TotalCount"]
+        if isinstance(total, str) and total.strip().isdecimal():
+            total = int(total)
+        if isinstance(total, bool) or not isinstance(total, int) or total < 0:
+            raise ValueError(f"TotalCount is {total!r}")
+        if not isinstance(deals, list) and not (deals is None and total == 0):
+            raise ValueError(f"Deals is no list, and TotalCount {total}")
+        return cls(map(Deal.from_wire, deals or ()), total)
 
 
 @dataclass(frozen=True)

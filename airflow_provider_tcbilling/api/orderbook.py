@@ -1,50 +1,75 @@
-"""The order book as evidence: which of its orders may be what was sent."""
+"""
+The order book as evidence: which of its orders may be what was sent.
+
+That nothing was bought is proven only by a whole and consistent book in which every new order is another's. A book that
+is silent or contradicts itself proves nothing, and counts as one that could not be read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from airflow_provider_tcbilling.api.client import DEALS_PER_PAGE, BillingClient
+from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
+from airflow_provider_tcbilling.api.match import Compared, Match, match
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.servertime import readings
 from airflow_provider_tcbilling.api.spending import Candidate
+from airflow_provider_tcbilling.api.text import harmless
 
 MAX_PAGES = 50
-"""10,000 orders within hours are not searched for one: whoever has so many needs a ledger."""
+"""10,000 orders within hours are not searched for one: an account with so many needs a ledger."""
+
+Standing = tuple[Match, tuple[str, ...]]
+"""A verdict, and the fields that are not understood."""
 
 
-def orders_between(client: BillingClient, since: float, until: float, fits: Callable[[Deal], bool]) -> list[Candidate]:
+@dataclass(frozen=True)
+class Search:
     """
-    Return the orders that were made between two moments, as far as clocks can be trusted, and fit. It costs nothing.
+    The orders of a span that are not surely another's.
+
+    :param matching: The orders that match.
+    :param unclear: The orders of which nobody can tell, with the fields that are not understood.
+    """
+
+    matching: list[Candidate] = field(default_factory=list)
+    unclear: list[Candidate] = field(default_factory=list)
+
+
+def search(
+    client: BillingClient,
+    since: float,
+    until: float,
+    compared: Iterable[Compared],
+    known: Iterable[str] = (),
+) -> Search:
+    """
+    Search the orders that were made between two moments, as far as clocks can be trusted. It costs nothing.
 
     :param since: Epoch seconds.
-    :param fits: Whether nothing that the order book shows of a sub-order speaks against it; one is enough.
-    :raises TcBillingError: The order book could not be read, so nothing is known.
+    :param compared: What is compared of each sub-order.
+    :param known: Numbers of sub-orders that were listed before anything was sent, which are left out.
+    :raises TcBillingError: The order book could not be read, is not whole, or contradicts itself, so nothing is known.
     """
-    off = client.clock_offset
+    off, compared, known = client.clock_offset, tuple(compared), frozenset(known)
     span = since + off - CLOCK_MARGIN, until + off + CLOCK_MARGIN
-    # A page that moved while it was read shows an order twice.
-    deals = sorted({deal.order_id: deal for deal in _deals(client, span)}.values(), key=_group)
-    groups = [(number, list(group)) for number, group in groupby(deals, key=_group)]
-    return [
-        _candidate(number, group)
-        for number, group in groups
-        if any(fits(deal) and _is_within(deal.created_at, span) for deal in group)
-    ]
-
-
-def nameless_between(client: BillingClient, since: float, until: float, what: str, fits: Callable[[Deal], bool]) -> str:
-    """
-    Return in words the orders that fit and name no instance, so that each may be about any; empty if there are none.
-
-    :param what: What such an order is called.
-    """
-    found = orders_between(client, since, until, lambda deal: fits(deal) and not deal.resource_ids)
-    listed = "; ".join(order.words for order in found)
-    return f"a {what} is listed that does not name its instance: {listed}" if found else ""
+    groups: dict[str, list[Deal]] = defaultdict(list)
+    for number, deal in enumerate(whole_book(client, span)):
+        groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
+    found = Search()
+    for group_id, deals in groups.items():
+        standings = [
+            _standing(deal, span, compared) for deal in deals if not (deal.order_id and deal.order_id in known)
+        ]
+        if any(verdict is Match.MATCHES for verdict, _ in standings):
+            found.matching.append(_candidate(group_id, deals))
+        elif unclear := unique(name for verdict, names in standings if verdict is Match.CANNOT_TELL for name in names):
+            found.unclear.append(_candidate(group_id, deals, unclear))
+    return found
 
 
 def order_numbered(client: BillingClient, number: str) -> Candidate | None:
@@ -54,36 +79,75 @@ def order_numbered(client: BillingClient, number: str) -> Candidate | None:
     :raises TcBillingError: The order book could not be read, so nothing is known.
     """
     mine = [deal for deal in client.describe_deals(order_id=number) if deal.order_id == number]
-    group = _group(mine[0]) if mine else number
+    group = mine[0].big_deal_id or mine[0].order_id if mine else number
     deals = [deal for deal in client.describe_deals(big_deal_id=group) if deal.big_deal_id == group] or mine
     return _candidate(group, deals) if deals else None
 
 
-def _deals(client: BillingClient, span: tuple[float, float]) -> Iterator[Deal]:
+def whole_book(client: BillingClient, span: tuple[float, float]) -> list[Deal]:
+    """
+    Return every row of the order book within a span; a row that differs from page to page is kept in each form.
+
+    A server that lists fewer orders a page than it is asked for is asked for as many as it lists.
+
+    :raises OutcomeUnknown: The pages do not hold as many orders as the book says that there are.
+    """
+    limit, rows = DEALS_PER_PAGE, dict[str, Deal]()
     for page in range(MAX_PAGES):
-        deals = client.describe_deals(span=span, page=page)
-        yield from deals
-        if len(deals) < DEALS_PER_PAGE:
-            return
-    raise OutcomeUnknown(f"The order book lists more than {MAX_PAGES * DEALS_PER_PAGE} orders of these hours.")
+        deals = client.describe_deals(span=span, page=page, limit=limit)
+        if page == 0 and 0 < len(deals) < min(limit, deals.total):
+            limit = len(deals)
+            deals = client.describe_deals(span=span, page=0, limit=limit)
+        rows.update(
+            (repr(deal.shown) if deal.order_id else f"{page} {place}", deal) for place, deal in enumerate(deals)
+        )
+        count = len({deal.order_id or place for place, deal in rows.items()})
+        if count == deals.total:
+            return list(rows.values())
+        if not deals or count > deals.total:
+            raise OutcomeUnknown(
+                f"The order book contradicts itself: it says that there are {deals.total} orders, and lists {count}."
+            )
+    raise OutcomeUnknown(f"The order book lists more than {MAX_PAGES} pages of orders of these hours.")
 
 
-def _group(deal: Deal) -> str:
-    return deal.big_deal_id or deal.order_id
+def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, ...]) -> Standing:
+    verdict, unclear = match(deal.shown, compared)
+    if verdict is Match.ANOTHERS:
+        return verdict, ()
+    is_new = _is_new(deal.created_at, span)
+    if is_new is False:
+        return Match.ANOTHERS, ()
+    if is_new is None:
+        return Match.CANNOT_TELL, (*unclear, "CreateTime")
+    return verdict, unclear
 
 
-def _candidate(number: str, deals: list[Deal]) -> Candidate:
-    order_id = deals[0].order_id if len(deals) == 1 else number
+def _is_new(local_time: str, span: tuple[float, float]) -> bool | None:
+    """
+    Whether a time without zone lies in a span, in one of the zones that it may be of.
+
+    ``None`` if it is no time, or so far outside of what was asked for that the server contradicts itself.
+    """
+    try:
+        moments = readings(local_time)
+    except ValueError:
+        return None
+    if any(span[0] <= moment <= span[1] for moment in moments):
+        return True
+    return False if any(span[0] - DAY <= moment <= span[1] + DAY for moment in moments) else None
+
+
+def _candidate(number: str, deals: list[Deal], unclear: tuple[str, ...] = ()) -> Candidate:
+    order_id = deals[0].order_id if len({deal.order_id for deal in deals}) == 1 else number
     states = ", ".join(unique(deal.status_words for deal in deals))
     instances = ", ".join(unique(i for deal in deals for i in deal.resource_ids)) or "no instance yet"
-    paid = sum(deal.paid_cents for deal in deals)
+    paid = sum({deal.order_id: deal.paid_cents for deal in deals}.values())
     words = f"order {order_id}, {states}, {instances}, {paid} cents {deals[0].currency}, made {deals[0].created_at}"
-    return Candidate(order_id, frozenset([number, *(deal.order_id for deal in deals)]), words)
-
-
-def _is_within(local_time: str, span: tuple[float, float]) -> bool:
-    """Whether a time without zone lies in a span, in one of the zones that it may be of. Unreadable, it may."""
-    try:
-        return any(span[0] <= moment <= span[1] for moment in readings(local_time))
-    except ValueError:
-        return True
+    if unclear:
+        told = "; ".join(
+            f"{name} {[deal.shown.get(name) for deal in deals]}" for names in unclear for name in names.split("/")
+        )
+        words = f"{words}, which cannot be compared: {told}"
+    ids = [number, *(deal.order_id for deal in deals)]
+    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words), paid)

@@ -15,13 +15,15 @@ the first byte is sent::
                             v    |                                |
                             look into the order book              |
                             |    |  |                             |
-        none, in the window |    |  +-- exactly one fits: adopt --+
+        none, in the window |    |  +-- exactly one matches: adopt +
         the same token, the +----+
-        same bytes               +----- several, or none after the window: stop, a person must look
+        same bytes               +----- several, one of which nobody can tell, or none after the window:
+                                        stop, a person must look
 
 *Look* waits until no request can be under way any more and the order book has had its lag. Orders that other records
 own do not count; while another open record wants the same thing, nothing is adopted. So two layers, the token and the
-order book, stand between a purchase and its double, and either alone is enough.
+order book, stand between a purchase and its double, and either alone is enough. What a server called paid, or refused
+after an unanswered try, is never sent again. After every repeat the order book is searched once more for a second one.
 
 Renewals and refunds take the same way and have more evidence: what was seen of the instance before. Where that has
 changed and no order tells why, nothing is sent again: see :class:`~airflow_provider_tcbilling.api.spending.Spending`.
@@ -29,87 +31,40 @@ changed and no order tells why, nothing is sent again: see :class:`~airflow_prov
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pendulum
 
+from airflow_provider_tcbilling.api.decision import ORDER_BOOK_LAG, REPLAY_WINDOW, Next, Rules, Situation, decide
 from airflow_provider_tcbilling.api.errors import (
     ApiError,
+    AuthError,
     OutcomeUnknown,
     PaidButNotDelivered,
+    PurchaseChanged,
+    PurchaseCharged,
     PurchaseOutcomeUnknown,
     StoreFailed,
     TcBillingError,
 )
+from airflow_provider_tcbilling.api.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
+from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
 
-ORDER_BOOK_LAG = 30.0
-"""Seconds after which a new order is surely listed. The real figure is not documented."""
-
-REPLAY_WINDOW = 300.0
-"""Seconds in which Tencent's own Terraform provider sends the same token again; no longer one was ever seen."""
+__all__ = ["ORDER_BOOK_LAG", "REPLAY_WINDOW", "Next", "Purchase", "Rules", "client_token_for", "task_run_key"]
 
 PAUSE_SECONDS = 5.0
 """Between two looks at a record that another process may change."""
 
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "purchase.airflow-provider-tcbilling")
-
 log = logging.getLogger(__name__)
-
-
-def task_run_key(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
-    """
-    Return the key of a purchase that happens once in each run of a task; retries and clears keep it.
-
-    :param map_index: Place of a mapped task; ``None`` and -1 both say that it is not mapped.
-    """
-    return json.dumps([dag_id, run_id, task_id, -1 if map_index is None else map_index])
-
-
-def client_token_for(purchase_key: str, generation: int = 0) -> str:
-    """
-    Return the client token of a purchase key: 36 ASCII characters, always the same.
-
-    :param generation: How often the purchase was refused, definitely and uncharged.
-    """
-    first = uuid.uuid5(_NAMESPACE, purchase_key)
-    return str(uuid.uuid5(first, str(generation)) if generation else first)
-
-
-class Next(Enum):
-    """What is done after a look into the order book."""
-
-    ADOPT = "the order is ours"
-    SEND = "send again: the same token, the same bytes"
-    WAIT = "look again later"
-    STOP = "a person must look"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """
-    What may be chosen about a purchase.
-
-    :param lag: Seconds after which a new order is surely listed in the order book.
-    :param replay_window: Seconds since the first request in which the same token may be sent again, after a look.
-    :param trust_token: Send the same token again also after the window, and when several orders fit.
-    :param request_seconds: How long one request may take.
-    """
-
-    lag: float = ORDER_BOOK_LAG
-    replay_window: float = REPLAY_WINDOW
-    trust_token: bool = False
-    request_seconds: float = 70.0
 
 
 class Purchase:
@@ -125,6 +80,7 @@ class Purchase:
     :param has_twins: Others may buy the same at the same time.
     :param check: Called before anything is sent; raises if it must not be.
     :param steps: What a person can do about an unknown outcome, for the message.
+    :param final_steps: What is left of them where nothing may be sent again.
     """
 
     def __init__(
@@ -140,6 +96,7 @@ class Purchase:
         has_twins: bool = False,
         check: Callable[[], None] = lambda: None,
         steps: tuple[str, ...] = (),
+        final_steps: tuple[str, ...] = (),
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
@@ -151,12 +108,13 @@ class Purchase:
         self._presumed_since = presumed_since
         self._has_twins = has_twins and not store.is_shared
         self._check = check
-        self._steps = steps
+        self._steps, self._final_steps = steps, final_steps
         self._clock = clock or time.time
         self._sleep = sleep or time.sleep
         self._owner = uuid.uuid4().hex
         self._last_sent = 0.0
         self._observed: Mapping[str, Any] = {}
+        self._account = ""
         self._memory = Memory(store, self._intent(), self._clock, self._sleep)
 
     def place(self) -> Order:
@@ -165,7 +123,7 @@ class Purchase:
 
         **Money moves in this call.**
 
-        :raises PurchaseOutcomeUnknown: Stopped: a person must look.
+        :raises PurchaseOutcomeUnknown: Stopped: a person must look. As :class:`PurchaseCharged`, it is paid.
         :raises InvalidRecord: The record cannot be used. Nothing was sent.
         :raises PurchaseChanged: The record is of something else. Nothing was sent.
         :raises StoreFailed: The record could not be read or written. Another try is safe.
@@ -174,6 +132,8 @@ class Purchase:
         :raises ApiError: Refused, and nothing was bought.
         """
         record = self._memory.read()
+        if record:
+            self._refuse_another_account(record)
         if record is None and self._presumed_since is not None:
             log.warning(
                 "An earlier try may have sent this purchase, and no record tells. Looking before anything else."
@@ -182,11 +142,13 @@ class Purchase:
         if record is None or record.state is State.DECLINED:
             self._check()
             self._observed = self._spending.observe()
+            if self._spending.has_temporary_key:
+                self._account = self._spending.account()
             intent = self._intent(record.generation if record else 0, self._observed)
             if self._memory.begin(record, intent):
                 return self._send_first(intent)
             record = self._memory.refresh(intent)
-        return record.order or self._find_out(record)
+        return self._find_out(record)
 
     def foresee(self, record: Record) -> tuple[Sighting, Next, str]:
         """Return what is seen, what a try would do about it, and why. Nothing is sent; raises if it cannot be read."""
@@ -206,6 +168,17 @@ class Purchase:
                 self._memory.write(record.ordered(order, self._clock(), State.DELIVERED))
         except TcBillingError as error:
             log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
+
+    def _refuse_another_account(self, record: Record) -> None:
+        """Raise if the record is of another account, or may be and nothing tells: one key is of one account."""
+        is_ours = record.key_id in ("", self._spending.key_id) or record.state is State.DECLINED
+        if is_ours or (record.account and record.account == self._spending.account()):
+            return
+        if record.order_id and not record.account and self._spending.lists(record.order_id):
+            return
+        was = f"account {record.account}" if record.account else "a key of which no account is known"
+        is_ = f"account {self._spending.account() or 'unknown'}"
+        raise PurchaseChanged(self._memory.where, [f"account: it was begun with {was}, and the key is of {is_} now"])
 
     # Sending
 
@@ -229,27 +202,30 @@ class Purchase:
         return order
 
     def _in_doubt(self, record: Record, error: TcBillingError) -> Record:
-        """Return the record of a request whose outcome nobody knows. One that is said to be paid is not sent again."""
+        """Return the record of a request whose outcome nobody knows; one that ended for good is never sent again."""
         log.warning("It may have been carried out, so the order book is asked before anything is sent again. %s", error)
-        if not isinstance(error, PaidButNotDelivered):
-            return record
-        final = replace(record, reason=str(error), replay_until=record.first_sent_at, changed_at=self._clock())
+        if isinstance(error, PaidButNotDelivered):
+            return self._conclude(record, State.CHARGED, error)
+        # A key that was refused says nothing of the try before.
+        was_refused = isinstance(error, ApiError) and not isinstance(error, AuthError) and not error.transient
+        return self._conclude(record, State.REFUSED, error) if was_refused and record.is_resent else record
+
+    def _conclude(self, record: Record, state: State, error: TcBillingError) -> Record:
         try:
-            self._memory.write(final)
+            return self._memory.conclude(record, state, str(error))
         except StoreFailed as failed:
             # Another try would find an intent, and might pay again.
-            raise self._stopped(record, [], f"{error} {failed}") from error
-        return final
+            raise self._stopped(replace(record, state=state), [], f"{error} {failed}") from error
 
     # Finding out
 
     def _find_out(self, record: Record, error: TcBillingError | None = None) -> Order:
         """Look, and send again only when the order book shows nothing and the token still counts."""
-        give_up = self._clock() + self._rules.replay_window
+        give_up = self._clock() + self._rules.patience
         while True:
             record = self._when_quiet(record)
             if record.order:
-                return record.order
+                return self._checked(record)
             if record.state is State.DECLINED:
                 return self.place()
             found, step, why = self._look(record, give_up)
@@ -266,7 +242,7 @@ class Purchase:
     def _when_quiet(self, record: Record) -> Record:
         """Wait until nothing can be under way and the order book has had its lag, or until the record changes."""
         told = False
-        while record.state is State.INTENDED and (now := self._clock()) < (quiet := self.quiet_from(record)):
+        while record.state.may_have_an_order and (now := self._clock()) < (quiet := self.quiet_from(record)):
             if not told:
                 log.info("Waiting %.0f s until nothing can be under way and the order book is complete.", quiet - now)
                 told = True
@@ -276,8 +252,10 @@ class Purchase:
 
     def quiet_from(self, record: Record) -> float:
         """Return the epoch seconds from when on nothing is under way, and the order book has had its lag."""
-        sent = self._last_sent if record.owner == self._owner else record.sending_until
-        return sent + self._rules.lag
+        if record.owner == self._owner:
+            return self._last_sent + self._rules.lag
+        # The clock that wrote it may be behind ours; nobody wrote one that is only presumed.
+        return record.sending_until + (self._rules.clock_margin if record.owner else 0.0) + self._rules.lag
 
     def _look(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str]:
         """Look once, at the order book and at the records of others; return what fits, and what that means."""
@@ -287,7 +265,8 @@ class Purchase:
             seen = self._spending.look(record.first_sent_at, until, record.before)
         except TcBillingError as error:
             if not error.transient:
-                return [], self._unless_trusted(Next.STOP), f"the order book cannot be read: {error}"
+                trusts = self._rules.trust_token and not record.state.is_final
+                return [], Next.SEND if trusts else Next.STOP, f"the order book cannot be read: {error}"
             if not is_patient:
                 raise
             log.warning("The order book cannot be read: %s", error)
@@ -296,33 +275,23 @@ class Purchase:
         seen, step, why = self._judge(record, seen, is_patient=is_patient)
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
-        return seen.orders, step, why
+        return [*seen.orders, *seen.unclear], step, why
 
     def _judge(self, record: Record, seen: Sighting, *, is_patient: bool) -> tuple[Sighting, Next, str]:
         owned, rivals = self._memory.others(record, self._spending.looks_like)
         rivals += ["an identical task of the same Dag"] * self._has_twins
-        free = replace(seen, orders=[order for order in seen.orders if not order.order_ids & owned])
-        return free, *self._decide(record, free, rivals, is_patient=is_patient)
-
-    def _decide(self, record: Record, seen: Sighting, rivals: list[str], *, is_patient: bool) -> tuple[Next, str]:
-        found = seen.orders
-        if len(found) == 1 and not rivals:
-            return Next.ADOPT, ""
-        if found and rivals:
-            may_clear_up = is_patient and not self._has_twins
-            step = Next.WAIT if may_clear_up else self._unless_trusted(Next.STOP)
-            return step, f"what fits may be the order of another purchase ({'; '.join(rivals)})"
-        if found:
-            return self._unless_trusted(Next.STOP), f"{len(found)} orders fit, and nothing tells which one it is"
-        if seen.bar:
-            return Next.WAIT if is_patient and seen.may_clear_up else Next.STOP, seen.bar
-        if self._clock() >= record.replay_until:
-            why = "no order fits, but the time in which the same client token may be sent again is over"
-            return self._unless_trusted(Next.STOP), why
-        return Next.SEND, ""
-
-    def _unless_trusted(self, step: Next) -> Next:
-        return Next.SEND if self._rules.trust_token else step
+        free = seen.without(owned)
+        situation = Situation(
+            record,
+            free,
+            rivals,
+            is_patient=is_patient,
+            rivals_may_clear_up=not self._has_twins,
+            trusts_token=self._rules.trust_token,
+            replay_is_safe=self._spending.action.replay is Replay.WITH_TOKEN,
+            now=self._clock(),
+        )
+        return free, *decide(situation)
 
     def _after(self, error: TcBillingError, give_up: float) -> tuple[Next, str]:
         """Return what is done when no order fits and the try before ended with an error: a refusal proves nothing."""
@@ -343,11 +312,18 @@ class Purchase:
         before = record.before or self._spending.observe()
         now = self._clock()
         until = now + SETTLE_SECONDS + 2 * self._rules.request_seconds
-        mine = replace(record, owner=self._owner, sending_until=until, changed_at=now, before=before)
-        self._memory.write(mine)
-        if not self._memory.is_still_owned_by(self._owner):
+        mine = replace(
+            record,
+            owner=self._owner,
+            sending_until=until,
+            changed_at=now,
+            before=before,
+            is_resent=True,
+            is_checked=False,
+        )
+        if not self._memory.claim(current, mine):
             return self._memory.refresh(mine), None
-        log.warning("No order fits. Sending the same client token and the same bytes again.")
+        log.warning("No order matches. Sending the same client token and the same bytes again.")
         try:
             order = self._send(mine)
         except TcBillingError as error:
@@ -358,7 +334,42 @@ class Purchase:
     def _stopped(self, record: Record, found: list[Candidate], why: str) -> PurchaseOutcomeUnknown:
         began = pendulum.from_timestamp(record.first_sent_at).to_iso8601_string()
         told = f"{self.key}, intended since {began}, client token {record.client_token}; {self._memory.where}"
-        return PurchaseOutcomeUnknown(why, [candidate.words for candidate in found], told, self._steps)
+        kind = PurchaseCharged if record.state is State.CHARGED else PurchaseOutcomeUnknown
+        steps = self._final_steps if record.state.is_final else self._steps
+        return kind(why, [candidate.words for candidate in found], told, steps)
+
+    # After a repeat
+
+    def twins_of(self, record: Record) -> Sequence[Candidate]:
+        """
+        Return the orders beside the one that the record knows which may be of this purchase, and which nobody owns.
+
+        :raises TcBillingError: The order book could not be read, or the records of others.
+        """
+        seen = self._spending.look(record.first_sent_at, max(record.sending_until, self._last_sent), record.before)
+        owned, _ = self._memory.others(record, self._spending.looks_like)
+        free = seen.without(owned | {str(record.order_id)})
+        return [*free.orders, *free.unclear]
+
+    def checked_from(self, record: Record) -> float:
+        """Return the epoch seconds from when on a second order of a repeat is surely listed."""
+        return max(record.changed_at, self._last_sent) + self._rules.lag
+
+    def _checked(self, record: Record) -> Order:
+        """Return the order; after a repeat, look first whether both requests have placed one, and tell."""
+        if record.is_resent and not record.is_checked:
+            self._sleep(max(0.0, self.checked_from(record) - self._clock()))
+            try:
+                twins = tuple(order.words for order in self.twins_of(record))
+                record = replace(self._memory.refresh(record), is_checked=True, twins=twins)
+                self._memory.write(record)
+            except TcBillingError as error:
+                log.warning("Whether the repeat has placed a second order is not known yet: %s", error)
+        for twin in record.twins:
+            log.error("The server placed a SECOND order for this purchase, which no record owns: %s", twin)
+        if record.order is None:
+            raise OutcomeUnknown(f"The record of {self.key} knows no order any more.")
+        return record.order
 
     # The record
 
@@ -375,11 +386,13 @@ class Purchase:
             owner=self._owner,
             first_sent_at=now,
             sending_until=now + 2 * self._rules.request_seconds,
-            replay_until=now + self._rules.replay_window,
+            replay_until=self._rules.replay_until(now, now + 2 * self._rules.request_seconds),
             changed_at=now,
             payload=without_secrets(self._spending.payload),
             placed_by=self._placed_by,
             before=before or {},
+            key_id=self._spending.key_id,
+            account=self._account,
         )
 
     def _presumed(self, since: float) -> Record:

@@ -26,16 +26,34 @@ CLOCK_MARGIN = 300.0
 """Seconds by which the clock of the order book may differ from ours; a signature allows for as much."""
 
 _TIMES = ("first_sent_at", "sending_until", "replay_until", "changed_at")
+_LISTS = ("instance_ids", "twins")
 _SECRET = re.compile("secret|password|passwd|passphrase|token|access_?key|private_?key|credential", re.IGNORECASE)
 
 
 class State(str, Enum):
-    """How far a purchase has come."""
+    """
+    How far a purchase has come.
+
+    *Charged* and *refused* are never sent again: the server said that it was paid, or refused a repeat of a request
+    that it had not answered.
+    """
 
     INTENDED = "intended"
+    CHARGED = "charged"
+    REFUSED = "refused"
     DECLINED = "declined"
     ORDERED = "ordered"
     DELIVERED = "delivered"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is sent any more although no order is known, whatever the policy."""
+        return self in (State.CHARGED, State.REFUSED)
+
+    @property
+    def may_have_an_order(self) -> bool:
+        """Whether an order may exist that is not known."""
+        return self is State.INTENDED or self.is_final
 
 
 @dataclass(frozen=True)
@@ -55,8 +73,13 @@ class Record:
     :param payload: What was asked for; no key, no token, and what looks like a secret in it is masked.
     :param placed_by: Who asked: DAG, run, task, map index, try.
     :param before: What was seen before the first request, such as an instance's expiry; empty if nobody looked.
-    :param reason: Why it was declined, or why the outcome is in doubt.
+    :param reason: Why it was declined, or what the server said of it.
     :param paid_cents: What was paid, in 1/100 of *currency*; ``None`` until the order book was read.
+    :param key_id: Hash of the SecretId that asked. The same key is of the same account.
+    :param account: Number of the account, where it was read; empty if it is not known.
+    :param is_resent: The request was sent more than once, so there may be two orders.
+    :param is_checked: The order book was searched for a second order after its lag.
+    :param twins: Second orders that were found, in words. No record owns them.
     """
 
     key: str
@@ -80,6 +103,11 @@ class Record:
     instance_ids: tuple[str, ...] = ()
     paid_cents: int | None = None
     currency: str | None = None
+    key_id: str = ""
+    account: str = ""
+    is_resent: bool = False
+    is_checked: bool = False
+    twins: tuple[str, ...] = ()
 
     @property
     def order(self) -> Order | None:
@@ -90,17 +118,16 @@ class Record:
             self.order_id, self.instance_ids, self.client_token, self.request_id, self.paid_cents, self.currency
         )
 
-    @property
-    def says_paid(self) -> bool:
-        """Whether the server said that the money was taken, and no order is known."""
-        return self.state is State.INTENDED and bool(self.reason)
-
     def overlaps(self, other: Record) -> bool:
         """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
         return (
             self.first_sent_at - 2 * CLOCK_MARGIN <= other.sending_until
             and other.first_sent_at - 2 * CLOCK_MARGIN <= self.sending_until
         )
+
+    def is_of_another_account(self, other: Record) -> bool:
+        """Whether the two are known to be of different accounts."""
+        return bool(self.account and other.account) and self.account != other.account
 
     def ordered(self, order: Order, now: float, state: State = State.ORDERED) -> Record:
         """Return the record of a purchase whose order is known."""
@@ -119,7 +146,7 @@ class Record:
         """Return what is stored: plain JSON that a person can read."""
         plain = {"format": FORMAT, "version": VERSION, **vars(self)}
         written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in _TIMES}
-        return {**plain, **written, "state": self.state.value, "instance_ids": list(self.instance_ids)}
+        return {**plain, **written, "state": self.state.value, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod
     def from_json(cls, stored: Any, where: str) -> Record:
@@ -136,9 +163,11 @@ class Record:
         told = {name: value for name, value in stored.items() if name not in ("format", "version")}
         try:
             moments = {name: _moment(told[name]) for name in _TIMES}
-            record = cls(
-                **{**told, **moments, "state": State(told["state"]), "instance_ids": tuple(told["instance_ids"])}
-            )
+            lists = {name: tuple(told.get(name, ())) for name in _LISTS}
+            state = State(told["state"])
+            if state is State.INTENDED and told.get("reason"):
+                state = State.CHARGED  # As it was written before this state had a name.
+            record = cls(**{**told, **moments, **lists, "state": state})
         except (TypeError, ValueError, LookupError) as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
         if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
@@ -214,26 +243,35 @@ def command_line(verb: str, options: str, conn_id: str) -> str:
     return f"{COMMAND} {verb} {options} --conn-id {shlex.quote(conn_id)}"
 
 
-def what_to_do(store: Store, key: str, console: str, conn_id: str) -> tuple[str, ...]:
+def what_to_do(store: Store, key: str, console: str, conn_id: str, *, is_final: bool = False) -> tuple[str, ...]:
     """
     Return what a person can do about an unknown outcome.
 
     :param console: Where the account's orders are listed.
     :param conn_id: Names the account and the ledger in a command.
+    :param is_final: The server said that it was paid, or refused a repeat, so it must not be sent again.
     """
+    orders = f"look at the orders in every status: {console}"
+    if is_final:
+        orders = f"call Tencent's support with the request id, and {orders}"
     if not store.keeps_records:
-        return (
-            f"look at the orders in every status: {console}",
-            "an order is this purchase: give its number to an InstanceDeliverySensor, and mark this task as success",
-            "no order is: clear the task with on_unknown_outcome='replay', which sends the same client token",
-        )
+        found = "an order is this purchase: give its number to an InstanceDeliverySensor, and mark this task as success"
+        clear = "no order is: clear the task with on_unknown_outcome='replay', which sends the same client token"
+        return (orders, found) if is_final else (orders, found, clear)
     settle = command_line("settle", store.named(key), conn_id)
-    return (
+    steps = (
         f"ask what is known by now: {command_line('explain', store.named(key), conn_id)}",
-        f"look at the orders in every status: {console}",
+        orders,
         f"an order is this purchase: {settle} --order-id NUMBER; then clear the task, which returns it",
-        f"no order is: {settle} --not-bought; then clear the task, which buys",
-        "or trust the client token: clear the task with on_unknown_outcome='replay'",
+    )
+    return (
+        steps
+        if is_final
+        else (
+            *steps,
+            f"no order is: {settle} --not-bought; then clear the task, which buys",
+            "or trust the client token: clear the task with on_unknown_outcome='replay'",
+        )
     )
 
 

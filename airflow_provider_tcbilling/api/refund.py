@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_tcbilling.api import match
 from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance
-from airflow_provider_tcbilling.api.orderbook import nameless_between, orders_between
+from airflow_provider_tcbilling.api.orderbook import search
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
@@ -61,8 +62,9 @@ class Refund(Spending):
 
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
         """Return the orders that refund this instance; if none does, whether the instance is gone."""
-        orders = orders_between(self._client, since, until, lambda deal: _refunds(deal) and self._names(deal))
-        return Sighting(orders, "" if orders else self._bar(since, until, before))
+        compared = (match.action(match.REFUND), match.instance(self.instance_id))
+        found = search(self._client, since, until, compared)
+        return Sighting(found.matching, "" if found.matching else self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* gives the same instance back."""
@@ -115,11 +117,11 @@ class Refund(Spending):
     def _names(self, deal: Deal) -> bool:
         return self.instance_id in deal.resource_ids
 
-    def _bar(self, since: float, until: float, before: Mapping[str, Any]) -> str:
+    def _bar(self, before: Mapping[str, Any]) -> str:
         was, is_ = before.get("status"), _status(instance_named(self._client, self.instance_id))
         if was not in (None, is_):
             return f"{self.instance_id} was {was} and is {is_} now, and no refund is listed"
-        return nameless_between(self._client, since, until, "refund", _refunds)
+        return ""
 
 
 def vouchers_of(deals: list[Deal]) -> int:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_tcbilling.api import match
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, DealStatus, Order, RenewableInstance
-from airflow_provider_tcbilling.api.orderbook import nameless_between, orders_between
+from airflow_provider_tcbilling.api.orderbook import search
 from airflow_provider_tcbilling.api.servertime import earliest, later, months_of
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
@@ -65,6 +66,13 @@ class Renewal(Spending):
         super().__init__(client, fields)
         self._id: str = self.payload["InstanceId"]
         self._months = months_of(self.payload.get("Period", 1), self.payload.get("PeriodUnit", "m"))
+        self._renews_it = (match.action(match.RENEW), match.instance(self._id))
+        self._compared = (
+            match.product(self.payload["ProductCode"]),
+            match.sub_product(self.payload["SubProductCode"]),
+            match.months(self._months),
+            *self._renews_it,
+        )
         self._terms = terms or Terms()
         self._clock = clock or time.time
 
@@ -91,21 +99,20 @@ class Renewal(Spending):
         return self._client.renew_instance(client_token=client_token, send_by=send_by, **self._fields)
 
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
-        """Return the orders that renew this instance; if none does, whether its expiry has moved."""
-        earlier = before.get("orders", ())
+        """
+        Return the orders that renew this instance; if none does, what else speaks against sending again.
 
-        def is_new(deal: Deal) -> bool:
-            return self._names(deal) and deal.order_id not in earlier
-
-        orders = orders_between(self._client, since, until, lambda deal: self._fits(deal) and is_new(deal))
-        if orders:
-            return Sighting(orders)
+        That is an order that renews it for another time, or an expiry that has moved.
+        """
+        found = search(self._client, since, until, self._compared, before.get("orders", ()))
+        if found.matching:
+            return Sighting(found.matching, unclear=found.unclear)
         # A task that was edited, and has no record that says so, meets the order of what it was before.
-        others = orders_between(self._client, since, until, lambda deal: deal.action == "renew" and is_new(deal))
-        if others:
-            words = "; ".join(one.words for one in others)
+        others = search(self._client, since, until, self._renews_it, before.get("orders", ()))
+        if others.matching:
+            words = "; ".join(one.words for one in others.matching)
             return Sighting(bar=f"it was renewed, but not as is asked now: {words}", may_clear_up=False)
-        return Sighting(bar=self._bar(since, until, before))
+        return Sighting(bar=self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* renews the same instance."""
@@ -148,18 +155,10 @@ class Renewal(Spending):
 
     # Afterwards
 
-    def _fits(self, deal: Deal) -> bool:
-        """Whether nothing that the order book shows of an order speaks against it."""
-        asked = (self.payload["ProductCode"], self.payload["SubProductCode"], self._months)
-        shown = (deal.product_code, deal.sub_product_code, months_of(deal.time_span, deal.time_unit))
-        return deal.action in ("", "renew") and all(
-            not told or told == sent for told, sent in zip(shown, asked, strict=True)
-        )
-
     def _names(self, deal: Deal) -> bool:
         return self._id in deal.resource_ids
 
-    def _bar(self, since: float, until: float, before: Mapping[str, Any]) -> str:
+    def _bar(self, before: Mapping[str, Any]) -> str:
         was = before.get("expire_time") or self._terms.expire_time
         instance = instance_named(self._client, self._id)
         if instance is None:
@@ -170,9 +169,7 @@ class Renewal(Spending):
             return (
                 f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {words}, and no order is listed"
             )
-        return nameless_between(
-            self._client, since, until, "renewal", lambda deal: self._fits(deal) and deal.action != ""
-        )
+        return ""
 
 
 def _will_renew_itself(instance: RenewableInstance) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Action
 
@@ -19,11 +20,13 @@ class Candidate:
 
     :param order_ids: All numbers by which it may be known.
     :param words: What the order book says of it, for people.
+    :param paid_cents: What was paid for it, in 1/100 of the order's currency.
     """
 
     order_id: str
     order_ids: frozenset[str]
     words: str
+    paid_cents: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Sighting:
     """
     What a look has shown.
 
-    :param orders: The orders that may be it.
+    :param orders: The orders that match.
+    :param unclear: Orders that may be it, of which the order book shows too little, or something not understood.
     :param bar: Why it may have been carried out although no order fits. Then nothing is sent again, ever.
     :param may_clear_up: An order may still come to be listed, so that it is worth waiting before stopping.
     """
@@ -39,6 +43,15 @@ class Sighting:
     orders: list[Candidate] = field(default_factory=list)
     bar: str = ""
     may_clear_up: bool = True
+    unclear: list[Candidate] = field(default_factory=list)
+
+    def without(self, owned: Set[str]) -> Sighting:
+        """Return the same without the orders that other records own."""
+        return replace(
+            self,
+            orders=[order for order in self.orders if not order.order_ids & owned],
+            unclear=[order for order in self.unclear if not order.order_ids & owned],
+        )
 
 
 class Spending(ABC):
@@ -61,6 +74,31 @@ class Spending(ABC):
     def endpoint(self) -> str:
         """The API that is asked."""
         return self._client.endpoint
+
+    @property
+    def key_id(self) -> str:
+        """What names the key that signs, without showing it."""
+        return self._client.key_id
+
+    @property
+    def has_temporary_key(self) -> bool:
+        """Whether the key is a temporary one, whose name says nothing of the account."""
+        return self._client.has_temporary_key
+
+    def account(self) -> str:
+        """Return the number of the account; empty if the key may not read it."""
+        return self._client.account()
+
+    def lists(self, order_id: str) -> bool:
+        """Return whether the account's order book lists an order; True also where the key may not read it."""
+        try:
+            return bool(
+                self._client.describe_deals(order_id=order_id) or self._client.describe_deals(big_deal_id=order_id)
+            )
+        except TcBillingError as error:
+            if error.transient:
+                raise
+            return True
 
     def observe(self) -> Mapping[str, Any]:
         """Return what is seen before anything is sent, for the record; raise if it must not be sent as things are."""

@@ -13,7 +13,7 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def harmless(text: Any, limit: int = MAX_CHARACTERS) -> str:
-    """
+    r"""
     Return a text as one bounded line in which every control character is visible, such as ``\\x1b`` or ``\\u202e``.
 
     :param text: Whatever the server sent; what is not text is written as text.

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
+import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests import exceptions as requests_errors
-from requests.adapters import HTTPAdapter
-from urllib3 import exceptions as urllib3_errors
 
 from airflow_provider_tcbilling import __version__
 from airflow_provider_tcbilling.api.actions import LOOPBACK, VERSION
-from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, Unreachable, api_error
+from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError, Unreachable, api_error
+from airflow_provider_tcbilling.api.exchange import Exchange, WatchingAdapter, under_way
 from airflow_provider_tcbilling.api.schema import Action
 from airflow_provider_tcbilling.api.signing import MAX_CLOCK_DIFFERENCE, Tc3Auth
+from airflow_provider_tcbilling.api.text import harmless
 
 MAX_ANSWER_BYTES = 8 * 2**20
 """A full page of orders is below 1 MB; anything above this is not an answer."""
@@ -28,16 +29,8 @@ MAX_ANSWER_BYTES = 8 * 2**20
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading an answer of the wrong shape raises."""
 
-_BEFORE_SENDING = (
-    requests_errors.ConnectTimeout,
-    requests_errors.InvalidProxyURL,
-    requests_errors.InvalidURL,
-    requests_errors.ProxyError,
-    urllib3_errors.ConnectTimeoutError,
-    urllib3_errors.NewConnectionError,
-    urllib3_errors.ProxyError,
-    ssl.SSLCertVerificationError,
-)
+_USER_INFO = re.compile(r"//[^/@\s]*@")
+_NOT_SHOWN = re.compile("signature=|authorization|x-tc-token", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +41,8 @@ class Wire:
 
     :param endpoint: ``https://host``, or ``http://127.0.0.1:port`` of a sandbox. It gets signed requests.
     :param auth: Signs each attempt afresh.
-    :param timeout: Seconds to connect, and seconds without a byte of the answer.
+    :param timeout: Seconds until the connection stands, and seconds from the request's first byte to the answer's last.
+        Both together bound everything that :meth:`send` does.
     """
 
     def __init__(
@@ -65,42 +59,60 @@ class Wire:
         self.session = _session(endpoint, language)
         self._timeout = timeout
         self._clock = clock
+        self._is_reusable = False
 
-    def send(self, action: Action, body: bytes) -> dict[str, Any]:
+    def send(self, action: Action, body: bytes, send_by: float = math.inf) -> dict[str, Any]:
         """
         Send a request once, or twice if the server refused it only because the local clock is wrong.
 
-        :raises Unreachable: Nothing was sent.
+        :param send_by: Epoch seconds after which no first byte leaves any more.
+        :raises Unreachable: Nothing was sent, or all that was sent was refused.
         :raises OutcomeUnknown: It was sent, and no usable answer came back.
         :raises ApiError: The server's answer is an error.
         """
-        response, content = self._post(action, body)
+        ends_at = time.monotonic() + sum(self._timeout)
+        response, content = self._post(action, body, send_by, ends_at)
         try:
             return _answer(action, response, content)
         except AuthError as error:
             if error.code != "AuthFailure.SignatureExpire" or not self._correct_clock(response):
                 raise
-        return _answer(action, *self._post(action, body))
+        return _answer(action, *self._post(action, body, send_by, ends_at))
 
-    def _post(self, action: Action, body: bytes) -> tuple[requests.Response, bytes]:
+    def _post(self, action: Action, body: bytes, send_by: float, ends_at: float) -> tuple[requests.Response, bytes]:
+        if action.moves_money or not self._is_reusable:
+            # An answer that is still under way on an old connection would be read as the answer to this request.
+            self.session.close()
+        self._is_reusable = False
+        exchange = Exchange(*self._timeout, ends_at=ends_at, send_by=send_by, clock=self._clock)
         try:
-            with self.session.post(
-                self.endpoint,
-                data=body,
-                headers={"X-TC-Action": action.name},
-                auth=self.auth,
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return response, _content(action, response)
-        except (requests.RequestException, urllib3_errors.HTTPError, OSError) as error:
-            reason = type(error).__name__
-            if was_never_sent(error):
-                text = f"{action.name}: no connection to {self.endpoint}, so nothing was sent ({reason})."
-                raise Unreachable(text) from error
-            text = f"{action.name} was sent to {self.endpoint} and the answer was lost ({reason})."
-            raise OutcomeUnknown(text) from error
+            with (
+                under_way(exchange),
+                self.session.post(
+                    self.endpoint,
+                    data=body,
+                    headers={"X-TC-Action": action.name},
+                    auth=self.auth,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                content = _content(action, response)
+        except TcBillingError:
+            raise
+        except Exception as error:
+            raise self._failed(action, exchange, error) from error
+        self._is_reusable = response.status_code == 200 and not action.moves_money
+        return response, content
+
+    def _failed(self, action: Action, exchange: Exchange, error: Exception) -> TcBillingError:
+        """Return what a failure means: unsent only if our own connections served it, and none had begun."""
+        reason = _reason(error)
+        is_watched = isinstance(self.session.get_adapter(self.endpoint), WatchingAdapter)
+        if is_watched and not exchange.has_begun:
+            return Unreachable(f"{action.name}: nothing was sent to {self.endpoint} ({reason}).")
+        return OutcomeUnknown(f"{action.name} was sent to {self.endpoint} and the answer was lost ({reason}).")
 
     def _correct_clock(self, response: requests.Response) -> bool:
         """Take the server's time over; return whether ours was wrong enough to explain an expired signature."""
@@ -120,23 +132,26 @@ class Wire:
         return True
 
 
-def was_never_sent(error: BaseException) -> bool:
-    """Return True only if it is certain that no byte of the request was sent."""
-    return any(isinstance(e, _BEFORE_SENDING) for e in _with_reasons(error))
+def _reason(error: BaseException) -> str:
+    """Return the first cause of a failure, with the library's text as far as it can hold nothing secret."""
+    *_, cause = _with_causes(error)
+    text = _USER_INFO.sub("//***@", harmless(cause, 200))
+    return type(cause).__name__ if not text or _NOT_SHOWN.search(text) else f"{type(cause).__name__}: {text}"
 
 
-def _with_reasons(error: BaseException) -> Iterator[BaseException]:
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what it wraps: the libraries keep the first cause in ``args`` or in ``reason``."""
     yield error
-    for wrapped in (*error.args, getattr(error, "reason", None)):
-        if isinstance(wrapped, BaseException) and wrapped is not error:
-            yield from _with_reasons(wrapped)
+    wrapped = [e for e in (*error.args, getattr(error, "reason", None)) if isinstance(e, BaseException)]
+    for cause in wrapped[:1]:
+        yield from _with_causes(cause)
 
 
 def _session(endpoint: str, language: str) -> requests.Session:
     session = requests.Session()
-    session.mount("http://", HTTPAdapter(max_retries=0))
-    session.mount("https://", HTTPAdapter(max_retries=0))
+    session.mount("http://", WatchingAdapter())
+    session.mount("https://", WatchingAdapter())
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.trust_env = urlsplit(endpoint).hostname not in LOOPBACK
     session.headers.update(
         {

@@ -58,7 +58,8 @@ class SpendingOperator(BaseOperator):
     :param on_unknown_outcome: What to do when it may have been carried out and nothing decides it: ``stop`` fails the
         task and names what to look for, ``replay`` trusts the client token and sends it again.
     :param replay_window: Seconds since the first request in which the same token may be sent again once the order
-        book shows nothing.
+        book shows nothing. ``None`` is five minutes, and as much longer as a try needs to take over from another
+        process.
     :param allow_backfill: Whether a run that a backfill made may spend.
     :param max_lateness: How long after its scheduled time a run may still spend: a timedelta, seconds, or an ISO 8601
         duration such as ``P1D``; ``None`` is without limit.
@@ -76,7 +77,7 @@ class SpendingOperator(BaseOperator):
     settings_checked: ClassVar[Mapping[str, Check]] = {
         "poll_interval": _A_WAIT,
         "delivery_timeout": _A_WAIT,
-        "replay_window": _A_WAIT,
+        "replay_window": (lambda value: value is None or _is_wait(value), _A_WAIT[1]),
         "max_lateness": A_SPAN,
         "on_unknown_outcome": one_of("stop", "replay"),
         "on_refused_run": one_of("fail", "skip"),
@@ -92,7 +93,7 @@ class SpendingOperator(BaseOperator):
         purchase_key: str | None = None,
         client_token: str | None = None,
         on_unknown_outcome: str = "stop",
-        replay_window: float = 300.0,
+        replay_window: float | None = None,
         allow_backfill: bool = False,
         max_lateness: timedelta | float | str | None = None,
         on_refused_run: str = "fail",
@@ -247,6 +248,7 @@ class SpendingOperator(BaseOperator):
         key = key or self.own_key(context, fields)
         self.log.info("Purchase %s is remembered by %s.", key, store.about)
         lateness = self.max_lateness
+        console = settings.console_url.partition("#")[0]
         return Purchase(
             key,
             self.spending(client_of(settings), fields),
@@ -256,6 +258,7 @@ class SpendingOperator(BaseOperator):
                 replay_window=self.replay_window,
                 trust_token=self.on_unknown_outcome == "replay",
                 request_seconds=settings.connect_timeout + settings.read_timeout,
+                clock_margin=settings.clock_margin,
             ),
             client_token=token,
             placed_by=placed_by(context),
@@ -267,7 +270,8 @@ class SpendingOperator(BaseOperator):
                 max_lateness=None if lateness is None else timedelta(seconds=seconds_of(lateness)),
                 what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
             ),
-            steps=what_to_do(store, key, settings.console_url.partition("#")[0], self.tcbilling_conn_id),
+            steps=what_to_do(store, key, console, self.tcbilling_conn_id),
+            final_steps=what_to_do(store, key, console, self.tcbilling_conn_id, is_final=True),
         )
 
     def _announce(self, order_id: str, settings: Settings, context: Context) -> None:

@@ -75,6 +75,7 @@ ARGUMENTS = {
     errors.OrderNotRecorded: ("2026", "s3://b/k.json"),
     errors.PurchaseChanged: ("s3://b/k.json", ("Period: it was 1, and is 2 now",)),
     errors.PurchaseOutcomeUnknown: ("two orders fit", ("order 1", "order 2"), "s3://b/k.json", ("look", "clear")),
+    errors.PurchaseCharged: ("paid, not delivered", (), "s3://b/k.json", ("call support",)),
 }
 
 

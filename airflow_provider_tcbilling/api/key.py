@@ -1,0 +1,27 @@
+"""The key of a purchase, its business name, and the client token that follows from it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "purchase.airflow-provider-tcbilling")
+
+
+def task_run_key(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
+    """
+    Return the key of a purchase that happens once in each run of a task; retries and clears keep it.
+
+    :param map_index: Place of a mapped task; ``None`` and -1 both say that it is not mapped.
+    """
+    return json.dumps([dag_id, run_id, task_id, -1 if map_index is None else map_index])
+
+
+def client_token_for(purchase_key: str, generation: int = 0) -> str:
+    """
+    Return the client token of a purchase key: 36 ASCII characters, always the same.
+
+    :param generation: How often the purchase was refused, definitely and uncharged.
+    """
+    first = uuid.uuid5(_NAMESPACE, purchase_key)
+    return str(uuid.uuid5(first, str(generation)) if generation else first)
