@@ -109,7 +109,7 @@ class Wire:
     def _failed(self, action: Action, exchange: Exchange, error: Exception) -> TcBillingError:
         """Return what a failure means: unsent only if our own connections served it, and none had begun."""
         reason = _reason(error)
-        is_watched = isinstance(self.session.get_adapter(self.endpoint), WatchingAdapter)
+        is_watched = all(isinstance(adapter, WatchingAdapter) for adapter in self.session.adapters.values())
         if is_watched and not exchange.has_begun:
             return Unreachable(f"{action.name}: nothing was sent to {self.endpoint} ({reason}).")
         return OutcomeUnknown(f"{action.name} was sent to {self.endpoint} and the answer was lost ({reason}).")
