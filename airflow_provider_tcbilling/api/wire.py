@@ -29,7 +29,9 @@ MAX_ANSWER_BYTES = 8 * 2**20
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading an answer of the wrong shape raises."""
 
-_USER_INFO = re.compile(r"//[^/@\s]*@")
+_USER_INFO = re.compile(r"//\S*@|(?<=Failed to parse: )'[^']*:[^']*'")
+"""A user and a password, as they stand in the address of a proxy, also in one that cannot be parsed."""
+
 _NOT_SHOWN = re.compile("signature=|authorization|x-tc-token", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
@@ -135,7 +137,7 @@ class Wire:
 def _reason(error: BaseException) -> str:
     """Return the first cause of a failure, with the library's text as far as it can hold nothing secret."""
     *_, cause = _with_causes(error)
-    text = _USER_INFO.sub("//***@", harmless(cause, 200))
+    text = _USER_INFO.sub("***", harmless(cause, 200))
     return type(cause).__name__ if not text or _NOT_SHOWN.search(text) else f"{type(cause).__name__}: {text}"
 
 

@@ -149,7 +149,7 @@ PROXY_FAULTS = {
     "down, with a password": ("http://user:hunter2@127.0.0.1:{unused}", "refused"),
     "a SOCKS proxy without PySocks": ("socks5h://user:hunter2@127.0.0.1:{unused}", "SOCKS"),
     "malformed": ("http://user:hunter2@[::1", ""),
-    "malformed, with a slash in the password": ("http://user:hun/hunter2@127.0.0.1:{unused}", ""),
+    "malformed, with a slash in the password": ("http://user:hunter2/2@127.0.0.1:{unused}", "Failed to parse"),
     "never answers": ("http://127.0.0.1:{silent}", ""),
     "closes the tunnel": ("http://127.0.0.1:{closing}", ""),
     "speaks no HTTP": ("http://127.0.0.1:{rude}", ""),
