@@ -131,6 +131,10 @@ DISTORTIONS: Mapping[str, Distortion] = {
         f"at most {MOST_ON_A_PAGE} orders a page, however many are asked for",
         lambda answer, asked: asked.ask(min(asked.limit, MOST_ON_A_PAGE), asked.page),
     ),
+    "cut-pages": Distortion(
+        f"at most {MOST_ON_A_PAGE} orders a page, and the rest of a longer page on none",
+        _orders(lambda deals: deals[:MOST_ON_A_PAGE]),
+    ),
     "one-a-page": Distortion("one order a page", lambda answer, asked: asked.ask(1, asked.page)),
     "short-pages": Distortion(
         "one order less on each page than there should be", _orders(lambda deals: deals[: max(1, len(deals) - 1)])

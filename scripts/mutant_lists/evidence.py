@@ -1,0 +1,226 @@
+"""The guards of what is known: that nothing was sent, that an answer is the right one, that no order is listed."""
+
+from __future__ import annotations
+
+from scripts.mutant_lists.mutant import Mutant
+
+WIRE, DEADLINE = "tests/api/test_wire.py", "tests/api/test_deadline.py"
+BOOK, MATCH = "tests/api/test_orderbook.py", "tests/api/test_match.py"
+LOST = f"{WIRE}::test_what_is_lost_behind_a_proxy_may_have_been_carried_out_and_is_not_sent_again"
+LEASE = f"{DEADLINE}::test_what_takes_longer_than_the_lease_sends_nothing"
+ANSWERS = f"{BOOK}::test_no_distorted_answer_lets_anything_be_paid_twice"
+FIELDS = f"{BOOK}::test_no_distorted_field_lets_anything_be_paid_twice"
+ODD = f"{MATCH}::test_what_is_not_understood_cannot_be_told_and_is_named"
+
+EVIDENCE = (
+    Mutant(
+        "a failure after the first byte is called unsent",
+        "api/wire.py",
+        "if is_watched and not exchange.has_begun:",
+        "if is_watched:",
+        LOST,
+    ),
+    Mutant(
+        "the beginning of a request is not noticed",
+        "api/exchange.py",
+        "        self.has_begun = True\n",
+        "",
+        LOST,
+    ),
+    Mutant(
+        "connections to a proxy are not watched",
+        "api/exchange.py",
+        "        _watch(manager)\n",
+        "",
+        LOST,
+    ),
+    Mutant(
+        "what another adapter has sent is called unsent",
+        "api/wire.py",
+        "if is_watched and not exchange.has_begun:",
+        "if not exchange.has_begun:",
+        f"{WIRE}::test_what_another_adapter_has_sent_is_never_said_to_be_unsent",
+    ),
+    Mutant(
+        "the request for a tunnel counts as the request",
+        "api/exchange.py",
+        "if not self._is_connecting:",
+        "if True:",
+        f"{WIRE}::test_a_proxy_that_refuses_the_tunnel_means_that_nothing_was_sent",
+    ),
+    Mutant(
+        "an endpoint that cannot be parsed is an error of the library",
+        "api/wire.py",
+        "all(isinstance(adapter, WatchingAdapter) for adapter in self.session.adapters.values())",
+        "isinstance(self.session.get_adapter(self.endpoint), WatchingAdapter)",
+        f"{WIRE}::test_an_endpoint_that_cannot_be_reached_means_that_nothing_was_sent",
+    ),
+    Mutant(
+        "a proxy's password is shown",
+        "api/wire.py",
+        '_USER_INFO.sub("***", harmless(cause, 200))',
+        "harmless(cause, 200)",
+        f"{WIRE}::test_a_proxy_that_cannot_be_used_means_that_nothing_was_sent",
+    ),
+    Mutant(
+        "a rude answer is shown as it came",
+        "api/wire.py",
+        "harmless(cause, 200)",
+        "str(cause)",
+        f"{WIRE}::test_a_rude_answer_is_shown_without_its_control_characters",
+    ),
+    Mutant(
+        "the lease is not checked before the first byte",
+        "api/exchange.py",
+        "if self._clock() > self._send_by or now > self._begin_at:",
+        "if now > self._begin_at:",
+        LEASE,
+    ),
+    Mutant(
+        "a clock that is set back makes the lease longer",
+        "api/exchange.py",
+        "if self._clock() > self._send_by or now > self._begin_at:",
+        "if self._clock() > self._send_by:",
+        f"{DEADLINE}::test_a_clock_that_is_set_back_makes_the_lease_no_longer",
+    ),
+    Mutant(
+        "a name look-up takes its time",
+        "api/exchange.py",
+        "sock = connect() if _is_address(self.host) else _within(seconds, connect)",
+        "sock = connect()",
+        f"{WIRE}::test_a_name_look_up_that_takes_long_is_given_up",
+    ),
+    Mutant(
+        "each byte of an answer may take the whole time",
+        "api/exchange.py",
+        "        self._sock.settimeout(self._exchange.seconds_left())\n",
+        "",
+        f"{DEADLINE}::test_an_answer_that_drips_is_given_up_at_the_deadline",
+    ),
+    Mutant(
+        "an answer may outlast the deadline of the whole",
+        "api/exchange.py",
+        "self._until = min(now + self._answer_seconds, self._ends_at)",
+        "self._until = now + self._answer_seconds",
+        f"{DEADLINE}::test_no_phase_outlasts_the_deadline_of_the_whole",
+    ),
+    Mutant(
+        "the second request of a wrong clock has a time of its own",
+        "api/wire.py",
+        "return _answer(action, *self._post(action, body, send_by, ends_at))",
+        "return _answer(action, *self._post(action, body, send_by, time.monotonic() + sum(self._timeout)))",
+        f"{DEADLINE}::test_both_requests_of_a_wrong_clock_have_one_deadline",
+    ),
+    Mutant(
+        "money is sent on a connection that was used",
+        "api/wire.py",
+        "if action.moves_money or not self._is_reusable:",
+        "if not self._is_reusable:",
+        f"{WIRE}::test_money_and_the_query_after_it_use_a_connection_of_their_own",
+    ),
+    Mutant(
+        "a query is sent on the connection of a purchase",
+        "api/wire.py",
+        "if action.moves_money or not self._is_reusable:",
+        "if action.moves_money:",
+        f"{WIRE}::test_money_and_the_query_after_it_use_a_connection_of_their_own",
+    ),
+    Mutant(
+        "a connection is kept after an interim answer",
+        "api/wire.py",
+        "self._is_reusable = response.status_code == 200 and not action.moves_money",
+        "self._is_reusable = not action.moves_money",
+        f"{WIRE}::test_nothing_is_sent_on_a_connection_whose_answer_was_not_whole",
+    ),
+    Mutant(
+        "the action is not signed",
+        "api/signing.py",
+        '({"x-tc-action": action} if action else {})',
+        "{}",
+        "tests/sandbox/test_server.py::test_our_client_signs_the_action",
+    ),
+    Mutant(
+        "an order book without orders and count is empty",
+        "api/models.py",
+        'deals, total = answer["Deals"], answer["TotalCount"]',
+        'deals, total = answer.get("Deals"), answer.get("TotalCount", 0)',
+        ANSWERS,
+    ),
+    Mutant(
+        "a page without the orders that it counts is empty",
+        "api/client.py",
+        "if page == 0 and deals.total and not deals:",
+        "if False:",
+        f"{BOOK}::test_a_page_without_the_orders_that_it_counts_is_no_answer",
+    ),
+    Mutant(
+        "the order book is read to the first short page",
+        "api/orderbook.py",
+        "if count == deals.total:",
+        "if len(deals) < limit:",
+        ANSWERS,
+    ),
+    Mutant(
+        "a server's own size of a page is not kept to",
+        "api/orderbook.py",
+        "if page == 0 and 0 < len(deals) < min(limit, deals.total):",
+        "if False:",
+        f"{BOOK}::test_a_server_that_lists_fewer_orders_a_page_is_read_to_the_end",
+    ),
+    Mutant(
+        "an order without a number is adopted",
+        "api/orderbook.py",
+        'if not is_number(deal.shown.get("OrderId")):',
+        "if False:",
+        FIELDS,
+    ),
+    Mutant(
+        "an absurd time of an order is long ago",
+        "api/orderbook.py",
+        "return False if any(span[0] - DAY <= moment <= span[1] + DAY for moment in moments) else None",
+        "return False",
+        FIELDS,
+    ),
+    Mutant(
+        "what cannot be told is another's",
+        "api/match.py",
+        "    if unclear:\n",
+        "    if False:\n",
+        FIELDS,
+    ),
+    Mutant(
+        "an order of another product stops a purchase where its zone is unclear",
+        "api/match.py",
+        "if any(verdict is False and field.decides_alone for field, verdict in verdicts):",
+        "if False:",
+        f"{MATCH}::test_whatever_is_combined_an_order_is_another_s_only_if_it_is_understood",
+    ),
+    Mutant(
+        "another case is another order",
+        "api/match.py",
+        'return shown.strip().casefold() if isinstance(shown, str) else ""',
+        'return shown if isinstance(shown, str) else ""',
+        f"{MATCH}::test_another_way_to_write_the_same_matches",
+    ),
+    Mutant(
+        "project -1 is another project",
+        "api/match.py",
+        "return None if number is None or number < 0 or",
+        "return None if number is None or",
+        ODD,
+    ),
+    Mutant(
+        "a zone in another notation is another zone",
+        "api/match.py",
+        "return False if re.fullmatch(notation, _folded(shown)) else None",
+        "return False",
+        ODD,
+    ),
+    Mutant(
+        "an unknown word for the action is another action",
+        "api/match.py",
+        "return _folded(shown) == sent if _folded(shown) in ACTIONS else None",
+        "return _folded(shown) == sent",
+        ODD,
+    ),
+)
