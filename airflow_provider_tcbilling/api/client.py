@@ -98,6 +98,11 @@ class BillingClient:
         self._wire.session.close()
 
     @property
+    def server_ahead(self) -> float:
+        """Seconds by which the server's clock is ahead of this machine's, as its last answer said; 0 if none did."""
+        return self._wire.server_ahead
+
+    @property
     def clock_offset(self) -> float:
         """Seconds that the local clock was found to be behind the server's; 0 while they agree."""
         return self._wire.auth.clock_offset

@@ -101,6 +101,12 @@ class Deal:
     paid_cents: int
     voucher_cents: int
     currency: str
+    product_code: str = ""
+    sub_product_code: str = ""
+    project_id: int = 0
+    zone_code: str = ""
+    time_span: int = 0
+    time_unit: str = ""
     shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -116,6 +122,12 @@ class Deal:
             paid_cents=int(deal.get("RealTotalCost") or 0),
             voucher_cents=int(deal.get("VoucherDecline") or 0),
             currency=str(deal.get("Currency") or ""),
+            product_code=str(deal.get("ProductCode") or ""),
+            sub_product_code=str(deal.get("SubProductCode") or ""),
+            project_id=_whole(deal.get("ProjectId")),
+            zone_code=str(deal.get("ZoneCode") or ""),
+            time_span=_whole(deal.get("TimeSpan")),
+            time_unit=str(deal.get("TimeUnit") or ""),
             shown=deal,
         )
 
@@ -123,6 +135,14 @@ class Deal:
     def status_words(self) -> str:
         """The status in words and as a number, also when nobody has described the number."""
         return status_words(self.status)
+
+
+def _whole(value: Any) -> int:
+    """Return a whole number; 0 if it is none."""
+    try:
+        return int(value or 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 class Deals(list[Deal]):
