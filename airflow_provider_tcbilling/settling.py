@@ -68,12 +68,7 @@ class Desk:
             raise Refused(f"Nothing was written: the record has an order, {was.order_id}, so it was bought.")
         if was.state is State.DECLINED:
             return f"It stays: {_words(was)}"
-        if was.state.is_final:
-            raise Refused(
-                f"Nothing was written: {was.reason} What the server called paid, or refused after an unanswered try, "
-                "is never sent again under this key; --force does not help. To buy anew, use a new purchase_key or a "
-                "new run."
-            )
+        self._refuse_to_send_again(was)
         look = look_for(self.case, self.settings, self.client)
         if look.finding not in NOTHING_FITS:
             words = [f"what the order book says: {look.finding.value}", *look.words, was.reason]
@@ -94,6 +89,8 @@ class Desk:
             raise Refused(f"Nothing was written: {self._unusable}. Update airflow-provider-tcbilling instead.")
         if record.state is State.DECLINED:
             raise Refused("Nothing was written: a clear would BUY. A record without an order is settled: --not-bought.")
+        if was and not record.order_id and record.state is not was.state:
+            self._refuse_to_send_again(was)
         if was and (was.client_token, was.order_id or record.order_id) != (record.client_token, record.order_id):
             self._doubt(f"there is a record already: {_words(was)}")
         if record.order_id:
@@ -111,6 +108,15 @@ class Desk:
             )
         self._refuse_elsewhere(case.record)
         return case.record
+
+    def _refuse_to_send_again(self, was: Record) -> None:
+        """What the server called paid, or refused after an unanswered try, stays so; --force does not help."""
+        if was.state.is_final:
+            about = "the money was taken" if was.state is State.CHARGED else "it refused a repeat of an unanswered try"
+            raise Refused(
+                f"Nothing was written: the server said that {about}, so nothing is sent again under this key, and "
+                f"--force does not help. To buy anew, use a new purchase_key or a new run. {was.reason}"
+            )
 
     @property
     def _unusable(self) -> str:

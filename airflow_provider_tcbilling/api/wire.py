@@ -114,7 +114,9 @@ class Wire:
         reason = _reason(error)
         is_watched = isinstance(self.session.get_adapter(self.endpoint), WatchingAdapter)
         if is_watched and not exchange.has_begun:
-            return Unreachable(f"{action.name}: nothing was sent to {self.endpoint} ({reason}).")
+            return Unreachable(
+                f"{action.name}: no connection to {self.endpoint} carried it, so nothing was sent ({reason})."
+            )
         return OutcomeUnknown(f"{action.name} was sent to {self.endpoint} and the answer was lost ({reason}).")
 
     def _ahead(self, response: requests.Response) -> float | None:
