@@ -142,8 +142,8 @@ def _watching(pool: Any) -> Any:
     """Return the class of a connection pool whose connections tell the exchange when they begin."""
     if issubclass(pool.ConnectionCls, _Watched):
         return pool
-    connection = type(f"Watched{pool.ConnectionCls.__name__}", (_Watched, pool.ConnectionCls), {})
-    return type(f"Watched{pool.__name__}", (pool,), {"ConnectionCls": connection})
+    connection = type(pool.ConnectionCls.__name__, (_Watched, pool.ConnectionCls), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
 class _Answer(http.client.HTTPResponse):

@@ -113,8 +113,8 @@ class Deal:
     def from_wire(cls, deal: Mapping[str, Any]) -> Deal:
         """Read a ``Deal`` object. A field that is missing or null reads as empty, an unknown field is ignored."""
         return cls(
-            order_id=str(deal.get("OrderId") or ""),
-            big_deal_id=str(deal.get("BigDealId") or ""),
+            order_id=str(deal.get("OrderId") or "").strip(),
+            big_deal_id=str(deal.get("BigDealId") or "").strip(),
             status=int(deal.get("Status") or 0),
             action=str(deal.get("Action") or "").strip().lower(),
             resource_ids=tuple(str(r) for r in deal.get("ResourceId") or () if r),
