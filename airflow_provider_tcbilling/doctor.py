@@ -229,7 +229,7 @@ def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
     :raises StoreFailed: The records of others could not be read.
     """
     record = case.record
-    if record and record.endpoint != settings.endpoint:
+    if record and record.is_at_another_server(settings.endpoint):
         return Look(Finding.ELSEWHERE, (f"record: {record.endpoint}, connection: {settings.endpoint}",))
     order_id = record.order_id if record else case.named.order_id
     try:

@@ -124,7 +124,7 @@ class Desk:
 
     def _refuse_elsewhere(self, record: Record) -> None:
         """What one endpoint lists says nothing about an order of another; --force does not help."""
-        if record.endpoint != self.settings.endpoint:
+        if record.is_at_another_server(self.settings.endpoint):
             raise Refused(
                 f"Nothing was written: the record is of {record.endpoint}, the connection of {self.settings.endpoint}. "
                 "Give the --conn-id that the purchase was made with."

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.budget import Budget
+from airflow_provider_tcbilling.api.endpoint import cleaned
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.schema import Action, compact_json
@@ -51,7 +52,7 @@ class BillingClient:
     :param secret_key: The key. It is never sent, logged or shown.
     :param token: Session token of a temporary key pair, else empty.
     :param endpoint: ``https://host`` of the API, or ``http://127.0.0.1:port`` of a sandbox. It decides who gets
-        signed requests, so take it only from somebody you trust.
+        signed requests, so take it only from somebody you trust. What is no address raises ``InvalidRequest``.
     :param language: ``en-US`` or ``zh-CN``; changes the words of error messages, nothing else.
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
@@ -75,7 +76,7 @@ class BillingClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint = endpoint = cleaned(endpoint)
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
         """What names the key in a record, without showing it."""
         self.has_temporary_key = bool(token)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.errors import (
     InvalidRecord,
     OrderNotRecorded,
@@ -173,9 +174,9 @@ class Memory:
             except InvalidRecord as error:
                 rivals.append(str(error))
                 continue
-            if (other.endpoint, other.action) != (record.endpoint, record.action) or other.is_of_another_account(
-                record
-            ):
+            if other.is_at_another_server(record.endpoint) or other.is_of_another_account(record):
+                continue
+            if other.action != record.action:
                 continue
             if other.order_id:
                 owned.add(other.order_id)
@@ -197,7 +198,7 @@ def _differences(record: Record, asked: Record) -> list[str]:
     """Return in words how a record differs from what is asked for now."""
     compared = {
         "purchase": (record.key, asked.key),
-        "endpoint": (record.endpoint, asked.endpoint),
+        "endpoint": (server_name(record.endpoint), server_name(asked.endpoint)),
         "action": (record.action, asked.action),
         **{
             name: (record.payload.get(name), asked.payload.get(name))
