@@ -131,6 +131,7 @@ NAME = (
     Option("--run-id", "its run"),
     Option("--task-id", "the task itself"),
     Option("--map-index", "its place, if it is mapped", {"type": int, "default": -1}),
+    Option("--loop-index", "which iteration, if it is in a loop; the first is 0", {"type": int}),
 )
 CONN_ID = Option("--conn-id", f"the Airflow connection ({DEFAULT_CONN_ID})", {"default": DEFAULT_CONN_ID})
 JSON = Option("--json", "answer in JSON", {"action": "store_true"})
@@ -208,7 +209,7 @@ def _named(chosen: argparse.Namespace, token: str | None = None, order_id: str |
     parts = (chosen.dag_id, chosen.run_id, chosen.task_id)
     if any(parts) and not all(parts):
         raise WrongUsage("--dag-id, --run-id and --task-id belong together")
-    task = Task(*parts, map_index=chosen.map_index) if all(parts) else None
+    task = Task(*parts, map_index=chosen.map_index, loop_index=chosen.loop_index) if all(parts) else None
     named = Named(chosen.key, token, order_id, task)
     if sum(map(bool, vars(named).values())) != 1:
         raise WrongUsage("name the purchase in one way: --key, or --dag-id with --run-id and --task-id")

@@ -138,9 +138,10 @@ STEPS: Mapping[tuple[str, Finding], str] = {
     ("declined", Finding.NONE): "Nothing was bought. Correct what the reason names, then clear the task: it BUYS.",
     ("declined", Finding.UNREADABLE): f"{_ASK_AGAIN} The record says that nothing was bought: a clear BUYS.",
     (NO_RECORD, Finding.NOT_ASKED): (
-        "Look at the orders in every status: {console}\n"
-        "If none is this purchase, nothing was bought, and a clear BUYS. If one is, do not clear: give its number to "
-        "an InstanceDeliverySensor, and mark the task as success."
+        "No record does not mean that nothing was bought. Look at the orders in every status: {console}\n"
+        "If one is this purchase, do not clear: give its number to an InstanceDeliverySensor, and mark the task as "
+        "success. If none is, and the log of the task names this purchase, a clear looks once more, and sends the "
+        "request if no order fits."
     ),
     (NO_RECORD, Finding.OPEN): _UNOWNED,
     (NO_RECORD, Finding.DELIVERED): _UNOWNED,
@@ -266,7 +267,9 @@ def _follow(client: BillingClient, order_id: str, action: str) -> Look:
 def _purchase(case: Case, record: Record, settings: Settings, client: BillingClient) -> Purchase:
     """Return the purchase of a record, to judge as a try of the task would."""
     rules = Rules(lag=settings.order_book_lag, clock_margin=settings.clock_margin)
-    has_twins = case.has_twins and record.action == CREATE_INSTANCE.name
+    task = case.named.task
+    is_of_iteration = task is not None and task.loop_index is not None and task.key == record.key
+    has_twins = case.has_twins and (record.action == CREATE_INSTANCE.name or is_of_iteration)
     return Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=has_twins)
 
 

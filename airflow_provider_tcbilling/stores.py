@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.api.record import NoStore, Store
-from airflow_provider_tcbilling.runs import is_mapped
+from airflow_provider_tcbilling.runs import is_mapped, loop_index_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -128,7 +128,7 @@ class Ledger:
 
 class TaskStateStore:
     """
-    The record in Airflow's task state store (3.3 and newer): one for each task and map index of a run.
+    The record in Airflow's task state store (3.3 and newer): one for each task, map index and loop index of a run.
 
     It survives retries and a clear (until Airflow 3.4, which lets a clear discard it), and is deleted with the run. It
     does not see the purchases of other tasks, and two copies of a task that start at the same moment both create.
@@ -143,18 +143,23 @@ class TaskStateStore:
     def __init__(self, context: Context) -> None:
         self._state = context["task_state_store"]
         self._task = context["ti"]
+        self._loop_index = loop_index_of(context)
 
     def where(self, key: str) -> str:
         """Return the place in Airflow where a person finds it."""
         ti = self._task
         mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
-        return f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}, run {ti.run_id}, Dag {ti.dag_id}"
+        looped = "" if self._loop_index is None else f", loop index {self._loop_index}"
+        return (
+            f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}{looped}, run {ti.run_id}, Dag {ti.dag_id}"
+        )
 
     def named(self, key: str) -> str:
         """Return the options that name the task on the command line."""
         ti = self._task
         mapped = ["--map-index", str(ti.map_index)] if is_mapped(ti) else []
-        return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped])
+        looped = [] if self._loop_index is None else ["--loop-index", str(self._loop_index)]
+        return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped, *looped])
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""

@@ -230,10 +230,9 @@ class SpendingOperator(BaseOperator):
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules
         from airflow_provider_tcbilling.api.record import what_to_do
-        from airflow_provider_tcbilling.runs import placed_by, refuse_unless_due, since_when
+        from airflow_provider_tcbilling.runs import may_have_run_before, placed_by, refuse_unless_due, since_when
         from airflow_provider_tcbilling.stores import store_of
 
-        ti = context["ti"]
         store = store_of(context, settings.ledger_uri)
         name = str(self.purchase_key or "").strip()
         token = str(self.client_token).strip() if self.client_token else None
@@ -262,7 +261,7 @@ class SpendingOperator(BaseOperator):
             ),
             client_token=token,
             placed_by=placed_by(context),
-            presumed_since=since_when(context) if ti.try_number > 1 else None,
+            presumed_since=since_when(context) if may_have_run_before(context) else None,
             has_twins=self.has_twins(context),
             check=lambda: refuse_unless_due(
                 context,
