@@ -93,7 +93,9 @@ class Memory:
             return False
         if self._clock() - began > SETTLE_SECONDS:
             log.warning("This process stood still while it took the purchase over, so it waits and looks first.")
-            self.write(replace(mine, owner=f"{mine.owner}, perhaps"))
+            # Another one may have sent something in the meantime, and its record is overwritten now.
+            until = max(mine.sending_until, self._clock())
+            self.write(replace(mine, owner=f"{mine.owner}, perhaps", sending_until=until))
             return False
         return self.is_still_owned_by(mine.owner)
 
