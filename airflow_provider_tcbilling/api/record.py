@@ -194,7 +194,10 @@ class Store(Protocol):
     about: str
     keeps_records: bool
     is_shared: bool
-    is_exclusive: bool
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Asked when a purchase begins; the answer may take a moment."""
 
     def where(self, key: str) -> str:
         """Return in words where the record of a purchase is."""
