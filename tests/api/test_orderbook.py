@@ -48,8 +48,8 @@ def sandbox():
 
 
 def new_sandbox():
-    tokens = Tokens.parse("ignore")
-    return Sandbox(SandboxRules(secret_id=SECRET_ID, secret_key=SECRET_KEY, rate_limit=0, tokens=tokens))
+    key = {"secret_id": SECRET_ID, "secret_key": SECRET_KEY}
+    return Sandbox(SandboxRules(**key, rate_limit=0, balance_cents=10**8, tokens=Tokens.parse("ignore")))
 
 
 def client_of(sandbox):
@@ -131,7 +131,7 @@ def buy_another(sandbox, count=1, **fields):
 def test_no_distorted_answer_lets_anything_be_paid_twice(sandbox, kind, name, others):
     spender = Spender(sandbox, kind)
 
-    spender.place((name,), meanwhile=lambda: buy_another(sandbox, others) if kind != "purchase" else None)
+    spender.place((name,), meanwhile=lambda: buy_another(sandbox, others))
 
     assert len(spender.placed()) == 1
 
@@ -257,7 +257,7 @@ def test_a_server_that_lists_fewer_orders_a_page_is_read_to_the_end(sandbox, nam
     spender = Spender(sandbox, "purchase")
     count = 230 if name == "capped" else 5
 
-    ending = spender.place((name,), meanwhile=lambda: buy_another(sandbox, count) if not sandbox.faults.fate("") else 0)
+    ending = spender.place((name,), meanwhile=lambda: buy_another(sandbox, count))
 
     assert [getattr(ending, "order_id", ending)] == spender.placed()
 
