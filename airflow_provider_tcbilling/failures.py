@@ -26,7 +26,7 @@ def no_retry_unless_transient(placed: Callable[[], str] = str) -> Iterator[None]
         raise AirflowFailException(f"{error} {placed() or 'Nothing was sent.'}") from error
     except TcBillingError as error:
         if not hasattr(error, "order_id"):
-            error.placed = placed()
+            error.placed = placed() or error.placed
         if error.transient:
             raise
         raise AirflowFailException(f"{error} {LOOK_FIRST}" if error.ambiguous else str(error)) from error
