@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
@@ -183,7 +183,7 @@ class Settings:
 
     def order_url(self, order_id: str) -> str:
         """Return where a person can look at an order."""
-        return self.console_url.replace("{order_id}", order_id)
+        return self.console_url.replace("{order_id}", quote(order_id, safe=""))
 
 
 def endpoint_of(host: str | None, port: int | None) -> str:

@@ -14,7 +14,7 @@ import pendulum
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.delivery import DeliveryWatch
-from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.errors import MAX_LINE, DeliveryFailed, DeliveryTimeout, StoreFailed, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.orderbook import order_numbered
@@ -23,6 +23,7 @@ from airflow_provider_tcbilling.api.record import COMMAND, Record, State, comman
 from airflow_provider_tcbilling.api.refund import Refund
 from airflow_provider_tcbilling.api.renewal import Renewal
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
+from airflow_provider_tcbilling.api.text import harmless, lines_of, visible
 from airflow_provider_tcbilling.cases import Case
 from airflow_provider_tcbilling.connection import Settings
 
@@ -187,8 +188,9 @@ def diagnose(case: Case, settings: Settings, client: BillingClient, conn_id: str
     look = Look(Finding.NOT_ASKED) if case.unusable else look_for(case, settings, client)
     words = {
         "console": settings.console_url.partition("#")[0],
-        "settle": command_line("settle", case.store.named(key), conn_id),
-        "restore": command_line("settle", "--restore FILE", conn_id),
+        # A key may hold the server's text, and a line of its own would read as a step.
+        "settle": visible(command_line("settle", case.store.named(key), conn_id)),
+        "restore": visible(command_line("settle", "--restore FILE", conn_id)),
         "replay": _moment(record.replay_until) if record else "",
     }
     return {
@@ -212,15 +214,15 @@ def as_text(told: Mapping[str, Any]) -> str:
     """Return what :func:`diagnose` tells, for a terminal."""
     record = told["record"] or {"client_token": told["client_token"], "reason": told["unusable"]}
     facts = {**{name.replace("_", " "): record.get(name) for name in SHOWN}, "where": told["where"]}
-    notes = [f"Note: {note}" for note in told["notes"]]
+    notes = [f"Note: {harmless(note)}" for note in told["notes"]]
     finding, *words = told["order_book"]
     parts = [
         (f"Our record says: {told['state']}", [*(f"{n:<14}{_words(v)}" for n, v in facts.items() if v), *notes]),
-        (f"The order book says: {finding}", [f"- {line}" for line in words]),
+        (f"The order book says: {finding}", [f"- {harmless(line, MAX_LINE)}" for line in words]),
         ("Safe next step:", [part for line in told["next_step"].splitlines() for part in _wrapped(line)]),
     ]
     lines = [f"  {line}" if line else title for title, rest in parts for line in ("", *rest)]
-    return "\n".join([f"Purchase {told['purchase']}, asked at {told['asked_at']}", *lines])
+    return lines_of("\n".join([f"Purchase {harmless(told['purchase'])}, asked at {told['asked_at']}", *lines]))
 
 
 def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
@@ -311,8 +313,8 @@ def _judged(record: Record, seen: Sighting, step: Next, why: str) -> Look:
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {told}" for name, told in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)
+        value = [f"{name} {told}" for name, told in value.items()]
+    return harmless(", ".join(map(str, value)) if isinstance(value, list) else value, MAX_LINE)
 
 
 def _wrapped(line: str) -> list[str]:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import InvalidRecord, TcBillingError
+from airflow_provider_tcbilling.api.errors import MAX_LINE, InvalidRecord, TcBillingError
 from airflow_provider_tcbilling.api.memory import Memory
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.record import Record, State
 from airflow_provider_tcbilling.api.spending import Candidate
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.cases import Case, Refused, numbers_of, read
 from airflow_provider_tcbilling.connection import Settings
 from airflow_provider_tcbilling.doctor import Finding, look_for, spending_of
@@ -196,4 +197,4 @@ def record_from(text: str) -> Record:
 def _words(record: Record) -> str:
     order = f", order {record.order_id}" if record.order_id else ""
     reason = f" ({record.reason})" if record.reason else ""
-    return f"{record.state.value}{order}, client token {record.client_token}{reason}; {record.key}"
+    return harmless(f"{record.state.value}{order}, client token {record.client_token}{reason}; {record.key}", MAX_LINE)

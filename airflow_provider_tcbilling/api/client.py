@@ -19,6 +19,7 @@ from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Or
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
 CONNECT_TIMEOUT = 10.0
@@ -162,7 +163,7 @@ class BillingClient:
             period_unit=period_unit,
             renew_flag=renew_flag,
         )
-        return Order.from_wire(answer, client_token)
+        return _read(actions.CREATE_INSTANCE, lambda: Order.from_wire(answer, client_token))
 
     def renew_instance(
         self,
@@ -247,7 +248,7 @@ class BillingClient:
         """
         Set what happens when the subscription of one instance ends.
 
-        :return: The instances for which it **failed**, each with ``InstanceId``, ``Code`` and ``Message``;
+        :return: The instances for which it **failed**, each with ``InstanceId``, ``Code`` and ``Message``, harmless;
             the server does not raise an error for them.
 
         https://www.tencentcloud.com/document/api/555/78444
@@ -261,7 +262,7 @@ class BillingClient:
             renew_period=renew_period,
             renew_period_unit=renew_period_unit,
         )
-        return list(answer.get("InstanceList") or ())
+        return _read(actions.SET_RENEWAL, lambda: [_harmless(one) for one in answer.get("InstanceList") or ()])
 
     def describe_renew_instances(
         self, *, max_results: int = 100, **filters: Any
@@ -391,6 +392,10 @@ class BillingClient:
 def may_repeat(action: Action, error: TcBillingError) -> bool:
     """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
     return error.transient and not (error.ambiguous and action.moves_money)
+
+
+def _harmless(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in told.items()}
 
 
 def _read(action: Action, reader: Callable[[], T]) -> T:

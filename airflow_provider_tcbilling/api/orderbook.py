@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.match import Compared, Match, is_number, match
+from airflow_provider_tcbilling.api.match import Compared, Match, match
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.servertime import readings
@@ -67,8 +67,7 @@ def search(
         book = whole_book(client, span)
     groups: dict[str, list[Deal]] = defaultdict(list)
     for number, deal in enumerate(book):
-        group = deal.big_deal_id if is_number(deal.shown.get("BigDealId")) else deal.order_id
-        groups[group or f"without a number, {number}"].append(deal)
+        groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
     found = Search()
     for group_id, deals in groups.items():
         standings = [
@@ -135,7 +134,7 @@ def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, .
         return Match.ANOTHERS, ()
     if is_new is None:
         return Match.CANNOT_TELL, (*unclear, "CreateTime")
-    if not is_number(deal.shown.get("OrderId")):
+    if not deal.order_id:
         return Match.CANNOT_TELL, (*unclear, "OrderId")
     return verdict, unclear
 

@@ -65,7 +65,7 @@ class RenewInstanceOperator(SpendingOperator):
         ``renew`` it as well. (templated)
     :param renew_isolated: Renew an instance that has expired and is isolated, too. From when on the new period counts
         is not documented. (templated)
-    :param instance_name: For people; Tencent does not see it. (templated)
+    :param instance_name: For people; Tencent does not see it. It may be the server's text, so it is no template.
     :param purchase_key: Business name of the renewal. Left out, it is the instance and its *expire_time*, or without
         one the run of the task. (templated)
 
@@ -84,7 +84,6 @@ class RenewInstanceOperator(SpendingOperator):
         "renew_within",
         "on_auto_renew",
         "renew_isolated",
-        "instance_name",
         *SpendingOperator.template_fields,
     )
     settings_checked: ClassVar[Mapping[str, Check]] = {
