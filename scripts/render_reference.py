@@ -15,6 +15,7 @@ from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_words
 from airflow_provider_tcbilling.api.schema import Action, Field
 from airflow_provider_tcbilling.connection import EXTRA_FIELDS
+from airflow_provider_tcbilling.sandbox.book import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.faults import KINDS
 from scripts.bench import page
 from scripts.kill_matrix import data, picture, tables
@@ -48,6 +49,13 @@ def parts() -> dict[str, str]:
         "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(code_row, codes)),
         "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
         "faults": table(("Fault", "What it does", "Options (default)", "Strikes the"), map(fault_row, KINDS)),
+        "distortions": table(
+            ("Distortion", "The order book", "Distorts"),
+            [
+                (f"`{name}`", one.about, "a field" if one.of_value else "the answer")
+                for name, one in DISTORTIONS.items()
+            ],
+        ),
         "sandbox_flags": sandbox_flags(),
         **tables.parts(),
         **page.parts(),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.sandbox.book import DISTORTIONS, LISTED
 from airflow_provider_tcbilling.sandbox.orders import Fate
 
 PLACING_ORDERS = ("CreateInstance", "RenewInstance", "RefundInstance")
@@ -20,17 +21,24 @@ class Part(Enum):
 
     CONNECTION = "connection"
     ANSWER = "answer"
+    BOOK = "order book"
     ORDER = "order"
     CLOCK = "clock"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of misfortune. *options* are its own words, each with the value that it has when left out."""
+    """
+    One sort of misfortune.
+
+    :param options: Its own words, each with the value that it has when left out.
+    :param choices: Of an option that is one of some words, those words.
+    """
 
     part: Part
     about: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -38,6 +46,15 @@ KINDS: Mapping[str, Kind] = {
     "reset": Kind(Part.CONNECTION, "reset the connection (TCP RST)"),
     "cut": Kind(Part.CONNECTION, "close the connection in the middle of the answer"),
     "delay": Kind(Part.CONNECTION, "answer late", {"seconds": 1.0}),
+    "interim": Kind(
+        Part.CONNECTION, "send an interim answer at once, and the real one late", {"status": 103, "seconds": 0.5}
+    ),
+    "drip": Kind(
+        Part.CONNECTION,
+        "send the headers, or the body, byte by byte in so many seconds",
+        {"seconds": 5.0, "part": "headers"},
+        {"part": ("headers", "body")},
+    ),
     "http": Kind(Part.ANSWER, "answer with an HTTP status and an HTML page", {"status": 502}),
     "html": Kind(Part.ANSWER, "answer 200 with an HTML page"),
     "truncated": Kind(Part.ANSWER, "answer with half of the JSON text"),
@@ -50,6 +67,12 @@ KINDS: Mapping[str, Kind] = {
         Part.ANSWER, "answer with an error code", {"code": "InternalError", "message": "Said by the sandbox."}
     ),
     "answer": Kind(Part.ANSWER, "answer with this Response object", {"response": {}}),
+    "book": Kind(
+        Part.BOOK,
+        "list the orders with a distortion",
+        {"distortion": "silent", "field": "ZoneCode"},
+        {"distortion": DISTORTIONS, "field": LISTED},
+    ),
     "order-status": Kind(Part.ORDER, "let the order end in a status, known or not", {"status": 5}),
     "not-visible": Kind(Part.ORDER, "do not list the order yet", {"looks": 1, "seconds": 0.0}),
     "big-deal-id": Kind(Part.ORDER, "answer with the number of the big deal as OrderId"),
@@ -114,6 +137,9 @@ class Faults:
         if action is not None and action not in ACTIONS:
             raise WrongFault(f"action must be null or one of {', '.join(ACTIONS)}")
         options = {name: _option(name, wanted.get(name, default), default) for name, default in kind.options.items()}
+        for name, words in kind.choices.items():
+            if options[name] not in words:
+                raise WrongFault(f"{name} must be one of {', '.join(words)}")
         fault = Fault(next(self._numbers), str(wanted["fault"]), when, times, action, options)
         self._in_force.append(fault)
         return fault

@@ -11,14 +11,18 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.models import status_words
 from airflow_provider_tcbilling.sandbox import handlers
+from airflow_provider_tcbilling.sandbox.book import Asked, distorted
 from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
 from airflow_provider_tcbilling.sandbox.gate import Gate
 from airflow_provider_tcbilling.sandbox.ledger import Ledger
-from airflow_provider_tcbilling.sandbox.orders import LedgerOrder, Refused
+from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder, Refused
 from airflow_provider_tcbilling.sandbox.rules import Rules
 from airflow_provider_tcbilling.sandbox.subscriptions import Subscription
 
 JOURNAL_ENTRIES = 10_000
+
+LATE = ("delay", "interim", "drip")
+"""Faults that let the request be carried out, whenever they strike."""
 
 
 @dataclass
@@ -79,16 +83,26 @@ class Sandbox:
             action, request = self.gate.admit(headers, body, self.faults.clock_skew())
             entry.client_token = str(request.get("ClientToken", ""))
             before = self.faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="before")
-            if any(fault.fault != "delay" for fault in before):
+            if any(fault.fault not in LATE for fault in before):
                 return self._finished(entry, {}, before, committed=False)
             answer = handlers.answer(self.ledger, action, request, self.faults.fate(action))
+            books = self.faults.strike(action, {Part.BOOK}) if action == "DescribeDealsByCond" else []
+            for book in books:
+                answer = self._distorted(answer, request, book)
             entry.order_id = str(answer.get("OrderId") or "".join(answer.get("OrderIdList", ())))
             after = self.faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")
-            return self._finished(entry, answer, before + after, committed=True)
+            return self._finished(entry, answer, before + books + after, committed=True)
         except Refused as refused:
             entry.outcome = refused.code
             error = {"Error": {"Code": refused.code, "Message": refused.message}}
             return self._finished(entry, error, [], committed=False)
+
+    def _distorted(self, answer: dict[str, Any], request: dict[str, Any], book: Fault) -> dict[str, Any]:
+        def ask(limit: int, page: int) -> dict[str, Any]:
+            asked = {**request, "Limit": limit, "Offset": page}
+            return handlers.answer(self.ledger, "DescribeDealsByCond", asked, Fate())
+
+        return distorted(answer, Asked(request["Limit"], request.get("Offset", 0), ask), **book.options)
 
     def _entry(self, action: str, body: bytes) -> Entry:
         self._entries += 1

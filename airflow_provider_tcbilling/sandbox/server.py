@@ -24,7 +24,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.sandbox.answers import answer_of
+from airflow_provider_tcbilling.sandbox.answers import Answer, answer_of
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Fault, WrongFault
 from airflow_provider_tcbilling.sandbox.gate import MAX_REQUEST_BYTES
 from airflow_provider_tcbilling.sandbox.instances import WrongInstance, add_instances
@@ -110,6 +110,8 @@ class _Billing:
         struck = {fault.fault: fault for fault in exchange.faults}
         if "delay" in struck:
             await asyncio.sleep(struck["delay"].options["seconds"])
+        if "interim" in struck:
+            await _interim(receive, **struck["interim"].options)
         if "drop" in struck or "reset" in struck:
             await _hang_up(receive, reset="reset" in struck)
             return
@@ -119,6 +121,9 @@ class _Billing:
             (b"content-length", str(len(answer.body)).encode()),
             (b"date", formatdate(time.time() + self._sandbox.faults.clock_skew(), usegmt=True).encode()),
         ]
+        if "drip" in struck:
+            await _drip(receive, answer, headers, **struck["drip"].options)
+            return
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if "cut" in struck:
             half = answer.body[: len(answer.body) // 2]
@@ -130,7 +135,7 @@ class _Billing:
 
 async def _hang_up(receive: Receive, *, reset: bool) -> None:
     """Close the connection under the answer. ASGI has no word for it, so this asks uvicorn for its transport."""
-    transport: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]
+    transport = _transport(receive)
     if reset:
         connection: socket.socket = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -139,6 +144,38 @@ async def _hang_up(receive: Receive, *, reset: bool) -> None:
         transport.close()
     # Until the loop has told uvicorn, it would complain about the answer that never came.
     await asyncio.sleep(0.01)
+
+
+def _transport(receive: Receive) -> asyncio.Transport:
+    transport: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]
+    return transport
+
+
+async def _interim(receive: Receive, status: int, seconds: float) -> None:
+    """Send an interim answer, which ASGI has no word for either, and wait."""
+    _transport(receive).write(f"HTTP/1.1 {status} Interim\r\n\r\n".encode())
+    await asyncio.sleep(seconds)
+
+
+async def _drip(
+    receive: Receive, answer: Answer, headers: list[tuple[bytes, bytes]], seconds: float, part: str
+) -> None:
+    """Send an answer of which one part takes its time, and close the connection."""
+    transport = _transport(receive)
+    lines = [
+        f"HTTP/1.1 {answer.status} Slow".encode(),
+        *(b"%s: %s" % header for header in headers),
+        b"connection: close",
+    ]
+    head = b"\r\n".join([*lines, b"", b""])
+    for name, data in (("headers", head), ("body", answer.body)):
+        size = 1 if name == part else max(1, len(data))
+        for place in range(0, len(data), size):
+            if transport.is_closing():
+                return
+            transport.write(data[place : place + size])
+            await asyncio.sleep(seconds / len(data) if name == part else 0)
+    await _hang_up(receive, reset=False)
 
 
 class _Control:
