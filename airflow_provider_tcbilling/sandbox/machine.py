@@ -102,7 +102,8 @@ class Sandbox:
             asked = {**request, "Limit": limit, "Offset": page}
             return handlers.answer(self.ledger, "DescribeDealsByCond", asked, Fate())
 
-        return distorted(answer, Asked(request["Limit"], request.get("Offset", 0), ask), **book.options)
+        query = Asked(request["Limit"], request.get("Offset", 0), ask)
+        return distorted(answer, query, book.options["distortion"], book.options["field"])
 
     def _entry(self, action: str, body: bytes) -> Entry:
         self._entries += 1
