@@ -23,8 +23,6 @@ ORDER_BOOK = "DescribeDealsByCond"
 LOST = ("drop", "reset", "cut", "timeout", "http", "html", "truncated", "no-order-id", "internal")
 CONNECTION_LOST = ("drop", "reset", "cut", "timeout")
 REFUSED = "FailedOperation.BalanceInsufficient"
-STANDS_STILL = 0.02
-"""How likely a process stands still at one place."""
 
 COMPARED = ("ProductCode", "SubProductCode", "ZoneCode", "Action", "CreateTime", "ProjectId", "TimeSpan", "TimeUnit")
 CONSISTENT_LIES = {("number", "ProjectId"), ("number", "TimeSpan")}
@@ -84,7 +82,7 @@ class Line(WatchingAdapter):
         if world.happens(0.05):
             raise requests.ConnectionError("the connection is refused")
         current().begin()
-        if world.server_knows_repeats and world.happens(STANDS_STILL):
+        if world.server_knows_repeats:
             world.stand_still("the last check")
         try:
             world.pause("sent", stands_still=False)

@@ -31,7 +31,7 @@ from airflow_provider_tcbilling.sandbox.machine import Sandbox
 from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder
 from airflow_provider_tcbilling.sandbox.rules import Rules as ServerRules
 from airflow_provider_tcbilling.sandbox.rules import Tokens
-from scripts.schedule_line import STANDS_STILL, Died, Line
+from scripts.schedule_line import Died, Line
 
 LAG = 10.0
 WINDOW = 300.0
@@ -59,8 +59,8 @@ STORES = ("ledger", "task state", "nothing")
 KNOW_REPEATS = ("honour", "reject-repeat")
 """Servers that place no second order, so that a request may leave however late."""
 
-STANDSTILLS = (20.0, 400.0, 700.0)
-"""Seconds for which a process stands still: longer than its lease, and than another one waits to take over."""
+STANDSTILLS = (3.0, 20.0, 400.0, 700.0)
+"""Seconds for which a process stands still: also longer than its lease, and than another one waits to take over."""
 
 FARTHEST = 900.0
 """Seconds by which the workers' clocks may be wrong."""
@@ -150,9 +150,10 @@ class World:
         self.server = self.choose(SERVERS)
         self.kind = self.choose(STORES)
         self.server_knows_repeats = self.server in KNOW_REPEATS
-        self.has_copies = self.kind != "nothing" and self.happens(0.3)
+        self.has_copies = self.kind != "nothing" and self.happens(0.6)
         self._ahead = self._random.uniform(-FARTHEST, FARTHEST) if self.happens(0.5) else 0.0
         self._apart = APART if self.happens(0.5) else 0.0
+        self._standstills = self.choose((0.0, 0.03, 0.2))
         delivery = self.choose((0.0, 1.0, 500.0))
         self.sandbox = Sandbox(ServerRules(tokens=Tokens.parse(self.server), rate_limit=0, delivery_seconds=delivery))
         self.sandbox.ledger.clock.now = lambda: self.now  # type: ignore[method-assign]
@@ -172,7 +173,7 @@ class World:
         ]
         if self.kind == "ledger":
             self._share_the_ledger(shelves["ledger"])
-        self._rules = Rules(LAG, self.choose((WINDOW, None)), request_seconds=3.0)
+        self._rules = Rules(LAG, self.choose((WINDOW, None, None)), request_seconds=3.0)
         self._actors: list[tuple[float, greenlet]] = []
         self._events: list[tuple[float, Callable[[], Any]]] = []
 
@@ -190,7 +191,7 @@ class World:
         if self.happens(0.04):
             self.trace.append(f"died: {label}")
             raise Died
-        if stands_still and self.happens(STANDS_STILL):
+        if stands_still:
             self.stand_still(label)
         self.sleep(self._random.random() * 0.2 if self.happens(0.5) else 0.0)
 
@@ -199,7 +200,9 @@ class World:
         getcurrent().parent.switch()
 
     def stand_still(self, label: str) -> None:
-        """Let this process be stopped, while others go on and take its purchase over."""
+        """Let this process be stopped now and then, while others go on and take its purchase over."""
+        if not self.happens(self._standstills):
+            return
         seconds = self.choose(STANDSTILLS)
         self.trace.append(f"stands still for {seconds:.0f} s: {label}")
         self.sleep(seconds)
@@ -221,7 +224,7 @@ class World:
             self._spend_long_ago()
         for buyer in self.buyers:
             begins = self._random.random() * self.choose((0.1, 20.0))
-            for copy in range(1 + (self.has_copies and self.happens(0.5))):
+            for copy in range(1 + (self.has_copies and self.happens(0.7))):
                 self._start(partial(self._tries, buyer, copy), begins + copy * self.choose((0.0, 0.1, 5.0)))
         self._until_quiet()
         self.is_calm = True
