@@ -25,14 +25,14 @@ CONNECTION_LOST = ("drop", "reset", "cut", "timeout")
 REFUSED = "FailedOperation.BalanceInsufficient"
 
 COMPARED = ("ProductCode", "SubProductCode", "ZoneCode", "Action", "CreateTime", "ProjectId", "TimeSpan", "TimeUnit")
-CONSISTENT_LIES = {("number", "ProjectId"), ("number", "TimeSpan")}
-"""Distortions after which every field is understood and wrong: no client can see through them."""
+LIES = {("number", "ProjectId"), ("number", "TimeSpan"), ("iso-time", "ProductCode"), ("iso-time", "SubProductCode")}
+"""Distortions after which a field is understood and wrong: no client can see through them."""
 
 BOOKS = tuple(
-    {"fault": "book", "distortion": name, "field": field}
+    {"fault": "book", "distortion": name, "field": wire_name}
     for name, distortion in DISTORTIONS.items()
-    for field in (COMPARED if distortion.of_value else COMPARED[:1])
-    if (name, field) not in CONSISTENT_LIES
+    for wire_name in (COMPARED if distortion.of_value else COMPARED[:1])
+    if (name, wire_name) not in LIES
 )
 """Order books that are silent, contradict themselves, or are written in another notation."""
 

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -127,7 +127,7 @@ class Buyer:
     order_id: str = ""
     stop: PurchaseOutcomeUnknown | None = None
 
-    @property
+    @cached_property
     def tokens(self) -> set[str]:
         """Every token that it may ever send."""
         return {client_token_for(self.name, generation) for generation in range(50)}
@@ -294,6 +294,7 @@ class World:
             budget=UNLIMITED, clock=clock, sleep=self.sleep,
         )  # fmt: skip
         client._wire.session.mount("http://", Line(self))
+        client._wire.session.trust_env = False
         self._hide_next_order()
         buyer.stop = None
         purchase = Purchase(

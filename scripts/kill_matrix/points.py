@@ -261,8 +261,6 @@ Sender = Callable[[Any, Any], None]
 def _watch_sending(
     strike: Callable[[Any, Any, Sender], None], after: Callable[[Any], None] = lambda data: None
 ) -> None:
-    strike: Callable[[Any, Any, Sender], None], after: Callable[[Any], None] = lambda data: None
-) -> None:
     """Let something happen before each part of a request that spends, and after it."""
     real = http.client.HTTPConnection.send
 
