@@ -141,6 +141,7 @@ def stand_still(cell: str, context: Any) -> None:
     if _is_first(cell, "struck"):
         start_twin(cell, context)
         os.kill(os.getpid(), signal.SIGSTOP)
+        write(FOLDER / f"{cell}.continued", "")
 
 
 def start_twin(cell: str, context: Any) -> None:
@@ -160,6 +161,7 @@ def start_twin(cell: str, context: Any) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
 
 

@@ -25,8 +25,8 @@ SECRET_ID, SECRET_KEY = "AKIDmatrix", "key-of-a-sandbox"
 TRIAL_SECONDS = 150.0
 """After this a cell is said to hang; the longest takes a minute on an idle machine."""
 
-SKEWED_SECONDS = 900.0
-"""The same, where a worker whose clock is behind waits for the whole margin of the clocks, and for the difference."""
+PATIENT_SECONDS = 900.0
+"""The same, where a second process must be started, or waits for the margin of the clocks."""
 
 MARGIN = 1.0
 """Seconds by which the clocks of this machine's processes may differ, where they do not on purpose."""
@@ -189,7 +189,8 @@ class Trial:
     @property
     def is_late(self) -> bool:
         """Whether it has taken too long."""
-        longest = SKEWED_SECONDS if self.cell.row.plan.get("clocks") else TRIAL_SECONDS
+        row = self.cell.row
+        longest = PATIENT_SECONDS if row.has_second or row.plan.get("clocks") else TRIAL_SECONDS
         return time.monotonic() - self.began > longest
 
     def is_over(self) -> bool:
@@ -243,7 +244,8 @@ class Trial:
             return self.is_struck
         if row.plan.get("twin"):
             return copies_here(self._folder, self.cell.slug) == 2
-        return not row.point or (self._folder / f"{self.cell.slug}.struck").exists()
+        mark = "continued" if row.plan.get("pauses") else "struck"
+        return not row.point or (self._folder / f"{self.cell.slug}.{mark}").exists()
 
     # How it is set up
 

@@ -9,6 +9,7 @@ and to the same store: the ledger's folder, or the task state store by Airflow's
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -96,7 +97,8 @@ def main(cell: str) -> None:
     finally:
         if plan["pauses"]:
             time.sleep(max(0.0, began + STOPPED_SECONDS - time.monotonic()))
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def execute(cell: str, plan: dict[str, Any]) -> None:
