@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -114,11 +115,11 @@ class Memory:
 
     def keep(self, record: Record, order: Order) -> Order:
         """
-        Store the order before anything else is done with it.
+        Store the order before anything else is done with it, and return the one that the record knows.
 
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
-        ordered = record.ordered(order, self._clock())
+        ordered = self._ordered(record, order)
         for tries_left in reversed(range(WRITE_TRIES)):
             try:
                 self.write(ordered)
@@ -128,7 +129,17 @@ class Memory:
                     log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
                     raise OrderNotRecorded(order.order_id, self.where) from failed
                 self._sleep(SETTLE_SECONDS)
-        return order
+        return ordered.order or order
+
+    def _ordered(self, record: Record, order: Order) -> Record:
+        """Return the record with its order, or with that of another process that went on while this one stood still."""
+        if self._clock() > record.sending_until:
+            with contextlib.suppress(TcBillingError):
+                stored = self.read()
+                if stored and stored.order_id not in (None, order.order_id):
+                    log.error("The server placed a SECOND order for this purchase, which no record owns: %s", order)
+                    return replace(stored, twins=(*stored.twins, f"order {order.order_id}, placed after a standstill"))
+        return record.ordered(order, self._clock())
 
     def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
         """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 
 import pytest
 
 from airflow_provider_tcbilling.api import exchange
-from airflow_provider_tcbilling.api.errors import TcBillingError, Unreachable
+from airflow_provider_tcbilling.api.errors import AuthError, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
 from airflow_provider_tcbilling.sandbox.rules import Tokens
@@ -112,6 +113,44 @@ def test_wherever_a_process_stands_still_one_order_is_paid(start_sandbox, passin
     known = {end.order_id for end in ends if hasattr(end, "instance_ids")}
     assert known <= set(paid)
     assert not isinstance(ends[-1], Exception) or not paid, ends
+
+
+def test_what_remains_is_told(start_sandbox, passing_time, monkeypatch, logged):
+    """A process that is stopped between the last check and the last byte, and whose signature has not expired yet."""
+    sandbox, store = start_sandbox(tokens=Tokens("ignore")), Shelf()
+    begin, calls, others = exchange.Exchange.begin, [], []
+
+    def begins_and_stands_still(self):
+        begin(self)
+        calls.append(self)
+        if len(calls) == 2:
+            others.append(purchase(sandbox, store, ahead=100.0).place())
+
+    monkeypatch.setattr(exchange.Exchange, "begin", begins_and_stands_still)
+    order = purchase(sandbox, store).place()
+
+    known, second = [placed.order_id for placed in sandbox.ledger.orders()]
+    assert [order.order_id, others[0].order_id] == [known, known]
+    assert "SECOND order for this purchase" in logged()
+    assert [second in twin for twin in json.loads(store.texts["firewall"])["twins"]] == [True]
+
+
+def test_what_is_stopped_at_the_last_moment_is_expired_when_another_one_may_send(start_sandbox, monkeypatch):
+    sandbox, store = start_sandbox(tokens=Tokens("ignore")), Shelf()
+    begin, calls, others = exchange.Exchange.begin, [], []
+
+    def begins_and_stands_still(self):
+        begin(self)
+        calls.append(self)
+        if len(calls) == 2:
+            others.append(purchase(sandbox, store).place())
+
+    monkeypatch.setattr(exchange.Exchange, "begin", begins_and_stands_still)
+    with pytest.raises(AuthError, match="expired"):
+        purchase(sandbox, store).place()
+
+    assert [placed.order_id for placed in sandbox.ledger.orders()] == [others[0].order_id]
+    assert purchase(sandbox, store).place().order_id == others[0].order_id
 
 
 def test_a_request_that_was_held_up_on_its_way_to_the_wire_is_not_sent(start_sandbox, passing_time, monkeypatch):
