@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 from airflow_provider_tcbilling.api import actions
@@ -19,7 +20,7 @@ from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Or
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import harmless_object
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
 CONNECT_TIMEOUT = 10.0
@@ -79,9 +80,7 @@ class BillingClient:
     ) -> None:
         self.endpoint = endpoint = cleaned(endpoint)
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
-        """What names the key in a record, without showing it."""
         self.has_temporary_key = bool(token)
-        self._account: str | None = None
         self.request_seconds = connect_timeout + read_timeout
         self._attempts = attempts
         self._clock = clock = clock or time.time
@@ -262,7 +261,7 @@ class BillingClient:
             renew_period=renew_period,
             renew_period_unit=renew_period_unit,
         )
-        return _read(actions.SET_RENEWAL, lambda: [_harmless(one) for one in answer.get("InstanceList") or ()])
+        return _read(actions.SET_RENEWAL, lambda: [harmless_object(one) for one in answer.get("InstanceList") or ()])
 
     def describe_renew_instances(
         self, *, max_results: int = 100, **filters: Any
@@ -341,15 +340,15 @@ class BillingClient:
         answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE)
         return _read(actions.DESCRIBE_ACCOUNT_BALANCE, lambda: Balance.from_wire(answer))
 
+    @cached_property
     def account(self) -> str:
-        """Return the number of the account, which is asked for once; empty if it cannot be read."""
-        if self._account is None:
-            try:
-                self._account = str(self.describe_account_balance().uin)
-            except TcBillingError as error:
-                log.warning("The account of the key could not be read: %s", error)
-                self._account = ""
-        return self._account
+        """The number of the account, which is asked for once; empty if the key may not read it."""
+        try:
+            return str(self.describe_account_balance().uin)
+        except ApiError as error:
+            if error.transient:
+                raise
+            return ""
 
     def call(self, action: Action, *, send_by: float = math.inf, **arguments: Any) -> dict[str, Any]:
         """
@@ -392,10 +391,6 @@ class BillingClient:
 def may_repeat(action: Action, error: TcBillingError) -> bool:
     """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
     return error.transient and not (error.ambiguous and action.moves_money)
-
-
-def _harmless(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in told.items()}
 
 
 def _read(action: Action, reader: Callable[[], T]) -> T:

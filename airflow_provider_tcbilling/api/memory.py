@@ -141,6 +141,15 @@ class Memory:
                     return replace(stored, twins=(*stored.twins, f"order {order.order_id}, placed after a standstill"))
         return record.ordered(order, self._clock())
 
+    def note_delivery(self, order: Order) -> None:
+        """Add to the record what the delivery showed; a store that fails is only logged."""
+        try:
+            record = self.read()
+            if record and record.order_id == order.order_id and record.state is not State.DELIVERED:
+                self.write(record.ordered(order, self._clock(), State.DELIVERED))
+        except TcBillingError as error:
+            log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
+
     def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
         """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
         generation = record.generation + was_refused

@@ -161,12 +161,7 @@ class Purchase:
 
     def note_delivery(self, order: Order) -> None:
         """Add to the record what the delivery showed. Nothing depends on it, so a store that fails is only logged."""
-        try:
-            record = self._memory.read()
-            if record and record.order_id == order.order_id and record.state is not State.DELIVERED:
-                self._memory.write(record.ordered(order, self._clock(), State.DELIVERED))
-        except TcBillingError as error:
-            log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
+        self._memory.note_delivery(order)
 
     def _refuse_another_account(self, record: Record) -> None:
         """Raise if the record is of another account, or may be and nothing tells: one key is of one account."""

@@ -89,7 +89,7 @@ class Spending(ABC):
 
     def account(self) -> str:
         """Return the number of the account; empty if the key may not read it."""
-        return self._client.account()
+        return self._client.account
 
     def lists(self, order_id: str) -> bool:
         """Return whether the account's order book lists an order; True also where the key may not read it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 MAX_CHARACTERS = 500
@@ -44,6 +45,11 @@ def harmless(text: Any, limit: int = MAX_CHARACTERS) -> str:
     words = str(text)
     shown = words if words.isascii() and words.isprintable() else visible(words[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+
+def harmless_object(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object whose names and values are harmless; numbers stay."""
+    return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in told.items()}
 
 
 def visible(text: str) -> str:
