@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
 
 from airflow_provider_tcbilling.api.actions import ENDPOINT, LOOPBACK
 from airflow_provider_tcbilling.api.errors import InvalidRequest
@@ -116,6 +115,8 @@ def shown(endpoint: str) -> str:
 
 
 def _host(written: str) -> str:
+    from ipaddress import IPv4Address, IPv6Address
+
     if written.startswith("["):
         address = IPv6Address(written[1:-1])
         return str(address.ipv4_mapped or address)

@@ -6,7 +6,6 @@ from scripts.mutant_lists.mutant import Mutant
 
 ENDPOINT, EXCLUSIVITY = "tests/api/test_endpoint.py", "tests/airflow/test_exclusivity.py"
 ONE_NAME = f"{ENDPOINT}::test_every_spelling_of_a_server_has_its_one_name_and_no_other_server_has_it"
-USED = f"{ENDPOINT}::test_the_address_that_is_used_is_that_of_the_server_and_is_not_cleaned_further"
 REFUSED = f"{ENDPOINT}::test_what_is_no_address_or_more_than_one_is_refused_without_showing_a_password"
 NOT_EXCLUSIVE = (
     f"{EXCLUSIVITY}::"
@@ -29,7 +28,7 @@ PLACES = (
         "api/endpoint.py",
         "None if port == DEFAULT_PORTS[scheme] else port, is_bare",
         "port, is_bare",
-        USED,
+        f"{ENDPOINT}::test_what_earlier_versions_called_a_server_is_its_name_still",
     ),
     Mutant(
         "a last dot makes another server",

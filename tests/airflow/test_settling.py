@@ -46,6 +46,16 @@ def test_a_person_can_say_which_order_it_is_and_a_clear_returns_it(shop, run):
     assert shop.files() == before
 
 
+@pytest.mark.parametrize("end", ["", "/", "/?#"])
+def test_a_record_of_the_same_server_written_differently_is_explained_and_settled(shop, run, end):
+    shop.lost()
+    shop.edit(endpoint=shop.sandbox.url.replace("127.0.0.1", "LocalHost.") + end)
+
+    assert "another endpoint" not in run("explain", "--key", KEY)[1]
+    assert settle(run, "--order-id", shop.orders[0])[0] == 0
+    assert shop.purchase().place().order_id == shop.orders[0]
+
+
 def test_a_person_can_say_that_nothing_was_bought_and_the_token_stays(shop, run):
     nothing_arrived(shop)
     token = shop.record().client_token
