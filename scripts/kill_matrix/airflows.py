@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.kill_matrix.cells import LOOP_LINES
 from scripts.kill_matrix.trial import TASK
 from scripts.real_airflow import HOST, AirflowTrouble, RealAirflow
 
@@ -65,6 +66,15 @@ FROM dag_run r LEFT JOIN task_instance t ON t.run_id = r.run_id AND t.dag_id = r
 """
 
 
+SEEN_IN_REGIONS = f"{SEEN.rstrip().replace('map_index', 'region_index')} AND t.working_set = 1"
+RETURNED = "SELECT map_index, value FROM xcom WHERE run_id = ? AND task_id = ? AND key = 'return_value'"
+RETURNED_IN_REGIONS = """
+SELECT t.region_index, x.value FROM xcom_v2 x JOIN task_instance t ON t.id = x.task_instance_id
+WHERE t.run_id = ? AND t.task_id = ? AND x.key = 'return_value' AND t.working_set = 1
+"""
+"""From Airflow 3.4 on; the place in a region is the iteration of a task in a loop."""
+
+
 class PatientAirflow(RealAirflow):
     """Components that do not end when SQLite is locked for a while."""
 
@@ -101,9 +111,11 @@ class Watched:
     What is seen of an Airflow in its SQLite database: cheaper than a request for each cell, and alike on all lines.
 
     :param database: The file.
+    :param has_regions: Its line keeps tasks in regions.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, has_regions: bool = False) -> None:
+        self._seen, self._returned = (SEEN_IN_REGIONS, RETURNED_IN_REGIONS) if has_regions else (SEEN, RETURNED)
         self._uri = f"file:{database}?mode=ro"
         self._runs: dict[str, str] = {}
         self._tasks: dict[str, list[tuple[int, str | None, int]]] = {}
@@ -112,7 +124,7 @@ class Watched:
         """Read the states of all runs and their tasks."""
         runs: dict[str, str] = {}
         tasks: dict[str, list[tuple[int, str | None, int]]] = defaultdict(list)
-        for run_id, state, map_index, task_state, number in self._rows(SEEN, TASK):
+        for run_id, state, map_index, task_state, number in self._rows(self._seen, TASK):
             runs[run_id] = state
             if map_index is not None and task_state != "removed":
                 tasks[run_id].append((map_index, task_state, number))
@@ -128,8 +140,7 @@ class Watched:
 
     def xcoms(self, run_id: str) -> dict[int, Any]:
         """Return what the tasks of a run returned, by map index."""
-        asked = "SELECT map_index, value FROM xcom WHERE run_id = ? AND task_id = ? AND key = 'return_value'"
-        return {map_index: _plain(value) for map_index, value in self._rows(asked, run_id, TASK)}
+        return {map_index: _plain(value) for map_index, value in self._rows(self._returned, run_id, TASK)}
 
     def _rows(self, asked: str, *values: Any) -> list[Any]:
         connection = sqlite3.connect(self._uri, uri=True, timeout=30.0)
@@ -149,7 +160,7 @@ class RunningAirflow(Watched):
     """
 
     def __init__(self, home: Path, folder: Path, line: str) -> None:
-        super().__init__(home / DATABASE)
+        super().__init__(home / DATABASE, has_regions=line in LOOP_LINES)
         python = {} if line == "3.3" else {"python": str(ROOT / ".matrix" / line / "bin" / "python")}
         environment = {
             **SETTINGS,
@@ -158,7 +169,7 @@ class RunningAirflow(Watched):
         }
         self._is_old = line.startswith("2.")
         self.real = (PatientAirflow2 if self._is_old else PatientAirflow)(home, DAGS, environment, **python)
-        self.has_state_store = line == "3.3"
+        self.has_state_store = line == "3.3" or line in LOOP_LINES
         self.version = ""
         self._restarts_left = RESTARTS
 

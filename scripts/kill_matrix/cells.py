@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_tcbilling.sandbox.book import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
 from airflow_provider_tcbilling.sandbox.rules import Tokens
-from scripts.kill_matrix.rows import CLOCKS, PAUSED, ROWS, Row
+from scripts.kill_matrix.rows import CLOCKS, LOOPED, PAUSED, ROWS, Row
 
 LAG = 2.0
 """Seconds after which the connection says that a new order is listed; the lagging server stays below it."""
@@ -143,6 +143,9 @@ STORES: Mapping[str, str] = {
 }
 LINES: Mapping[str, tuple[str, ...]] = {"3.3": ("ledger", "state"), "3.2": ("ledger", "nothing"), "2.11": ("nothing",)}
 """For each line of Airflow, what can remember a purchase there."""
+
+LOOP_LINES: Mapping[str, tuple[str, ...]] = {"3.4": ("ledger", "state")}
+"""The same of the lines that are run for their loops only."""
 
 
 @dataclass(frozen=True)
@@ -360,3 +363,6 @@ def cells() -> Iterator[Cell]:
             yield Cell(line, contender, store, row, column)
     for (name, other), row, column in itertools.product(ALTERNATIVES.items(), ROWS, SERVERS):
         yield Cell("3.3", name, other.store, row, column)
+    for line, stores in LOOP_LINES.items():
+        for store, row, column in itertools.product(stores, LOOPED, SERVERS):
+            yield Cell(line, OURS, store, row, column)

@@ -174,5 +174,14 @@ ROWS = (
 )
 """In the order of a purchase's life, a renewal's or a refund's."""
 
+IN_LOOP = "the task stands in a loop of three"
+LOOPED = (
+    Row("loop", "a loop of three, no misfortune", IN_LOOP, "loop", wanted=3),
+    Row("loop-killed", "killed when the server has carried one out", IN_LOOP, "loop", "before-answer", wanted=3),
+    Row("loop-cleared", "all iterations cleared", IN_LOOP, "loop", "", ("ends", "clear_task"), wanted=3),
+    Row("loop-run-cleared", "the run cleared", IN_LOOP, "loop", "", ("ends", "clear_run"), wanted=3),
+)
+"""Of Airflow 3.4 alone: three purchases that are alike, one after the other."""
+
 FAMILIES = tuple(dict.fromkeys(row.family for row in ROWS))
 """What the rows are cases of."""

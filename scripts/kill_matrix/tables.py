@@ -12,6 +12,7 @@ from scripts.kill_matrix.cells import (
     BOOKS,
     CONTENDERS,
     LINES,
+    LOOP_LINES,
     NETWORK,
     OURS,
     PROXIED,
@@ -26,7 +27,7 @@ from scripts.kill_matrix.cells import (
 )
 from scripts.kill_matrix.data import Identity, Result, Results
 from scripts.kill_matrix.judge import DOUBLE, FAILURES, KNOWN, LIMIT, LOST, STOPPED, WORDS
-from scripts.kill_matrix.rows import FAMILIES, ROWS, Row
+from scripts.kill_matrix.rows import FAMILIES, LOOPED, ROWS, Row
 
 Panel = tuple[str, str, str]
 """Line, contender and store."""
@@ -53,6 +54,7 @@ def parts() -> dict[str, str]:
         "kill_matrix_counts": _counts,
         "kill_matrix_families": _families,
         "kill_matrix_ours": partial(_ours, OURS),
+        "kill_matrix_loops": _loops,
         "kill_matrix_renewals": partial(_ours, RENEWS),
         "kill_matrix_refunds": partial(_ours, REFUNDS),
         "kill_matrix_totals": _totals,
@@ -163,6 +165,14 @@ def _text(results: Results, cell: Cell) -> str:
     if verdict == DOUBLE and found["orders"] > 2:
         return f"**{found['orders']} orders**"
     return SIGNS.get(verdict) or f"**{WORDS[verdict]}**"
+
+
+def _loops(results: Results) -> Iterator[str]:
+    for line, stores in LOOP_LINES.items():
+        for store in stores:
+            yield f"### A loop on Airflow {line}, with {STORES[store]}\n"
+            yield from _table(results, (line, OURS, store), LOOPED, "The server ...")
+            yield ""
 
 
 def _totals(results: Results) -> Iterator[str]:

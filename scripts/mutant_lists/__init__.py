@@ -1,5 +1,6 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
+from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.places import PLACES
 from scripts.mutant_lists.purchases import PURCHASES
@@ -8,4 +9,4 @@ from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + PLACES
+MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + PLACES + LOOPS

@@ -377,7 +377,8 @@ from airflow.utils.types import DagRunType
 
 from airflow_provider_tcbilling import cli
 
-task = {"dag_id": "shop", "run_id": "manual__1", "task_id": "buy", "map_index": 1}
+place = "region_index" if hasattr(TaskStateStoreModel, "region_index") else "map_index"
+task = {"dag_id": "shop", "run_id": "manual__1", "task_id": "buy", place: 1}
 now = datetime.now(timezone.utc)
 connection = Connection.from_json(os.environ.pop("AIRFLOW_CONN_TCBILLING_DEFAULT"), conn_id="tcbilling_default")
 with create_session() as session:

@@ -6,6 +6,8 @@ import importlib.util
 import itertools
 import json
 import random
+import subprocess
+import sys
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -21,7 +23,8 @@ from airflow_provider_tcbilling.runs import loop_index_of, placed_by, run_key
 from airflow_provider_tcbilling.sandbox.rules import Tokens
 from airflow_provider_tcbilling.stores import TaskStateStore
 from tests.airflow.shop import PLACED_BY, TASK
-from tests.conftest import ORDER, PRICE, TaskState, context_of
+from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
+from tests.dags.conftest import airflow_home, environment_of  # noqa: F401 - a fixture
 
 HAS_TASK_STATE = importlib.util.find_spec("airflow.models.task_state_store") is not None
 HAS_LOOPS = importlib.util.find_spec("airflow.models.dynamic_region") is not None
@@ -234,3 +237,73 @@ def test_a_purchase_that_is_not_found_is_not_said_to_be_bought_by_a_clear(shop, 
     assert "a clear BUYS" not in out
     assert "do not clear" in " ".join(out.split())
     assert "--map-index 0; --map-index 1" in out
+
+
+# On a real Airflow
+
+DAG_FILE = f"""
+from datetime import datetime
+from airflow.sdk import DAG, task_group
+from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+
+order = {ORDER!r}
+with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1)):
+
+    @task_group
+    def each():
+        CreateInstanceOperator(task_id="buy", **order)
+
+    both = CreateInstanceOperator.partial(task_id="both", **order).expand(period=[1, 2])
+    each.loop(max_iterations=3) >> both
+"""
+
+RUN_AND_ASK = """
+import json
+import sys
+from datetime import datetime, timezone
+
+from airflow.dag_processing.dagbag import DagBag
+
+from airflow_provider_tcbilling import cli
+
+bag = DagBag(sys.argv[1])
+assert bag.import_errors == {}, bag.import_errors
+moment = datetime(2026, 11, 1, tzinfo=timezone.utc)
+for _ in range(2):
+    run = bag.dags["shop"].test(run_after=moment, logical_date=moment)
+    print("ended", run.run_id, getattr(run.state, "value", run.state))
+for task_id, *place in json.loads(sys.argv[2]):
+    print("asked", flush=True)
+    cli.main(["explain", "--dag-id", "shop", "--run-id", run.run_id, "--task-id", task_id, *place, "--json"])
+    print("told", flush=True)
+"""
+
+
+@needs_loops
+def test_a_real_loop_buys_once_in_each_iteration_and_its_orders_are_found(airflow_home, sandbox, tmp_path):  # noqa: F811
+    (tmp_path / "loop.py").write_text(DAG_FILE)
+    places = [["each.buy", "--loop-index", str(index)] for index in range(3)]
+    places += [["both", "--map-index", str(index)] for index in range(2)]
+    asked = [*places, ["each.buy"], ["each.buy", "--loop-index", "3"], ["both"]]
+
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_AND_ASK, str(tmp_path / "loop.py"), json.dumps(asked)],
+        env=environment_of(airflow_home, sandbox.url, tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert SECRET_KEY not in done.stdout + done.stderr
+    runs = [line.split() for line in done.stdout.splitlines() if line.startswith("ended ")]
+    assert [(run_id, state) for _, run_id, state in runs] == [(runs[0][1], "success")] * 2
+    assert len(bought(sandbox)) == 5
+    assert sandbox.requests["CreateInstance"] == 10
+    answers = [part.partition("told\n")[0] for part in done.stdout.split("asked\n")[1:]]
+    found = [json.loads(answer) for answer in answers[: len(places)]]
+    assert [told["record"]["order_id"] for told in found] == bought(sandbox)
+    assert {told["finding"] for told in found} == {"delivered"}
+    assert answers[len(places) :] == ["", "", ""]
+    assert done.stderr.count("so nothing is known of its purchase") == 3
