@@ -4,7 +4,8 @@ from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.purchases import PURCHASES
 from scripts.mutant_lists.scale import SCALE
 from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
+from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE
+MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + TEXTS

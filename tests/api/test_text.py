@@ -86,7 +86,15 @@ def test_a_cell_holds_no_markup_that_a_reader_of_markdown_obeys():
 
 
 def test_a_plain_cell_reads_as_it_was():
-    for text in ("later", "2027-01-31 08:00:00", "ins-1a2b", "p_cloudfirewall", "100.00 USD", "防火墙 3", "renews itself"):
+    for text in (
+        "later",
+        "2027-01-31 08:00:00",
+        "ins-1a2b",
+        "p_cloudfirewall",
+        "100.00 USD",
+        "防火墙 3",
+        "renews itself",
+    ):
         assert in_markdown(text) == text
 
 
@@ -119,7 +127,9 @@ def test_what_the_server_says_of_an_error_is_bounded_and_forges_no_line(caplog):
         assert len(caplog.records[-1].getMessage().splitlines()) == 1
 
 
-@pytest.mark.parametrize("code", ["AuthFailure.\x1b[2J", "InvalidParameter.x\n", "AuthFailure. ", "LimitExceeded.{{ x }}"])
+@pytest.mark.parametrize(
+    "code", ["AuthFailure.\x1b[2J", "InvalidParameter.x\n", "AuthFailure. ", "LimitExceeded.{{ x }}"]
+)
 def test_what_does_not_look_like_a_code_refuses_nothing(code):
     error = api_error("CreateInstance", {"Code": code, "Message": "no"}, "1")
 
@@ -153,7 +163,9 @@ def test_a_number_that_cannot_be_one_is_no_order():
 
 def test_what_a_number_comes_with_is_left_out_where_it_cannot_be_what_it_should():
     for text in ODD:
-        order = Order.from_wire({"OrderId": "1", "RequestId": text, "InstanceIdList": ["ins-1", text, None, 7]}, "token")
+        order = Order.from_wire(
+            {"OrderId": "1", "RequestId": text, "InstanceIdList": ["ins-1", text, None, 7]}, "token"
+        )
 
         assert (order.order_id, order.request_id) == ("1", "")
         assert {"ins-1", "7"} <= set(order.instance_ids)
