@@ -92,15 +92,16 @@ def test_what_the_event_says_beside_the_number_counts_for_nothing_where_there_is
     event = event_of(buying(slow), context)
     forged = {**event["order"], "instance_ids": ["ins-forged"], "client_token": "forged", "paid_cents": 1}
 
-    result = None
+    result, deadlines = None, []
     for _ in range(5):
         try:
             result = buying(slow).execute_complete(context, {**event, "order": forged, "deadline": float("inf")})
             break
         except TaskDeferred as again:
-            assert again.trigger.deadline <= time.time() + 3600
+            deadlines.append(again.trigger.deadline - time.time())
 
     (order,) = slow.ledger.orders()
+    assert max(deadlines) <= 3600
     assert (result["instance_ids"], result["client_token"]) == (order.instance_ids, order.client_token)
 
 

@@ -1,4 +1,4 @@
-"""Nasty text from a seeded generator: what a server, or who names an instance there, may send to become more than text."""
+"""Nasty text from a seeded generator: what a server may send, or a person name an instance, to be more than text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order whose number cannot be one: the order book decides, and it is neither lost, nor adopted, nor bought again."""
+"""An order whose number cannot be one: the order book decides; it is not lost, adopted or bought again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a real Airflow, the name of an instance is a name: what is mapped over a list of instances renders nothing of it."""
+"""On a real Airflow the name of an instance is a name: nothing that is mapped over a list of instances renders it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class ShowsWhatItIsGiven(BaseOperator):
     )
     template_ext = (".sh", ".json")
 
-    def __init__(self, *, product_code, sub_product_code, region_code, instance_id, expire_time, instance_name, **kwargs):
+    def __init__(
+        self, *, product_code, sub_product_code, region_code, instance_id, expire_time, instance_name, **kwargs
+    ):
         super().__init__(**kwargs)
         self.product_code, self.sub_product_code, self.region_code = product_code, sub_product_code, region_code
         self.instance_id, self.expire_time, self.instance_name = instance_id, expire_time, instance_name
