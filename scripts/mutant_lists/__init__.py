@@ -6,7 +6,8 @@ from scripts.mutant_lists.places import PLACES
 from scripts.mutant_lists.purchases import PURCHASES
 from scripts.mutant_lists.scale import SCALE
 from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
+from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + PLACES + LOOPS
+MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + PLACES + LOOPS + TEXTS

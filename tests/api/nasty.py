@@ -1,4 +1,4 @@
-"""Nasty text: what a server, or whoever named an instance, may send to become a template, markup, a link or a line."""
+"""Nasty text from a seeded generator: what a server may send, or a person name an instance, to be more than text."""
 
 from __future__ import annotations
 
