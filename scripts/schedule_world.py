@@ -60,7 +60,7 @@ KNOW_REPEATS = ("honour", "reject-repeat")
 """Servers that place no second order, so that a request may leave however late."""
 
 STANDSTILLS = (3.0, 20.0, 340.0, 700.0)
-"""Seconds for which a process stands still, give or take 30%: also longer than its lease, and than another one waits to take over."""
+"""Seconds for which a process stands still, give or take 30%: also longer than another one waits to take over."""
 
 FARTHEST = 900.0
 """Seconds by which the workers' clocks may be wrong."""
