@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LINES := 2.11 3.0 3.1 3.2 3.3
+LINES := 2.11 3.0 3.1 3.2 3.3 3.4
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help

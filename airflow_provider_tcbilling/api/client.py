@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.budget import Budget
+from airflow_provider_tcbilling.api.endpoint import cleaned
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
 CONNECT_TIMEOUT = 10.0
@@ -51,7 +53,7 @@ class BillingClient:
     :param secret_key: The key. It is never sent, logged or shown.
     :param token: Session token of a temporary key pair, else empty.
     :param endpoint: ``https://host`` of the API, or ``http://127.0.0.1:port`` of a sandbox. It decides who gets
-        signed requests, so take it only from somebody you trust.
+        signed requests, so take it only from somebody you trust. What is no address raises ``InvalidRequest``.
     :param language: ``en-US`` or ``zh-CN``; changes the words of error messages, nothing else.
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
@@ -75,7 +77,7 @@ class BillingClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint = endpoint = cleaned(endpoint)
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
         """What names the key in a record, without showing it."""
         self.has_temporary_key = bool(token)
@@ -161,7 +163,7 @@ class BillingClient:
             period_unit=period_unit,
             renew_flag=renew_flag,
         )
-        return Order.from_wire(answer, client_token)
+        return _read(actions.CREATE_INSTANCE, lambda: Order.from_wire(answer, client_token))
 
     def renew_instance(
         self,
@@ -246,7 +248,7 @@ class BillingClient:
         """
         Set what happens when the subscription of one instance ends.
 
-        :return: The instances for which it **failed**, each with ``InstanceId``, ``Code`` and ``Message``;
+        :return: The instances for which it **failed**, each with ``InstanceId``, ``Code`` and ``Message``, harmless;
             the server does not raise an error for them.
 
         https://www.tencentcloud.com/document/api/555/78444
@@ -260,7 +262,7 @@ class BillingClient:
             renew_period=renew_period,
             renew_period_unit=renew_period_unit,
         )
-        return list(answer.get("InstanceList") or ())
+        return _read(actions.SET_RENEWAL, lambda: [_harmless(one) for one in answer.get("InstanceList") or ()])
 
     def describe_renew_instances(
         self, *, max_results: int = 100, **filters: Any
@@ -390,6 +392,10 @@ class BillingClient:
 def may_repeat(action: Action, error: TcBillingError) -> bool:
     """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
     return error.transient and not (error.ambiguous and action.moves_money)
+
+
+def _harmless(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in told.items()}
 
 
 def _read(action: Action, reader: Callable[[], T]) -> T:

@@ -29,7 +29,9 @@ MAX_ANSWER_BYTES = 8 * 2**20
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading an answer of the wrong shape raises."""
 
-_USER_INFO = re.compile(r"//[^/@\s]*@")
+_USER_INFO = re.compile(r"//\S*@|(?<=Failed to parse: )'[^']*:[^']*'")
+"""A user and a password, as they stand in the address of a proxy, also in one that cannot be parsed."""
+
 _NOT_SHOWN = re.compile("signature=|authorization|x-tc-token", re.IGNORECASE)
 
 log = logging.getLogger(__name__)
@@ -112,9 +114,11 @@ class Wire:
     def _failed(self, action: Action, exchange: Exchange, error: Exception) -> TcBillingError:
         """Return what a failure means: unsent only if our own connections served it, and none had begun."""
         reason = _reason(error)
-        is_watched = isinstance(self.session.get_adapter(self.endpoint), WatchingAdapter)
+        is_watched = all(isinstance(adapter, WatchingAdapter) for adapter in self.session.adapters.values())
         if is_watched and not exchange.has_begun:
-            return Unreachable(f"{action.name}: nothing was sent to {self.endpoint} ({reason}).")
+            return Unreachable(
+                f"{action.name}: no connection to {self.endpoint} carried it, so nothing was sent ({reason})."
+            )
         return OutcomeUnknown(f"{action.name} was sent to {self.endpoint} and the answer was lost ({reason}).")
 
     def _ahead(self, response: requests.Response) -> float | None:
@@ -141,7 +145,7 @@ class Wire:
 def _reason(error: BaseException) -> str:
     """Return the first cause of a failure, with the library's text as far as it can hold nothing secret."""
     *_, cause = _with_causes(error)
-    text = _USER_INFO.sub("//***@", harmless(cause, 200))
+    text = _USER_INFO.sub("***", harmless(cause, 200))
     return type(cause).__name__ if not text or _NOT_SHOWN.search(text) else f"{type(cause).__name__}: {text}"
 
 

@@ -51,12 +51,12 @@ MISSING = object()
 """In place of a value: the field is left out."""
 
 
-def distorted(answer: Answer, asked: Asked, name: str, field: str) -> Answer:
+def distorted(answer: Answer, asked: Asked, distortion: str, field: str) -> Answer:
     """Return an answer as a distortion leaves it."""
-    distortion = DISTORTIONS[name]
-    if distortion.of_answer:
-        return distortion.of_answer(answer, asked)
-    change = distortion.of_value or (lambda value: value)
+    found = DISTORTIONS[distortion]
+    if found.of_answer:
+        return found.of_answer(answer, asked)
+    change = found.of_value or (lambda value: value)
     deals = answer.get("Deals")
     if not isinstance(deals, list):
         return answer
@@ -95,6 +95,14 @@ def _overlapping(answer: Answer, asked: Asked) -> Answer:
 
 def _plus(number: int) -> Callable[[Any, Asked], Any]:
     return lambda count, asked: count + number if isinstance(count, int) else count
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _iso(value: Any) -> Any:
+    return f"{value[:10]}T{value[11:]}Z" if isinstance(value, str) and value[10:11] == " " else value
 
 
 DISTORTIONS: Mapping[str, Distortion] = {
@@ -148,12 +156,6 @@ DISTORTIONS: Mapping[str, Distortion] = {
     "another-word": Distortion("the field has a word of another notation", of_value=lambda value: "Something Else"),
     "absurd-time": Distortion("the field is 0000-00-00 00:00:00", of_value=lambda value: "0000-00-00 00:00:00"),
     "long-ago": Distortion("the field is 2001-01-01 00:00:00", of_value=lambda value: "2001-01-01 00:00:00"),
-    "iso-time": Distortion(
-        "the field is a time in ISO 8601", of_value=lambda value: _text(value).replace(" ", "T") + "Z"
-    ),
+    "iso-time": Distortion("the time is in ISO 8601", of_value=_iso),
 }
 """By name. Those of a field distort the same field of every order."""
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)

@@ -102,8 +102,7 @@ class Sandbox:
             asked = {**request, "Limit": limit, "Offset": page}
             return handlers.answer(self.ledger, "DescribeDealsByCond", asked, Fate())
 
-        query = Asked(request["Limit"], request.get("Offset", 0), ask)
-        return distorted(answer, query, book.options["distortion"], book.options["field"])
+        return distorted(answer, Asked(request["Limit"], request.get("Offset", 0), ask), **book.options)
 
     def _entry(self, action: str, body: bytes) -> Entry:
         self._entries += 1

@@ -12,9 +12,17 @@ import time
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.api.signing import Tc3Auth
+from airflow_provider_tcbilling.api.signing import (
+    Tc3Auth,
+    canonical_request,
+    credential_scope,
+    signature,
+    signing_key,
+    string_to_sign,
+)
 from airflow_provider_tcbilling.sandbox import handlers
 from airflow_provider_tcbilling.sandbox.__main__ import greeting, main
 from airflow_provider_tcbilling.sandbox.faults import KINDS
@@ -83,6 +91,75 @@ def test_a_body_that_was_changed_after_signing_is_refused(sandbox):
     answer = post(sandbox, WIRE_ORDER, auth=Tampering(SECRET_ID, SECRET_KEY, "billing"))
 
     assert answer["Error"]["Code"] == "AuthFailure.SignatureFailure"
+
+
+class Signing(Tc3Auth):
+    """Signs other headers than ours does, as public clients do, and lets somebody on the way change one."""
+
+    def __init__(self, *names, action=None):
+        super().__init__(SECRET_ID, SECRET_KEY, "billing")
+        self._names, self._instead = names, action
+
+    def __call__(self, request):
+        super().__call__(request)
+        stamp, sent = int(request.headers["X-TC-Timestamp"]), {n.lower(): v for n, v in request.headers.items()}
+        scope = credential_scope(stamp, "billing")
+        canonical = canonical_request({name: sent[name] for name in self._names}, request.body)
+        mark = signature(signing_key(SECRET_KEY, scope), string_to_sign(stamp, scope, canonical))
+        request.headers["Authorization"] = (
+            f"TC3-HMAC-SHA256 Credential={SECRET_ID}/{scope}, SignedHeaders={';'.join(self._names)}, Signature={mark}"
+        )
+        if self._instead:
+            request.headers["X-TC-Action"] = self._instead
+        return request
+
+
+TWO = ("content-type", "host")
+SIGNED = [
+    pytest.param(TWO, id="two"),
+    pytest.param((*TWO, "x-tc-action"), id="the action too"),
+    pytest.param((*TWO, "x-tc-action", "x-tc-timestamp", "x-tc-version"), id="timestamp and version too"),
+]
+
+
+@pytest.mark.parametrize("names", SIGNED)
+def test_it_takes_what_public_clients_sign(sandbox, names):
+    assert "Error" not in post(sandbox, WIRE_ORDER, auth=Signing(*names))
+    assert len(sandbox.ledger.orders()) == 1
+
+
+@pytest.mark.parametrize("names", [("host",), ("content-type", "x-tc-action")])
+def test_it_refuses_what_signs_too_little(sandbox, names):
+    assert post(sandbox, WIRE_ORDER, auth=Signing(*names))["Error"]["Code"] == "AuthFailure.InvalidAuthorization"
+
+
+@pytest.mark.parametrize(
+    ("names", "becomes"),
+    [pytest.param(TWO, True, id="not signed"), *[pytest.param(*one.values, False, id=one.id) for one in SIGNED[1:]]],
+)
+def test_nobody_on_the_way_can_make_a_refund_of_a_renewal_whose_action_is_signed(sandbox, names, becomes):
+    instance = sandbox.ledger.add_instance(expires_at=time.time() + 86_400).instance_id
+    product = {name: WIRE_ORDER[name] for name in ("ClientToken", "ProductCode", "SubProductCode", "RegionCode")}
+    auth = Signing(*names, action="RefundInstance")
+
+    answer = post(sandbox, {**product, "InstanceId": instance}, action="RenewInstance", auth=auth)
+
+    assert (answer.get("Error", {}).get("Code") != "AuthFailure.SignatureFailure") is becomes
+    assert [order.action for order in sandbox.ledger.orders()[1:]] == ["refund"] * becomes
+
+
+def test_our_client_signs_the_action(sandbox):
+    class Recording(HTTPAdapter):
+        def send(self, request, **kwargs):
+            signed.append(request.headers["Authorization"])
+            return super().send(request, **kwargs)
+
+    client, signed = client_to(sandbox), []
+    client._wire.session.mount("http://", Recording())
+
+    client.describe_account_balance()
+
+    assert "SignedHeaders=content-type;host;x-tc-action," in signed[0]
 
 
 def test_every_action_of_the_tables_is_played():
