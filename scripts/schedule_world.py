@@ -59,8 +59,8 @@ STORES = ("ledger", "task state", "nothing")
 KNOW_REPEATS = ("honour", "reject-repeat")
 """Servers that place no second order, so that a request may leave however late."""
 
-STANDSTILLS = (3.0, 20.0, 400.0, 700.0)
-"""Seconds for which a process stands still: also longer than its lease, and than another one waits to take over."""
+STANDSTILLS = (3.0, 20.0, 340.0, 700.0)
+"""Seconds for which a process stands still, give or take 30%: also longer than another one waits to take over."""
 
 FARTHEST = 900.0
 """Seconds by which the workers' clocks may be wrong."""
@@ -203,7 +203,7 @@ class World:
         """Let this process be stopped now and then, while others go on and take its purchase over."""
         if not self.happens(self._standstills):
             return
-        seconds = self.choose(STANDSTILLS)
+        seconds = self.choose(STANDSTILLS) * self._random.uniform(0.7, 1.3)
         self.trace.append(f"stands still for {seconds:.0f} s: {label}")
         self.sleep(seconds)
 

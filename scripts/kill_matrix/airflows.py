@@ -35,24 +35,26 @@ RESTARTS = 10
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "16",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3600",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
 }
 """Short waits, and as many tasks at once as cells may be in flight."""
 
+QUICK_TO_NOTICE = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+}
+"""Where components are killed, that must be noticed soon. Elsewhere a busy machine is not to be taken for it."""
+
 SETTINGS_2 = {
     "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
     "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3600",
-    "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "30",
-    "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
     "AIRFLOW__WEBSERVER__SECRET_KEY": "kill-matrix",
     "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
 }
@@ -157,13 +159,15 @@ class RunningAirflow(Watched):
     :param home: Where it lives.
     :param folder: Where the plans are.
     :param line: Such as ``3.3``; another one than this interpreter's lives in ``.matrix``.
+    :param kills_components: Components are going to be killed, not only tasks.
     """
 
-    def __init__(self, home: Path, folder: Path, line: str) -> None:
+    def __init__(self, home: Path, folder: Path, line: str, *, kills_components: bool) -> None:
         super().__init__(home / DATABASE, has_regions=line in LOOP_LINES)
         python = {} if line == "3.3" else {"python": str(ROOT / ".matrix" / line / "bin" / "python")}
         environment = {
             **SETTINGS,
+            **(QUICK_TO_NOTICE if kills_components else {}),
             "KILL_MATRIX_FOLDER": str(folder),
             "PYTHONPATH": str(ROOT),
         }

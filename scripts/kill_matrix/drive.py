@@ -159,7 +159,8 @@ def run_line(line: str, cells: Sequence[Cell], jobs: int, note: Callable[[Result
     try:
         folder = Path(home) / "plans"
         folder.mkdir()
-        with RunningAirflow(Path(home) / "airflow", folder, line) as airflow:
+        kills_components = any(cell.row.phase for cell in cells)
+        with RunningAirflow(Path(home) / "airflow", folder, line, kills_components=kills_components) as airflow:
             Driver(airflow, folder, jobs, note).run(cells)
     finally:
         if keep:
