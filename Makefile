@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LINES := 2.11 3.0 3.1 3.2 3.3
+LINES := 2.11 3.0 3.1 3.2 3.3 3.4
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
@@ -29,7 +29,7 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 matrix: $(LINES:%=.matrix/%/ready) ## Test on every supported line of Airflow
 	@sh scripts/matrix.sh $(LINES)
 
-kill-matrix: $(VENV)/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for an hour, and count the orders (ARGS="--subset 20")
+kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for an hour, and count the orders (ARGS="--subset 20")
 	@$(BIN)/python -m scripts.kill_matrix $(ARGS)
 	@$(BIN)/python scripts/render_reference.py
 	@$(BIN)/python scripts/schedules.py

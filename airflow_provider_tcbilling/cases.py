@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -32,17 +32,34 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Task:
-    """One task of one run; *map_index* is -1 if it is not mapped."""
+    """
+    One task of one run.
+
+    :param map_index: -1 if it is not mapped.
+    :param loop_index: Which iteration of a loop; ``None`` outside of loops.
+    """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int = -1
+    loop_index: int | None = None
 
     @property
     def key(self) -> str:
         """The key of its purchase, unless it was given another."""
-        return task_run_key(self.dag_id, self.run_id, self.task_id, self.map_index)
+        return task_run_key(self.dag_id, self.run_id, self.task_id, self.map_index, self.loop_index)
+
+    @property
+    def options(self) -> str:
+        """What tells it from others of the same task on the command line; nothing if it is the only one."""
+        mapped = [f"--map-index {self.map_index}"] if self.map_index >= 0 else []
+        looped = [] if self.loop_index is None else [f"--loop-index {self.loop_index}"]
+        return " ".join([*mapped, *looped]) or "neither --map-index nor --loop-index"
+
+    def has_name_of(self, other: Task) -> bool:
+        """Whether another one is of the same task, at whatever place."""
+        return (self.dag_id, self.run_id, self.task_id) == (other.dag_id, other.run_id, other.task_id)
 
 
 @dataclass(frozen=True)
@@ -88,27 +105,28 @@ class Case:
 
     @property
     def has_twins(self) -> bool:
-        """Whether it is of a mapped task, whose siblings may buy the same."""
-        return self.named.task is not None and is_mapped(self.named.task)
+        """Whether it is of a mapped task or an iteration of a loop, whose siblings may buy the same."""
+        task = self.named.task
+        return task is not None and (is_mapped(task) or task.loop_index is not None)
 
 
 class TaskState:
     """
     The state of one task in Airflow's metadata database: what the task has as ``context["task_state_store"]``.
 
-    :raises Refused: This line of Airflow has none.
+    :raises Refused: This line of Airflow has none, or the task has no such place.
     """
 
     def __init__(self, task: Task) -> None:
         try:
-            from airflow.state import TaskScope, get_state_backend  # type: ignore[import-untyped,unused-ignore]
+            from airflow.state import get_state_backend  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
             raise Refused(
                 "No record is kept: this line of Airflow has no task state store, and the connection names no ledger. "
                 "Look for the order in the console, in every status."
             ) from None
         self._backend = get_state_backend()
-        self._scope = TaskScope(task.dag_id, task.run_id, task.task_id, task.map_index)
+        self._scope = _scope_of(task)
 
     def get(self, key: str) -> Any:
         """
@@ -128,6 +146,65 @@ class TaskState:
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         """Store it for ever, as the operator does."""
         self._backend.set(self._scope, key, json.dumps(value), expires_at=None)
+
+
+def _scope_of(task: Task) -> Any:
+    """
+    Return where the state of a task stands.
+
+    From Airflow 3.4 on that of a mapped task, and of a loop, is kept by region, and only the database knows which.
+
+    :raises Refused: The run has this task, but not at this place, or twice.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.state import TaskScope
+    from airflow.utils.session import create_session
+
+    named: dict[str, Any] = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id}
+    with create_session() as session:
+        rows = session.query(TaskInstance).filter_by(**named).all()
+        places = [(place, scope) for row in rows for place, scope in _places(row, session)]
+    if not places:
+        return TaskScope(**named, map_index=task.map_index)
+    found = [
+        scope for place, scope in places if (place.map_index, place.loop_index) == (task.map_index, task.loop_index)
+    ]
+    if len(found) == 1:
+        return TaskScope(**named, **found[0])
+    known = "\n".join(sorted({f"  {place.options}" for place, _ in places}))
+    many = "twice" if found else "not"
+    raise Refused(
+        f"Task {task.task_id} of run {task.run_id} is {many} there with {task.options}, so nothing is known of its "
+        f"purchase. It has:\n{known}"
+    )
+
+
+def _places(row: Any, session: Any) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Yield the place of a task instance and the scope of its state; nothing if only Airflow can tell the place."""
+    named = (row.dag_id, row.run_id, row.task_id)
+    if not hasattr(row, "region_id"):  # before Airflow 3.4
+        yield Task(*named, row.map_index), {"map_index": row.map_index}
+        return
+    from airflow.models.dynamic_region import (  # type: ignore[import-not-found,unused-ignore]
+        SENTINEL_REGION_ID,
+        DynamicRegion,
+    )
+
+    if row.working_set is not True:
+        return
+    scope = {"region_index": row.region_index, "region_id": row.region_id}
+    if row.region_id == SENTINEL_REGION_ID:
+        yield Task(*named, row.region_index), scope
+        return
+    region = session.get(DynamicRegion, row.region_id)
+    is_expansion = region.node_id == row.task_id
+    loop = session.get(DynamicRegion, region.parent_region_id) if is_expansion and region.parent_region_id else region
+    if loop.parent_region_id:
+        return
+    if not is_expansion:
+        yield Task(*named, loop_index=row.region_index), scope
+    else:
+        yield Task(*named, row.region_index, region.parent_region_index), scope
 
 
 def find(named: Named, settings: Settings, client: BillingClient) -> Case:
@@ -179,14 +256,17 @@ def read(named: Named, store: Store, key: str) -> Case:
 
 def task_of(record: Record) -> Task | None:
     """Return the task that asked for a purchase, ``None`` if its record does not tell."""
-    by = {"map_index": None, **record.placed_by}
+    by = {"map_index": None, "loop_index": None, **record.placed_by}
     if not all(by.get(name) for name in ("dag_id", "run_id", "task_id")):
         return None
-    return Task(by["dag_id"], by["run_id"], by["task_id"], -1 if by["map_index"] is None else by["map_index"])
+    map_index = -1 if by["map_index"] is None else by["map_index"]
+    return Task(by["dag_id"], by["run_id"], by["task_id"], map_index, by["loop_index"])
 
 
 def _task_state_of(task: Task) -> Store:
-    return TaskStateStore({"ti": SimpleNamespace(**vars(task)), "task_state_store": TaskState(task)})  # type: ignore
+    loop = None if task.loop_index is None else SimpleNamespace(index=task.loop_index)
+    context = {"ti": SimpleNamespace(**vars(task)), "loop": loop, "task_state_store": TaskState(task)}
+    return TaskStateStore(context)  # type: ignore
 
 
 def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
@@ -209,7 +289,16 @@ def _in_ledger(named: Named, ledger: Ledger, client: BillingClient) -> Case:
         raise Refused(f"{len(found)} purchases are {named}. Name one of them with --key:\n{keys}")
     if found:
         return Case(named, ledger, found[0].key, found[0], notes=notes)
-    return Case(named, ledger, key, notes=notes)
+    return Case(named, ledger, key, notes=(*notes, *_note_of_siblings(named.task, ledger)))
+
+
+def _note_of_siblings(task: Task | None, ledger: Ledger) -> tuple[str, ...]:
+    """Return a note of what the ledger has of the same task at other places: one may have been meant."""
+    if task is None:
+        return ()
+    records, _ = _scan(ledger, lambda record: bool((other := task_of(record)) and other.has_name_of(task)))
+    places = sorted({other.options for record in records if (other := task_of(record))})
+    return (f"The ledger has purchases of this task with {'; '.join(places)}.",) if places else ()
 
 
 def _scan(ledger: Ledger, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:

@@ -61,18 +61,19 @@ class Command:
     def run(self, chosen: argparse.Namespace) -> int:
         """Do it, print the answer, and return the exit code: 0 done, 1 refused or not found, 2 wrong usage."""
         from airflow_provider_tcbilling.api.errors import TcBillingError
+        from airflow_provider_tcbilling.api.text import lines_of
         from airflow_provider_tcbilling.cases import Refused
 
         try:
             with _nothing_else_on_stdout():
                 answer, code = self.work(chosen)
         except WrongUsage as error:
-            print(f"{self.name}: {error}", file=sys.stderr)
+            print(lines_of(f"{self.name}: {error}"), file=sys.stderr)
             return WRONG_USAGE
         except (Refused, TcBillingError) as error:
-            print(error, file=sys.stderr)
+            print(lines_of(str(error)), file=sys.stderr)
             return NOT_DONE
-        print(answer)
+        print(lines_of(answer))
         return code
 
     def run_and_exit(self, chosen: argparse.Namespace) -> None:
@@ -121,7 +122,7 @@ def list_all(chosen: argparse.Namespace) -> Answer:
     if chosen.json:
         return _as_json(rows), DONE
     line = "{state:<10} {changed_at:<27} {order_id:<24} {paid_cents:>9} {currency:<3}  {key}"
-    lines = [line.format_map({name: "-" if value is None else value for name, value in row.items()}) for row in rows]
+    lines = [line.format_map({name: _cell(value) for name, value in row.items()}) for row in rows]
     return "\n".join([*lines, f"{len(rows)} in {settings.ledger_uri}; what was paid is in cents"]), DONE
 
 
@@ -131,6 +132,7 @@ NAME = (
     Option("--run-id", "its run"),
     Option("--task-id", "the task itself"),
     Option("--map-index", "its place, if it is mapped", {"type": int, "default": -1}),
+    Option("--loop-index", "which iteration, if it is in a loop; the first is 0", {"type": int}),
 )
 CONN_ID = Option("--conn-id", f"the Airflow connection ({DEFAULT_CONN_ID})", {"default": DEFAULT_CONN_ID})
 JSON = Option("--json", "answer in JSON", {"action": "store_true"})
@@ -208,7 +210,7 @@ def _named(chosen: argparse.Namespace, token: str | None = None, order_id: str |
     parts = (chosen.dag_id, chosen.run_id, chosen.task_id)
     if any(parts) and not all(parts):
         raise WrongUsage("--dag-id, --run-id and --task-id belong together")
-    task = Task(*parts, map_index=chosen.map_index) if all(parts) else None
+    task = Task(*parts, map_index=chosen.map_index, loop_index=chosen.loop_index) if all(parts) else None
     named = Named(chosen.key, token, order_id, task)
     if sum(map(bool, vars(named).values())) != 1:
         raise WrongUsage("name the purchase in one way: --key, or --dag-id with --run-id and --task-id")
@@ -240,8 +242,19 @@ def _text_of(path: str) -> str:
         raise Refused(f"{path} cannot be read: {error}") from error
 
 
+def _cell(value: Any) -> Any:
+    """Return what stands in a line of the list: one line of text, or a number."""
+    from airflow_provider_tcbilling.api.text import harmless
+
+    return "-" if value is None else value if isinstance(value, int) else harmless(value)
+
+
 def _as_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    """Return JSON that a terminal may show: a character that it would obey is escaped, others are not."""
+    from airflow_provider_tcbilling.api.text import visible
+
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c == "\n" or visible(c) == c else json.dumps(c)[1:-1] for c in text)
 
 
 @contextmanager

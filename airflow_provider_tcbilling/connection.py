@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from airflow_provider_tcbilling.api.actions import ENDPOINT, LOOPBACK, SENT_PER_SECOND
+from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
+from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 
 CONN_TYPE = "tcbilling"
@@ -153,16 +155,17 @@ class Settings:
         for name in sorted(set(extra) - {known.name for known in EXTRA_FIELDS}):
             log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
         given = {known.name: extra.get(known.name) or known.default for known in EXTRA_FIELDS}
-        endpoint = endpoint_of(connection.host, connection.port)
+        address = _address(connection.host, connection.port)
         mistakes = [
             *_key_mistakes("login (SecretId)", connection.login),
             *_key_mistakes("password (SecretKey)", connection.password),
             *(_key_mistakes("extra token", extra["token"]) if extra.get("token") else ()),
-            *_endpoint_mistakes(endpoint, allowed_hosts),
+            *_endpoint_mistakes(address, allowed_hosts),
             *_extra_mistakes(extra),
         ]
         if mistakes:
             raise InvalidRequest(f"Connection {connection.conn_id}", mistakes)
+        endpoint = cleaned(address)
         return cls(
             secret_id=connection.login,
             secret_key=connection.password,
@@ -180,18 +183,23 @@ class Settings:
 
     def order_url(self, order_id: str) -> str:
         """Return where a person can look at an order."""
-        return self.console_url.replace("{order_id}", order_id)
+        return self.console_url.replace("{order_id}", quote(order_id, safe=""))
 
 
 def endpoint_of(host: str | None, port: int | None) -> str:
     """Return the API's address: ``https`` unless it is this machine; nothing given is the international site."""
-    if not host:
+    return cleaned(_address(host, port))
+
+
+def _address(host: str | None, port: int | None) -> str:
+    name = (host or "").strip()
+    if not name:
         return ENDPOINT
-    if "://" in host:
-        return host.rstrip("/")
-    scheme = "http" if host in LOOPBACK else "https"
-    name = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{name}:{port}" if port else f"{scheme}://{name}"
+    if "://" in name:
+        return name
+    if name.count(":") > 1 and "[" not in name and "@" not in name:
+        name = f"[{name}]"
+    return f"{name}:{port}" if port else name
 
 
 def _key_mistakes(name: str, value: Any) -> Iterator[str]:
@@ -204,26 +212,29 @@ def _key_mistakes(name: str, value: Any) -> Iterator[str]:
         yield f"{name} holds characters that no key has"
 
 
-def _endpoint_mistakes(endpoint: str, allowed_hosts: Collection[str]) -> Iterator[str]:
-    parts = urlsplit(endpoint)
+def _endpoint_mistakes(address: str, allowed_hosts: Collection[str]) -> Iterator[str]:
     try:
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[a-z0-9.-]+|::1", host):
-        yield f"host {endpoint!r} is not an address such as https://billing.intl.tencentcloudapi.com"
+        endpoint = parsed(address)
+    except ValueError as error:
+        yield f"host {error}"
         return
-    if parts.username or parts.path not in ("", "/") or parts.query or parts.fragment:
-        yield f"host {endpoint!r} must be an address and nothing more"
-    if host in LOOPBACK:
+    if not endpoint.is_bare:
+        yield f"host {shown(address)} must be an address and nothing more"
+    if endpoint.is_loopback:
         return
-    if parts.scheme != "https":
-        yield f"host {endpoint!r} must be https"
-    if not host.endswith(API_DOMAIN) and host not in allowed_hosts:
+    if endpoint.scheme != "https":
+        yield f"host {shown(address)} must be https"
+    if not endpoint.host.endswith(API_DOMAIN) and endpoint.host not in _hosts(allowed_hosts):
         yield (
-            f"host {host!r} is neither below {API_DOMAIN[1:]} nor this machine: signed requests go nowhere else "
-            "unless [tcbilling] allowed_hosts in Airflow's configuration names it"
+            f"host {endpoint.host!r} is neither below {API_DOMAIN[1:]} nor this machine: signed requests go nowhere "
+            "else unless [tcbilling] allowed_hosts in Airflow's configuration names it"
         )
+
+
+def _hosts(names: Collection[str]) -> Iterator[str]:
+    for name in names:
+        with contextlib.suppress(ValueError):
+            yield parsed(name).host
 
 
 def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
@@ -248,8 +259,8 @@ def _is_positive(value: Any) -> bool:
         return False
 
 
-def _console_of(endpoint: str) -> str:
-    host = urlsplit(endpoint).hostname
-    if host in LOOPBACK:
-        return f"{endpoint}/#{{order_id}}"
-    return MAINLAND_CONSOLE if host == MAINLAND_HOST else INTL_CONSOLE
+def _console_of(address: str) -> str:
+    endpoint = parsed(address)
+    if endpoint.is_loopback:
+        return f"{address}/#{{order_id}}"
+    return MAINLAND_CONSOLE if endpoint.host == MAINLAND_HOST else INTL_CONSOLE

@@ -14,7 +14,7 @@ import pendulum
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.delivery import DeliveryWatch
-from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.errors import MAX_LINE, DeliveryFailed, DeliveryTimeout, StoreFailed, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.orderbook import order_numbered
@@ -23,6 +23,7 @@ from airflow_provider_tcbilling.api.record import COMMAND, Record, State, comman
 from airflow_provider_tcbilling.api.refund import Refund
 from airflow_provider_tcbilling.api.renewal import Renewal
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
+from airflow_provider_tcbilling.api.text import harmless, lines_of, visible
 from airflow_provider_tcbilling.cases import Case
 from airflow_provider_tcbilling.connection import Settings
 
@@ -138,9 +139,10 @@ STEPS: Mapping[tuple[str, Finding], str] = {
     ("declined", Finding.NONE): "Nothing was bought. Correct what the reason names, then clear the task: it BUYS.",
     ("declined", Finding.UNREADABLE): f"{_ASK_AGAIN} The record says that nothing was bought: a clear BUYS.",
     (NO_RECORD, Finding.NOT_ASKED): (
-        "Look at the orders in every status: {console}\n"
-        "If none is this purchase, nothing was bought, and a clear BUYS. If one is, do not clear: give its number to "
-        "an InstanceDeliverySensor, and mark the task as success."
+        "No record does not mean that nothing was bought. Look at the orders in every status: {console}\n"
+        "If one is this purchase, do not clear: give its number to an InstanceDeliverySensor, and mark the task as "
+        "success. If none is, and the log of the task names this purchase, a clear looks once more, and sends the "
+        "request if no order fits."
     ),
     (NO_RECORD, Finding.OPEN): _UNOWNED,
     (NO_RECORD, Finding.DELIVERED): _UNOWNED,
@@ -186,8 +188,9 @@ def diagnose(case: Case, settings: Settings, client: BillingClient, conn_id: str
     look = Look(Finding.NOT_ASKED) if case.unusable else look_for(case, settings, client)
     words = {
         "console": settings.console_url.partition("#")[0],
-        "settle": command_line("settle", case.store.named(key), conn_id),
-        "restore": command_line("settle", "--restore FILE", conn_id),
+        # A key may hold the server's text, and a line of its own would read as a step.
+        "settle": visible(command_line("settle", case.store.named(key), conn_id)),
+        "restore": visible(command_line("settle", "--restore FILE", conn_id)),
         "replay": _moment(record.replay_until) if record else "",
     }
     return {
@@ -211,15 +214,15 @@ def as_text(told: Mapping[str, Any]) -> str:
     """Return what :func:`diagnose` tells, for a terminal."""
     record = told["record"] or {"client_token": told["client_token"], "reason": told["unusable"]}
     facts = {**{name.replace("_", " "): record.get(name) for name in SHOWN}, "where": told["where"]}
-    notes = [f"Note: {note}" for note in told["notes"]]
+    notes = [f"Note: {harmless(note)}" for note in told["notes"]]
     finding, *words = told["order_book"]
     parts = [
         (f"Our record says: {told['state']}", [*(f"{n:<14}{_words(v)}" for n, v in facts.items() if v), *notes]),
-        (f"The order book says: {finding}", [f"- {line}" for line in words]),
+        (f"The order book says: {finding}", [f"- {harmless(line, MAX_LINE)}" for line in words]),
         ("Safe next step:", [part for line in told["next_step"].splitlines() for part in _wrapped(line)]),
     ]
     lines = [f"  {line}" if line else title for title, rest in parts for line in ("", *rest)]
-    return "\n".join([f"Purchase {told['purchase']}, asked at {told['asked_at']}", *lines])
+    return lines_of("\n".join([f"Purchase {harmless(told['purchase'])}, asked at {told['asked_at']}", *lines]))
 
 
 def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
@@ -229,7 +232,7 @@ def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
     :raises StoreFailed: The records of others could not be read.
     """
     record = case.record
-    if record and record.endpoint != settings.endpoint:
+    if record and record.is_at_another_server(settings.endpoint):
         return Look(Finding.ELSEWHERE, (f"record: {record.endpoint}, connection: {settings.endpoint}",))
     order_id = record.order_id if record else case.named.order_id
     try:
@@ -266,7 +269,9 @@ def _follow(client: BillingClient, order_id: str, action: str) -> Look:
 def _purchase(case: Case, record: Record, settings: Settings, client: BillingClient) -> Purchase:
     """Return the purchase of a record, to judge as a try of the task would."""
     rules = Rules(lag=settings.order_book_lag, clock_margin=settings.clock_margin)
-    has_twins = case.has_twins and record.action == CREATE_INSTANCE.name
+    task = case.named.task
+    is_of_iteration = task is not None and task.loop_index is not None and task.key == record.key
+    has_twins = case.has_twins and (record.action == CREATE_INSTANCE.name or is_of_iteration)
     return Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=has_twins)
 
 
@@ -308,8 +313,8 @@ def _judged(record: Record, seen: Sighting, step: Next, why: str) -> Look:
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {told}" for name, told in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)
+        value = [f"{name} {told}" for name, told in value.items()]
+    return harmless(", ".join(map(str, value)) if isinstance(value, list) else value, MAX_LINE)
 
 
 def _wrapped(line: str) -> list[str]:

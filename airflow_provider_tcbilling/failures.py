@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
@@ -13,17 +13,20 @@ LOOK_FIRST = "It may have been carried out all the same: look at the orders in t
 
 
 @contextmanager
-def no_retry_unless_transient() -> Iterator[None]:
+def no_retry_unless_transient(placed: Callable[[], str] = str) -> Iterator[None]:
     """
     Let an error that another try may help fly on, so that Airflow's retries apply; any other fails the task at once.
 
+    :param placed: Returns what is to be said of the order that exists by then, with its number; empty if none does.
     :raises AirflowFailException: Another try cannot help, or must not happen.
     """
     try:
         yield
     except AirflowNotFoundException as error:
-        raise AirflowFailException(f"{error} Nothing was sent.") from error
+        raise AirflowFailException(f"{error} {placed() or 'Nothing was sent.'}") from error
     except TcBillingError as error:
+        if not hasattr(error, "order_id"):
+            error.placed = placed() or error.placed
         if error.transient:
             raise
         raise AirflowFailException(f"{error} {LOOK_FIRST}" if error.ambiguous else str(error)) from error

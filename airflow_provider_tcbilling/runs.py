@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tcbilling.api.errors import RunRefused
+from airflow_provider_tcbilling.api.errors import InvalidRequest, RunRefused
+from airflow_provider_tcbilling.api.key import task_run_key
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -17,14 +19,48 @@ TELLING = ("product_code", "sub_product_code", "zone_code", "project_id")
 
 def placed_by(context: Context) -> dict[str, Any]:
     """Return who asks for a purchase, for its record."""
-    ti = context["ti"]
+    ti, loop_index = context["ti"], loop_index_of(context)
+    place = {} if loop_index is None else {"loop_index": loop_index}
     return {
         "dag_id": ti.dag_id,
         "run_id": ti.run_id,
         "task_id": ti.task_id,
         "map_index": ti.map_index,
+        **place,
         "try_number": ti.try_number,
     }
+
+
+def run_key(context: Context) -> str:
+    """Return the key of a purchase that happens once in each run of the task, in a loop once in each iteration."""
+    ti = context["ti"]
+    return task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, loop_index_of(context))
+
+
+def loop_index_of(context: Context) -> int | None:
+    """
+    Return which iteration of a loop this is, ``None`` outside of loops. Airflow 3.4 brought them.
+
+    There a task has the same map index in every iteration. A clear may make later iterations anew, in another region,
+    so neither the region nor the try tells them apart: only the iteration's index stays.
+
+    :raises InvalidRequest: Nothing tells it for sure, and two iterations would count as one purchase.
+    """
+    ti, loop = context["ti"], context.get("loop")
+    region_index = getattr(ti, "region_index", None)
+    repeated = [kind for kind in map(_repeats, _groups_around(context.get("task"))) if kind]
+    if loop is None:
+        if "loop" in repeated or region_index not in (None, -1, ti.map_index):
+            raise _not_told(ti, "Airflow does not tell which iteration of its loop this is")
+        return None
+    index = getattr(loop, "index", None)
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise _not_told(ti, f"Airflow tells {index!r} as the iteration of its loop")
+    if (repeated and repeated[-1] != "loop") or repeated.count("loop") > 1:
+        raise _not_told(ti, "its loop stands in a group that is repeated itself, and only one index is known")
+    if not is_mapped(ti) and region_index not in (None, index):
+        raise _not_told(ti, f"Airflow tells iteration {index} of its loop, and {region_index} as its place")
+    return index
 
 
 def is_mapped(ti: Any) -> bool:
@@ -32,17 +68,29 @@ def is_mapped(ti: Any) -> bool:
     return ti.map_index is not None and ti.map_index >= 0
 
 
-def may_have_twins(task: Any, ti: Any, kind: type) -> bool:
+def may_have_run_before(context: Context) -> bool:
+    """
+    Whether an earlier try of this task may have sent something.
+
+    A clear in a loop makes the later iterations anew, whose tries count from one again.
+    """
+    is_in_loop = loop_index_of(context) is not None
+    return context["ti"].try_number > 1 or (is_in_loop and getattr(context["dag_run"], "clear_number", None) != 0)
+
+
+def may_have_twins(task: Any, context: Context, kind: type) -> bool:
     """
     Whether other tasks of the same Dag may place an order that cannot be told from one of this task.
 
-    What a template will be, or an expansion, nobody knows here, so it counts as the same.
+    What a template will be, an expansion, or another iteration, nobody knows here, so it counts as the same.
 
     :param kind: The class of tasks that place such orders.
     """
     others = [other for other in task.dag.tasks if other.task_id != task.task_id] if task.has_dag() else []
     buyers = [other for other in others if issubclass(getattr(other, "operator_class", type(other)), kind)]
-    return is_mapped(ti) or any(all(_may_agree(name, task, other) for name in TELLING) for other in buyers)
+    if is_mapped(context["ti"]) or loop_index_of(context) is not None:
+        return True
+    return any(all(_may_agree(name, task, other) for name in TELLING) for other in buyers)
 
 
 def since_when(context: Context) -> float:
@@ -87,6 +135,26 @@ def _due(run: Any) -> Any:
 
 def _kind(run: Any) -> str:
     return str(getattr(run.run_type, "value", run.run_type))
+
+
+def _groups_around(task: Any) -> Iterator[Any]:
+    """Yield the groups that a task is in, from the inside out."""
+    group = getattr(task, "task_group", None)
+    while group is not None:
+        yield group
+        group = getattr(group, "parent_group", None)
+
+
+def _repeats(group: Any) -> str:
+    """Return what repeats the tasks of a group: ``loop``, ``mapping``, or nothing. A group may be behind a proxy."""
+    if hasattr(group, "max_iterations"):
+        return "loop"
+    return "mapping" if group.__class__.__name__ == "MappedTaskGroup" else ""
+
+
+def _not_told(ti: Any, why: str) -> InvalidRequest:
+    advice = "Take it out of the loop, or give every iteration a Dag run of its own (TriggerDagRunOperator)"
+    return InvalidRequest(ti.task_id, [f"{why}, so two iterations could not be told apart. {advice}"])
 
 
 def _may_agree(name: str, task: Any, other: Any) -> bool:

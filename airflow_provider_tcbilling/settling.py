@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import InvalidRecord, TcBillingError
+from airflow_provider_tcbilling.api.errors import MAX_LINE, InvalidRecord, TcBillingError
 from airflow_provider_tcbilling.api.memory import Memory
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.record import Record, State
 from airflow_provider_tcbilling.api.spending import Candidate
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.cases import Case, Refused, numbers_of, read
 from airflow_provider_tcbilling.connection import Settings
 from airflow_provider_tcbilling.doctor import Finding, look_for, spending_of
@@ -68,12 +69,7 @@ class Desk:
             raise Refused(f"Nothing was written: the record has an order, {was.order_id}, so it was bought.")
         if was.state is State.DECLINED:
             return f"It stays: {_words(was)}"
-        if was.state.is_final:
-            raise Refused(
-                f"Nothing was written: {was.reason} What the server called paid, or refused after an unanswered try, "
-                "is never sent again under this key; --force does not help. To buy anew, use a new purchase_key or a "
-                "new run."
-            )
+        self._refuse_to_send_again(was)
         look = look_for(self.case, self.settings, self.client)
         if look.finding not in NOTHING_FITS:
             words = [f"what the order book says: {look.finding.value}", *look.words, was.reason]
@@ -94,6 +90,8 @@ class Desk:
             raise Refused(f"Nothing was written: {self._unusable}. Update airflow-provider-tcbilling instead.")
         if record.state is State.DECLINED:
             raise Refused("Nothing was written: a clear would BUY. A record without an order is settled: --not-bought.")
+        if was and not record.order_id and record.state is not was.state:
+            self._refuse_to_send_again(was)
         if was and (was.client_token, was.order_id or record.order_id) != (record.client_token, record.order_id):
             self._doubt(f"there is a record already: {_words(was)}")
         if record.order_id:
@@ -112,13 +110,22 @@ class Desk:
         self._refuse_elsewhere(case.record)
         return case.record
 
+    def _refuse_to_send_again(self, was: Record) -> None:
+        """What the server called paid, or refused after an unanswered try, stays so; --force does not help."""
+        if was.state.is_final:
+            about = "the money was taken" if was.state is State.CHARGED else "it refused a repeat of an unanswered try"
+            raise Refused(
+                f"Nothing was written: the server said that {about}, so nothing is sent again under this key, and "
+                f"--force does not help. To buy anew, use a new purchase_key or a new run. {was.reason}"
+            )
+
     @property
     def _unusable(self) -> str:
         return self.case.unusable.reason if self.case.unusable else ""
 
     def _refuse_elsewhere(self, record: Record) -> None:
         """What one endpoint lists says nothing about an order of another; --force does not help."""
-        if record.endpoint != self.settings.endpoint:
+        if record.is_at_another_server(self.settings.endpoint):
             raise Refused(
                 f"Nothing was written: the record is of {record.endpoint}, the connection of {self.settings.endpoint}. "
                 "Give the --conn-id that the purchase was made with."
@@ -190,4 +197,4 @@ def record_from(text: str) -> Record:
 def _words(record: Record) -> str:
     order = f", order {record.order_id}" if record.order_id else ""
     reason = f" ({record.reason})" if record.reason else ""
-    return f"{record.state.value}{order}, client token {record.client_token}{reason}; {record.key}"
+    return harmless(f"{record.state.value}{order}, client token {record.client_token}{reason}; {record.key}", MAX_LINE)

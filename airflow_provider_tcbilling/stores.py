@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shlex
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.api.record import NoStore, Store
-from airflow_provider_tcbilling.runs import is_mapped
+from airflow_provider_tcbilling.runs import is_mapped, loop_index_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -22,8 +25,13 @@ if TYPE_CHECKING:
 TASK_STATE_KEY = "tcbilling_purchase"
 """Under this key the record stands in the task state store."""
 
-CREATES_EXCLUSIVELY = frozenset({"file", "local", "gcs", "gs", "s3", "s3a"})
-"""Protocols whose ``create`` lets only one of two writers win; with others both may believe that they have won."""
+CANARY_SECONDS = 10.0
+"""How long one of two creations that are tried at once waits for the other to begin."""
+
+_EXCLUSIVE: dict[str, bool] = {}
+"""What this process has found out about each ledger: whether of several creations only one succeeds."""
+
+log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -46,8 +54,59 @@ class Ledger:
         self._fs, self._folder = folder.fs, folder.path.rstrip("/")
         protocol = folder.protocol or "file"
         self._is_local = protocol in ("file", "local")
-        self.is_exclusive = protocol in CREATES_EXCLUSIVELY
         self.about = f"the ledger {self._uri}"
+
+    @property
+    def is_exclusive(self) -> bool:
+        """
+        Whether the storage creates an object once only: tried once for each process and ledger, when it is first asked.
+
+        Storage that ignores the wish to create, and storage that looks first and creates then, let both of two win.
+        """
+        if self._uri not in _EXCLUSIVE:
+            why = self._flaw()
+            _EXCLUSIVE[self._uri] = not why
+            if why:
+                log.warning(
+                    "%s does not keep two processes from creating the same record (%s). A purchase waits 2 seconds and "
+                    "reads its record again before it is sent. Two copies of a task that start in the same moment, of "
+                    "which one stands still for longer, could both send, with the same client token.",
+                    self.about.capitalize(),
+                    why,
+                )
+        return _EXCLUSIVE[self._uri]
+
+    def _flaw(self) -> str:
+        """Create an object twice at once, and once more; return in words what is wrong with that, empty if nothing."""
+        path = f"{self._folder}/{uuid.uuid4().hex}.canary"
+        texts = [f"{number} of {path}".encode() for number in range(3)]
+        start = threading.Barrier(2, timeout=CANARY_SECONDS)
+
+        def create(text: bytes) -> bool:
+            start.wait()
+            return self._create(path, text)
+
+        try:
+            with ThreadPoolExecutor(2) as racers:
+                won = [*racers.map(create, texts[:2])]
+            won.append(self._create(path, texts[2]))
+            if won not in ([True, False, False], [False, True, False]):
+                return f"of 3 creations of the same object {sum(won)} succeeded"
+            if self._fs.cat_file(path) != texts[won.index(True)]:
+                return "a creation that failed has changed the object"
+        except Exception as error:
+            return f"the test of it failed: {error!r}"
+        finally:
+            self._discard(path)
+        return ""
+
+    def _discard(self, path: str) -> None:
+        try:
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            log.info("The test object %s stays where it is; it is no record: %r", path, error)
 
     def where(self, key: str) -> str:
         """Return the object's address."""
@@ -66,11 +125,14 @@ class Ledger:
 
     def create(self, key: str, stored: Mapping[str, Any]) -> bool:
         """Store the first record of a purchase; where the storage can, only one of two succeeds."""
+        return self._create(self._path(key), _text(stored))
+
+    def _create(self, path: str, content: bytes) -> bool:
         try:
             if self._is_local:
-                self._put_file(self._path(key), _text(stored), is_new=True)
+                self._put_file(path, content, is_new=True)
             else:
-                self._fs.pipe_file(self._path(key), _text(stored), mode="create")
+                self._fs.pipe_file(path, content, mode="create")
         except FileExistsError:
             return False
         return True
@@ -128,7 +190,7 @@ class Ledger:
 
 class TaskStateStore:
     """
-    The record in Airflow's task state store (3.3 and newer): one for each task and map index of a run.
+    The record in Airflow's task state store (3.3 and newer): one for each task, map index and loop index of a run.
 
     It survives retries and a clear (until Airflow 3.4, which lets a clear discard it), and is deleted with the run. It
     does not see the purchases of other tasks, and two copies of a task that start at the same moment both create.
@@ -143,18 +205,23 @@ class TaskStateStore:
     def __init__(self, context: Context) -> None:
         self._state = context["task_state_store"]
         self._task = context["ti"]
+        self._loop_index = loop_index_of(context)
 
     def where(self, key: str) -> str:
         """Return the place in Airflow where a person finds it."""
         ti = self._task
         mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
-        return f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}, run {ti.run_id}, Dag {ti.dag_id}"
+        looped = "" if self._loop_index is None else f", loop index {self._loop_index}"
+        return (
+            f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}{looped}, run {ti.run_id}, Dag {ti.dag_id}"
+        )
 
     def named(self, key: str) -> str:
         """Return the options that name the task on the command line."""
         ti = self._task
         mapped = ["--map-index", str(ti.map_index)] if is_mapped(ti) else []
-        return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped])
+        looped = [] if self._loop_index is None else ["--loop-index", str(self._loop_index)]
+        return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped, *looped])
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""

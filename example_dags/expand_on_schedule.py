@@ -45,7 +45,8 @@ def capacity() -> tuple[int, int]:
     if len(open_deals) >= 200:
         raise AirflowFailException("200 orders are under way: that is more than can be counted, so nothing is bought.")
     coming = sum(
-        deal.action == "purchase" and (deal.product_code, deal.sub_product_code) == kind for deal in open_deals
+        deal.action == "purchase" and (deal.shown.get("ProductCode"), deal.shown.get("SubProductCode")) == kind
+        for deal in open_deals
     )
     return there, coming
 

@@ -18,6 +18,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_tcbilling.api.models import DealStatus, RenewableInstance
+from airflow_provider_tcbilling.api.text import in_markdown
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
 ZONE = "Asia/Shanghai"
@@ -79,6 +80,13 @@ def _month(month: pendulum.Date, x: int, y: int, by_day: dict[str, list[Renewabl
 # [END howto_draw_calendar]
 
 
+def table_row(i: RenewableInstance, paid: str) -> str:
+    """Return a row of the table. Names are the server's text, and stay text."""
+    at_the_end = AT_THE_END[i.renews_by_itself]
+    cells = (i.expire_time, i.instance_id, i.instance_name, i.product_code, i.status, at_the_end, paid)
+    return f"| {' | '.join(map(in_markdown, cells))} |"
+
+
 def last_paid(client: Any, instance_id: str) -> str:
     """Return what its newest order of the last 89 days cost; unknown if there is none, or it has other instances."""
     deals = client.describe_deals(resource_id=instance_id, statuses=[DealStatus.DELIVERED])
@@ -123,11 +131,7 @@ with DAG(
         picture = Path(params["folder"] or tempfile.gettempdir()) / f"expiry-calendar-{first:%Y-%m}.svg"
         picture.write_text(draw(months, by_day), encoding="utf-8")
 
-        rows = [
-            f"| {i.expire_time} | {i.instance_id} | {i.instance_name.replace('|', '/')} | {i.product_code} "
-            f"| {i.status} | {AT_THE_END[i.renews_by_itself]} | {last_paid(client, i.instance_id)} |"
-            for i in found
-        ]
+        rows = [table_row(i, last_paid(client, i.instance_id)) for i in found]
         head = ["Expires", "Instance", "Name", "Product", "Status", "At the end", "Paid last time"]
         table = "\n".join([f"| {' | '.join(head)} |", "| --- " * len(head) + "|", *rows])
         print(f"{table}\nPicture: {picture}")

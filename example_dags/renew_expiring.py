@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Airfl
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from airflow_provider_tcbilling.api.models import DealStatus, RenewableInstance
+from airflow_provider_tcbilling.api.text import in_markdown
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.operators.expiry import ExpiringInstancesOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
@@ -75,9 +76,9 @@ with DAG(
         if not soonest_first:
             raise AirflowSkipException("Nothing is to be renewed.")
         wanted = soonest_first[:MOST_AT_ONCE]
-        rows = [
-            f"| {i.expire_time} | {i.instance_id} | {i.instance_name} | {last_paid(i.instance_id)} |" for i in wanted
-        ]
+        cells = [(i.expire_time, i.instance_id, i.instance_name, last_paid(i.instance_id)) for i in wanted]
+        # A name is the server's text: a person approves what the table says, so nothing in it may be more than text.
+        rows = [f"| {' | '.join(map(in_markdown, row))} |" for row in cells]
         return {
             "made_at": pendulum.now("UTC").isoformat(),
             "renewals": [instance.renewal_arguments() for instance in wanted],

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
-import requests
 from greenlet import getcurrent, greenlet
-from requests.adapters import BaseAdapter
-from urllib3 import HTTPResponse
 
+from airflow_provider_tcbilling.api import exchange, wire
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.budget import UNLIMITED
 from airflow_provider_tcbilling.api.client import BillingClient
@@ -27,12 +26,12 @@ from airflow_provider_tcbilling.api.record import NoStore, Record, State, Store
 from airflow_provider_tcbilling.api.refund import Refund
 from airflow_provider_tcbilling.api.renewal import Renewal
 from airflow_provider_tcbilling.api.spending import Spending
-from airflow_provider_tcbilling.sandbox.answers import answer_of
 from airflow_provider_tcbilling.sandbox.gate import Gate
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
 from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder
 from airflow_provider_tcbilling.sandbox.rules import Rules as ServerRules
 from airflow_provider_tcbilling.sandbox.rules import Tokens
+from scripts.schedule_line import Died, Line
 
 LAG = 10.0
 WINDOW = 300.0
@@ -54,18 +53,22 @@ SPENDINGS: Mapping[str, Callable[[BillingClient, str], Spending]] = {
 }
 """What a world spends its money on; each renewal and each refund has an instance of its own."""
 
-MOVES_MONEY = ("CreateInstance", "RenewInstance", "RefundInstance")
 DAY = 86_400.0
 SERVERS = ("honour", "forget-after:20", "ignore", "reject-repeat")
 STORES = ("ledger", "task state", "nothing")
+KNOW_REPEATS = ("honour", "reject-repeat")
+"""Servers that place no second order, so that a request may leave however late."""
+
+STANDSTILLS = (3.0, 20.0, 340.0, 700.0)
+"""Seconds for which a process stands still, give or take 30%: also longer than another one waits to take over."""
+
+FARTHEST = 900.0
+"""Seconds by which the workers' clocks may be wrong."""
+
+APART = 145.0
+"""Seconds by which each may differ from their mean: any two by less than what the rules allow."""
+
 DELAYS = (1.0, 30.0, 70.0, 400.0, 90_000.0)
-LOST = ("drop", "reset", "cut", "timeout", "http", "html", "truncated", "no-order-id", "internal")
-CONNECTION_LOST = ("drop", "reset", "cut", "timeout")
-REFUSED = "FailedOperation.BalanceInsufficient"
-
-
-class Died(BaseException):
-    """The process ended: no handler runs, as after SIGKILL."""
 
 
 class Shelf:
@@ -112,56 +115,6 @@ class Shelf:
         return result
 
 
-class Line(BaseAdapter):
-    """What lies between a client and the sandbox: it loses things, and is slow."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        world, is_purchase = self._world, request.headers["X-TC-Action"] in MOVES_MONEY
-        exchange = partial(world.sandbox.exchange, {k.lower(): v for k, v in request.headers.items()}, request.body)
-        fault = world.choose(LOST) if world.happens(0.3 if is_purchase else 0.1) else ""
-        try:
-            world.pause("sent")
-        except Died:
-            world.later(exchange) if world.happens(0.5) else None
-            raise
-        if is_purchase and world.happens(0.05):
-            world.sandbox.faults.add({"fault": "error", "code": REFUSED, "when": "before"})
-        elif fault == "timeout" and world.happens(0.5):
-            world.sleep(2.0)
-            world.later(exchange)
-            raise requests.ReadTimeout
-        elif fault and world.happens(0.5):
-            world.trace.append(f"{fault} before")
-            return self._answer(request, b"", fault)
-        answer = answer_of(exchange())
-        if fault == "timeout":
-            world.sleep(2.0)
-        world.pause("carried out")
-        return self._answer(request, answer.body, fault)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _answer(self, request: requests.PreparedRequest, body: bytes, fault: str) -> requests.Response:
-        if fault in CONNECTION_LOST:
-            raise requests.ReadTimeout if fault == "timeout" else requests.ConnectionError
-        response = requests.Response()
-        response.status_code = 502 if fault == "http" else 200
-        response.request = request
-        bodies = {
-            "html": b"<html>",
-            "truncated": body[: len(body) // 2],
-            "no-order-id": b'{"Response": {"RequestId": "r", "Deals": 7}}',
-            "internal": b'{"Response": {"Error": {"Code": "InternalError", "Message": "m"}, "RequestId": "r"}}',
-        }
-        response.raw = HTTPResponse(io.BytesIO(bodies.get(fault, body)), status=200, preload_content=False)
-        return response
-
-
 @dataclass
 class Buyer:
     """One purchase, renewal or refund: its tries, what became of them, what it bought, and how the last try stopped."""
@@ -174,7 +127,7 @@ class Buyer:
     order_id: str = ""
     stop: PurchaseOutcomeUnknown | None = None
 
-    @property
+    @cached_property
     def tokens(self) -> set[str]:
         """Every token that it may ever send."""
         return {client_token_for(self.name, generation) for generation in range(50)}
@@ -196,7 +149,11 @@ class World:
         self.is_calm = False
         self.server = self.choose(SERVERS)
         self.kind = self.choose(STORES)
-        self.has_copies = self.kind == "ledger" and self.happens(0.3)
+        self.server_knows_repeats = self.server in KNOW_REPEATS
+        self.has_copies = self.kind != "nothing" and self.happens(0.6)
+        self._ahead = self._random.uniform(-FARTHEST, FARTHEST) if self.happens(0.5) else 0.0
+        self._apart = APART if self.happens(0.5) else 0.0
+        self._standstills = self.choose((0.0, 0.03, 0.2))
         delivery = self.choose((0.0, 1.0, 500.0))
         self.sandbox = Sandbox(ServerRules(tokens=Tokens.parse(self.server), rate_limit=0, delivery_seconds=delivery))
         self.sandbox.ledger.clock.now = lambda: self.now  # type: ignore[method-assign]
@@ -216,7 +173,7 @@ class World:
         ]
         if self.kind == "ledger":
             self._share_the_ledger(shelves["ledger"])
-        self._rules = Rules(LAG, WINDOW, request_seconds=3.0)
+        self._rules = Rules(LAG, self.choose((WINDOW, None, None)), request_seconds=3.0)
         self._actors: list[tuple[float, greenlet]] = []
         self._events: list[tuple[float, Callable[[], Any]]] = []
 
@@ -228,17 +185,27 @@ class World:
     def choose(self, options: tuple[Any, ...]) -> Any:
         return self._random.choice(options)
 
-    def pause(self, label: str) -> None:
-        """Let others act, at a place where this process may die."""
+    def pause(self, label: str, *, stands_still: bool = True) -> None:
+        """Let others act, at a place where this process may die, or stand still."""
         self.trace.append(label)
         if self.happens(0.04):
             self.trace.append(f"died: {label}")
             raise Died
+        if stands_still:
+            self.stand_still(label)
         self.sleep(self._random.random() * 0.2 if self.happens(0.5) else 0.0)
 
     def sleep(self, seconds: float) -> None:
         self._actors.append((self.now + max(0.0, seconds), getcurrent()))
         getcurrent().parent.switch()
+
+    def stand_still(self, label: str) -> None:
+        """Let this process be stopped now and then, while others go on and take its purchase over."""
+        if not self.happens(self._standstills):
+            return
+        seconds = self.choose(STANDSTILLS) * self._random.uniform(0.7, 1.3)
+        self.trace.append(f"stands still for {seconds:.0f} s: {label}")
+        self.sleep(seconds)
 
     def later(self, exchange: Callable[[], Any]) -> None:
         """Carry a request out although nobody waits for its answer any more."""
@@ -248,11 +215,16 @@ class World:
 
     def run(self) -> list[str]:
         """Run it, and return what is wrong with how it ended."""
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        with mock.patch.object(exchange, "time", clock), mock.patch.object(wire, "time", clock):
+            return self._run()
+
+    def _run(self) -> list[str]:
         if self.happens(0.5):
             self._spend_long_ago()
         for buyer in self.buyers:
             begins = self._random.random() * self.choose((0.1, 20.0))
-            for copy in range(1 + (self.has_copies and self.happens(0.5))):
+            for copy in range(1 + (self.has_copies and self.happens(0.7))):
                 self._start(partial(self._tries, buyer, copy), begins + copy * self.choose((0.0, 0.1, 5.0)))
         self._until_quiet()
         self.is_calm = True
@@ -293,9 +265,9 @@ class World:
             self.now = max(self.now, at)
             events = [event for event in self._events if event[0] <= self.now]
             self._events = [event for event in self._events if event[0] > self.now]
-            for _, exchange in events:
+            for _, carry_out in events:
                 self._hide_next_order()
-                exchange()
+                carry_out()
             due = [actor for actor in self._actors if actor[0] <= self.now]
             if due:
                 actor = self._random.choice(due)
@@ -312,17 +284,23 @@ class World:
             self.sleep(self.choose(DELAYS) if not self.is_calm else 400.0)
 
     def _try(self, buyer: Buyer, try_number: int) -> str:
+        ahead = self._ahead + self._random.uniform(-self._apart, self._apart)
+
+        def clock() -> float:
+            return self.now + ahead
+
         client = BillingClient(
             "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", connect_timeout=1, read_timeout=2,
-            budget=UNLIMITED, clock=lambda: self.now, sleep=self.sleep,
+            budget=UNLIMITED, clock=clock, sleep=self.sleep,
         )  # fmt: skip
         client._wire.session.mount("http://", Line(self))
+        client._wire.session.trust_env = False
         self._hide_next_order()
         buyer.stop = None
         purchase = Purchase(
             buyer.name, SPENDINGS[self.spends_on](client, buyer.instance_id), buyer.store, self._rules,
-            presumed_since=buyer.first_try_at if try_number > 1 else None,
-            has_twins=len(self.buyers) > 1 and self.spends_on == "purchases", clock=lambda: self.now, sleep=self.sleep,
+            presumed_since=buyer.first_try_at + self._ahead if try_number > 1 else None,
+            has_twins=len(self.buyers) > 1 and self.spends_on == "purchases", clock=clock, sleep=self.sleep,
         )  # fmt: skip
         try:
             order = purchase.place()

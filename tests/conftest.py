@@ -124,6 +124,9 @@ class TaskInstance(SimpleNamespace):
             raise AssertionError("Airflow 3.0 refuses None in an XCom")
         self.xcoms[key] = value
 
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        return self.xcoms.get(key) if (task_ids, map_indexes) == (self.task_id, self.map_index) else None
+
 
 @pytest.fixture
 def context() -> dict[str, Any]:

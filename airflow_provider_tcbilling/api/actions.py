@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from airflow_provider_tcbilling.api.schema import Action, Field, Kind, Replay
+from airflow_provider_tcbilling.api.text import NUMBER
 
 SERVICE = "billing"
 VERSION = "2018-07-09"
@@ -67,7 +68,7 @@ _RENEW_FLAG = Field(
     default="NOTIFY_AND_MANUAL_RENEW",
     choices=RENEW_FLAGS,
 )
-_ORDER_ID_LIST = Field("OrderIdList", Kind.TEXTS, "The orders that were placed.", required=True)
+_ORDER_ID_LIST = Field("OrderIdList", Kind.TEXTS, "The orders that were placed.", required=True, pattern=NUMBER)
 
 CREATE_INSTANCE = Action(
     name="CreateInstance",
@@ -104,7 +105,7 @@ CREATE_INSTANCE = Action(
         _RENEW_FLAG,
     ),
     answer=(
-        Field("OrderId", Kind.TEXT, "The order's number.", required=True),
+        Field("OrderId", Kind.TEXT, "The order's number.", required=True, pattern=NUMBER),
         Field("InstanceIdList", Kind.TEXTS, "The instances; empty or null while delivery is under way."),
     ),
 )

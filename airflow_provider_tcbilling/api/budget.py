@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
+from airflow_provider_tcbilling.api.endpoint import server_name
 
 WAITING_SHARE = 0.5
 """The part of it that whoever only waits may use; the rest is left to those who buy."""
@@ -185,7 +186,7 @@ class Budget:
     ) -> None:
         if not per_second > 0:
             raise ValueError(f"{per_second!r} requests a second are not above 0")
-        self._account = hashlib.sha256(f"{endpoint} {secret_id}".encode()).hexdigest()[:16]
+        self._account = hashlib.sha256(f"{server_name(endpoint)} {secret_id}".encode()).hexdigest()[:16]
         self._per_second = per_second
         self._is_waiting = is_waiting
         self._paces: dict[str, list[Pace]] = {}

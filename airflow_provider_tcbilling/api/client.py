@@ -9,15 +9,18 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.budget import Budget
+from airflow_provider_tcbilling.api.endpoint import cleaned
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
+from airflow_provider_tcbilling.api.text import harmless_object
 from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
 
 CONNECT_TIMEOUT = 10.0
@@ -51,7 +54,7 @@ class BillingClient:
     :param secret_key: The key. It is never sent, logged or shown.
     :param token: Session token of a temporary key pair, else empty.
     :param endpoint: ``https://host`` of the API, or ``http://127.0.0.1:port`` of a sandbox. It decides who gets
-        signed requests, so take it only from somebody you trust.
+        signed requests, so take it only from somebody you trust. What is no address raises ``InvalidRequest``.
     :param language: ``en-US`` or ``zh-CN``; changes the words of error messages, nothing else.
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
@@ -75,11 +78,9 @@ class BillingClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint = endpoint = cleaned(endpoint)
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
-        """What names the key in a record, without showing it."""
         self.has_temporary_key = bool(token)
-        self._account: str | None = None
         self.request_seconds = connect_timeout + read_timeout
         self._attempts = attempts
         self._clock = clock = clock or time.time
@@ -96,6 +97,11 @@ class BillingClient:
     def close(self) -> None:
         """Close the connections."""
         self._wire.session.close()
+
+    @property
+    def server_ahead(self) -> float:
+        """Seconds by which the server's clock is ahead of this machine's, as its last answer said; 0 if none did."""
+        return self._wire.server_ahead
 
     @property
     def clock_offset(self) -> float:
@@ -156,7 +162,7 @@ class BillingClient:
             period_unit=period_unit,
             renew_flag=renew_flag,
         )
-        return Order.from_wire(answer, client_token)
+        return _read(actions.CREATE_INSTANCE, lambda: Order.from_wire(answer, client_token))
 
     def renew_instance(
         self,
@@ -241,7 +247,7 @@ class BillingClient:
         """
         Set what happens when the subscription of one instance ends.
 
-        :return: The instances for which it **failed**, each with ``InstanceId``, ``Code`` and ``Message``;
+        :return: The instances for which it **failed**, each with ``InstanceId``, ``Code`` and ``Message``, harmless;
             the server does not raise an error for them.
 
         https://www.tencentcloud.com/document/api/555/78444
@@ -255,7 +261,7 @@ class BillingClient:
             renew_period=renew_period,
             renew_period_unit=renew_period_unit,
         )
-        return list(answer.get("InstanceList") or ())
+        return _read(actions.SET_RENEWAL, lambda: [harmless_object(one) for one in answer.get("InstanceList") or ()])
 
     def describe_renew_instances(
         self, *, max_results: int = 100, **filters: Any
@@ -334,15 +340,15 @@ class BillingClient:
         answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE)
         return _read(actions.DESCRIBE_ACCOUNT_BALANCE, lambda: Balance.from_wire(answer))
 
+    @cached_property
     def account(self) -> str:
-        """Return the number of the account, which is asked for once; empty if it cannot be read."""
-        if self._account is None:
-            try:
-                self._account = str(self.describe_account_balance().uin)
-            except TcBillingError as error:
-                log.warning("The account of the key could not be read: %s", error)
-                self._account = ""
-        return self._account
+        """The number of the account, which is asked for once; empty if the key may not read it."""
+        try:
+            return str(self.describe_account_balance().uin)
+        except ApiError as error:
+            if error.transient:
+                raise
+            return ""
 
     def call(self, action: Action, *, send_by: float = math.inf, **arguments: Any) -> dict[str, Any]:
         """

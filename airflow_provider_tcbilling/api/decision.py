@@ -52,7 +52,7 @@ class Rules:
     :param lag: Seconds after which a new order is surely listed in the order book.
     :param replay_window: Seconds since the first request in which the same token may be sent again, after a look.
         ``None`` is five minutes, and as much longer as another process needs to take over safely.
-    :param trust_token: Send the same token again also after the window, and when several orders match.
+    :param trust_token: Send the same token again also after the window, and when several orders fit.
     :param request_seconds: How long one request may take.
     :param clock_margin: Seconds by which the clocks of two processes that share a record may differ.
     """
@@ -106,24 +106,24 @@ def decide(it: Situation) -> tuple[Next, str]:  # noqa: PLR0911 - one return is 
     stop = Next.SEND if it.trusts_token and not state.is_final else Next.STOP
     if unclear:
         step = Next.WAIT if it.is_patient else stop if it.replay_is_safe else Next.STOP
-        return step, f"nothing tells whether a listed order is this one ({len(found)} match, {len(unclear)} may)"
+        return step, f"nothing tells whether a listed order is this one ({len(found)} fit, {len(unclear)} may)"
     if len(found) == 1 and not it.rivals:
         return Next.ADOPT, ""
     if found and it.rivals:
         step = Next.WAIT if it.is_patient and it.rivals_may_clear_up else stop
-        return step, f"an order that matches may be that of another purchase ({'; '.join(it.rivals)})"
+        return step, f"what fits may be the order of another purchase ({'; '.join(it.rivals)})"
     if found:
-        return stop, f"{len(found)} orders match, and nothing tells which one it is"
+        return stop, f"{len(found)} orders fit, and nothing tells which one it is"
     if state.is_final:
         return Next.STOP, _final(it.record)
     if it.seen.bar:
         return Next.WAIT if it.is_patient and it.seen.may_clear_up else Next.STOP, it.seen.bar
     if it.now >= it.record.replay_until:
-        return stop, "no order matches, but the time in which the same client token may be sent again is over"
+        return stop, "no order fits, but the time in which the same client token may be sent again is over"
     return Next.SEND, ""
 
 
 def _final(record: Record) -> str:
     if record.state is State.CHARGED:
-        return f"the server said that the money was taken, and no order matches: {record.reason}"
-    return f"the server refused a repeat of a request that it had not answered, and no order matches: {record.reason}"
+        return f"the server said that the money was taken, and no order fits: {record.reason}"
+    return f"the server refused a repeat of a request that it had not answered, and no order fits: {record.reason}"

@@ -90,6 +90,12 @@ class DeliveryWatch:
 
     def _judge(self, deals: Sequence[Deal]) -> Order | None:
         endings = self._settlement.endings
+        if others := unique(deal.action for deal in deals if self._settlement.is_of_another_action(deal)):
+            wanted = self._settlement.action
+            raise DeliveryFailed(
+                self.order_id,
+                f"the order book calls it {', '.join(others)}, and {wanted} was asked for: call Tencent's support",
+            )
         dead = [deal for deal in deals if deal.status in endings]
         ids = unique(instance for deal in deals for instance in deal.resource_ids)
         if dead:

@@ -23,7 +23,8 @@ What can go wrong, and the two questions that every failure answers.
     │   ├── ServerFault                    T A  the server failed; it may have happened
     │   └── PaidButNotDelivered              A  money spent; a person must call the vendor
     ├── DeliveryFailed                          the order ended without an instance
-    └── DeliveryTimeout                    T    still open when waiting stopped
+    ├── DeliveryTimeout                    T    still open when waiting stopped
+    └── WrongEvent                              woken for another order than the task's own; nothing was sent
 
     T  transient: another try may help         A  ambiguous: it may have happened
 
@@ -32,13 +33,24 @@ The classes pickle, and no message holds a key, a token or a signature.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_tcbilling.api.error_codes import MEANINGS, NOT_REFUNDED, PERHAPS_DONE, REFUSALS
+from airflow_provider_tcbilling.api.text import harmless
 
 __all__ = ["MEANINGS", "NOT_REFUNDED", "PERHAPS_DONE", "REFUSALS"]
+
+MAX_LINE = 2000
+"""Characters of a line of a message: a command to copy can be long."""
+
+MAX_ID = 128
+"""Characters of an error code or a request id."""
+
+CODE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+"""What an error code looks like."""
 
 
 class TcBillingError(Exception):
@@ -50,6 +62,16 @@ class TcBillingError(Exception):
     ambiguous = False
     """The request may have been carried out: money may have moved."""
 
+    placed = ""
+    """What is to be said of an order that existed before it went wrong; empty if there was none."""
+
+    def _lines(self) -> Sequence[str]:
+        """Return the message, line by line. Only these line breaks are obeyed: the rest may be the server's text."""
+        return [super().__str__()]
+
+    def __str__(self) -> str:
+        return "\n".join(harmless(line, MAX_LINE) for line in [*self._lines(), *filter(None, [self.placed])])
+
 
 class InvalidRequest(TcBillingError, ValueError):
     """The request breaks the rules of the API or of this package. Nothing was sent, nothing was bought."""
@@ -59,8 +81,8 @@ class InvalidRequest(TcBillingError, ValueError):
         self.subject = subject
         self.mistakes = tuple(mistakes)
 
-    def __str__(self) -> str:
-        return "\n".join([f"{self.subject}: nothing was sent, because", *(f"  - {m}" for m in self.mistakes)])
+    def _lines(self) -> Sequence[str]:
+        return [f"{self.subject}: nothing was sent, because", *(f"  - {m}" for m in self.mistakes)]
 
 
 class RunRefused(TcBillingError):
@@ -80,8 +102,8 @@ class LeftAlone(TcBillingError):
         self.instance_id = instance_id
         self.reason = reason
 
-    def __str__(self) -> str:
-        return f"{self.instance_id} was left alone, and nothing was sent: {self.reason}."
+    def _lines(self) -> Sequence[str]:
+        return [f"{self.instance_id} was left alone, and nothing was sent: {self.reason}."]
 
 
 class InvalidRecord(TcBillingError):
@@ -99,8 +121,10 @@ class InvalidRecord(TcBillingError):
         self.where = where
         self.reason = reason
 
-    def __str__(self) -> str:
-        return f"Nothing was sent: the record of the purchase cannot be used, {self.reason}. The record: {self.where}."
+    def _lines(self) -> Sequence[str]:
+        return [
+            f"Nothing was sent: the record of the purchase cannot be used, {self.reason}. The record: {self.where}."
+        ]
 
 
 class PurchaseChanged(TcBillingError):
@@ -116,14 +140,12 @@ class PurchaseChanged(TcBillingError):
         self.where = where
         self.differences = tuple(differences)
 
-    def __str__(self) -> str:
-        return "\n".join(
-            [
-                "Nothing was sent: this purchase was begun already, and its record says something else.",
-                *(f"  - {difference}" for difference in self.differences),
-                f"The record: {self.where}. To buy this as well, give it a purchase_key of its own, or a new run.",
-            ]
-        )
+    def _lines(self) -> Sequence[str]:
+        return [
+            "Nothing was sent: this purchase was begun already, and its record says something else.",
+            *(f"  - {difference}" for difference in self.differences),
+            f"The record: {self.where}. To buy this as well, give it a purchase_key of its own, or a new run.",
+        ]
 
 
 class StoreFailed(TcBillingError):
@@ -149,13 +171,13 @@ class OrderNotRecorded(TcBillingError):
         self.order_id = order_id
         self.where = where
 
-    def __str__(self) -> str:
-        return (
+    def _lines(self) -> Sequence[str]:
+        return [
             f"Order {self.order_id} was placed and paid, but its record could not be written ({self.where}). Another "
             "try looks for the order before it sends anything. Or restore the record: save the JSON that the log tells "
             "after 'The record to restore:' in a file, and run python -m airflow_provider_tcbilling settle --restore "
             "FILE, with the task's --conn-id."
-        )
+        ]
 
 
 class Unreachable(TcBillingError):
@@ -195,11 +217,11 @@ class PurchaseOutcomeUnknown(TcBillingError):
         self.record = record
         self.steps = tuple(steps)
 
-    def __str__(self) -> str:
+    def _lines(self) -> Sequence[str]:
         found = [f"  - {candidate}" for candidate in self.candidates] or ["  - none"]
         steps = [f"  - {step}" for step in self.steps]
         head = f"{self.headline}Stopped, and nothing more was sent: {self.reason}."
-        return "\n".join([head, "Orders that may be this purchase:", *found, f"Record: {self.record}", "Do:", *steps])
+        return [head, "Orders that may be this purchase:", *found, f"Record: {self.record}", "Do:", *steps]
 
 
 class PurchaseCharged(PurchaseOutcomeUnknown):
@@ -229,8 +251,8 @@ class ApiError(TcBillingError):
         self.message = message
         self.request_id = request_id
 
-    def __str__(self) -> str:
-        return f"{self.action} failed: {self.message} [{self.code}, request {self.request_id or 'without id'}]"
+    def _lines(self) -> Sequence[str]:
+        return [f"{self.action} failed: {self.message} [{self.code}, request {self.request_id or 'without id'}]"]
 
 
 class AuthError(ApiError):
@@ -271,8 +293,8 @@ class RenewalNotSet(TcBillingError):
         super().__init__(failures)
         self.failures = tuple(failures)
 
-    def __str__(self) -> str:
-        return "\n".join(["SetRenewal changed nothing for", *(f"  - {failure}" for failure in self.failures)])
+    def _lines(self) -> Sequence[str]:
+        return ["SetRenewal changed nothing for", *(f"  - {failure}" for failure in self.failures)]
 
 
 class DeliveryFailed(TcBillingError):
@@ -288,8 +310,8 @@ class DeliveryFailed(TcBillingError):
         self.order_id = order_id
         self.reason = reason
 
-    def __str__(self) -> str:
-        return f"Order {self.order_id} has failed: {self.reason}"
+    def _lines(self) -> Sequence[str]:
+        return [f"Order {self.order_id} has failed: {self.reason}"]
 
 
 class DeliveryTimeout(TcBillingError):
@@ -307,11 +329,15 @@ class DeliveryTimeout(TcBillingError):
         self.order_id = order_id
         self.last_seen = last_seen
 
-    def __str__(self) -> str:
-        return (
+    def _lines(self) -> Sequence[str]:
+        return [
             f"Order {self.order_id} was not carried out in time (last seen: {self.last_seen}). "
             "It stays open, nothing was cancelled, and waiting for it again costs nothing."
-        )
+        ]
+
+
+class WrongEvent(TcBillingError):
+    """The task was woken for another order than its own. Nothing was sent, and its own order stays as it is."""
 
 
 BY_CODE: Mapping[str, type[ApiError]] = MappingProxyType(
@@ -334,17 +360,19 @@ def api_error(action: str, error: Mapping[str, Any], request_id: str) -> ApiErro
     """
     Make the error that belongs to the ``Error`` object of an answer.
 
-    Only a code that is documented as a refusal says that nothing happened; any other leaves it open.
+    Only a code that is documented as a refusal says that nothing happened; any other leaves it open, and so does what
+    does not look like a code.
     """
-    code = str(error.get("Code", ""))
-    made = error_class(code)(action, code, str(error.get("Message", "")), request_id)
+    code = harmless(error.get("Code", ""), MAX_ID)
+    message, request_id = harmless(error.get("Message", "")), harmless(request_id, MAX_ID)
+    made = error_class(code)(action, code, message, request_id)
     made.ambiguous = made.ambiguous or not is_refusal(code)
     return made
 
 
 def error_class(code: str) -> type[ApiError]:
     """Return the class of an error code; a code nobody has described is an :class:`ApiError`."""
-    while code:
+    while CODE.fullmatch(code):
         if code in BY_CODE:
             return BY_CODE[code]
         code = code.rpartition(".")[0]
@@ -353,6 +381,6 @@ def error_class(code: str) -> type[ApiError]:
 
 def is_refusal(code: str) -> bool:
     """Whether a code is documented to mean that nothing was carried out."""
-    if code in PERHAPS_DONE or error_class(code).ambiguous:
+    if not CODE.fullmatch(code) or code in PERHAPS_DONE or error_class(code).ambiguous:
         return False
     return code in MEANINGS or code in NOT_REFUNDED or code.partition(".")[0] in REFUSALS

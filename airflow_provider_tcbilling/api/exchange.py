@@ -5,8 +5,9 @@ Exchange: one request on its way to the server, and the moment at which its firs
 a certificate file all come before that moment, so a failure of theirs is unsent by construction. Everything after it
 may have been carried out, whatever the exception is called.
 
-The last check of the time stands immediately before that byte, so a process that was stopped in the meantime sends
-nothing. Name look-up, connection and handshake together have one deadline, and so has the whole answer.
+The last check of the time stands immediately before each part that leaves, so a process that was stopped in the
+meantime sends nothing more. Name look-up, connection and handshake together have one deadline, and so has the whole
+answer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from requests.adapters import HTTPAdapter
 
 
 class TooLate(OSError):
-    """The time in which the request might leave is over. Nothing was sent."""
+    """The time in which the request might leave is over."""
 
 
 class Exchange:
@@ -38,7 +39,7 @@ class Exchange:
     :param connect_seconds: Until the connection stands, name look-up and TLS handshake included.
     :param answer_seconds: From the first byte of the request to the last byte of the answer.
     :param ends_at: Monotonic seconds at which both are over at the latest.
-    :param send_by: Epoch seconds after which the first byte does not leave.
+    :param send_by: Epoch seconds after which no part of it leaves.
     """
 
     def __init__(
@@ -74,18 +75,19 @@ class Exchange:
 
     def begin(self) -> None:
         """
-        Let the first byte leave, if it still may. From here on nobody can say that nothing was sent.
+        Let the first byte leave, or the next ones, if they still may. Nobody can say that nothing was sent after that.
 
-        :raises TooLate: It may not. Nothing was sent.
+        A server carries out what it has to the last byte, so headers that have left hold the body back if it is late.
+
+        :raises TooLate: They may not. Nothing was sent, unless it had begun before.
         """
-        if self.has_begun:
-            return
         now = time.monotonic()
         if self._clock() > self._send_by or now > self._begin_at:
             raise TooLate("its time had passed")
         self.seconds_left()
-        self.has_begun = True
-        self._until = min(now + self._answer_seconds, self._ends_at)
+        if not self.has_begun:
+            self.has_begun = True
+            self._until = min(now + self._answer_seconds, self._ends_at)
 
 
 _UNDER_WAY: ContextVar[Exchange | None] = ContextVar("exchange", default=None)

@@ -28,8 +28,6 @@ ACTIONS = frozenset(
 )
 """What an order can be, folded (https://www.tencentcloud.com/document/api/555/67735)."""
 
-_NUMBER = re.compile(r"[0-9A-Za-z_-]{1,64}")
-
 Shown = Mapping[str, Any]
 """An order as the server sent it."""
 
@@ -70,11 +68,6 @@ def match(shown: Shown, compared: Iterable[Compared]) -> tuple[Match, tuple[str,
     if unclear:
         return Match.CANNOT_TELL, unclear
     return (Match.MATCHES if all(verdict for _, verdict in verdicts) else Match.ANOTHERS), ()
-
-
-def is_number(shown: Any) -> bool:
-    """Whether something can be the number of an order."""
-    return isinstance(shown, str) and bool(_NUMBER.fullmatch(shown.strip()))
 
 
 def product(sent: str) -> Compared:

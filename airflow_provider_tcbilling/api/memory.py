@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.errors import (
     InvalidRecord,
     OrderNotRecorded,
@@ -92,7 +94,9 @@ class Memory:
             return False
         if self._clock() - began > SETTLE_SECONDS:
             log.warning("This process stood still while it took the purchase over, so it waits and looks first.")
-            self.write(replace(mine, owner=f"{mine.owner}, perhaps"))
+            # Another one may have sent something in the meantime, and its record is overwritten now.
+            until = max(mine.sending_until, self._clock())
+            self.write(replace(mine, owner=f"{mine.owner}, perhaps", sending_until=until))
             return False
         return self.is_still_owned_by(mine.owner)
 
@@ -111,11 +115,11 @@ class Memory:
 
     def keep(self, record: Record, order: Order) -> Order:
         """
-        Store the order before anything else is done with it.
+        Store the order before anything else is done with it, and return the one that the record knows.
 
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
-        ordered = record.ordered(order, self._clock())
+        ordered = self._ordered(record, order)
         for tries_left in reversed(range(WRITE_TRIES)):
             try:
                 self.write(ordered)
@@ -125,7 +129,26 @@ class Memory:
                     log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
                     raise OrderNotRecorded(order.order_id, self.where) from failed
                 self._sleep(SETTLE_SECONDS)
-        return order
+        return ordered.order or order
+
+    def _ordered(self, record: Record, order: Order) -> Record:
+        """Return the record with its order, or with that of another process that went on while this one stood still."""
+        if self._clock() > record.sending_until:
+            with contextlib.suppress(TcBillingError):
+                stored = self.read()
+                if stored and stored.order_id not in (None, order.order_id):
+                    log.error("The server placed a SECOND order for this purchase, which no record owns: %s", order)
+                    return replace(stored, twins=(*stored.twins, f"order {order.order_id}, placed after a standstill"))
+        return record.ordered(order, self._clock())
+
+    def note_delivery(self, order: Order) -> None:
+        """Add to the record what the delivery showed; a store that fails is only logged."""
+        try:
+            record = self.read()
+            if record and record.order_id == order.order_id and record.state is not State.DELIVERED:
+                self.write(record.ordered(order, self._clock(), State.DELIVERED))
+        except TcBillingError as error:
+            log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
 
     def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
         """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
@@ -173,9 +196,9 @@ class Memory:
             except InvalidRecord as error:
                 rivals.append(str(error))
                 continue
-            if (other.endpoint, other.action) != (record.endpoint, record.action) or other.is_of_another_account(
-                record
-            ):
+            if other.is_at_another_server(record.endpoint) or other.is_of_another_account(record):
+                continue
+            if other.action != record.action:
                 continue
             if other.order_id:
                 owned.add(other.order_id)
@@ -197,7 +220,7 @@ def _differences(record: Record, asked: Record) -> list[str]:
     """Return in words how a record differs from what is asked for now."""
     compared = {
         "purchase": (record.key, asked.key),
-        "endpoint": (record.endpoint, asked.endpoint),
+        "endpoint": (server_name(record.endpoint), server_name(asked.endpoint)),
         "action": (record.action, asked.action),
         **{
             name: (record.payload.get(name), asked.payload.get(name))

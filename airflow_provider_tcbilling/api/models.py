@@ -8,6 +8,13 @@ from enum import IntEnum
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import AUTO_RENEW, RENEW_FLAGS
+from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, inert, matching
+
+MAX_CODE = 64
+"""Characters of a code, a flag, a time or a currency."""
+
+MAX_NAME = 255
+"""Characters of an instance's name."""
 
 
 class DealStatus(IntEnum):
@@ -65,13 +72,20 @@ class Order:
 
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any], client_token: str) -> Order:
-        """Read a successful answer of an action that spends; whatever else is odd in it, the order number is kept."""
-        ids = answer.get("InstanceIdList")
+        """
+        Read a successful answer of an action that spends; whatever else is odd in it, the order number is kept.
+
+        :raises LookupError: It names no order.
+        :raises ValueError: What it names is no number of an order.
+        """
+        named = answer["OrderId"] if "OrderId" in answer else answer["OrderIdList"][0]
+        if not (order_id := matching(named, NUMBER)):
+            raise ValueError("the order's number is none")
         return cls(
-            order_id=answer["OrderId"] if "OrderId" in answer else answer["OrderIdList"][0],
-            instance_ids=tuple(str(i) for i in ids if i) if isinstance(ids, list) else (),
+            order_id=order_id,
+            instance_ids=_instance_ids(answer.get("InstanceIdList")),
             client_token=client_token,
-            request_id=str(answer.get("RequestId") or ""),
+            request_id=matching(answer.get("RequestId"), NUMBER),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,6 +101,7 @@ class Deal:
     :param shown: All that the server sent of it, unread, for whoever must compare.
 
     :param resource_ids: The delivered instances; empty when the server says null, as it does above 200 deals a page.
+    :param order_id: Its number; empty if the server sends none, or something that cannot be one. So is *big_deal_id*.
     :param created_at: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
     :param paid_cents: What was really paid, in 1/100 of *currency*; of a refund, what came back (the sign is unknown).
     :param voucher_cents: What vouchers paid, in 1/100 of *currency*; a refund does not return it.
@@ -101,21 +116,33 @@ class Deal:
     paid_cents: int
     voucher_cents: int
     currency: str
+    product_code: str = ""
+    sub_product_code: str = ""
+    project_id: int = 0
+    zone_code: str = ""
+    time_span: int = 0
+    time_unit: str = ""
     shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_wire(cls, deal: Mapping[str, Any]) -> Deal:
         """Read a ``Deal`` object. A field that is missing or null reads as empty, an unknown field is ignored."""
         return cls(
-            order_id=str(deal.get("OrderId") or "").strip(),
-            big_deal_id=str(deal.get("BigDealId") or "").strip(),
+            order_id=_number(deal.get("OrderId")),
+            big_deal_id=_number(deal.get("BigDealId")),
             status=int(deal.get("Status") or 0),
-            action=str(deal.get("Action") or "").strip().lower(),
-            resource_ids=tuple(str(r) for r in deal.get("ResourceId") or () if r),
-            created_at=str(deal.get("CreateTime") or ""),
+            action=_code(deal.get("Action")).strip().lower(),
+            resource_ids=_instance_ids(deal.get("ResourceId")),
+            created_at=_code(deal.get("CreateTime")),
             paid_cents=int(deal.get("RealTotalCost") or 0),
             voucher_cents=int(deal.get("VoucherDecline") or 0),
-            currency=str(deal.get("Currency") or ""),
+            currency=_code(deal.get("Currency")),
+            product_code=_code(deal.get("ProductCode")),
+            sub_product_code=_code(deal.get("SubProductCode")),
+            project_id=_whole(deal.get("ProjectId")),
+            zone_code=_code(deal.get("ZoneCode")),
+            time_span=_whole(deal.get("TimeSpan")),
+            time_unit=_code(deal.get("TimeUnit")),
             shown=deal,
         )
 
@@ -123,6 +150,14 @@ class Deal:
     def status_words(self) -> str:
         """The status in words and as a number, also when nobody has described the number."""
         return status_words(self.status)
+
+
+def _whole(value: Any) -> int:
+    """Return a whole number; 0 if it is none."""
+    try:
+        return int(value or 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 class Deals(list[Deal]):
@@ -163,6 +198,7 @@ class RenewableInstance:
     :param status: ``NORMAL``, or ``ISOLATED`` after the expiry.
     :param renew_flag: What happens at the expiry: one of :data:`~airflow_provider_tcbilling.api.actions.RENEW_FLAGS`,
         or whatever else the server says.
+    :param instance_name: As the user wrote it; bounded, and its control characters are visible.
     :param renew_period: Length of each automatic renewal in *renew_period_unit*; 0 if the server does not tell.
     """
 
@@ -179,28 +215,40 @@ class RenewableInstance:
 
     @classmethod
     def from_wire(cls, listed: Mapping[str, Any]) -> RenewableInstance:
-        """Read a ``RenewInstance`` object; an unknown field is ignored."""
+        """
+        Read a ``RenewInstance`` object; an unknown field is ignored.
+
+        :raises LookupError: It names no instance.
+        :raises ValueError: What it names is no id of an instance.
+        """
+        if not (instance_id := matching(listed["InstanceId"], INSTANCE_ID)):
+            raise ValueError("the instance's id is none")
         return cls(
-            instance_id=str(listed["InstanceId"]),
-            product_code=str(listed.get("ProductCode") or ""),
-            sub_product_code=str(listed.get("SubProductCode") or ""),
-            region_code=str(listed.get("RegionCode") or ""),
-            status=str(listed.get("Status") or ""),
-            renew_flag=str(listed.get("RenewFlag") or ""),
-            expire_time=str(listed.get("ExpireTime") or ""),
-            instance_name=str(listed.get("InstanceName") or ""),
+            instance_id=instance_id,
+            product_code=_code(listed.get("ProductCode")),
+            sub_product_code=_code(listed.get("SubProductCode")),
+            region_code=_code(listed.get("RegionCode")),
+            status=_code(listed.get("Status")),
+            renew_flag=_code(listed.get("RenewFlag")),
+            expire_time=_code(listed.get("ExpireTime")),
+            instance_name=harmless(listed.get("InstanceName") or "", MAX_NAME),
             renew_period=int(listed.get("RenewPeriod") or 0),
-            renew_period_unit=str(listed.get("RenewPeriodUnit") or ""),
+            renew_period_unit=_code(listed.get("RenewPeriodUnit")),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON types."""
-        return dict(vars(self))
+        """Return it as plain JSON types. Airflow may render it: the name is :func:`inert`, like the rest."""
+        return {**vars(self), "instance_name": inert(self.instance_name, MAX_NAME)}
 
     def renewal_arguments(self) -> dict[str, str]:
-        """Return what a renewal of it must be told, by Python name: the expiry too, so that it is renewed once."""
+        """
+        Return what a renewal of it must be told, by Python name: the expiry too, so that it is renewed once.
+
+        Airflow renders what an expansion hands to a task, so the name is :func:`inert`, like the rest.
+        """
         names = ("product_code", "sub_product_code", "region_code", "instance_id", "expire_time", "instance_name")
-        return {name: getattr(self, name) for name in names}
+        told = self.as_dict()
+        return {name: told[name] for name in names}
 
     @property
     def renews_by_itself(self) -> bool | None:
@@ -234,6 +282,22 @@ def status_words(status: int) -> str:
     """Write a status for people: ``delivered (4)``, ``unknown status (77)``."""
     known = status in DealStatus._value2member_map_
     return f"{DealStatus(status).name.lower().replace('_', ' ') if known else 'unknown status'} ({status})"
+
+
+def _instance_ids(listed: Any) -> tuple[str, ...]:
+    """Return the ids that can be ones; no list is none, as null is."""
+    ids = listed if isinstance(listed, (list, tuple)) else ()
+    return tuple(told for one in ids if (told := matching(one, INSTANCE_ID)))
+
+
+def _number(told: Any) -> str:
+    """Return the number of an order without the blanks around it, empty if it is none."""
+    return matching(told.strip() if isinstance(told, str) else told, NUMBER)
+
+
+def _code(told: Any) -> str:
+    """Return a code, a flag or a time as it is; of another notation a text that equals none and is inert."""
+    return inert(told or "", MAX_CODE)
 
 
 def unique(ids: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.match import Compared, Match, is_number, match
+from airflow_provider_tcbilling.api.match import Compared, Match, match
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.servertime import readings
@@ -22,6 +22,9 @@ from airflow_provider_tcbilling.api.text import harmless
 
 MAX_PAGES = 50
 """10,000 orders within hours are not searched for one: an account with so many needs a ledger."""
+
+ROUNDED = 60.0
+"""Seconds that are asked for beside the span, because an answer tells the server's clock only roughly."""
 
 Standing = tuple[Match, tuple[str, ...]]
 """A verdict, and the fields that are not understood."""
@@ -55,12 +58,16 @@ def search(
     :param known: Numbers of sub-orders that were listed before anything was sent, which are left out.
     :raises TcBillingError: The order book could not be read, is not whole, or contradicts itself, so nothing is known.
     """
-    off, compared, known = client.clock_offset, tuple(compared), frozenset(known)
-    span = since + off - CLOCK_MARGIN, until + off + CLOCK_MARGIN
+    compared, known = tuple(compared), frozenset(known)
+    asked = _span(client, since - ROUNDED, until + ROUNDED)
+    book = whole_book(client, asked)
+    span = _span(client, since, until)
+    if not asked[0] <= span[0] <= span[1] <= asked[1]:
+        # The first answer of all has told how wrong our clock is.
+        book = whole_book(client, span)
     groups: dict[str, list[Deal]] = defaultdict(list)
-    for number, deal in enumerate(whole_book(client, span)):
-        group = deal.big_deal_id if is_number(deal.shown.get("BigDealId")) else deal.order_id
-        groups[group or f"without a number, {number}"].append(deal)
+    for number, deal in enumerate(book):
+        groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
     found = Search()
     for group_id, deals in groups.items():
         standings = [
@@ -71,6 +78,12 @@ def search(
         elif unclear := unique(name for verdict, names in standings if verdict is Match.CANNOT_TELL for name in names):
             found.unclear.append(_candidate(group_id, deals, unclear))
     return found
+
+
+def _span(client: BillingClient, since: float, until: float) -> tuple[float, float]:
+    """Return what two moments of a worker's clock may be on the server's: ours is known to be off, the worker's not."""
+    offs = (0.0, client.clock_offset, client.server_ahead)
+    return since + min(offs) - CLOCK_MARGIN, until + max(offs) + CLOCK_MARGIN
 
 
 def order_numbered(client: BillingClient, number: str) -> Candidate | None:
@@ -121,7 +134,7 @@ def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, .
         return Match.ANOTHERS, ()
     if is_new is None:
         return Match.CANNOT_TELL, (*unclear, "CreateTime")
-    if not is_number(deal.shown.get("OrderId")):
+    if not deal.order_id:
         return Match.CANNOT_TELL, (*unclear, "OrderId")
     return verdict, unclear
 

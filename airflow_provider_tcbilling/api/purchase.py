@@ -55,7 +55,7 @@ from airflow_provider_tcbilling.api.errors import (
 from airflow_provider_tcbilling.api.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
+from airflow_provider_tcbilling.api.record import CLOCK_MARGIN, Record, State, Store, fingerprint_of, without_secrets
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
 
@@ -152,8 +152,7 @@ class Purchase:
 
     def foresee(self, record: Record) -> tuple[Sighting, Next, str]:
         """Return what is seen, what a try would do about it, and why. Nothing is sent; raises if it cannot be read."""
-        seen = self._spending.look(record.first_sent_at, record.sending_until, record.before)
-        return self._judge(record, seen, is_patient=False)
+        return self._judge(record, self._seen(record), is_patient=False)
 
     def observed(self) -> Mapping[str, Any]:
         """Return what was seen before the first request; empty if nothing remembers it."""
@@ -162,12 +161,7 @@ class Purchase:
 
     def note_delivery(self, order: Order) -> None:
         """Add to the record what the delivery showed. Nothing depends on it, so a store that fails is only logged."""
-        try:
-            record = self._memory.read()
-            if record and record.order_id == order.order_id and record.state is not State.DELIVERED:
-                self._memory.write(record.ordered(order, self._clock(), State.DELIVERED))
-        except TcBillingError as error:
-            log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
+        self._memory.note_delivery(order)
 
     def _refuse_another_account(self, record: Record) -> None:
         """Raise if the record is of another account, or may be and nothing tells: one key is of one account."""
@@ -230,7 +224,7 @@ class Purchase:
                 return self.place()
             found, step, why = self._look(record, give_up)
             if step is Next.SEND and error:
-                step, why = self._after(error, give_up)
+                step, why = self._after(error, max(give_up, record.replay_until))
             if step is Next.ADOPT:
                 log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
                 return self._memory.keep(record, Order(found[0].order_id, client_token=record.client_token))
@@ -261,8 +255,7 @@ class Purchase:
         """Look once, at the order book and at the records of others; return what fits, and what that means."""
         is_patient = self._clock() < give_up
         try:
-            until = max(record.sending_until, self._last_sent)
-            seen = self._spending.look(record.first_sent_at, until, record.before)
+            seen = self._seen(record)
         except TcBillingError as error:
             if not error.transient:
                 trusts = self._rules.trust_token and not record.state.is_final
@@ -276,6 +269,11 @@ class Purchase:
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
         return [*seen.orders, *seen.unclear], step, why
+
+    def _seen(self, record: Record) -> Sighting:
+        beside = max(0.0, self._rules.clock_margin - CLOCK_MARGIN)
+        until = max(record.sending_until, self._last_sent)
+        return self._spending.look(record.first_sent_at - beside, until + beside, record.before)
 
     def _judge(self, record: Record, seen: Sighting, *, is_patient: bool) -> tuple[Sighting, Next, str]:
         owned, rivals = self._memory.others(record, self._spending.looks_like)
@@ -305,9 +303,9 @@ class Purchase:
 
     def _send_again(self, record: Record) -> tuple[Record, TcBillingError | None]:
         """Take the purchase over and send the same bytes; return the record as it stands then, and what went wrong."""
-        current = self._memory.refresh(record)
-        if current != record:
-            return current, None
+        stored = self._memory.read()
+        if stored and stored != record:
+            return stored, None
         self._check()
         before = record.before or self._spending.observe()
         now = self._clock()
@@ -321,9 +319,9 @@ class Purchase:
             is_resent=True,
             is_checked=False,
         )
-        if not self._memory.claim(current, mine):
+        if not self._memory.claim(stored, mine):
             return self._memory.refresh(mine), None
-        log.warning("No order matches. Sending the same client token and the same bytes again.")
+        log.warning("No order fits. Sending the same client token and the same bytes again.")
         try:
             order = self._send(mine)
         except TcBillingError as error:
@@ -346,7 +344,7 @@ class Purchase:
 
         :raises TcBillingError: The order book could not be read, or the records of others.
         """
-        seen = self._spending.look(record.first_sent_at, max(record.sending_until, self._last_sent), record.before)
+        seen = self._seen(record)
         owned, _ = self._memory.others(record, self._spending.looks_like)
         free = seen.without(owned | {str(record.order_id)})
         return [*free.orders, *free.unclear]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import pendulum
 
+from airflow_provider_tcbilling.api.endpoint import parsed, server_name
 from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import JsonText, canonical_json
@@ -129,6 +130,10 @@ class Record:
         """Whether the two are known to be of different accounts."""
         return bool(self.account and other.account) and self.account != other.account
 
+    def is_at_another_server(self, endpoint: str) -> bool:
+        """Whether it is of another server than this, however the two addresses are written."""
+        return server_name(self.endpoint) != server_name(endpoint)
+
     def ordered(self, order: Order, now: float, state: State = State.ORDERED) -> Record:
         """Return the record of a purchase whose order is known."""
         return replace(
@@ -168,6 +173,7 @@ class Record:
             if state is State.INTENDED and told.get("reason"):
                 state = State.CHARGED  # As it was written before this state had a name.
             record = cls(**{**told, **moments, **lists, "state": state})
+            parsed(record.endpoint)
         except (TypeError, ValueError, LookupError) as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
         if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
@@ -188,7 +194,10 @@ class Store(Protocol):
     about: str
     keeps_records: bool
     is_shared: bool
-    is_exclusive: bool
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Asked when a purchase begins; the answer may take a moment."""
 
     def where(self, key: str) -> str:
         """Return in words where the record of a purchase is."""

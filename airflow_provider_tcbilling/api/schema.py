@@ -12,6 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.text import harmless
+
+MAX_SHOWN = 200
+"""Characters of a value in a message."""
 
 
 class Kind(Enum):
@@ -255,7 +259,7 @@ def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     if value is None or value == "":
         return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
-        return [Mistake(MistakeKind.TYPE, field.name, f"{value!r} is not of type {field.kind.value}")]
+        return [Mistake(MistakeKind.TYPE, field.name, f"{_shown(value)} is not of type {field.kind.value}")]
     return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
@@ -319,9 +323,13 @@ _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
     "max_items": lambda items, limit: f"{len(items)} items are more than {limit}" if len(items) > limit else "",
     "choices": lambda text, all_: "" if text in all_ else f"{text!r} is not one of {', '.join(all_)}",
     "is_ascii": lambda text, _: "" if text.isascii() else f"{text!r} holds characters outside ASCII",
-    "pattern": lambda text, pattern: "" if re.fullmatch(pattern[0], text) else f"{text!r} is not {pattern[1]}",
+    "pattern": lambda text, pattern: "" if re.fullmatch(pattern[0], text) else f"{_shown(text)} is not {pattern[1]}",
 }
 """What each limit of a field asks of a value, and what is said of one that breaks it."""
+
+
+def _shown(value: Any) -> str:
+    return harmless(repr(value), MAX_SHOWN)
 
 
 def _is_of(kind: Kind, value: Any) -> bool:

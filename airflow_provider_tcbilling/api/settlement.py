@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
+from airflow_provider_tcbilling.api.match import ACTIONS, REFUND, RENEW
 from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus
 
 
@@ -17,15 +18,21 @@ class Settlement:
     :param done: The status of success.
     :param names_instances: Success is waited for until the order names its instances.
     :param endings: Every other ending, and what it means for the money.
+    :param action: What the order book calls it; empty if an order of another action is waited for as well.
     """
 
     done: DealStatus = DealStatus.DELIVERED
     names_instances: bool = False
     endings: Mapping[int, str] = field(default_factory=lambda: ENDINGS)
+    action: str = ""
 
     def is_done(self, deal: Deal) -> bool:
         """Whether a sub-order has come to its good end."""
         return deal.status == self.done and bool(deal.resource_ids or not self.names_instances)
+
+    def is_of_another_action(self, deal: Deal) -> bool:
+        """Whether a sub-order is known to do something else than was asked for."""
+        return bool(self.action) and deal.action in ACTIONS and deal.action != self.action
 
     def is_open(self, deal: Deal) -> bool:
         """Whether a sub-order may still come to an end, in a status that is known or not."""
@@ -40,7 +47,7 @@ _REFUND_ENDINGS = {
 
 SETTLEMENTS: Mapping[str, Settlement] = {
     CREATE_INSTANCE.name: Settlement(names_instances=True),
-    RENEW_INSTANCE.name: Settlement(),
-    REFUND_INSTANCE.name: Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS),
+    RENEW_INSTANCE.name: Settlement(action=RENEW),
+    REFUND_INSTANCE.name: Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND),
 }
 """By the action that placed the order."""

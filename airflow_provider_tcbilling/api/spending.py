@@ -46,11 +46,13 @@ class Sighting:
     unclear: list[Candidate] = field(default_factory=list)
 
     def without(self, owned: Set[str]) -> Sighting:
-        """Return the same without the orders that other records own."""
+        """Return the same without the orders that other records own. An order without a number cannot be adopted."""
+        orders = [order for order in self.orders if not order.order_ids & owned]
+        unclear = [order for order in self.unclear if not order.order_ids & owned]
         return replace(
             self,
-            orders=[order for order in self.orders if not order.order_ids & owned],
-            unclear=[order for order in self.unclear if not order.order_ids & owned],
+            orders=[order for order in orders if order.order_id],
+            unclear=[*(order for order in orders if not order.order_id), *unclear],
         )
 
 
@@ -87,7 +89,7 @@ class Spending(ABC):
 
     def account(self) -> str:
         """Return the number of the account; empty if the key may not read it."""
-        return self._client.account()
+        return self._client.account
 
     def lists(self, order_id: str) -> bool:
         """Return whether the account's order book lists an order; True also where the key may not read it."""

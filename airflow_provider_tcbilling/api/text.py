@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 MAX_CHARACTERS = 500
 """Of a text that is shown; what is longer is cut."""
 
+MAX_CELL = 80
+"""Characters of a cell of a table."""
+
+NUMBER = (r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "a number of letters, digits, _ and -")
+"""What the number of an order or of a request looks like: the documentation shows digits."""
+
+INSTANCE_ID = (r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", "an id of letters, digits, and _ . : -")
+"""What the id of an instance looks like. Some products name their instances by a domain."""
+
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of characters that steer a terminal, break a line, turn text around, or show nothing."""
+
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(n) for n in range(0xFE00, 0xFE10)}
+"""Characters of other categories that show nothing."""
+
+_NOT_INERT = re.compile(r"[^\w .:/@+,()=-]")
+_LAST_EXTENSION = re.compile(r"\.\w+$")
+
+_MARKUP = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[!-+;-?\[-^`{-~]")
+"""Everything that Markdown or HTML may read as more than itself; an underscore within a word is none of it."""
+
+_LINKS = re.compile(r"(?<=:)(?=/)|(?<=/)(?=/)|(?=@)|(?=\.[^\W\d_])|(?<=www)(?=\.)", re.IGNORECASE)
+"""Where a blank keeps an address, a host name or a mail address from becoming a link."""
 
 
 def harmless(text: Any, limit: int = MAX_CHARACTERS) -> str:
@@ -20,11 +43,53 @@ def harmless(text: Any, limit: int = MAX_CHARACTERS) -> str:
     :param limit: The most characters; a longer text ends with three dots.
     """
     words = str(text)
-    shown = words if words.isascii() and words.isprintable() else "".join(map(_visible, words[: limit + 1]))
+    shown = words if words.isascii() and words.isprintable() else visible(words[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
+def harmless_object(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object whose names and values are harmless; numbers stay."""
+    return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in told.items()}
+
+
+def visible(text: str) -> str:
+    """Return a text in which every control character is visible, line breaks too."""
+    return "".join(map(_visible, text))
+
+
+def inert(text: Any, limit: int = MAX_CHARACTERS) -> str:
+    """
+    Return a text that no template engine reads as more than itself, for what tasks hand on.
+
+    Airflow renders the strings of an expansion, and reads a text that ends with a template's extension as a file. So
+    only letters, digits, blanks and the characters ``.:/@+,()=_-`` stay; any other becomes an underscore, and a last
+    part such as ``.sh`` is followed by a dot.
+    """
+    words = _NOT_INERT.sub("_", harmless(text, limit))
+    return f"{words}." if _LAST_EXTENSION.search(words) else words
+
+
+def in_markdown(text: Any, limit: int = MAX_CELL) -> str:
+    """
+    Return a text for a cell of a Markdown table: it stays in its cell, and is neither markup, HTML nor a link.
+
+    Punctuation is written as HTML entities. A blank stands within what would become a link, as in ``www .example``.
+    """
+    spaced = _LINKS.sub(" ", harmless(text, limit))
+    return _MARKUP.sub(lambda found: f"&#{ord(found.group())};", spaced).strip()
+
+
+def lines_of(text: str) -> str:
+    """Return a text of several lines for a terminal: only its line breaks are obeyed."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def matching(value: Any, pattern: tuple[str, str]) -> str:
+    """Return an id as it is, empty if it does not match its pattern."""
+    return value if isinstance(value, str) and re.fullmatch(pattern[0], value) else ""
+
+
 def _visible(character: str) -> str:
-    if unicodedata.category(character) in _INVISIBLE:
+    if unicodedata.category(character) in _INVISIBLE or character in _BLANK:
         return character.encode("unicode_escape").decode("ascii")
     return character

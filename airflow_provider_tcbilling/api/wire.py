@@ -62,6 +62,8 @@ class Wire:
         self._timeout = timeout
         self._clock = clock
         self._is_reusable = False
+        self.server_ahead = 0.0
+        """Seconds by which the server's clock was ahead of this machine's when it answered last, to a second."""
 
     def send(self, action: Action, body: bytes, send_by: float = math.inf) -> dict[str, Any]:
         """
@@ -105,6 +107,7 @@ class Wire:
             raise
         except Exception as error:
             raise self._failed(action, exchange, error) from error
+        self.server_ahead = self._ahead(response) or 0.0
         self._is_reusable = response.status_code == 200 and not action.moves_money
         return response, content
 
@@ -113,17 +116,22 @@ class Wire:
         reason = _reason(error)
         is_watched = all(isinstance(adapter, WatchingAdapter) for adapter in self.session.adapters.values())
         if is_watched and not exchange.has_begun:
-            return Unreachable(f"{action.name}: nothing was sent to {self.endpoint} ({reason}).")
+            return Unreachable(
+                f"{action.name}: no connection to {self.endpoint} carried it, so nothing was sent ({reason})."
+            )
         return OutcomeUnknown(f"{action.name} was sent to {self.endpoint} and the answer was lost ({reason}).")
+
+    def _ahead(self, response: requests.Response) -> float | None:
+        """Return the seconds by which the server's clock is ahead of ours; ``None`` if it does not tell."""
+        try:
+            return parsedate_to_datetime(response.headers["Date"]).timestamp() - self._clock()
+        except UNREADABLE:
+            return None
 
     def _correct_clock(self, response: requests.Response) -> bool:
         """Take the server's time over; return whether ours was wrong enough to explain an expired signature."""
-        try:
-            server = parsedate_to_datetime(response.headers["Date"]).timestamp()
-        except UNREADABLE:
-            return False
-        offset = server - self._clock()
-        if abs(offset - self.auth.clock_offset) < MAX_CLOCK_DIFFERENCE / 2:
+        offset = self._ahead(response)
+        if offset is None or abs(offset - self.auth.clock_offset) < MAX_CLOCK_DIFFERENCE / 2:
             return False
         self.auth.clock_offset = offset
         log.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
@@ -20,4 +21,5 @@ class OrderConsoleLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey, **context: Any) -> str:
         """Return the address, or nothing while there is no order."""
-        return str(XCom.get_value(key=CONSOLE_LINK, ti_key=ti_key) or "")
+        address = str(XCom.get_value(key=CONSOLE_LINK, ti_key=ti_key) or "")
+        return address if re.match("https?://", address) and address.isprintable() else ""

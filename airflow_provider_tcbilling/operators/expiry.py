@@ -29,7 +29,8 @@ class ExpiringInstancesOperator(BaseOperator):
     Returns a list of dicts, each with the arguments of one
     :class:`~airflow_provider_tcbilling.operators.renewal.RenewInstanceOperator`, so its output feeds
     ``.expand_kwargs()``; an empty list skips what is mapped over it. The XCom ``instances`` has everything that the
-    server tells of them. Airflow maps over at most ``[core] max_map_length`` items, 1024 by default: *limit* keeps
+    server tells of them. Nothing in either can be a template: a name's braces, signs and quotes are underscores there.
+    Airflow maps over at most ``[core] max_map_length`` items, 1024 by default: *limit* keeps
     below it.
 
     .. seealso:: :ref:`howto/operator:ExpiringInstancesOperator`,

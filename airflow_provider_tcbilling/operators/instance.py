@@ -106,16 +106,15 @@ class CreateInstanceOperator(SpendingOperator):
 
     def own_key(self, context: Context, fields: Mapping[str, Any]) -> str:
         """Return the key of a purchase that happens once in each run of the task."""
-        from airflow_provider_tcbilling.api.purchase import task_run_key
+        from airflow_provider_tcbilling.runs import run_key
 
-        ti = context["ti"]
-        return task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return run_key(context)
 
     def has_twins(self, context: Context) -> bool:
         """Whether other tasks of the Dag may place an order that looks like one of this task."""
         from airflow_provider_tcbilling.runs import may_have_twins
 
-        return may_have_twins(self, context["ti"], CreateInstanceOperator)
+        return may_have_twins(self, context, CreateInstanceOperator)
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """Whether all instances are named already."""

@@ -51,6 +51,7 @@ class RefundInstanceOperator(SpendingOperator):
     """
 
     action = REFUND_INSTANCE
+    placed_as = "was placed"
     template_fields: Sequence[str] = (
         "product_code",
         "sub_product_code",

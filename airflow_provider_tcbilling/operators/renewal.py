@@ -65,7 +65,7 @@ class RenewInstanceOperator(SpendingOperator):
         ``renew`` it as well. (templated)
     :param renew_isolated: Renew an instance that has expired and is isolated, too. From when on the new period counts
         is not documented. (templated)
-    :param instance_name: For people; Tencent does not see it. (templated)
+    :param instance_name: For people; Tencent does not see it. It may be the server's text, so it is no template.
     :param purchase_key: Business name of the renewal. Left out, it is the instance and its *expire_time*, or without
         one the run of the task. (templated)
 
@@ -84,7 +84,6 @@ class RenewInstanceOperator(SpendingOperator):
         "renew_within",
         "on_auto_renew",
         "renew_isolated",
-        "instance_name",
         *SpendingOperator.template_fields,
     )
     settings_checked: ClassVar[Mapping[str, Check]] = {
@@ -139,12 +138,17 @@ class RenewInstanceOperator(SpendingOperator):
 
     def own_key(self, context: Context, fields: Mapping[str, Any]) -> str:
         """Return a key for the expiry that is renewed, or for the run of the task if nobody has named it."""
-        from airflow_provider_tcbilling.api.purchase import task_run_key
+        from airflow_provider_tcbilling.runs import run_key
 
         if self.expire_time:
             return json.dumps(["renew", fields["instance_id"], self.expire_time])
-        ti = context["ti"]
-        return task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return run_key(context)
+
+    def has_twins(self, context: Context) -> bool:
+        """Whether another iteration of a loop may place a renewal of the same instance."""
+        from airflow_provider_tcbilling.runs import loop_index_of
+
+        return not self.expire_time and loop_index_of(context) is not None
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """No renewal is: its answer says nothing of the instance."""

@@ -21,8 +21,10 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.arguments import A_SPAN, Check, one_of, seconds_of
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK, OrderConsoleLink
@@ -73,6 +75,7 @@ class SpendingOperator(BaseOperator):
     """
 
     action: ClassVar[Action]
+    placed_as: ClassVar[str] = "was placed and paid"
     wait_on: ClassVar[str] = "To wait on, clear the task: it finds the order, and sends nothing."
     settings_checked: ClassVar[Mapping[str, Check]] = {
         "poll_interval": _A_WAIT,
@@ -157,7 +160,8 @@ class SpendingOperator(BaseOperator):
             sent), a refusal, or an order that died.
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
-        with no_retry_unless_transient():
+        self._placed = None
+        with no_retry_unless_transient(self._order_placed):
             fields = self._fields()
             settings = self._hook.get_settings()
             try:
@@ -178,16 +182,65 @@ class SpendingOperator(BaseOperator):
             return self._deliver(context, order, time.time() + self.delivery_timeout, purchase)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Look again after the trigger woke the task: return the settled order, raise its end, or wait on."""
-        with no_retry_unless_transient():
-            if not event:
+        """
+        Look again after the trigger woke the task: return the settled order, raise its end, or wait on.
+
+        The event is no more than a wake-up call: which order is the task's, its record says, or else its own XCom.
+
+        :raises AirflowFailException: It was woken for another order. Else as in :meth:`execute`.
+        """
+        self._placed = None
+        with no_retry_unless_transient(self._order_placed):
+            order, deadline = self._own_order(context, order_of(event)), deadline_of(event, self.delivery_timeout)
+            if order is None or deadline is None:
                 raise InvalidRequest(self.task_id, ["the task was resumed without the trigger's event"])
-            return self._deliver(context, Order(**event["order"]), event["deadline"])
+            return self._deliver(context, order, deadline)
 
     def on_kill(self) -> None:
         """Say which order stays open. It is not cancelled: a paid order is for a person to decide on."""
         if self._placed:
             self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._placed)
+
+    def _order_placed(self) -> str:
+        """Return what every error says once there is an order."""
+        return f"Order {self._placed} {self.placed_as} before this. {self.wait_on}" if self._placed else ""
+
+    def _own_order(self, context: Context, told: Order | None) -> Order | None:
+        """
+        Return the order of this task: that of the record, or the one that the event names if nothing contradicts it.
+
+        :raises WrongEvent: The event names another one.
+        """
+        recorded = self._recorded(context)
+        own, where = (recorded.order_id, "the record") if recorded else (self._announced(context), "its own XCom")
+        self._placed = own or (told.order_id if told else None)
+        if own and told:
+            refuse_another(own, told.order_id, where)
+        return (recorded or told) if told else None
+
+    def _recorded(self, context: Context) -> Order | None:
+        """Return the order that the record knows. By now the task may have been edited, or its record be away."""
+        from airflow_provider_tcbilling.api.record import Record
+        from airflow_provider_tcbilling.stores import store_of
+
+        try:
+            store = store_of(context, self._hook.get_settings().ledger_uri)
+            key = self._key(context, self._fields())
+            stored = store.read(key)
+            return None if stored is None else Record.from_json(stored, store.where(key)).order
+        except Exception as error:
+            self.log.warning("The record of the purchase could not be read: %s", harmless(error))
+            return None
+
+    def _announced(self, context: Context) -> str:
+        """Return the order that this task has announced, empty if it has not."""
+        ti = context["ti"]
+        try:
+            told = ti.xcom_pull(task_ids=self.task_id, key="order_id", map_indexes=ti.map_index)
+        except Exception as error:
+            self.log.warning("The task's own XCom could not be read: %s", harmless(error))
+            return ""
+        return told if isinstance(told, str) else ""
 
     @property
     def _hook(self) -> TcBillingHook:
@@ -230,22 +283,18 @@ class SpendingOperator(BaseOperator):
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules
         from airflow_provider_tcbilling.api.record import what_to_do
-        from airflow_provider_tcbilling.runs import placed_by, refuse_unless_due, since_when
+        from airflow_provider_tcbilling.runs import may_have_run_before, placed_by, refuse_unless_due, since_when
         from airflow_provider_tcbilling.stores import store_of
 
-        ti = context["ti"]
         store = store_of(context, settings.ledger_uri)
-        name = str(self.purchase_key or "").strip()
-        token = str(self.client_token).strip() if self.client_token else None
-        key = name or (json.dumps(["client_token", token]) if token else "")
-        if key and not store.is_shared:
+        key, token = self._key(context, fields), self._token
+        if (self.purchase_key or token) and not store.is_shared:
             self.log.warning(
                 "Purchase %s is meant to be one in all runs, and %s does not remember it from run to run: between runs "
                 "only the server's memory of the client token guards it. Set ledger_uri in the connection.",
                 key,
                 store.about,
             )
-        key = key or self.own_key(context, fields)
         self.log.info("Purchase %s is remembered by %s.", key, store.about)
         lateness = self.max_lateness
         console = settings.console_url.partition("#")[0]
@@ -262,7 +311,7 @@ class SpendingOperator(BaseOperator):
             ),
             client_token=token,
             placed_by=placed_by(context),
-            presumed_since=since_when(context) if ti.try_number > 1 else None,
+            presumed_since=since_when(context) if may_have_run_before(context) else None,
             has_twins=self.has_twins(context),
             check=lambda: refuse_unless_due(
                 context,
@@ -273,6 +322,16 @@ class SpendingOperator(BaseOperator):
             steps=what_to_do(store, key, console, self.tcbilling_conn_id),
             final_steps=what_to_do(store, key, console, self.tcbilling_conn_id, is_final=True),
         )
+
+    @property
+    def _token(self) -> str | None:
+        return str(self.client_token).strip() if self.client_token else None
+
+    def _key(self, context: Context, fields: Mapping[str, Any]) -> str:
+        """Return the key of the purchase, from which its record is found."""
+        name = str(self.purchase_key or "").strip()
+        named = name or (json.dumps(["client_token", self._token]) if self._token else "")
+        return named or self.own_key(context, fields)
 
     def _announce(self, order_id: str, settings: Settings, context: Context) -> None:
         """Make the order known before anything else is done with it."""

@@ -18,7 +18,7 @@ from typing import Any
 import pendulum
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -106,7 +106,11 @@ class _Billing:
         if int(request.headers.get("content-length", 0)) > MAX_REQUEST_BYTES:
             await Response(status_code=413)(scope, receive, send)
             return
-        exchange = self._sandbox.exchange(dict(request.headers), await request.body())
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        exchange = self._sandbox.exchange(dict(request.headers), body)
         struck = {fault.fault: fault for fault in exchange.faults}
         if "delay" in struck:
             await asyncio.sleep(struck["delay"].options["seconds"])

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 
@@ -71,9 +72,17 @@ class InstanceDeliverySensor(BaseSensorOperator):
         return PokeReturnValue(order is not None, order.as_dict() if order else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Look again after the trigger woke the task: return the delivered order, raise its end, or wait on."""
-        deadline = event["deadline"] if event else time.time()
+        """
+        Look again after the trigger woke the task: return the delivered order, raise its end, or wait on.
+
+        :raises AirflowFailException: It was woken for another order than its *order_id*. Else as in :meth:`poke`.
+        """
+        told, deadline = order_of(event), deadline_of(event, self.timeout)
+        deadline = time.time() if deadline is None else deadline
         watch = self._watch(deadline)
+        with no_retry_unless_transient(self._waited_for):
+            if told:
+                refuse_another(watch.order_id, told.order_id, "its own argument")
         try:
             order = self._look(watch)
         except DeliveryTimeout as error:
@@ -85,17 +94,20 @@ class InstanceDeliverySensor(BaseSensorOperator):
     def _watch(self, deadline: float = math.inf) -> DeliveryWatch:
         from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 
-        with no_retry_unless_transient():
+        with no_retry_unless_transient(self._waited_for):
             order_id = str(self.order_id or "").strip()
             if order_id in ("", "None"):
                 raise InvalidRequest(self.task_id, [f"order_id: given, but its template rendered to {order_id!r}"])
             client = client_of(TcBillingHook(self.tcbilling_conn_id).get_settings(), is_waiting=True)
             return DeliveryWatch(client, order_id, deadline=deadline)
 
-    @staticmethod
-    def _look(watch: DeliveryWatch) -> Order | None:
-        with no_retry_unless_transient():
+    def _look(self, watch: DeliveryWatch) -> Order | None:
+        with no_retry_unless_transient(self._waited_for):
             return watch.step()
+
+    def _waited_for(self) -> str:
+        """Return what every error says of the order."""
+        return f"It waits for order {self.order_id}, which stays as it is." if self.order_id else ""
 
     def _defer(self, watch: DeliveryWatch, deadline: float) -> None:
         from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger

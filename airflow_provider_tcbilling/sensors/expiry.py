@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.arguments import A_SPAN, seconds_of
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.events import deadline_of, instance_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
@@ -94,8 +95,18 @@ class InstanceExpirySensor(BaseSensorOperator):
         return PokeReturnValue(bool(found), found)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> list[dict[str, str]]:
-        """Look again after the trigger woke the task: return what was waited for, or wait on."""
-        deadline = event["deadline"] if event else -math.inf
+        """
+        Look again after the trigger woke the task: return what was waited for, or wait on.
+
+        What is waited for, the sensor's own arguments say, and nothing of the event but its deadline counts.
+
+        :raises AirflowFailException: It was woken for another instance than its own. Else as in :meth:`poke`.
+        """
+        told = deadline_of(event, self.timeout)
+        deadline = -math.inf if told is None else told
+        if self.instance_id and (instance := instance_of(event)):
+            with no_retry_unless_transient():
+                refuse_another(self.instance_id, instance, "its own argument", "instance")
         found = self._look()
         if not found and time.time() >= deadline:
             raise AirflowSensorTimeout("What was waited for has not come in time.")

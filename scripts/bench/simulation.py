@@ -99,7 +99,7 @@ class World:
     def _written(self, number: int, is_done: bool) -> Deal:
         return Deal(
             str(number), str(number), 4 if is_done else 3, "purchase", ("ins",) if is_done else (), self.texts[number],
-            100, 0, "USD", "p", "s", 0, "z", 1.0, "m",
+            100, 0, "USD",
         )  # fmt: skip
 
 

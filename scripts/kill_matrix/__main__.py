@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from scripts.kill_matrix import data, tables
-from scripts.kill_matrix.cells import CONTENDERS, LINES, Cell, cells
+from scripts.kill_matrix.cells import CONTENDERS, Cell, cells
 from scripts.kill_matrix.drive import Result, run_line
 from scripts.kill_matrix.judge import FAILURES
 
@@ -50,7 +50,7 @@ def run(asked: Sequence[Cell], jobs: int = JOBS, *, keep: bool = False, publish:
         if publish:
             data.merge([result])
 
-    for line in LINES:
+    for line in data.ALL_LINES:
         of_line = [cell for cell in asked if cell.line == line]
         if of_line:
             run_line(line, of_line, jobs, note, keep=keep)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.kill_matrix.cells import LOOP_LINES
 from scripts.kill_matrix.trial import TASK
 from scripts.real_airflow import HOST, AirflowTrouble, RealAirflow
 
@@ -34,24 +35,26 @@ RESTARTS = 10
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "16",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3600",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
 }
 """Short waits, and as many tasks at once as cells may be in flight."""
 
+QUICK_TO_NOTICE = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+}
+"""Where components are killed, that must be noticed soon. Elsewhere a busy machine is not to be taken for it."""
+
 SETTINGS_2 = {
     "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
     "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3600",
-    "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "30",
-    "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
     "AIRFLOW__WEBSERVER__SECRET_KEY": "kill-matrix",
     "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
 }
@@ -63,6 +66,15 @@ SEEN = """
 SELECT r.run_id, r.state, t.map_index, t.state, t.try_number
 FROM dag_run r LEFT JOIN task_instance t ON t.run_id = r.run_id AND t.dag_id = r.dag_id AND t.task_id = ?
 """
+
+
+SEEN_IN_REGIONS = f"{SEEN.rstrip().replace('map_index', 'region_index')} AND t.working_set = 1"
+RETURNED = "SELECT map_index, value FROM xcom WHERE run_id = ? AND task_id = ? AND key = 'return_value'"
+RETURNED_IN_REGIONS = """
+SELECT t.region_index, x.value FROM xcom_v2 x JOIN task_instance t ON t.id = x.task_instance_id
+WHERE t.run_id = ? AND t.task_id = ? AND x.key = 'return_value' AND t.working_set = 1
+"""
+"""From Airflow 3.4 on; the place in a region is the iteration of a task in a loop."""
 
 
 class PatientAirflow(RealAirflow):
@@ -101,9 +113,11 @@ class Watched:
     What is seen of an Airflow in its SQLite database: cheaper than a request for each cell, and alike on all lines.
 
     :param database: The file.
+    :param has_regions: Its line keeps tasks in regions.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, has_regions: bool = False) -> None:
+        self._seen, self._returned = (SEEN_IN_REGIONS, RETURNED_IN_REGIONS) if has_regions else (SEEN, RETURNED)
         self._uri = f"file:{database}?mode=ro"
         self._runs: dict[str, str] = {}
         self._tasks: dict[str, list[tuple[int, str | None, int]]] = {}
@@ -112,7 +126,7 @@ class Watched:
         """Read the states of all runs and their tasks."""
         runs: dict[str, str] = {}
         tasks: dict[str, list[tuple[int, str | None, int]]] = defaultdict(list)
-        for run_id, state, map_index, task_state, number in self._rows(SEEN, TASK):
+        for run_id, state, map_index, task_state, number in self._rows(self._seen, TASK):
             runs[run_id] = state
             if map_index is not None and task_state != "removed":
                 tasks[run_id].append((map_index, task_state, number))
@@ -128,8 +142,7 @@ class Watched:
 
     def xcoms(self, run_id: str) -> dict[int, Any]:
         """Return what the tasks of a run returned, by map index."""
-        asked = "SELECT map_index, value FROM xcom WHERE run_id = ? AND task_id = ? AND key = 'return_value'"
-        return {map_index: _plain(value) for map_index, value in self._rows(asked, run_id, TASK)}
+        return {map_index: _plain(value) for map_index, value in self._rows(self._returned, run_id, TASK)}
 
     def _rows(self, asked: str, *values: Any) -> list[Any]:
         connection = sqlite3.connect(self._uri, uri=True, timeout=30.0)
@@ -146,19 +159,21 @@ class RunningAirflow(Watched):
     :param home: Where it lives.
     :param folder: Where the plans are.
     :param line: Such as ``3.3``; another one than this interpreter's lives in ``.matrix``.
+    :param kills_components: Components are going to be killed, not only tasks.
     """
 
-    def __init__(self, home: Path, folder: Path, line: str) -> None:
-        super().__init__(home / DATABASE)
+    def __init__(self, home: Path, folder: Path, line: str, *, kills_components: bool) -> None:
+        super().__init__(home / DATABASE, has_regions=line in LOOP_LINES)
         python = {} if line == "3.3" else {"python": str(ROOT / ".matrix" / line / "bin" / "python")}
         environment = {
             **SETTINGS,
+            **(QUICK_TO_NOTICE if kills_components else {}),
             "KILL_MATRIX_FOLDER": str(folder),
             "PYTHONPATH": str(ROOT),
         }
         self._is_old = line.startswith("2.")
         self.real = (PatientAirflow2 if self._is_old else PatientAirflow)(home, DAGS, environment, **python)
-        self.has_state_store = line == "3.3"
+        self.has_state_store = line == "3.3" or line in LOOP_LINES
         self.version = ""
         self._restarts_left = RESTARTS
 

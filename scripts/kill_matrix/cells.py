@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
+from airflow_provider_tcbilling.sandbox.book import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
 from airflow_provider_tcbilling.sandbox.rules import Tokens
-from scripts.kill_matrix.rows import ROWS, Row
+from scripts.kill_matrix.rows import CLOCKS, LOOPED, PAUSED, ROWS, Row
 
 LAG = 2.0
 """Seconds after which the connection says that a new order is listed; the lagging server stays below it."""
@@ -21,14 +23,24 @@ LATE_SECONDS = 3.0
 """Seconds after which a delayed answer comes: more than the connection's read time-out."""
 
 
+class Kind(Enum):
+    """What a column varies."""
+
+    SERVER = "the server's memory of tokens"
+    NETWORK = "a fault of the network"
+    PROXY = "a fault of the network, behind a proxy"
+    BOOK = "an order book that contradicts itself"
+
+
 @dataclass(frozen=True)
 class Column:
     """
-    One kind of server, or one misfortune of the network before a server that ignores tokens.
+    One kind of server, or one misfortune before a server that ignores tokens.
 
     :param tokens: What the server does with a token that it has seen, as in the sandbox's rules.
-    :param fault: What strikes the first request that spends.
+    :param fault: What strikes the first request that spends; an order book's, what strikes the queries of it.
     :param lists_late: New orders are listed after :data:`HIDDEN` seconds only.
+    :param task: More attributes of the operator.
     """
 
     id: str
@@ -36,16 +48,23 @@ class Column:
     tokens: str = "ignore"
     fault: Mapping[str, Any] = field(default_factory=dict)
     lists_late: bool = False
+    kind: Kind = Kind.SERVER
+    task: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_network(self) -> bool:
-        """Whether it is a misfortune of the network."""
-        return bool(self.fault)
+        """Whether it is a misfortune of the network, which strikes the request that spends."""
+        return self.kind in (Kind.NETWORK, Kind.PROXY)
 
     @property
     def honours(self) -> bool:
         """Whether the server's memory of the token alone would be enough."""
         return self.tokens == "honour"
+
+    @property
+    def knows_repeats(self) -> bool:
+        """Whether the server never places a second order for a token."""
+        return self.tokens in ("honour", "reject-repeat")
 
 
 WITHOUT_ORDER = ("drop", "reset", "cut", "http", "html", "truncated", "garbage", "error")
@@ -54,18 +73,55 @@ WITHOUT_ORDER = ("drop", "reset", "cut", "http", "html", "truncated", "garbage",
 UNREADABLE = ("drop-after", "drop-before", "reset-after", "reset-before", "delay")
 """Columns in which not even the head of an answer arrives, or too late."""
 
+LATE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "delay": ("above the read time-out", {"seconds": LATE_SECONDS}),
+    "interim": ("having carried it out", {"status": 103, "seconds": 0.5}),
+    "drip": ("above the read time-out", {"part": "headers", "seconds": LATE_SECONDS}),
+}
+"""Faults of an answer that comes late, with more words and options."""
+
 
 def _network() -> Iterator[Column]:
     for name, kind in KINDS.items():
         if kind.part not in (Part.CONNECTION, Part.ANSWER) or name == "answer":
             continue
         fault = {"fault": name, "when": "after", "times": 1}
-        if name == "delay":
-            yield Column(name, f"{kind.about}, above the read time-out", fault={**fault, "seconds": LATE_SECONDS})
+        if name in LATE:
+            words, options = LATE[name]
+            yield Column(name, f"{kind.about}, {words}", fault={**fault, **options}, kind=Kind.NETWORK)
             continue
-        yield Column(f"{name}-after", f"{kind.about}, having carried it out", fault=fault)
+        yield Column(f"{name}-after", f"{kind.about}, having carried it out", fault=fault, kind=Kind.NETWORK)
         if name in WITHOUT_ORDER:
-            yield Column(f"{name}-before", f"{kind.about}, having done nothing", fault={**fault, "when": "before"})
+            fault = {**fault, "when": "before"}
+            yield Column(f"{name}-before", f"{kind.about}, having done nothing", fault=fault, kind=Kind.NETWORK)
+
+
+SILENT = ("silent", "deals-null", "deals-empty", "another-action", "count-high")
+"""Distortions of the whole answer; the order book is in order again after :data:`DISTORTED_ANSWERS`."""
+
+UNCLEAR = (
+    ("missing", "ZoneCode"),
+    ("upper-case", "ZoneCode"),
+    ("another-word", "Action"),
+    ("negative", "ProjectId"),
+    ("nan", "TimeSpan"),
+    ("absurd-time", "CreateTime"),
+)
+"""Distortions of a field that is compared, which last."""
+
+DISTORTED_ANSWERS = 8
+
+
+def _books() -> Iterator[Column]:
+    fault = {"fault": "book", "action": "DescribeDealsByCond"}
+    for name in SILENT:
+        words = f"{DISTORTIONS[name].about}, {DISTORTED_ANSWERS} times"
+        of_answer = {**fault, "distortion": name, "times": DISTORTED_ANSWERS}
+        yield Column(f"book-{name}", words, fault=of_answer, kind=Kind.BOOK)
+    for name, wire_name in UNCLEAR:
+        words = DISTORTIONS[name].about.replace("the field", wire_name)
+        of_field = {**fault, "distortion": name, "field": wire_name, "times": None}
+        yield Column(f"book-{name}-{wire_name}", words, fault=of_field, kind=Kind.BOOK, task={"replay_window": 4.0})
 
 
 SERVERS = (
@@ -76,7 +132,9 @@ SERVERS = (
     Column("lists-late", "ignores them, lists orders late", lists_late=True),
 )
 NETWORK = tuple(_network())
-COLUMNS = (*SERVERS, *NETWORK)
+PROXIED = tuple(replace(column, id=f"proxy-{column.id}", kind=Kind.PROXY) for column in NETWORK)
+BOOKS = tuple(_books())
+COLUMNS = (*SERVERS, *NETWORK, *PROXIED, *BOOKS)
 
 STORES: Mapping[str, str] = {
     "ledger": "a ledger",
@@ -85,6 +143,9 @@ STORES: Mapping[str, str] = {
 }
 LINES: Mapping[str, tuple[str, ...]] = {"3.3": ("ledger", "state"), "3.2": ("ledger", "nothing"), "2.11": ("nothing",)}
 """For each line of Airflow, what can remember a purchase there."""
+
+LOOP_LINES: Mapping[str, tuple[str, ...]] = {"3.4": ("ledger", "state")}
+"""The same of the lines that are run for their loops only."""
 
 
 @dataclass(frozen=True)
@@ -210,9 +271,15 @@ class Cell:
 
     @property
     def is_documented_limit(self) -> bool:
-        """Two copies at the same instant need a record, or a server that honours tokens."""
-        is_alone = self.row.id == "two-copies" and self.store == "nothing"
-        return is_alone and self.is_ours and not self.column.honours
+        """
+        Whether more than one order is a limit that the docs name.
+
+        Two copies at the same instant need a record, or a server that honours tokens. A process that is stopped between
+        the last check and the first byte, until another one has taken over, needs a server that knows repeats.
+        """
+        is_alone = self.row.id == "two-copies" and self.store == "nothing" and not self.column.honours
+        is_past_the_check = self.row.id == "paused-last-check" and not self.column.knows_repeats
+        return self.is_ours and (is_alone or is_past_the_check)
 
     @property
     def unfit(self) -> str:
@@ -222,6 +289,9 @@ class Cell:
     def _obstacles(self) -> Iterator[tuple[bool, str]]:
         row, is_network, is_purchase = self.row, self.column.is_network, self.spends == "purchase"
         yield not self.is_ours and not row.is_for_all, "the alternatives have no such point"
+        if row.id in SELECTED_ROWS or self.column.id in SELECTED_COLUMNS:
+            yield not any(meeting.holds(self) for meeting in MEETINGS), SELECTED
+            return
         yield (
             is_network and (not self.is_ours or not row.spends),
             "the network's misfortunes are combined with the rows that strike the request that spends",
@@ -238,6 +308,54 @@ class Cell:
         yield row.point == "half-read" and self.column.id in UNREADABLE, "there is no answer to read half of"
 
 
+@dataclass(frozen=True)
+class Meeting:
+    """Rows and columns that are combined in some panels only: each a line, a contender and a store."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    panels: tuple[tuple[str, str, str], ...]
+
+    def holds(self, cell: Cell) -> bool:
+        """Whether a cell is one of it."""
+        is_met = cell.row.id in self.rows and cell.column.id in self.columns
+        return is_met and (cell.line, cell.contender, cell.store) in self.panels
+
+
+def _ids(*groups: tuple[Column, ...]) -> tuple[str, ...]:
+    return tuple(column.id for group in groups for column in group)
+
+
+ON_LEDGER, ON_STATE = ("3.3", OURS, "ledger"), ("3.3", OURS, "state")
+RENEWING, REFUNDING = ("3.3", RENEWS, "ledger"), ("3.3", REFUNDS, "ledger")
+OLDER = (("3.2", OURS, "ledger"), ("3.2", OURS, "nothing"), ("2.11", OURS, "nothing"))
+
+PAUSED_ROWS = tuple(row.id for row in ROWS if row.family == PAUSED)
+CLOCK_ROWS = tuple(row.id for row in ROWS if row.family == CLOCKS)
+SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS)
+SELECTED_COLUMNS = _ids(PROXIED, BOOKS, tuple(column for column in NETWORK if column.id in ("interim", "drip")))
+SELECTED = "pauses, clocks, proxies and order books are combined where they tell most"
+
+IN_TRANSIT = tuple(f"proxy-{name}" for name in (*UNREADABLE, "cut-after", "cut-before", "interim", "drip"))
+"""Of the faults behind a proxy, those of the connection."""
+
+MEETINGS = (
+    Meeting(PAUSED_ROWS, ("honour", "ignore", "reject", "lists-late"), (ON_LEDGER,)),
+    Meeting(PAUSED_ROWS, ("honour", "ignore", "reject"), (ON_STATE,)),
+    Meeting(PAUSED_ROWS, ("ignore",), (RENEWING, REFUNDING, OLDER[0])),
+    Meeting(tuple(row for row in CLOCK_ROWS if row != "skew-behind"), _ids(SERVERS), (ON_LEDGER, ON_STATE)),
+    Meeting(CLOCK_ROWS, ("ignore",), (ON_LEDGER, ON_STATE, RENEWING)),
+    Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER,)),
+    Meeting(("before-answer",), tuple(c for c in IN_TRANSIT if c != "proxy-delay"), (ON_LEDGER,)),
+    Meeting(("no-misfortune",), IN_TRANSIT, (ON_STATE, RENEWING, REFUNDING, *OLDER)),
+    Meeting(("no-misfortune", "two-copies"), ("interim", "drip"), (ON_LEDGER, ON_STATE, RENEWING, REFUNDING)),
+    Meeting(("before-answer",), _ids(BOOKS), (ON_LEDGER, ON_STATE, OLDER[2])),
+    Meeting(("after-intent",), tuple(f"book-{name}" for name in SILENT), (ON_LEDGER, ON_STATE)),
+    Meeting(("before-answer",), tuple(f"book-{'-'.join(one)}" for one in UNCLEAR), (RENEWING,)),
+)
+"""What is run of the rows and columns that are not combined with everything."""
+
+
 def cells() -> Iterator[Cell]:
     """Yield every cell, those that do not fit included; the alternatives are run on Airflow 3.3."""
     for (line, stores), contender in itertools.product(LINES.items(), (OURS, RENEWS, REFUNDS)):
@@ -245,3 +363,6 @@ def cells() -> Iterator[Cell]:
             yield Cell(line, contender, store, row, column)
     for (name, other), row, column in itertools.product(ALTERNATIVES.items(), ROWS, SERVERS):
         yield Cell("3.3", name, other.store, row, column)
+    for line, stores in LOOP_LINES.items():
+        for store, row, column in itertools.product(stores, LOOPED, SERVERS):
+            yield Cell(line, OURS, store, row, column)

@@ -9,13 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from scripts.kill_matrix.cells import COLUMNS, CONTENDERS, LINES, STORES
-from scripts.kill_matrix.rows import ROWS
+from scripts.kill_matrix.cells import COLUMNS, CONTENDERS, LINES, LOOP_LINES, STORES
+from scripts.kill_matrix.rows import LOOPED, ROWS
 
 Result = Mapping[str, Any]
 Identity = tuple[str, str, str, str, str]
 Results = Mapping[Identity, Result]
 
+ALL_ROWS, ALL_LINES = (*ROWS, *LOOPED), (*LINES, *LOOP_LINES)
 DATA = Path(__file__).resolve().parents[2] / "docs" / "kill-matrix.json"
 
 
@@ -28,18 +29,22 @@ def read() -> Results:
     """Return the published results, of the cells that there are today."""
     stored = json.loads(DATA.read_text(encoding="utf-8"))["results"] if DATA.exists() else []
     found = {cell_of(result): result for result in stored}
-    rows, columns = {row.id for row in ROWS}, {column.id for column in COLUMNS}
+    rows, columns = {row.id for row in ALL_ROWS}, {column.id for column in COLUMNS}
     return {
         cell: result
         for cell, result in found.items()
-        if cell[0] in LINES and cell[1] in CONTENDERS and cell[2] in STORES and cell[3] in rows and cell[4] in columns
+        if cell[0] in ALL_LINES
+        and cell[1] in CONTENDERS
+        and cell[2] in STORES
+        and cell[3] in rows
+        and cell[4] in columns
     }
 
 
 def merge(results: Sequence[Result]) -> None:
     """Publish results, in place of older ones of the same cells."""
     known = {**read(), **{cell_of(result): result for result in results}}
-    orders = [list(LINES), list(CONTENDERS), list(STORES), [row.id for row in ROWS], [c.id for c in COLUMNS]]
+    orders = [ALL_LINES, list(CONTENDERS), list(STORES), [row.id for row in ALL_ROWS], [c.id for c in COLUMNS]]
     kept = sorted(known, key=lambda cell: [order.index(name) for order, name in zip(orders, cell, strict=True)])
     lines = ",\n".join(json.dumps(known[cell]) for cell in kept)
     draft = DATA.with_suffix(".draft")

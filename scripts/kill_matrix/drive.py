@@ -16,7 +16,7 @@ from scripts.kill_matrix.airflows import RunningAirflow
 from scripts.kill_matrix.cells import Cell
 from scripts.kill_matrix.data import stamp
 from scripts.kill_matrix.judge import in_words, judge
-from scripts.kill_matrix.trial import TRIAL_SECONDS, Condition, Trial
+from scripts.kill_matrix.trial import Condition, Trial
 
 TICK_SECONDS = 0.3
 READY_SECONDS = 120.0
@@ -42,7 +42,7 @@ class Flight:
     def step(self) -> bool:
         """Go on as far as possible; return whether the trial is done, or has taken too long."""
         spent = len(self.trial.placed())
-        if time.monotonic() - self.trial.began > TRIAL_SECONDS or spent >= ENOUGH_ORDERS:
+        if self.trial.is_late or spent >= ENOUGH_ORDERS:
             return True
         while self._condition is None or self._condition():
             try:
@@ -159,7 +159,8 @@ def run_line(line: str, cells: Sequence[Cell], jobs: int, note: Callable[[Result
     try:
         folder = Path(home) / "plans"
         folder.mkdir()
-        with RunningAirflow(Path(home) / "airflow", folder, line) as airflow:
+        kills_components = any(cell.row.phase for cell in cells)
+        with RunningAirflow(Path(home) / "airflow", folder, line, kills_components=kills_components) as airflow:
             Driver(airflow, folder, jobs, note).run(cells)
     finally:
         if keep:

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +105,22 @@ def arm(context: Any) -> None:
     task = context["task"] if "task" in context else context["ti"].task
     for name, value in plan["task"].items():
         setattr(task, name, value)
-    if plan["point"]:
-        _wrap(cell, plan["point"], PLACES[plan["places"]])
+    os.environ.update(plan["environment"])
+    if plan["clocks"]:
+        set_clock(plan["clocks"][0 if _is_first(cell, "clock") else 1])
+    if plan["pauses"]:
+        _wrap(plan["point"], PLACES[plan["places"]], PAUSES, lambda: stand_still(cell, context))
+    elif plan["point"]:
+        _wrap(plan["point"], PLACES[plan["places"]], DEATHS, lambda: die(cell))
     if plan["twin"] and _is_first(cell, "twin"):
         start_twin(cell, context)
+        meet(cell, plan["places"])
+
+
+def set_clock(ahead: float) -> None:
+    """Set the clock of this process, as far as the provider looks at it."""
+    real = time.time
+    time.time = lambda: real() + ahead  # type: ignore[assignment]
 
 
 def finish(context: Any, result: Any = None) -> None:
@@ -124,11 +136,20 @@ def die(cell: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def stand_still(cell: str, context: Any) -> None:
+    """Stop this process until a second copy of its attempt has ended, unless the plan has been carried out."""
+    if _is_first(cell, "struck"):
+        start_twin(cell, context)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        write(FOLDER / f"{cell}.continued", "")
+
+
 def start_twin(cell: str, context: Any) -> None:
     """Start a second copy of this attempt: a process of its own, which executes the same operator."""
     ti, run = context["ti"], context["dag_run"]
     names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
     asked = {name: getattr(ti, name) for name in names} | {"start_date": run.start_date.isoformat()}
+    asked["pid"] = os.getpid()
     write(FOLDER / f"{cell}.twin-asked", json.dumps(asked))
     plan = plan_of(cell)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_FROM_TWIN)}
@@ -140,8 +161,8 @@ def start_twin(cell: str, context: Any) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
-    meet(cell, plan["places"])
 
 
 def meet(cell: str, places: str) -> None:
@@ -184,11 +205,16 @@ def _is_first(cell: str, what: str) -> bool:
     return True
 
 
-def _wrap(cell: str, point: str, places: dict[str, tuple[str, str]]) -> None:
-    if point in _HTTP:
-        _HTTP[point](cell)
+def _wrap(
+    point: str,
+    places: dict[str, tuple[str, str]],
+    on_the_wire: Mapping[str, Callable[[Callable[[], None]], None]],
+    strike: Callable[[], None],
+) -> None:
+    if point in on_the_wire:
+        on_the_wire[point](strike)
     elif point in places:
-        _strike(*places[point], lambda: die(cell))
+        _strike(*places[point], strike)
 
 
 def _strike(path: str, side: str, strike: Callable[[], None]) -> None:
@@ -226,30 +252,67 @@ MOVES_MONEY = re.compile(rb"x-tc-action: *(create|renew|refund)instance\r", re.I
 
 def _spends(connection: Any, data: Any = b"") -> bool:
     """Whether what is under way on a connection moves money. Its headers say so, in the first thing sent."""
-    if isinstance(data, bytes) and b" HTTP/1." in data[:400]:
+    if _is_head(data):
         connection.kill_matrix_spends = bool(MOVES_MONEY.search(data))
     return bool(getattr(connection, "kill_matrix_spends", False))
 
 
-def _watch_sending(strike: Callable[[Any, Any, Callable[[Any, Any], None]], None]) -> None:
+Sender = Callable[[Any, Any], None]
+
+
+def _watch_sending(
+    strike: Callable[[Any, Any, Sender], None], after: Callable[[Any], None] = lambda data: None
+) -> None:
+    """Let something happen before each part of a request that spends, and after it."""
     real = http.client.HTTPConnection.send
 
     def send(self: Any, data: Any) -> None:
-        if _spends(self, data):
+        spends = _spends(self, data)
+        if spends:
             strike(self, data, real)
         real(self, data)
+        if spends:
+            after(data)
 
     http.client.HTTPConnection.send = send  # type: ignore[method-assign]
 
 
-def _die_half_sent(cell: str) -> None:
-    def strike(connection: Any, data: Any, real: Callable[[Any, Any], None]) -> None:
-        head, blank, body = data.partition(b"\r\n\r\n") if b" HTTP/1." in data[:400] else (b"", b"", data)
-        if body and _is_first(cell, "struck"):
-            real(connection, head + blank + body[: len(body) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
+def _half_sent(strike: Callable[[], None]) -> None:
+    """Strike when half of the body is sent, after which the process does not go on."""
 
-    _watch_sending(strike)
+    def send_half(connection: Any, data: Any, real: Sender) -> None:
+        head, blank, body = data.partition(b"\r\n\r\n") if _is_head(data) else (b"", b"", data)
+        if body:
+            real(connection, head + blank + body[: len(body) // 2])
+            strike()
+
+    _watch_sending(send_half)
+
+
+def _headers_sent(strike: Callable[[], None]) -> None:
+    _watch_sending(lambda *of: None, lambda data: strike() if _is_head(data) else None)
+
+
+def _last_check(strike: Callable[[], None]) -> None:
+    _watch_sending(lambda connection, data, real: strike() if _is_head(data) else None)
+
+
+def _connecting(strike: Callable[[], None]) -> None:
+    """Strike before a request that spends has a connection, its time checked for the last time but one."""
+    from airflow_provider_tcbilling.api.exchange import _Watched
+
+    real = _Watched.send
+
+    def send(self: Any, data: Any) -> None:
+        if _is_head(data) and MOVES_MONEY.search(data):
+            strike()
+        real(self, data)
+
+    _Watched.send = send  # type: ignore[method-assign]
+
+
+def _is_head(data: Any) -> bool:
+    return isinstance(data, bytes) and b" HTTP/1." in data[:400]
 
 
 def _watch_answers(before: Callable[[Any], None], after: Callable[[Any], None]) -> None:
@@ -267,16 +330,24 @@ def _watch_answers(before: Callable[[Any], None], after: Callable[[Any], None]) 
     http.client.HTTPConnection.getresponse = getresponse  # type: ignore[method-assign]
 
 
-def _die_before_answer(cell: str) -> None:
+def _before_answer(strike: Callable[[], None]) -> None:
     def before(connection: Any) -> None:
         select.select([connection.sock], [], [], ANSWER_SECONDS)
-        die(cell)
+        strike()
 
     _watch_answers(before, lambda connection: None)
 
 
-def _die_half_read(cell: str) -> None:
-    _watch_answers(lambda connection: None, lambda connection: die(cell))
+def _half_read(strike: Callable[[], None]) -> None:
+    _watch_answers(lambda connection: None, lambda connection: strike())
 
 
-_HTTP = {"half-sent": _die_half_sent, "before-answer": _die_before_answer, "half-read": _die_half_read}
+DEATHS = {"half-sent": _half_sent, "before-answer": _before_answer, "half-read": _half_read}
+PAUSES = {
+    "connecting": _connecting,
+    "last-check": _last_check,
+    "headers-sent": _headers_sent,
+    "before-answer": _before_answer,
+    "half-read": _half_read,
+}
+"""Points on the wire, for a process that dies and for one that stands still."""

@@ -15,6 +15,8 @@ LATE = "it is retried after the replay window"
 TWINS = "two copies of the same attempt run at once"
 ALIKE = "two that are alike run side by side, and one answer is lost"
 SCHEDULER = "the scheduler is killed with its workers"
+PAUSED = "the process is stopped, another one takes over, then the first one goes on"
+CLOCKS = "the clocks of two workers differ by 290 seconds"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Row:
     :param point: Where the task's process kills itself, once.
     :param actions: What is done from outside, in this order: names of :mod:`scripts.kill_matrix.actions`.
     :param wanted: How many orders there must be in the end.
-    :param plan: More for the task's process: ``items``, ``task`` (attributes of the operator), ``twin``.
+    :param plan: More for the task's process: ``items``, ``task`` (attributes of the operator), ``twin``, ``pauses``
+        (it stands still at the point, instead of dying), ``clocks`` (how far the clocks of the first process and of
+        every other one are ahead, in seconds).
     :param is_held: The server delivers only when it is told to.
     :param phase: Needs Airflow for itself, since it kills a component that all share.
     :param spends: It strikes the request that spends, so the network's misfortunes are combined with it.
@@ -53,9 +57,14 @@ class Row:
         return not self.ours_only and self.shape in ("sync", "mapped")
 
     @property
+    def has_second(self) -> bool:
+        """Whether a second process executes the same attempt."""
+        return bool(self.plan.get("twin") or self.plan.get("pauses"))
+
+    @property
     def may_send_again(self) -> bool:
         """Whether a process is lost that did not know yet whether it had spent, or there are two of them."""
-        return self.point in UNKNOWN_AT or self.phase == "scheduler" or bool(self.plan.get("twin"))
+        return self.point in UNKNOWN_AT or self.phase == "scheduler" or self.has_second
 
 
 UNKNOWN_AT = ("after-intent", "half-sent", "before-answer", "half-read", "before-record")
@@ -64,6 +73,8 @@ UNKNOWN_AT = ("after-intent", "half-sent", "before-answer", "half-read", "before
 TOO_LATE = {"task": {"replay_window": 1.0}}
 TWO = {"items": ({"pid": 1, "key": "one"}, {"pid": 2, "key": "two"})}
 SAME = {"items": ({"pid": 1, "key": "one"}, {"pid": 1, "key": "two"})}
+STILL = {"pauses": True}
+AHEAD, BEHIND = {"clocks": (-145.0, 145.0)}, {"clocks": (145.0, -145.0)}
 TURNED = ("ends", "re_order", "clear_task")
 
 
@@ -77,6 +88,14 @@ def _outside(name: str, words: str, family: str, *actions: str, **more: Any) -> 
 
 def _triggerer(name: str, words: str, phase: str) -> Row:
     return Row(name, words, WAITING, "deferrable", is_held=True, phase=phase)
+
+
+def _paused(point: str, words: str) -> Row:
+    return Row(f"paused-{point}", f"stopped {words}", PAUSED, point=point, plan=STILL, ours_only=True)
+
+
+def _clocks(name: str, words: str, point: str = "", **plan: Any) -> Row:
+    return Row(f"skew-{name}", words, CLOCKS, point=point, plan=plan, ours_only=True)
 
 
 ROWS = (
@@ -138,8 +157,31 @@ ROWS = (
         spends=True,
     ),
     _outside("scheduler-killed", "scheduler and workers killed, an answer under way", SCHEDULER, phase="scheduler"),
+    _paused("before-intent", "before the intent is stored"),
+    _paused("after-intent", "after the intent"),
+    _paused("connecting", "before it connects"),
+    _paused("last-check", "between the last check and the first byte"),
+    _paused("headers-sent", "when the headers are sent, the body is not"),
+    _paused("before-answer", "when the server has carried it out, no byte is read"),
+    _paused("half-read", "when half of the answer is read"),
+    _paused("before-record", "after the answer, before the record"),
+    _paused("after-record", "after the record, before the XCom"),
+    _paused("while-waiting", "while it waits for delivery"),
+    _clocks("two-copies", "two copies at once, the second one's clock is ahead", twin=True, **AHEAD),
+    _clocks("ahead", "killed, carried out, the next worker's clock is ahead", "before-answer", **AHEAD),
+    _clocks("behind", "killed, carried out, the next worker's clock is behind", "before-answer", **BEHIND),
+    _clocks("paused", "stopped before it connects, the other one's clock is ahead", "connecting", **STILL, **AHEAD),
 )
 """In the order of a purchase's life, a renewal's or a refund's."""
+
+IN_LOOP = "the task stands in a loop of three"
+LOOPED = (
+    Row("loop", "a loop of three, no misfortune", IN_LOOP, "loop", wanted=3),
+    Row("loop-killed", "killed when the server has carried one out", IN_LOOP, "loop", "before-answer", wanted=3),
+    Row("loop-cleared", "all iterations cleared", IN_LOOP, "loop", "", ("ends", "clear_task"), wanted=3),
+    Row("loop-run-cleared", "the run cleared", IN_LOOP, "loop", "", ("ends", "clear_run"), wanted=3),
+)
+"""Of Airflow 3.4 alone: three purchases that are alike, one after the other."""
 
 FAMILIES = tuple(dict.fromkeys(row.family for row in ROWS))
 """What the rows are cases of."""

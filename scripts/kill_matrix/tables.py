@@ -9,12 +9,16 @@ from functools import partial
 from scripts.kill_matrix import data
 from scripts.kill_matrix.cells import (
     ALTERNATIVES,
+    BOOKS,
     CONTENDERS,
     LINES,
+    LOOP_LINES,
     NETWORK,
     OURS,
+    PROXIED,
     REFUNDS,
     RENEWS,
+    SELECTED_ROWS,
     SERVERS,
     STORES,
     Cell,
@@ -23,7 +27,7 @@ from scripts.kill_matrix.cells import (
 )
 from scripts.kill_matrix.data import Identity, Result, Results
 from scripts.kill_matrix.judge import DOUBLE, FAILURES, KNOWN, LIMIT, LOST, STOPPED, WORDS
-from scripts.kill_matrix.rows import FAMILIES, ROWS, Row
+from scripts.kill_matrix.rows import FAMILIES, LOOPED, ROWS, Row
 
 Panel = tuple[str, str, str]
 """Line, contender and store."""
@@ -50,6 +54,7 @@ def parts() -> dict[str, str]:
         "kill_matrix_counts": _counts,
         "kill_matrix_families": _families,
         "kill_matrix_ours": partial(_ours, OURS),
+        "kill_matrix_loops": _loops,
         "kill_matrix_renewals": partial(_ours, RENEWS),
         "kill_matrix_refunds": partial(_ours, REFUNDS),
         "kill_matrix_totals": _totals,
@@ -86,8 +91,13 @@ def _families(results: Results) -> Iterator[str]:
     for family in FAMILIES:
         rows = [row for row in ROWS if row.family == family]
         yield _line(family, [_sum(results, panel, rows, SERVERS) for panel in COUNTED.values()])
-    ways = f"one of {len(NETWORK)} faults of the network strikes the request, alone or with one of these"
-    yield _line(ways, [_sum(results, panel, ROWS, NETWORK) for panel in COUNTED.values()])
+    ways = {
+        f"one of {len(NETWORK)} faults of the network strikes the request, alone or with one of these": NETWORK,
+        f"one of {len(PROXIED)} faults of the network strikes it behind a proxy": PROXIED,
+        f"the worker is killed, and the order book is distorted in one of {len(BOOKS)} ways": BOOKS,
+    }
+    for words, columns in ways.items():
+        yield _line(words, [_sum(results, panel, ROWS, columns) for panel in COUNTED.values()])
 
 
 def _sum(results: Results, panel: Panel, rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -111,27 +121,40 @@ def _ours(contender: str, results: Results) -> Iterator[str]:
             yield from _table(results, panel, ROWS, "The server ...")
             if _meets(panel, NETWORK):
                 yield "\nEach fault of the network as well, before a server that ignores tokens:\n"
-                yield from _table_of_network(results, panel)
+                yield from _table_turned(results, panel, NETWORK, "At the first request that spends, the server ...")
+            if _meets(panel, PROXIED):
+                yield "\nThe same behind a proxy, by a tunnel with TLS:\n"
+                yield from _table_turned(results, panel, PROXIED, "At the first request that spends, the server ...")
+            if _meets(panel, BOOKS):
+                yield "\nA distorted order book, before a server that ignores tokens:\n"
+                yield from _table_turned(results, panel, BOOKS, "In the order book ...")
             yield ""
 
 
 def _meets(panel: Panel, columns: Sequence[Column]) -> bool:
     """Whether any row is run before these columns."""
-    return any(not Cell(*panel, row, column).unfit for row in ROWS for column in columns)
+    return _is_met(panel, ROWS, columns)
+
+
+def _is_met(panel: Panel, rows: Iterable[Row], columns: Sequence[Column]) -> bool:
+    return any(not Cell(*panel, row, column).unfit for row in rows for column in columns)
 
 
 def _table(results: Results, panel: Panel, rows: Iterable[Row], corner: str) -> Iterator[str]:
     yield from _head(corner, [column.words for column in SERVERS])
     for row in rows:
+        if row.id in SELECTED_ROWS and not _is_met(panel, [row], SERVERS):
+            continue
         yield _line(row.words, [_text(results, Cell(*panel, row, column)) for column in SERVERS])
 
 
-def _table_of_network(results: Results, panel: Panel) -> Iterator[str]:
-    """Yield it turned around: the network has more columns than a page is wide."""
-    rows = [row for row in ROWS if row.spends]
-    yield from _head("At the first request that spends, the server ...", [row.words for row in rows])
-    for column in NETWORK:
-        yield _line(column.words, [_text(results, Cell(*panel, row, column)) for row in rows])
+def _table_turned(results: Results, panel: Panel, columns: Sequence[Column], corner: str) -> Iterator[str]:
+    """Yield it turned around: there are more columns than a page is wide."""
+    rows = [row for row in ROWS if _is_met(panel, [row], columns)]
+    yield from _head(corner, [row.words for row in rows])
+    for column in columns:
+        if _is_met(panel, rows, [column]):
+            yield _line(column.words, [_text(results, Cell(*panel, row, column)) for row in rows])
 
 
 def _text(results: Results, cell: Cell) -> str:
@@ -142,6 +165,14 @@ def _text(results: Results, cell: Cell) -> str:
     if verdict == DOUBLE and found["orders"] > 2:
         return f"**{found['orders']} orders**"
     return SIGNS.get(verdict) or f"**{WORDS[verdict]}**"
+
+
+def _loops(results: Results) -> Iterator[str]:
+    for line, stores in LOOP_LINES.items():
+        for store in stores:
+            yield f"### A loop on Airflow {line}, with {STORES[store]}\n"
+            yield from _table(results, (line, OURS, store), LOOPED, "The server ...")
+            yield ""
 
 
 def _totals(results: Results) -> Iterator[str]:

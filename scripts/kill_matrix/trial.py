@@ -10,18 +10,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
 from airflow_provider_tcbilling.sandbox.orders import LedgerOrder
 from airflow_provider_tcbilling.sandbox.rules import Rules
 from airflow_provider_tcbilling.sandbox.server import running
-from scripts.kill_matrix.cells import CONTENDERS, HIDDEN, LAG, Cell
+from scripts.kill_matrix.cells import CONTENDERS, HIDDEN, LAG, Cell, Kind
 from scripts.kill_matrix.points import copies_here
+from scripts.proxy import running_proxy
 
 TASK = "buy"
 OVER = ("success", "failed")
 SECRET_ID, SECRET_KEY = "AKIDmatrix", "key-of-a-sandbox"
 TRIAL_SECONDS = 150.0
 """After this a cell is said to hang; the longest takes a minute on an idle machine."""
+
+PATIENT_SECONDS = 900.0
+"""The same, where a second process must be started, or waits for the margin of the clocks."""
+
+MARGIN = 1.0
+"""Seconds by which the clocks of this machine's processes may differ, where they do not on purpose."""
+
+PROXIED_HOST = "https://kill-matrix.intl.tencentcloudapi.com"
+"""A name that only the proxy knows: where the environment of a process does not lead there, it leads nowhere."""
 
 ANSWER_SECONDS = 8.0
 """How long an answer is under way when the scheduler is killed: all of a group must be seen waiting for theirs."""
@@ -110,12 +121,18 @@ class Trial:
         """Start the sandbox, store connection and plan, and start the run."""
         cell = self.cell
         url = self._stack.enter_context(running(self.sandbox))
+        environment: dict[str, str] = {}
+        if cell.column.kind is Kind.PROXY:
+            proxy = self._stack.enter_context(running_proxy(url, self._subfolder("tls")))
+            url, environment = PROXIED_HOST, proxy.environment
         connection = self._connection(url)
-        plan = {"items": [{"pid": 1}], "task": {}, "twin": False, **cell.row.plan}
+        plan = {"items": [{"pid": 1}], "task": {}, "twin": False, "pauses": False, "clocks": (), **cell.row.plan}
         self.write_plan(
             {
                 **plan,
                 "items": [self._subscribed(item) for item in plan["items"]],
+                "task": {**cell.column.task, **plan["task"]},
+                "environment": environment,
                 "spends": cell.spends,
                 "point": cell.row.point,
                 "contender": cell.contender,
@@ -169,13 +186,20 @@ class Trial:
 
     # What is seen
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it has taken too long."""
+        row = self.cell.row
+        longest = PATIENT_SECONDS if row.has_second or row.plan.get("clocks") else TRIAL_SECONDS
+        return time.monotonic() - self.began > longest
+
     def is_over(self) -> bool:
         """Whether the run has ended."""
         return self.airflow.run_state(self.cell.slug) in OVER
 
     def is_twin_over(self) -> bool:
         """Whether the second copy has ended, if there is one."""
-        return not self.cell.row.plan.get("twin") or (self._folder / f"{self.cell.slug}.twin-done").exists()
+        return not self.cell.row.has_second or (self._folder / f"{self.cell.slug}.twin-done").exists()
 
     def has_state(self, state: str) -> bool:
         """Whether all tasks of the run are in a state."""
@@ -220,9 +244,15 @@ class Trial:
             return self.is_struck
         if row.plan.get("twin"):
             return copies_here(self._folder, self.cell.slug) == 2
-        return not row.point or (self._folder / f"{self.cell.slug}.struck").exists()
+        mark = "continued" if row.plan.get("pauses") else "struck"
+        return not row.point or (self._folder / f"{self.cell.slug}.{mark}").exists()
 
     # How it is set up
+
+    def _subfolder(self, name: str) -> Path:
+        folder = self._folder / f"{self.cell.slug}.{name}"
+        folder.mkdir()
+        return folder
 
     def _subscribed(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return an item with the instance that is renewed or given back for it, which runs out in some days."""
@@ -241,11 +271,11 @@ class Trial:
     def _connection(self, url: str) -> dict[str, Any]:
         cell = self.cell
         read_timeout = ANSWER_SECONDS + 1 if cell.row.phase == "scheduler" else 2.0
-        extra = {"connect_timeout": 1, "read_timeout": read_timeout, "order_book_lag": LAG}
+        margin = CLOCK_MARGIN if cell.row.plan.get("clocks") else MARGIN
+        extra: dict[str, Any] = {"connect_timeout": 1, "read_timeout": read_timeout, "order_book_lag": LAG}
+        extra["clock_margin"] = margin
         if cell.store == "ledger":
-            ledger = self._folder / f"{cell.slug}.ledger"
-            ledger.mkdir()
-            extra["ledger_uri"] = f"file://{ledger}"
+            extra["ledger_uri"] = f"file://{self._subfolder('ledger')}"
         if not cell.is_ours:
             extra = {}
         keys = {"login": SECRET_ID, "password": SECRET_KEY}
@@ -254,7 +284,7 @@ class Trial:
     def _faults(self) -> Iterator[dict[str, Any]]:
         column = self.cell.column
         if column.fault:
-            yield {**column.fault, "action": self.cell.spent.action}
+            yield {"action": self.cell.spent.action, **column.fault}
         if column.lists_late:
             yield {"fault": "not-visible", "looks": 0, "seconds": HIDDEN, "times": None}
         if self.cell.row.phase == "scheduler":

@@ -2,22 +2,28 @@
 The second copy of an attempt: a process of its own that executes the same operator with the same ids.
 
 Airflow starts such a copy when it takes a process for dead that still runs. Here the first copy starts it, and a
-barrier lets both go on at the same moment, when each has seen that nothing was bought. It talks to the same sandbox,
+barrier lets both go on at the same moment, when each has seen that nothing was bought; or the first copy has stopped
+itself, and goes on when this one has ended. It talks to the same sandbox,
 and to the same store: the ledger's folder, or the task state store by Airflow's public REST API.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
+import time
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from scripts.kill_matrix.points import FIXED, FOLDER, OF_ITEM, argument, meet, plan_of, write
+from scripts.kill_matrix.points import FIXED, FOLDER, OF_ITEM, argument, meet, plan_of, set_clock, write
 
 HTTP_SECONDS = 10.0
+STOPPED_SECONDS = 12.0
+"""For how long the first copy stands still at least: longer than its lease."""
 
 
 class RestState:
@@ -56,6 +62,7 @@ def context_of(cell: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Return the context of the attempt that is copied."""
     asked = json.loads((FOLDER / f"{cell}.twin-asked").read_text(encoding="utf-8"))
     began = datetime.fromisoformat(asked.pop("start_date"))
+    del asked["pid"]
     ti = SimpleNamespace(
         **asked, xcom_push=lambda key, value: None, xcom_pull=lambda **which: None, stats_tags={}, log_url=""
     )
@@ -82,10 +89,25 @@ def operator_of(cell: str, plan: dict[str, Any]) -> Any:
 
 
 def main(cell: str) -> None:
-    """Execute, and leave behind how it ended."""
-    plan = plan_of(cell)
+    """Execute, and leave behind how it ended; then let the first copy go on, if it stands still."""
+    plan, began = plan_of(cell), time.monotonic()
+    pid = json.loads((FOLDER / f"{cell}.twin-asked").read_text(encoding="utf-8"))["pid"]
+    try:
+        execute(cell, plan)
+    finally:
+        if plan["pauses"]:
+            time.sleep(max(0.0, began + STOPPED_SECONDS - time.monotonic()))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def execute(cell: str, plan: dict[str, Any]) -> None:
+    """Execute the operator."""
+    if plan["clocks"]:
+        set_clock(plan["clocks"][1])
     operator, context = operator_of(cell, plan), context_of(cell, plan)
-    meet(cell, plan["places"])
+    if plan["twin"]:
+        meet(cell, plan["places"])
     try:
         ending = {"state": "success", "value": operator.execute(context)}
     except Exception as error:

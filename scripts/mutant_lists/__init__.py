@@ -1,11 +1,14 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
 from scripts.mutant_lists.evidence import EVIDENCE
+from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
+from scripts.mutant_lists.places import PLACES
 from scripts.mutant_lists.purchases import PURCHASES
 from scripts.mutant_lists.scale import SCALE
 from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
+from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE
+MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS

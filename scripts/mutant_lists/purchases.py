@@ -130,8 +130,8 @@ PURCHASES = (
     Mutant(
         "records of another endpoint counted",
         "api/memory.py",
-        "if (other.endpoint, other.action) != (record.endpoint, record.action):",
-        "if other.action != record.action:",
+        "if other.is_at_another_server(record.endpoint) or other.is_of_another_account(record):",
+        "if other.is_of_another_account(record):",
         f"{PURCHASE}::test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_one",
     ),
     Mutant(
@@ -305,7 +305,7 @@ PURCHASES = (
     Mutant(
         "settled at another endpoint",
         "settling.py",
-        "if record.endpoint != self.settings.endpoint:",
+        "if record.is_at_another_server(self.settings.endpoint):",
         "if False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),

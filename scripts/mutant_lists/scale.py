@@ -66,7 +66,7 @@ SCALE = (
     Mutant(
         "accounts share a limit",
         "api/budget.py",
-        'hashlib.sha256(f"{endpoint} {secret_id}".encode())',
+        'hashlib.sha256(f"{server_name(endpoint)} {secret_id}".encode())',
         'hashlib.sha256(b"")',
         f"{BUDGET}::test_two_accounts_and_two_actions_do_not_wait_for_each_other",
     ),

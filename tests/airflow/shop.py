@@ -15,7 +15,7 @@ from airflow_provider_tcbilling.stores import Ledger
 from tests.conftest import ORDER, client_to
 
 LAG = 10.0
-QUIET, LATE = 30.0, 400.0
+QUIET, LATE = 335.0, 400.0
 """Seconds after which nothing is under way any more, and after which the token may not be sent again."""
 
 KEY = "edge firewall"
@@ -100,8 +100,9 @@ class Shop:
 
 
 def two_orders_fit(shop):
-    shop.lost()
+    shop.lost(after=0)
     shop.somebody_elses()
+    shop.clock.sleep(QUIET)
 
 
 def an_open_purchase_of_the_same(shop):

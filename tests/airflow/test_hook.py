@@ -40,6 +40,12 @@ def test_the_mainland_site_has_its_own_console(connect):
         ("http://127.0.0.1:8765/", None, "http://127.0.0.1:8765"),
         ("billing.ap-guangzhou.tencentcloudapi.com", None, "https://billing.ap-guangzhou.tencentcloudapi.com"),
         (None, None, "https://billing.intl.tencentcloudapi.com"),
+        (" ", 443, "https://billing.intl.tencentcloudapi.com"),
+        ("127.0.0.1:8765", None, "http://127.0.0.1:8765"),
+        ("LocalHost.", 80, "http://localhost"),
+        ("[::1]", 8765, "http://[::1]:8765"),
+        ("Billing.TencentCloudAPI.com\n", 443, "https://billing.tencentcloudapi.com"),
+        ("HTTPS://billing.tencentcloudapi.com:443/?#", None, "https://billing.tencentcloudapi.com"),
     ],
 )
 def test_an_endpoint_can_be_written_in_several_ways(host, port, expected):
@@ -94,6 +100,14 @@ def test_the_extra_is_read_by_name(connect, caplog):
         ({"host": "ftp://127.0.0.1"}, "is not an address"),
         ({"host": "billing_x.tencentcloudapi.com"}, "is not an address"),
         ({"host": "https://127.0.0.1:many"}, "is not an address"),
+        ({"host": f"https://user:{SECRET_KEY}@billing.tencentcloudapi.com"}, "must be an address and nothing more"),
+        ({"host": f"https://user:{SECRET_KEY}#@billing.tencentcloudapi.com"}, "is not an address"),
+        ({"host": f"user:{SECRET_KEY}@billing.tencentcloudapi.com"}, "must be an address and nothing more"),
+        ({"host": f"https://billing.tencentcloudapi.com/?key={SECRET_KEY}"}, "must be an address and nothing more"),
+        ({"host": f"{'a' * 64}.tencentcloudapi.com"}, "63 between two dots"),
+        ({"host": "billing..tencentcloudapi.com"}, "nothing between two dots"),
+        ({"host": "127.0.0.1:8765", "port": 8765}, "is not an address"),
+        ({"host": "billing.tencentcloudapi.com", "port": 65536}, "port is not from 1 to 65535"),
         ({"extra": {"read_timeout": "soon"}}, "extra read_timeout must be a number above 0"),
         ({"extra": {"requests_per_second": 0}}, "extra requests_per_second must be a number above 0"),
         ({"extra": {"requests_per_second": -5}}, "extra requests_per_second must be a number above 0"),
@@ -125,7 +139,7 @@ def test_all_mistakes_of_a_connection_are_said_at_once(connect):
 
 def test_a_foreign_host_needs_the_word_of_whoever_runs_airflow(connect, monkeypatch):
     connect(host="https://gateway.example.com")
-    monkeypatch.setenv("AIRFLOW__TCBILLING__ALLOWED_HOSTS", "other.example, gateway.example.com")
+    monkeypatch.setenv("AIRFLOW__TCBILLING__ALLOWED_HOSTS", "other.example, Gateway.Example.com")
 
     assert settings().endpoint == "https://gateway.example.com"
 

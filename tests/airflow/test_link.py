@@ -23,6 +23,12 @@ def test_it_shows_the_address_that_the_task_left(stored, shown):
     get.assert_called_once_with(key="console_link", ti_key=mock.sentinel.key)
 
 
+@pytest.mark.parametrize("stored", ["javascript:alert(1)", "https://a.example.com\n", "\x1b[2J", "data:text/html,x"])
+def test_it_shows_no_text_that_is_no_address(stored):
+    with mock.patch("airflow_provider_tcbilling.links.console.XCom.get_value", return_value=stored):
+        assert OrderConsoleLink().get_link(mock.sentinel.operator, ti_key=mock.sentinel.key) == ""
+
+
 def test_the_operator_has_it_and_airflow_may_load_it():
     task = CreateInstanceOperator(task_id="buy", **ORDER)
 

@@ -347,3 +347,7 @@ def test_an_unknown_flag_of_the_server_is_a_difference_like_any_other(connection
     result = flag_setter(subscribed(sandbox, renew_flag="SURPRISE"), renew_flag=MANUAL).execute(context)
 
     assert (result["before"]["renew_flag"], result["changed"]) == ("SURPRISE", True)
+
+
+def test_the_name_of_an_instance_is_no_template():
+    assert not {"instance_name"} & set(RenewInstanceOperator.template_fields)

@@ -131,9 +131,9 @@ def deal(number, status, ids, big="B"):
     }
 
 
-def answered(client, sandbox, *deals):
+def answered(client, sandbox, *deals, action="CreateInstance"):
     sandbox.faults.add({"fault": "answer", "response": {"Deals": list(deals)}, "times": None})
-    return DeliveryWatch(client, "1").step()
+    return DeliveryWatch(client, "1", action=action).step()
 
 
 def test_the_instances_of_all_sub_orders_are_collected(client, sandbox):
@@ -149,6 +149,27 @@ def test_one_open_sub_order_keeps_the_whole_open(client, sandbox):
 def test_one_dead_sub_order_fails_the_whole_and_names_what_was_delivered(client, sandbox):
     with pytest.raises(DeliveryFailed, match="Delivered: a"):
         answered(client, sandbox, deal("1", 4, ["a"]), deal("2", 7, None))
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed", "is_told"),
+    [
+        ("RenewInstance", "refund", True),
+        ("RenewInstance", "purchase", True),
+        ("RefundInstance", "renew", True),
+        ("RenewInstance", " Renew", False),
+        ("RefundInstance", "refund", False),
+        ("RenewInstance", "a word of next year", False),
+        ("CreateInstance", "upgrade", False),
+    ],
+)
+def test_an_order_of_another_action_is_told_and_not_waited_for(client, sandbox, asked, listed, is_told):
+    other = {**deal("1", 3, ["a"]), "Action": listed}
+    if not is_told:
+        assert answered(client, sandbox, other, action=asked) is None
+        return
+    with pytest.raises(DeliveryFailed, match=f"1 .*calls it {listed}"):
+        answered(client, sandbox, other, action=asked)
 
 
 def test_delivered_without_ids_is_waited_for(client, sandbox):

@@ -131,13 +131,3 @@ def test_whatever_is_combined_an_order_is_another_s_only_if_it_is_understood(see
     else:
         assert found is Match.MATCHES
     assert not (is_length_unclear and found is Match.MATCHES)
-
-
-@pytest.mark.parametrize("number", ["20260101", " 20260101\n", "deal-7", "a_B-9"])
-def test_a_number_of_an_order_is_letters_and_digits(number):
-    assert match.is_number(number)
-
-
-@pytest.mark.parametrize("number", [None, "", 7, True, ["20260101"], "two words", "x" * 65, "../7", "7\x00", "七"])
-def test_anything_else_is_no_number_of_an_order(number):
-    assert not match.is_number(number)

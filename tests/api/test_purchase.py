@@ -246,13 +246,14 @@ def test_a_payment_that_cannot_be_noted_is_not_left_to_a_retry(start_sandbox, sh
     assert sandbox.requests["CreateInstance"] == 1
 
 
-def test_one_look_precedes_a_repeat(start_sandbox, shelf):
+def test_one_look_precedes_a_repeat_and_one_follows(start_sandbox, shelf):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     sandbox.faults.add({"fault": "drop", "when": "before"})
 
     purchase(sandbox, shelf).place()
 
-    assert [entry.action for entry in sandbox.journal] == ["CreateInstance", "DescribeDealsByCond", "CreateInstance"]
+    asked = [entry.action for entry in sandbox.journal]
+    assert asked == ["CreateInstance", "DescribeDealsByCond", "CreateInstance", "DescribeDealsByCond"]
 
 
 def test_a_refused_repeat_says_nothing_about_the_try_before(start_sandbox, shelf):
@@ -275,7 +276,7 @@ def test_a_refused_repeat_with_nothing_in_the_book_stops_and_keeps_the_token(sta
     with pytest.raises(PurchaseOutcomeUnknown, match="BalanceInsufficient"):
         purchase(sandbox, shelf).place()
 
-    assert (record_of(shelf).state, record_of(shelf).generation) == (State.INTENDED, 0)
+    assert (record_of(shelf).state, record_of(shelf).generation) == (State.REFUSED, 0)
 
 
 # The order book is silent
@@ -389,7 +390,8 @@ def test_the_next_try_waits_until_the_request_of_the_dead_one_can_no_longer_be_u
 
     purchase(sandbox, shelf).place()
 
-    assert 2 * 5.0 + LAG - 1 < passing_time.slept - before < 60
+    least = 2 * 5.0 + Rules().clock_margin + LAG
+    assert least - 1 < passing_time.slept - before < least + 50
 
 
 def test_a_known_order_is_returned_without_asking_anybody(sandbox, shelf):
@@ -523,7 +525,7 @@ def test_an_order_on_the_second_page_is_found(start_sandbox, shelf, monkeypatch)
         with pytest.raises(Died):
             purchase(sandbox, shelf).place()
     for number in range(4):
-        client_to(sandbox).create_instance(client_token=str(number), **{**ORDER, "zone_code": "elsewhere"})
+        client_to(sandbox).create_instance(client_token=str(number), **{**ORDER, "zone_code": "ap-guangzhou-3"})
 
     assert purchase(sandbox, shelf).place().order_id == orders(sandbox)[0]
 
@@ -849,7 +851,8 @@ def test_a_refusal_that_cannot_be_recorded_is_looked_into_by_the_next_try(start_
 
     purchase(sandbox, shelf).place()
 
-    assert sandbox.requests["DescribeDealsByCond"] == 1
+    asked = [entry.action for entry in sandbox.journal]
+    assert asked[1:] == ["DescribeDealsByCond", "CreateInstance", "DescribeDealsByCond"]
     assert len(orders(sandbox)) == 1
 
 

@@ -193,7 +193,7 @@ def test_a_renewal_that_does_not_name_its_instance_stops_it(start_sandbox, shelf
     sandbox.faults.add({"fault": "nameless", "action": "RenewInstance"})
     sandbox.faults.add({"fault": "drop", "action": "RenewInstance"})
 
-    with pytest.raises(PurchaseOutcomeUnknown, match="does not name its instance: order") as stopped:
+    with pytest.raises(PurchaseOutcomeUnknown, match="cannot be compared: ResourceId") as stopped:
         renewal(sandbox, instance, shelf).place()
 
     assert renewals(sandbox)[0] in str(stopped.value)

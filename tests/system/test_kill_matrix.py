@@ -9,7 +9,18 @@ import pytest
 
 from scripts.kill_matrix import judge
 from scripts.kill_matrix.__main__ import run
-from scripts.kill_matrix.cells import CONTENDERS, OURS, REFUNDS, RENEWS, SERVERS, Cell, cells
+from scripts.kill_matrix.cells import (
+    CONTENDERS,
+    OURS,
+    REFUNDS,
+    RENEWS,
+    SELECTED_COLUMNS,
+    SELECTED_ROWS,
+    SERVERS,
+    Cell,
+    Kind,
+    cells,
+)
 from scripts.kill_matrix.rows import ROWS
 from scripts.kill_matrix.trial import EXPLAINED, Ending
 
@@ -22,7 +33,10 @@ CAUGHT = (
 """Cells in which the alternatives spend twice: a harness that does not see it proves nothing."""
 
 DRAWN = {RENEWS: 8, REFUNDS: 4}
-"""How many cells of each are run, beside one of each row of purchases."""
+"""How many cells of each are run, beside one of each row of purchases that meets everything."""
+
+DRAWN_OF_KIND = {Kind.PROXY: 2, Kind.BOOK: 2}
+STANDING_STILL = ("paused-connecting", "paused-last-check", "paused-before-record", "skew-paused")
 
 SERVER = {column.id: column for column in SERVERS}
 ROW = {row.id: row for row in ROWS}
@@ -31,8 +45,13 @@ ROW = {row.id: row for row in ROWS}
 @pytest.mark.system
 def test_no_cell_of_ours_fails_and_the_alternatives_are_caught_spending_twice():
     fitting = [cell for cell in cells() if not cell.unfit and cell.line == "3.3" and not cell.row.phase]
-    ours = [[cell for cell in fitting if cell.contender == OURS and cell.row is row] for row in ROWS]
+    purchases = [cell for cell in fitting if cell.contender == OURS]
+    rows = [row for row in ROWS if row.id not in SELECTED_ROWS or row.id in STANDING_STILL]
+    ours = [[cell for cell in purchases if cell.row is row] for row in rows]
     drawn = [random.Random(f"{SEED} {of_row[0].row.id}").choice(of_row) for of_row in ours if of_row]
+    for kind, number in DRAWN_OF_KIND.items():
+        of_kind = [cell for cell in purchases if cell.column.kind is kind]
+        drawn += random.Random(f"{SEED} {kind.name}").sample(of_kind, number)
     for name, number in DRAWN.items():
         drawn += random.Random(f"{SEED} {name}").sample([cell for cell in fitting if cell.contender == name], number)
 
@@ -91,6 +110,29 @@ def test_two_copies_that_buy_twice_are_a_limit_only_where_that_is_documented():
     }
 
     assert told == dict(zip(places, [judge.DOUBLE, judge.DOUBLE, judge.DOUBLE, judge.LIMIT], strict=True))
+
+
+def test_a_second_order_of_a_process_that_was_stopped_is_a_limit_only_past_the_last_check():
+    twice = replace(GOOD, orders=["one", "two"])
+    rows = ["paused-connecting", "paused-last-check", "paused-headers-sent", "paused-before-answer"]
+    told = {
+        (row, column.id): judge.judge(Cell("3.3", OURS, "ledger", ROW[row], column), twice)
+        for row in rows
+        for column in SERVERS
+    }
+
+    limits = [place for place, verdict in told.items() if verdict == judge.LIMIT]
+    assert limits == [("paused-last-check", column) for column in ("forget", "ignore", "lists-late")]
+    assert {verdict for place, verdict in told.items() if place not in limits} == {judge.DOUBLE}
+
+
+def test_every_row_and_column_is_run_somewhere_and_the_selected_ones_stay_few():
+    fitting = [cell for cell in cells() if not cell.unfit]
+    selected = [cell for cell in fitting if cell.row.id in SELECTED_ROWS or cell.column.id in SELECTED_COLUMNS]
+
+    assert {cell.row.id for cell in fitting} == set(ROW)
+    assert {cell.column.id for cell in selected} >= set(SELECTED_COLUMNS)
+    assert len(selected) < 350
 
 
 @pytest.mark.parametrize(

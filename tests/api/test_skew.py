@@ -1,0 +1,56 @@
+"""Workers whose clocks are wrong: an order is found by whoever looks for it, and nothing is bought twice."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from airflow_provider_tcbilling.api.instance import NewInstance
+from airflow_provider_tcbilling.api.purchase import Purchase, Rules
+from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
+from airflow_provider_tcbilling.sandbox.rules import Tokens
+from tests.conftest import ORDER, Shelf, client_to
+
+FARTHEST = 900.0
+"""Seconds by which a worker's clock may be wrong in these tests. Two of them differ by less than the margin."""
+
+pytestmark = pytest.mark.usefixtures("passing_time")
+
+
+class Died(BaseException):
+    """What no handler catches, like the end of the process."""
+
+
+def dies(seconds):
+    raise Died
+
+
+def two_clocks(seed):
+    """Return by how much the clocks of two workers are ahead of the server's."""
+    chance = random.Random(seed)
+    first = chance.uniform(-FARTHEST, FARTHEST)
+    return first, first + chance.choice((0.0, chance.uniform(-1, 1) * (CLOCK_MARGIN - 10)))
+
+
+def purchase(sandbox, store, ahead, sleep=None):
+    def clock():
+        return time.time() + ahead
+
+    client = client_to(sandbox, read_timeout=2.0, clock=clock)
+    rules = Rules(lag=10.0, request_seconds=5.0)
+    return Purchase("firewall", NewInstance(client, ORDER), store, rules, clock=clock, sleep=sleep or time.sleep)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_worker_finds_the_order_of_another_one_whichever_clock_is_wrong(start_sandbox, seed):
+    sandbox, store = start_sandbox(tokens=Tokens("ignore")), Shelf()
+    sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
+    first, second = two_clocks(seed)
+
+    with pytest.raises(Died):
+        purchase(sandbox, store, first, sleep=dies).place()
+    order = purchase(sandbox, store, second).place()
+
+    assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id], (first, second)
