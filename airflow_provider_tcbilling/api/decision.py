@@ -68,6 +68,11 @@ class Rules:
         """Seconds for which something that may clear up is waited for."""
         return REPLAY_WINDOW if self.replay_window is None else self.replay_window
 
+    @property
+    def beside(self) -> float:
+        """Seconds by which clocks may differ beyond what a look allows for by itself."""
+        return max(0.0, self.clock_margin - CLOCK_MARGIN)
+
     def replay_until(self, now: float, sending_until: float) -> float:
         """Return the epoch seconds until which a request that is first sent now may be sent again."""
         if self.replay_window is not None:

@@ -94,11 +94,14 @@ class Memory:
             return False
         if self._clock() - began > SETTLE_SECONDS:
             log.warning("This process stood still while it took the purchase over, so it waits and looks first.")
-            # Another one may have sent something in the meantime, and its record is overwritten now.
-            until = max(mine.sending_until, self._clock())
-            self.write(replace(mine, owner=f"{mine.owner}, perhaps", sending_until=until))
+            self.write(self._given_up(mine))
             return False
         return self.is_still_owned_by(mine.owner)
+
+    def _given_up(self, mine: Record) -> Record:
+        """Return it without an owner: what it may have overwritten can be under way for a lease from now on."""
+        until = self._clock() + mine.sending_until - mine.changed_at
+        return replace(mine, owner=f"{mine.owner}, perhaps", sending_until=max(mine.sending_until, until))
 
     def is_still_owned_by(self, owner: str) -> bool:
         """Wait, to see whether another process takes the purchase over at the same moment."""
@@ -169,9 +172,9 @@ class Memory:
             log.warning("Another process may have taken the purchase over, so its record is left as it is.")
             return
         self.write(new)
-        if self._clock() > mine.sending_until:
+        if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:
             log.warning("This process stood still while it wrote, so the next try looks into the order book first.")
-            self.write(mine)
+            self.write(self._given_up(mine))
 
     def conclude(self, record: Record, state: State, reason: str) -> Record:
         """
@@ -186,8 +189,14 @@ class Memory:
         self.write(final)
         return final
 
-    def others(self, record: Record, looks_alike: Callable[[Mapping[str, Any]], bool]) -> tuple[set[str], list[str]]:
-        """Return the orders that other records own, and which other purchases may have placed one that fits."""
+    def others(
+        self, record: Record, looks_alike: Callable[[Mapping[str, Any]], bool], beside: float = 0.0
+    ) -> tuple[set[str], list[str]]:
+        """
+        Return the orders that other records own, and which other purchases may have placed one that fits.
+
+        :param beside: Seconds by which the clock of this machine is known to be wrong.
+        """
         owned: set[str] = set()
         rivals: list[str] = []
         for where, stored in self._try(lambda: list(self._store.others(record.key))):
@@ -202,7 +211,7 @@ class Memory:
                 continue
             if other.order_id:
                 owned.add(other.order_id)
-            elif other.state.may_have_an_order and other.overlaps(record) and looks_alike(other.payload):
+            elif other.state.may_have_an_order and other.overlaps(record, beside) and looks_alike(other.payload):
                 rivals.append(f"{other.key}, its record: {where}")
         return owned, rivals
 

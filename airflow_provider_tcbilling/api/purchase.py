@@ -55,7 +55,7 @@ from airflow_provider_tcbilling.api.errors import (
 from airflow_provider_tcbilling.api.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.api.record import CLOCK_MARGIN, Record, State, Store, fingerprint_of, without_secrets
+from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
 
@@ -271,12 +271,12 @@ class Purchase:
         return [*seen.orders, *seen.unclear], step, why
 
     def _seen(self, record: Record) -> Sighting:
-        beside = max(0.0, self._rules.clock_margin - CLOCK_MARGIN)
-        until = max(record.sending_until, self._last_sent)
+        beside, until = self._rules.beside, max(record.sending_until, self._last_sent)
         return self._spending.look(record.first_sent_at - beside, until + beside, record.before)
 
     def _judge(self, record: Record, seen: Sighting, *, is_patient: bool) -> tuple[Sighting, Next, str]:
-        owned, rivals = self._memory.others(record, self._spending.looks_like)
+        beside = self._spending.clock_error + 2 * self._rules.beside
+        owned, rivals = self._memory.others(record, self._spending.looks_like, beside)
         rivals += ["an identical task of the same Dag"] * self._has_twins
         free = seen.without(owned)
         situation = Situation(

@@ -119,11 +119,11 @@ class Record:
             self.order_id, self.instance_ids, self.client_token, self.request_id, self.paid_cents, self.currency
         )
 
-    def overlaps(self, other: Record) -> bool:
+    def overlaps(self, other: Record, beside: float = 0.0) -> bool:
         """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
         return (
-            self.first_sent_at - 2 * CLOCK_MARGIN <= other.sending_until
-            and other.first_sent_at - 2 * CLOCK_MARGIN <= self.sending_until
+            self.first_sent_at - 2 * CLOCK_MARGIN - beside <= other.sending_until
+            and other.first_sent_at - 2 * CLOCK_MARGIN - beside <= self.sending_until
         )
 
     def is_of_another_account(self, other: Record) -> bool:

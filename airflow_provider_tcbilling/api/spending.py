@@ -87,6 +87,11 @@ class Spending(ABC):
         """Whether the key is a temporary one, whose name says nothing of the account."""
         return self._client.has_temporary_key
 
+    @property
+    def clock_error(self) -> float:
+        """Seconds by which this machine's clock is known to differ from the server's."""
+        return max(abs(self._client.clock_offset), abs(self._client.server_ahead))
+
     def account(self) -> str:
         """Return the number of the account; empty if the key may not read it."""
         return self._client.account

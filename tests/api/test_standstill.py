@@ -9,9 +9,10 @@ import time
 import pytest
 
 from airflow_provider_tcbilling.api import exchange
-from airflow_provider_tcbilling.api.errors import AuthError, TcBillingError, Unreachable
+from airflow_provider_tcbilling.api.errors import AuthError, InsufficientBalance, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.purchase import Purchase, Rules
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.sandbox.rules import Tokens
 from tests.conftest import ORDER, Shelf, client_to
 
@@ -40,17 +41,17 @@ SEEDS = range(100)
 pytestmark = pytest.mark.usefixtures("passing_time")
 
 
-def purchase(sandbox, store, ahead=0.0):
+def purchase(sandbox, store, ahead=0.0, key="firewall"):
     def clock():
         return time.time() + ahead
 
     client = client_to(sandbox, read_timeout=2.0, clock=clock)
     rules = Rules(lag=10.0, request_seconds=REQUEST_SECONDS)
-    return Purchase("firewall", NewInstance(client, ORDER), store, rules, clock=clock)
+    return Purchase(key, NewInstance(client, ORDER), store, rules, clock=clock)
 
 
-def standing_still(patch, place, turn, act):
-    """Let whoever comes to a place for the *turn*-th time do something else first."""
+def standing_still(patch, place, turn, act, is_after=False):
+    """Let whoever comes to a place for the *turn*-th time do something else first, or when it is done there."""
     module, _, name = place.rpartition(".")
     target = pytest.importorskip(module) if module.count(".") == 2 else None
     if target is None:
@@ -60,9 +61,14 @@ def standing_still(patch, place, turn, act):
 
     def stands_still(*args, **kwargs):
         calls.append(place)
-        if len(calls) == turn:
+        is_now = len(calls) == turn
+        if is_now and not is_after:
             act()
-        return real(*args, **kwargs)
+        try:
+            return real(*args, **kwargs)
+        finally:
+            if is_now and is_after:
+                act()
 
     patch.setattr(target, name, stands_still)
     return calls
@@ -80,39 +86,81 @@ def tried(place):
 
 
 def story(start_sandbox, passing_time, seed):
-    """Return the sandbox after two workers have tried to make one purchase, of which the first one stands still."""
+    """
+    Return the sandbox after two workers have tried to make one purchase, of which the first one stands still.
+
+    Now and then the second worker makes an identical purchase of another name as well. Also returned: how each try
+    ended, by the purchase.
+    """
     chance = random.Random(seed)
     sandbox = start_sandbox(tokens=Tokens("ignore"))
-    store = Shelf()
-    store.is_exclusive = chance.random() < 0.7
+    store = Shelf(is_shared=chance.random() < 0.7)
+    store.is_exclusive = store.is_shared and chance.random() < 0.7
+    if chance.random() < 0.3:
+        code = "FailedOperation.BalanceInsufficient"
+        sandbox.faults.add({"fault": "error", "code": code, "when": "before", "action": "CreateInstance"})
     for _ in range(chance.choice((0, 0, 1, 2))):
         fault = {"fault": "drop", "when": chance.choice(("before", "after")), "action": "CreateInstance"}
         sandbox.faults.add(fault)
     ahead = chance.uniform(-145, 145), chance.uniform(-145, 145)
-    others = []
+    others = ["firewall", *["twin"] * (store.is_shared and chance.random() < 0.3)]
+    ends = {"firewall": [], "twin": []}
 
     def another_one_goes_on():
         passing_time.sleep(chance.choice((0, 3, 8, 30, 400, 4000)))
-        others.append(tried(purchase(sandbox, store, ahead[1]).place))
+        for key in others:
+            ends[key].append(tried(purchase(sandbox, store, ahead[1], key).place))
         passing_time.sleep(chance.choice((0, 3, 8, 30, 400)))
 
     with pytest.MonkeyPatch.context() as patch:
-        standing_still(patch, chance.choice(PLACES), chance.choice((1, 1, 1, 2, 3)), another_one_goes_on)
+        turn, is_after = chance.choice((1, 1, 1, 2, 3)), chance.random() < 0.4
+        standing_still(patch, chance.choice(PLACES), turn, another_one_goes_on, is_after)
         first = tried(purchase(sandbox, store, ahead[0]).place)
     passing_time.sleep(1000)
-    last = tried(purchase(sandbox, store).place)
-    return sandbox, [first, *others, last]
+    ends["firewall"] += [first, tried(purchase(sandbox, store).place)]
+    return sandbox, ends
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_wherever_a_process_stands_still_one_order_is_paid(start_sandbox, passing_time, seed):
     sandbox, ends = story(start_sandbox, passing_time, seed)
 
-    paid = [order.order_id for order in sandbox.ledger.orders()]
-    assert len(paid) <= 1, ends
-    known = {end.order_id for end in ends if hasattr(end, "instance_ids")}
-    assert known <= set(paid)
-    assert not isinstance(ends[-1], Exception) or not paid, ends
+    taken = {}
+    for key, of_key in ends.items():
+        tokens = {client_token_for(key, generation) for generation in range(9)}
+        paid = [order.order_id for order in sandbox.ledger.orders() if order.client_token in tokens]
+        taken[key] = {end.order_id for end in of_key if isinstance(end, Order)}
+        assert len(paid) <= 1, ends
+        assert taken[key] <= {order.order_id for order in sandbox.ledger.orders()}
+        assert len(taken[key]) <= 1, ends
+    assert not taken["firewall"] & taken["twin"], ends
+
+
+@pytest.mark.parametrize("tokens", ["honour", "ignore"])
+@pytest.mark.parametrize("rules", [Rules(), Rules(lag=10.0, request_seconds=3.0)], ids=["default", "short"])
+@pytest.mark.parametrize("is_after", [True, False])
+def test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try(
+    start_sandbox, passing_time, monkeypatch, tokens, rules, is_after
+):
+    sandbox, store = start_sandbox(tokens=Tokens(tokens)), Shelf()
+    sandbox.faults.add({"fault": "error", "code": "FailedOperation.BalanceInsufficient", "when": "before"})
+    others = []
+
+    def place():
+        return Purchase("firewall", NewInstance(client_to(sandbox), ORDER), store, rules).place()
+
+    def another_one_goes_on():
+        passing_time.sleep(450.0)
+        others.append(tried(place))
+        passing_time.sleep(5.0)
+
+    standing_still(monkeypatch, f"{PACKAGE}.memory.Memory.write", 1, another_one_goes_on, is_after)
+    with pytest.raises(InsufficientBalance):
+        place()
+    others.append(tried(place))
+
+    assert len(sandbox.ledger.orders()) <= 1
+    assert len({order.order_id for order in others if isinstance(order, Order)}) == len(sandbox.ledger.orders())
 
 
 def test_what_remains_is_told(start_sandbox, passing_time, monkeypatch, logged):
