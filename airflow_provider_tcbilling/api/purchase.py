@@ -17,7 +17,7 @@ the first byte is sent::
                             |    |  |                             |
         none, in the window |    |  +-- exactly one matches: adopt +
         the same token, the +----+
-        same bytes               +----- several, one of which nobody can tell, or none after the window:
+        same bytes               +----- several, or one of which nobody can tell, or none after the window:
                                         stop, a person must look
 
 *Look* waits until no request can be under way any more and the order book has had its lag. Orders that other records
