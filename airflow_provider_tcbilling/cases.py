@@ -51,11 +51,11 @@ class Task:
         return task_run_key(self.dag_id, self.run_id, self.task_id, self.map_index, self.loop_index)
 
     @property
-    def options(self) -> str:
-        """What tells it from others of the same task on the command line; nothing if it is the only one."""
+    def place(self) -> str:
+        """What tells it from others of the same task on the command line."""
         mapped = [f"--map-index {self.map_index}"] if self.map_index >= 0 else []
         looped = [] if self.loop_index is None else [f"--loop-index {self.loop_index}"]
-        return " ".join([*mapped, *looped]) or "neither --map-index nor --loop-index"
+        return " ".join(["with", *mapped, *looped]) if mapped or looped else "without an index"
 
     def has_name_of(self, other: Task) -> bool:
         """Whether another one is of the same task, at whatever place."""
@@ -171,11 +171,11 @@ def _scope_of(task: Task) -> Any:
     ]
     if len(found) == 1:
         return TaskScope(**named, **found[0])
-    known = "\n".join(sorted({f"  {place.options}" for place, _ in places}))
-    many = "twice" if found else "not"
+    known = "\n".join(sorted({f"  {place.place}" for place, _ in places}))
+    many = "more than one" if found else "no"
     raise Refused(
-        f"Task {task.task_id} of run {task.run_id} is {many} there with {task.options}, so nothing is known of its "
-        f"purchase. It has:\n{known}"
+        f"Run {task.run_id} has {many} task {task.task_id} {task.place}, so nothing is known of its purchase. It has "
+        f"the task\n{known}"
     )
 
 
@@ -297,8 +297,8 @@ def _note_of_siblings(task: Task | None, ledger: Ledger) -> tuple[str, ...]:
     if task is None:
         return ()
     records, _ = _scan(ledger, lambda record: bool((other := task_of(record)) and other.has_name_of(task)))
-    places = sorted({other.options for record in records if (other := task_of(record))})
-    return (f"The ledger has purchases of this task with {'; '.join(places)}.",) if places else ()
+    places = sorted({other.place for record in records if (other := task_of(record))})
+    return (f"The ledger has purchases of this task {', '.join(places)}.",) if places else ()
 
 
 def _scan(ledger: Ledger, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:

@@ -236,7 +236,7 @@ def test_a_purchase_that_is_not_found_is_not_said_to_be_bought_by_a_clear(shop, 
     assert "Our record says: no record" in out
     assert "a clear BUYS" not in out
     assert "do not clear" in " ".join(out.split())
-    assert "--map-index 0; --map-index 1" in out
+    assert "of this task with --map-index 0, with --map-index 1." in out
 
 
 # On a real Airflow
@@ -246,14 +246,15 @@ from datetime import datetime
 from airflow.sdk import DAG, task_group
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 
-order = {ORDER!r}
+one, order = {ORDER!r}, {ORDER!r}
 with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1)):
 
     @task_group
     def each():
-        CreateInstanceOperator(task_id="buy", **order)
+        CreateInstanceOperator(task_id="buy", **one)
 
-    both = CreateInstanceOperator.partial(task_id="both", **order).expand(period=[1, 2])
+    parameter = order.pop("parameter")
+    both = CreateInstanceOperator.partial(task_id="both", **order).expand(parameter=[parameter] * 2)
     each.loop(max_iterations=3) >> both
 """
 
