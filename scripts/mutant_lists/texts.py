@@ -106,10 +106,10 @@ TEXTS = (
         f"{TEXT}::test_an_instance_without_a_usable_id_makes_the_list_unreadable",
     ),
     Mutant(
-        "an order without a number adopted",
+        "an order without a number passed over",
         "api/spending.py",
-        "            orders=[order for order in orders if order.order_id],\n",
-        "            orders=orders,\n",
+        "            unclear=[*(order for order in orders if not order.order_id), *unclear],\n",
+        "            unclear=unclear,\n",
         "tests/api/test_odd_numbers.py::test_an_order_whose_number_cannot_be_one_is_neither_adopted_nor_bought_again",
     ),
     Mutant(
@@ -131,7 +131,21 @@ TEXTS = (
         "cli.py",
         "        print(lines_of(answer))\n",
         "        print(answer)\n",
-        f"{CLI}::test_no_command_lets_a_record_steer_the_terminal",
+        f"{CLI}::test_whatever_a_command_answers_is_shown_and_not_obeyed",
+    ),
+    Mutant(
+        "control characters of a refusal obeyed by a terminal",
+        "cli.py",
+        "            print(lines_of(str(error)), file=sys.stderr)\n",
+        "            print(error, file=sys.stderr)\n",
+        f"{CLI}::test_whatever_a_command_answers_is_shown_and_not_obeyed",
+    ),
+    Mutant(
+        "control characters within JSON obeyed by a terminal",
+        "cli.py",
+        'c if c == "\\n" or visible(c) == c else json.dumps(c)[1:-1]',
+        "c",
+        f"{CLI}::test_json_is_json_and_steers_nothing",
     ),
     Mutant(
         "a line of the doctor forged",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 import pytest
 
 from airflow_provider_tcbilling import cli
+from airflow_provider_tcbilling.cases import Refused
 from airflow_provider_tcbilling.doctor import as_text
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from tests.airflow.shop import KEY
@@ -57,6 +59,28 @@ def test_no_command_lets_a_record_steer_the_terminal(shop, run, options):
     if "--json" in options:
         assert "\\u001b[2J\\u009b31m\\u202e\\u2028paid" in out
         assert json.loads(out)
+
+
+def test_whatever_a_command_answers_is_shown_and_not_obeyed(capsys):
+    def refuse(chosen):
+        raise Refused(chosen.text)
+
+    for text in nasty(50):
+        if text.isascii() or text.isprintable():
+            for work in (lambda chosen: (chosen.text, 0), refuse):
+                cli.Command("test", "for a test", (), work).run(Namespace(text=text))
+                shown = "".join(capsys.readouterr())
+
+                assert [c for c in steers(shown) if c != "\n"] == []
+                assert shown.count("\n") == text.count("\n") + 1
+
+
+def test_json_is_json_and_steers_nothing():
+    for text in nasty(50):
+        written = cli._as_json({"said": text})
+
+        assert [c for c in steers(written) if c != "\n"] == []
+        assert json.loads(written) == {"said": text}
 
 
 def test_what_is_refused_steers_no_terminal_either(shop, run):

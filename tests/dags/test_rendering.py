@@ -17,10 +17,7 @@ DAYS = 86_400
 NAMES = (
     "{{ conn.tcbilling_default.password }}",
     "{{ conn.tcbilling_default.password[::-1] }}",
-    "{% set key = conn.tcbilling_default.password %}{{ key | b64encode if false else key | list | join('-') }}",
-    "{{ conn.tcbilling_default.password | urlencode }}.sh",
-    "/etc/hostname.json",
-    "{# nothing #}edge",
+    "{%- set key = conn.tcbilling_default.password %}{{ key | list | join('-') }}.sh",
 )
 
 DAG = '''
