@@ -170,7 +170,7 @@ EVIDENCE = (
     Mutant(
         "an order without a number is adopted",
         "api/orderbook.py",
-        'if not is_number(deal.shown.get("OrderId")):',
+        "if not deal.order_id:",
         "if False:",
         FIELDS,
     ),
