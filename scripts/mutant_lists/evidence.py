@@ -182,6 +182,13 @@ EVIDENCE = (
         FIELDS,
     ),
     Mutant(
+        "an order that may renew the instance already is passed over",
+        "api/renewal.py",
+        "if unclear and SETTLEMENTS[self.action.name].is_open(deal)",
+        "if False",
+        f"{BOOK}::test_no_distortion_hides_that_somebody_else_renews_the_instance_already",
+    ),
+    Mutant(
         "what cannot be told is another's",
         "api/match.py",
         "    if unclear:\n",
