@@ -98,9 +98,14 @@ def order_numbered(client: BillingClient, number: str) -> Candidate | None:
     return _candidate(group, deals) if deals else None
 
 
-def whole_book(client: BillingClient, span: tuple[float, float]) -> list[Deal]:
+def whole_book(
+    client: BillingClient, span: tuple[float, float] | None = None, *, resource_id: str | None = None
+) -> list[Deal]:
     """
     Return every row of the order book within a span; a row that differs from page to page is kept in each form.
+
+    :param span: In epoch seconds; the last 89 days if not given.
+    :param resource_id: Only the orders of this instance.
 
     A server that lists fewer orders a page than it is asked for is asked for as many as it lists.
 
@@ -108,10 +113,10 @@ def whole_book(client: BillingClient, span: tuple[float, float]) -> list[Deal]:
     """
     limit, rows = DEALS_PER_PAGE, dict[str, Deal]()
     for page in range(MAX_PAGES):
-        deals = client.describe_deals(span=span, page=page, limit=limit)
+        deals = client.describe_deals(span=span, resource_id=resource_id, page=page, limit=limit)
         if page == 0 and 0 < len(deals) < min(limit, deals.total):
             limit = len(deals)
-            deals = client.describe_deals(span=span, page=0, limit=limit)
+            deals = client.describe_deals(span=span, resource_id=resource_id, page=0, limit=limit)
         rows.update(
             (repr(deal.shown) if deal.order_id else f"{page} {place}", deal) for place, deal in enumerate(deals)
         )

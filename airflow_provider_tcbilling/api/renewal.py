@@ -19,7 +19,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, DealStatus, Order, RenewableInstance
-from airflow_provider_tcbilling.api.orderbook import search
+from airflow_provider_tcbilling.api.orderbook import search, whole_book
 from airflow_provider_tcbilling.api.servertime import earliest, later, months_of
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
@@ -86,9 +86,18 @@ class Renewal(Spending):
         instance = instance_named(self._client, self._id)
         if instance is None:
             raise InvalidRequest(self._id, ["there is no such instance among those that can be renewed"])
-        listed = self._client.describe_deals(resource_id=self._id)
-        earlier = [deal for deal in listed if deal.action == "renew" and self._names(deal)]
-        if mistakes := [*mismatches(instance, self._fields), *self._obstacles(instance, earlier)]:
+        verdicts = [
+            (deal, match.match(deal.shown, self._renews_it)) for deal in whole_book(self._client, resource_id=self._id)
+        ]
+        earlier = [deal for deal, (verdict, _) in verdicts if verdict is match.Match.MATCHES]
+        mistakes = [
+            f"order {deal.order_id or 'without a number'} may renew it and is {deal.status_words}: its "
+            f"{' and '.join(unclear)} cannot be compared"
+            for deal, (_, unclear) in verdicts
+            if unclear and SETTLEMENTS[self.action.name].is_open(deal)
+        ]
+        mistakes += [*mismatches(instance, self._fields), *self._obstacles(instance, earlier)]
+        if mistakes:
             raise InvalidRequest(self._id, mistakes)
         for reason in self._reasons_to_leave(instance, earlier):
             raise LeftAlone(self._id, reason)
@@ -154,9 +163,6 @@ class Renewal(Spending):
         return self._clock() + self._client.clock_offset
 
     # Afterwards
-
-    def _names(self, deal: Deal) -> bool:
-        return self._id in deal.resource_ids
 
     def _bar(self, before: Mapping[str, Any]) -> str:
         was = before.get("expire_time") or self._terms.expire_time

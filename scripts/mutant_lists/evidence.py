@@ -170,7 +170,7 @@ EVIDENCE = (
     Mutant(
         "an order without a number is adopted",
         "api/orderbook.py",
-        'if not is_number(deal.shown.get("OrderId")):',
+        "if not deal.order_id:",
         "if False:",
         FIELDS,
     ),
@@ -180,6 +180,13 @@ EVIDENCE = (
         "return False if any(span[0] - DAY <= moment <= span[1] + DAY for moment in moments) else None",
         "return False",
         FIELDS,
+    ),
+    Mutant(
+        "an order that may renew the instance already is passed over",
+        "api/renewal.py",
+        "if unclear and SETTLEMENTS[self.action.name].is_open(deal)",
+        "if False",
+        f"{BOOK}::test_no_distortion_hides_that_somebody_else_renews_the_instance_already",
     ),
     Mutant(
         "what cannot be told is another's",

@@ -24,9 +24,9 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "a moved expiry sent again where the token is trusted",
-        "api/purchase.py",
-        "return Next.WAIT if is_patient and seen.may_clear_up else Next.STOP, seen.bar",
-        "return Next.WAIT if is_patient else self._unless_trusted(Next.STOP), seen.bar",
+        "api/decision.py",
+        "return Next.WAIT if it.is_patient and it.seen.may_clear_up else Next.STOP, it.seen.bar",
+        "return Next.WAIT if it.is_patient and it.seen.may_clear_up else stop, it.seen.bar",
         f"{RENEWAL}::test_an_expiry_that_moved_without_an_order_stops_it_and_nothing_more_is_ever_sent",
     ),
     Mutant(
@@ -38,30 +38,30 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "a nameless renewal passed over",
-        "api/renewal.py",
-        "return nameless_between(",
-        "return '' and nameless_between(",
+        "api/match.py",
+        "one.strip() for one in shown):\n            return None",
+        "one.strip() for one in shown):\n            return False",
         f"{RENEWAL}::test_a_renewal_that_does_not_name_its_instance_stops_it",
     ),
     Mutant(
         "the renewal of another instance taken",
         "api/renewal.py",
-        "return self._names(deal) and deal.order_id not in earlier",
-        "return deal.order_id not in earlier",
+        "self._renews_it = (match.action(match.RENEW), match.instance(self._id))",
+        "self._renews_it = (match.action(match.RENEW),)",
         f"{RENEWAL}::test_the_renewal_of_another_instance_is_not_taken",
     ),
     Mutant(
         "a renewal of before taken",
         "api/renewal.py",
-        "return self._names(deal) and deal.order_id not in earlier",
-        "return self._names(deal)",
+        'found = search(self._client, since, until, self._compared, before.get("orders", ()))',
+        "found = search(self._client, since, until, self._compared)",
         f"{RENEWAL}::test_a_renewal_of_before_is_not_taken_for_this_one",
     ),
     Mutant(
         "renewed again by a task that was edited",
         "api/renewal.py",
-        "        if others:\n",
-        "        if False:\n",
+        "if others.matching:",
+        "if False:",
         f"{RENEWAL}::test_a_task_that_was_edited_and_has_no_record_does_not_renew_again",
     ),
     Mutant(
@@ -157,9 +157,9 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "a nameless refund passed over",
-        "api/refund.py",
-        'return nameless_between(self._client, since, until, "refund", _refunds)',
-        'return ""',
+        "api/match.py",
+        "one.strip() for one in shown):\n            return None",
+        "one.strip() for one in shown):\n            return False",
         f"{REFUND}::test_a_refund_that_does_not_name_its_instance_stops_it",
     ),
     Mutant(
@@ -172,8 +172,8 @@ SUBSCRIPTIONS = (
     Mutant(
         "a refunded refund taken for a failure",
         "api/settlement.py",
-        "REFUND_INSTANCE.name: Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS),",
-        "REFUND_INSTANCE.name: Settlement(),",
+        "Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND)",
+        "Settlement(action=REFUND)",
         f"{REFUND}::test_refunded_is_success_here",
     ),
 )

@@ -94,7 +94,7 @@ TEXTS = (
     Mutant(
         "any text of the order book taken for a number",
         "api/models.py",
-        'order_id=matching(deal.get("OrderId"), NUMBER),',
+        'order_id=_number(deal.get("OrderId")),',
         'order_id=str(deal.get("OrderId") or ""),',
         f"{TEXT}::test_a_number_that_cannot_be_one_is_no_order",
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_tcbilling.api import wire
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
-from airflow_provider_tcbilling.api.exchange import Exchange
+from airflow_provider_tcbilling.api.exchange import Exchange, TooLate
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from tests.conftest import ORDER, client_to
 
@@ -186,14 +186,31 @@ def test_no_phase_outlasts_the_deadline_of_the_whole(clock):
     assert max(before, exchange.seconds_left()) <= 3.0
 
 
-def test_a_request_that_is_under_way_is_not_stopped_by_its_lease(clock):
+def test_a_body_whose_headers_have_left_in_time_is_held_back_after_it_and_is_not_called_unsent(clock):
     exchange = Exchange(100.0, 100.0, ends_at=time.monotonic() + 300.0, send_by=clock() + 5, clock=clock)
     exchange.begin()
     clock.offset += 10
 
-    exchange.begin()
+    with pytest.raises(TooLate):
+        exchange.begin()
 
     assert exchange.has_begun
+
+
+@pytest.mark.parametrize("scheme", [PLAIN, TLS])
+def test_a_process_that_stands_still_between_headers_and_body_buys_nothing(sandbox, tls, clock, monkeypatch, scheme):
+    client, begin = client_of(tls, scheme, clock), Exchange.begin
+
+    def stops(exchange):
+        clock.offset += 8.0 * exchange.has_begun
+        begin(exchange)
+
+    monkeypatch.setattr(Exchange, "begin", stops)
+
+    with pytest.raises(OutcomeUnknown, match="its time had passed"):
+        client.create_instance(client_token="t", send_by=clock() + 5, **ORDER)
+
+    assert sandbox.ledger.orders() == []
 
 
 def test_a_request_of_which_no_time_is_left_does_not_begin(clock):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_tcbilling.api.actions import VERSION
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.orderbook import whole_book
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_token_for
@@ -51,9 +51,9 @@ def sandbox():
     return new_sandbox()
 
 
-def new_sandbox():
+def new_sandbox(**rules):
     key = {"secret_id": SECRET_ID, "secret_key": SECRET_KEY}
-    return Sandbox(SandboxRules(**key, rate_limit=0, balance_cents=10**8, tokens=Tokens.parse("ignore")))
+    return Sandbox(SandboxRules(**key, rate_limit=0, balance_cents=10**8, tokens=Tokens.parse("ignore"), **rules))
 
 
 def client_of(sandbox):
@@ -86,7 +86,7 @@ class Spender:
     def __init__(self, sandbox, kind):
         self.sandbox, self.kind, self.client = sandbox, kind, client_of(sandbox)
         self.store = Shelf()
-        about = {**PRODUCT, "instance_id": instance_of(sandbox)}
+        self.about = about = {**PRODUCT, "instance_id": instance_of(sandbox)}
         spendings = {"purchase": (NewInstance, ORDER), "renew": (Renewal, about), "refund": (Refund, about)}
         spending, fields = spendings[kind]
         self.spending = spending(self.client, fields)
@@ -185,6 +185,31 @@ def buy_renewals(spender, count):
             buy_another(spender.sandbox)
         else:
             client.renew_instance(client_token=f"{number}", instance_id=instance_of(spender.sandbox), **PRODUCT)
+
+
+@pytest.mark.parametrize("name", [*OF_FIELD, "deals-of-nothing", "deals-of-null", "deals-empty", "one-a-page"])
+def test_no_distortion_hides_that_somebody_else_renews_the_instance_already(name):
+    for field in ("Action", "ResourceId"):
+        sandbox = new_sandbox(delivery_seconds=1e6)
+        spender = Spender(sandbox, "renew")
+        client_of(sandbox).renew_instance(client_token="another", **spender.about)
+        sandbox.faults.add({"fault": "book", "distortion": name, "field": field, "times": None})
+
+        with pytest.raises(TcBillingError):
+            Purchase("renew", spender.spending, spender.store, Rules(lag=10.0, replay_window=12.0)).place()
+
+        assert sandbox.requests["RenewInstance"] == 1, field
+
+
+@pytest.mark.parametrize("name", OF_FIELD)
+def test_what_is_unclear_of_orders_that_were_carried_out_long_ago_stops_no_renewal(name):
+    for field in ("Action", "ResourceId", "ZoneCode"):
+        spender = Spender(new_sandbox(), "renew")
+        spender.sandbox.faults.add({"fault": "book", "distortion": name, "field": field, "times": None})
+
+        order = Purchase("renew", spender.spending, spender.store).place()
+
+        assert [order.order_id] == spender.placed(), field
 
 
 # Stops that are not needed
