@@ -1,6 +1,7 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
 from scripts.mutant_lists.evidence import EVIDENCE
+from scripts.mutant_lists.fences import FENCES
 from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.places import PLACES
@@ -11,4 +12,4 @@ from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS
+MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import TcBillingError
+from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
 from airflow_provider_tcbilling.api.record import Record
+from airflow_provider_tcbilling.sandbox.rules import Tokens
 from airflow_provider_tcbilling.stores import Ledger
 from tests.conftest import ORDER, client_to
 
@@ -146,3 +147,21 @@ def nothing_arrived(shop):
 def at_another_endpoint(shop):
     shop.lost()
     shop.edit(endpoint="https://billing.tencentcloudapi.com")
+
+
+def refused_after_a_lost_try(shop):
+    shop.lost(carried_out=False)
+    shop.sandbox.ledger.balance_cents = 0
+    with pytest.raises(PurchaseOutcomeUnknown):
+        shop.purchase().place()
+
+
+def paid_twice(shop, *, is_known=True):
+    """Let the first answer be lost and its order be listed late, where the server ignores tokens."""
+    object.__setattr__(shop.sandbox.rules, "tokens", Tokens("ignore"))
+    shop.sandbox.faults.add({"fault": "not-visible", "looks": 1 if is_known else 9})
+    shop.sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
+    with pytest.MonkeyPatch.context() as patch:
+        if not is_known:
+            patch.setattr(Purchase, "_checked", lambda self, record: record.order)
+        shop.ordered()

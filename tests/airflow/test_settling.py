@@ -20,6 +20,7 @@ from tests.airflow.shop import (
     delivered,
     lost_and_no_book,
     nothing_arrived,
+    refused_after_a_lost_try,
     said_to_be_paid,
     two_orders_fit,
 )
@@ -98,6 +99,7 @@ REFUSED = {
     "several fit": (two_orders_fit, "not", "orders fit", True),
     "too early": (lambda shop: shop.lost(carried_out=False, after=1), "not", "too early", True),
     "said to be paid": (said_to_be_paid, "not", "money was taken", False),
+    "a repeat refused": (refused_after_a_lost_try, "not", "refused a repeat", False),
     "no book": (lambda shop: (nothing_arrived(shop), shop.closed_book()), "not", "cannot be read", True),
     "not bought elsewhere": (at_another_endpoint, "not", "the --conn-id", False),
     "no record": (lambda shop: shop.ordered("another one"), "not", "no record", False),
@@ -209,3 +211,14 @@ def test_what_would_lose_an_order_is_not_restored(shop, run, tmp_path, edit, why
 
 def test_a_file_that_is_not_there_is_told_in_words(run):
     assert "cannot be read" in run("settle", "--restore", "/nowhere.json")[2]
+
+
+def test_a_restored_record_does_not_undo_what_the_server_said(shop, run, tmp_path):
+    said_to_be_paid(shop)
+    restored = shop.saved(tmp_path, state="intended", reason="")
+
+    code, _, err = run("settle", "--restore", restored, "--force")
+
+    assert code == 1
+    assert "the money was taken" in err
+    assert shop.record().state.value == "charged"

@@ -136,6 +136,28 @@ def test_wherever_a_process_stands_still_one_order_is_paid(start_sandbox, passin
     assert not taken["firewall"] & taken["twin"], ends
 
 
+@pytest.mark.parametrize("rules", [Rules(), Rules(lag=10.0, request_seconds=3.0)], ids=["default", "short"])
+@pytest.mark.parametrize(("before", "after"), [(450.0, 20.0), (310.0, 20.0), (0.0, 400.0)])
+def test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up(
+    start_sandbox, passing_time, monkeypatch, rules, before, after
+):
+    sandbox, store = start_sandbox(tokens=Tokens("ignore")), Shelf(is_shared=False)
+    others = []
+
+    def place():
+        return Purchase("firewall", NewInstance(client_to(sandbox), ORDER), store, rules).place()
+
+    def another_one_goes_on():
+        passing_time.sleep(before)
+        others.append(tried(place))
+        passing_time.sleep(after)
+
+    standing_still(monkeypatch, f"{PACKAGE}.memory.Memory._create", 1, another_one_goes_on)
+    others.append(tried(place))
+
+    assert [order.order_id for order in others] == [order.order_id for order in sandbox.ledger.orders()] * 2
+
+
 @pytest.mark.parametrize("tokens", ["honour", "ignore"])
 @pytest.mark.parametrize("rules", [Rules(), Rules(lag=10.0, request_seconds=3.0)], ids=["default", "short"])
 @pytest.mark.parametrize("is_after", [True, False])
