@@ -15,8 +15,7 @@ from tests.dags.conftest import ROOT, run
 DAYS = 86_400
 
 NAMES = (
-    "{{ conn.tcbilling_default.password }}",
-    "{{ conn.tcbilling_default.password[::-1] }}",
+    "{{ conn.tcbilling_default.password }} {{ conn.tcbilling_default.password[::-1] }}",
     "{%- set key = conn.tcbilling_default.password %}{{ key | list | join('-') }}.sh",
 )
 
@@ -97,7 +96,7 @@ def test_no_name_forges_a_row_of_what_a_person_approves(airflow_home, sandbox):
         "edge | 0.01 USD |\n| 2027-01-01 00:00:00 | ins-cheap | edge",
         "[edge](http://a.example.com) <img src=x>",
         "\x1b[2Jedge\u202e",
-        NAMES[1],
+        NAMES[0],
     )
     for name in names:
         sandbox.ledger.add_instance(expires_at=time.time() + 3 * DAYS, name=name)
