@@ -139,8 +139,6 @@ def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, .
         return Match.ANOTHERS, ()
     if is_new is None:
         return Match.CANNOT_TELL, (*unclear, "CreateTime")
-    if not deal.order_id:
-        return Match.CANNOT_TELL, (*unclear, "OrderId")
     return verdict, unclear
 
 

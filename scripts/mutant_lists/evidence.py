@@ -168,13 +168,6 @@ EVIDENCE = (
         f"{BOOK}::test_a_server_that_lists_fewer_orders_a_page_is_read_to_the_end",
     ),
     Mutant(
-        "an order without a number is adopted",
-        "api/orderbook.py",
-        "if not deal.order_id:",
-        "if False:",
-        FIELDS,
-    ),
-    Mutant(
         "an absurd time of an order is long ago",
         "api/orderbook.py",
         "return False if any(span[0] - DAY <= moment <= span[1] + DAY for moment in moments) else None",
