@@ -29,7 +29,7 @@ FENCES = (
         "api/memory.py",
         "if self.refresh(mine).owner != mine.owner or self._clock() > mine.sending_until:",
         "if False:",
-        f"{STANDSTILL}::test_wherever_a_process_stands_still_one_order_is_paid",
+        f"{STANDSTILL}::test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try",
     ),
     Mutant(
         "an old intent is put over what another process wrote",

@@ -17,6 +17,7 @@ from airflow_provider_tcbilling.sandbox.rules import Tokens
 from tests.conftest import ORDER, Shelf, client_to
 
 PACKAGE = "airflow_provider_tcbilling.api"
+LAST_CHECK = f"{PACKAGE}.exchange.Exchange.begin"
 PLACES = [
     f"{PACKAGE}.memory.Memory.read",
     f"{PACKAGE}.memory.Memory.begin",
@@ -30,10 +31,10 @@ PLACES = [
     f"{PACKAGE}.instance.NewInstance.send",
     f"{PACKAGE}.signing.Tc3Auth.__call__",
     f"{PACKAGE}.exchange._Watched._new_conn",
-    f"{PACKAGE}.exchange.Exchange.begin",
+    LAST_CHECK,
     f"{PACKAGE}.wire._content",
 ]
-"""Where a process may stand still. The moment between the last check and the first byte is the documented exception."""
+"""Where a process may stand still, before or after. The moment after the last check is the documented exception."""
 
 REQUEST_SECONDS = 5.0
 SEEDS = range(100)
@@ -113,8 +114,9 @@ def story(start_sandbox, passing_time, seed):
         passing_time.sleep(chance.choice((0, 3, 8, 30, 400)))
 
     with pytest.MonkeyPatch.context() as patch:
-        turn, is_after = chance.choice((1, 1, 1, 2, 3)), chance.random() < 0.4
-        standing_still(patch, chance.choice(PLACES), turn, another_one_goes_on, is_after)
+        place, turn = chance.choice(PLACES), chance.choice((1, 1, 1, 2, 3))
+        is_after = place != LAST_CHECK and chance.random() < 0.4
+        standing_still(patch, place, turn, another_one_goes_on, is_after)
         first = tried(purchase(sandbox, store, ahead[0]).place)
     passing_time.sleep(1000)
     ends["firewall"] += [first, tried(purchase(sandbox, store).place)]
@@ -160,26 +162,28 @@ def test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up
 
 @pytest.mark.parametrize("tokens", ["honour", "ignore"])
 @pytest.mark.parametrize("rules", [Rules(), Rules(lag=10.0, request_seconds=3.0)], ids=["default", "short"])
-@pytest.mark.parametrize("is_after", [True, False])
+@pytest.mark.parametrize(("place", "is_after"), [("write", True), ("write", False), ("replace_own", False)])
 def test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try(
-    start_sandbox, passing_time, monkeypatch, tokens, rules, is_after
+    start_sandbox, passing_time, monkeypatch, tokens, rules, place, is_after
 ):
     sandbox, store = start_sandbox(tokens=Tokens(tokens)), Shelf()
     sandbox.faults.add({"fault": "error", "code": "FailedOperation.BalanceInsufficient", "when": "before"})
     others = []
 
-    def place():
+    def buy():
         return Purchase("firewall", NewInstance(client_to(sandbox), ORDER), store, rules).place()
 
     def another_one_goes_on():
         passing_time.sleep(450.0)
-        others.append(tried(place))
+        others.append(tried(buy))
         passing_time.sleep(5.0)
 
-    standing_still(monkeypatch, f"{PACKAGE}.memory.Memory.write", 1, another_one_goes_on, is_after)
+    standing_still(monkeypatch, f"{PACKAGE}.memory.Memory.{place}", 1, another_one_goes_on, is_after)
     with pytest.raises(InsufficientBalance):
-        place()
-    others.append(tried(place))
+        buy()
+    if place == "replace_own" or is_after:
+        assert json.loads(store.texts["firewall"])["order_id"] == getattr(others[0], "order_id", None)
+    others.append(tried(buy))
 
     assert len(sandbox.ledger.orders()) <= 1
     assert len({order.order_id for order in others if isinstance(order, Order)}) == len(sandbox.ledger.orders())
