@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.budget import Budget
-from airflow_provider_tcbilling.api.endpoint import cleaned
+from airflow_provider_tcbilling.api.endpoint import usable
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.schema import Action, compact_json
@@ -78,7 +78,7 @@ class BillingClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.endpoint = endpoint = cleaned(endpoint)
+        self.endpoint = endpoint = usable(endpoint)
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
         self.has_temporary_key = bool(token)
         self.request_seconds = connect_timeout + read_timeout

@@ -25,6 +25,10 @@ _LABEL = re.compile(r"[a-z0-9-]+")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
+class NoSuchHost(ValueError):
+    """The host of an address that holds nothing else is too long, or has a part of it that is."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """
@@ -75,6 +79,20 @@ def cleaned(endpoint: str) -> str:
     return found.address
 
 
+def usable(endpoint: str) -> str:
+    """
+    Return the cleaned address. A host that cannot exist stays as it is: whoever sends learns that nothing was sent.
+
+    :raises InvalidRequest: It is no address, or more than an address. Nothing was sent.
+    """
+    try:
+        return cleaned(endpoint)
+    except InvalidRequest as error:
+        if isinstance(error.__cause__, NoSuchHost):
+            return endpoint.strip()
+        raise
+
+
 def server_name(endpoint: str) -> str:
     """Return the one name of a server; a text that is no address is its own name."""
     try:
@@ -101,9 +119,11 @@ def parsed(endpoint: str) -> Endpoint:
         port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
         if not 0 < port < 2**16:
             raise ValueError("the port is not from 1 to 65535")
+        is_bare = not match["user"] and not (match["rest"] or "").strip("/?#")
     except ValueError as error:
-        raise ValueError(f"{shown(endpoint)} is not an address such as {ENDPOINT}: {error}") from None
-    is_bare = not match["user"] and not (match["rest"] or "").strip("/?#")
+        is_secret = "@" in str(endpoint) or match is None or bool(match["rest"])
+        kind = NoSuchHost if isinstance(error, NoSuchHost) and not is_secret else ValueError
+        raise kind(f"{shown(endpoint)} is not an address such as {ENDPOINT}: {error}") from None
     return Endpoint(scheme, host, None if port == DEFAULT_PORTS[scheme] else port, is_bare)
 
 
@@ -125,7 +145,7 @@ def _host(written: str) -> str:
         name = _ascii(name)
     labels = name.split(".")
     if len(name) > MAX_HOST or max(map(len, labels)) > MAX_LABEL:
-        raise ValueError(f"a host has at most {MAX_HOST} characters, and {MAX_LABEL} between two dots")
+        raise NoSuchHost(f"a host has at most {MAX_HOST} characters, and {MAX_LABEL} between two dots")
     if not all(map(_LABEL.fullmatch, labels)):
         raise ValueError("the host holds characters that no host has, or nothing between two dots")
     return str(IPv4Address(name)) if _NUMBER.fullmatch(labels[-1]) else name

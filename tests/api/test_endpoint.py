@@ -122,7 +122,7 @@ def not_addresses(seed, count=200):
 def test_what_is_no_address_or_more_than_one_is_refused_without_showing_a_password(seed):
     for text in not_addresses(seed):
         with pytest.raises(InvalidRequest) as caught:
-            client_to(None, endpoint=text)
+            cleaned(text)
         assert SECRET not in str(caught.value)
         assert str(caught.value).count("\n") == 1
         assert "\x1b" not in str(caught.value)

@@ -218,11 +218,8 @@ def test_a_file_of_certificates_that_is_none_means_that_nothing_was_sent(proxy, 
         pytest.param("https://127.0.0.1:{silent}", id="a handshake without an answer"),
         pytest.param("https://127.0.0.1:{closing}", id="a handshake that is closed"),
         pytest.param(f"https://{'a' * 70}.tencentcloudapi.com", id="a label of 70 characters"),
-        pytest.param("https://billing..tencentcloudapi.com", id="an empty label"),
-        pytest.param("https://bill ing.tencentcloudapi.com", id="a blank"),
-        pytest.param("https://billing.tencentcloudapi.com:port", id="a port that is no number"),
+        pytest.param(f"{'a.' * 130}tencentcloudapi.com", id="a host of 280 characters"),
         pytest.param("billing.intl.tencentcloudapi.com", id="no scheme"),
-        pytest.param("ftp://billing.intl.tencentcloudapi.com", id="another scheme"),
     ],
 )
 def test_an_endpoint_that_cannot_be_reached_means_that_nothing_was_sent(sandbox, endpoint):
