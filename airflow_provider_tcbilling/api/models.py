@@ -131,7 +131,7 @@ class Deal:
             order_id=_number(deal.get("OrderId")),
             big_deal_id=_number(deal.get("BigDealId")),
             status=int(deal.get("Status") or 0),
-            action=_code(deal.get("Action")).strip().lower(),
+            action=_code(deal.get("Action")).lower(),
             resource_ids=_instance_ids(deal.get("ResourceId")),
             created_at=_code(deal.get("CreateTime")),
             paid_cents=int(deal.get("RealTotalCost") or 0),
@@ -297,7 +297,7 @@ def _number(told: Any) -> str:
 
 def _code(told: Any) -> str:
     """Return a code, a flag or a time as it is; of another notation a text that equals none and is inert."""
-    return inert(told or "", MAX_CODE)
+    return inert(told.strip() if isinstance(told, str) else told or "", MAX_CODE)
 
 
 def unique(ids: Iterable[str]) -> tuple[str, ...]:

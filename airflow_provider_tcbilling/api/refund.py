@@ -7,10 +7,11 @@ from typing import Any
 
 from airflow_provider_tcbilling.api import match
 from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
+from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance
-from airflow_provider_tcbilling.api.orderbook import search
+from airflow_provider_tcbilling.api.orderbook import search, whole_book
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
@@ -40,6 +41,10 @@ class Refund(Spending):
 
     action = REFUND_INSTANCE
 
+    def __init__(self, client: BillingClient, fields: Mapping[str, Any]) -> None:
+        super().__init__(client, fields)
+        self._refunds_it = (match.action(match.REFUND), match.instance(self.instance_id))
+
     @property
     def instance_id(self) -> str:
         """The instance that is given back."""
@@ -51,8 +56,8 @@ class Refund(Spending):
 
         :raises InvalidRequest: There is no such instance, it is something else, or it is refunded already.
         """
-        instance, deals = instance_named(self._client, self.instance_id), self.orders()
-        if mistakes := list(self._obstacles(instance, deals)):
+        instance, listed = instance_named(self._client, self.instance_id), self._listed()
+        if mistakes := list(self._obstacles(instance, listed)):
             raise InvalidRequest(self.instance_id, mistakes)
         return {"status": _status(instance)}
 
@@ -62,8 +67,7 @@ class Refund(Spending):
 
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
         """Return the orders that refund this instance; if none does, whether the instance is gone."""
-        compared = (match.action(match.REFUND), match.instance(self.instance_id))
-        found = search(self._client, since, until, compared)
+        found = search(self._client, since, until, self._refunds_it)
         return Sighting(found.matching, "" if found.matching else self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
@@ -76,7 +80,7 @@ class Refund(Spending):
 
         :raises TcBillingError: The order book could not be read.
         """
-        return [deal for deal in self._client.describe_deals(resource_id=self.instance_id) if self._names(deal)]
+        return [deal for deal in self._listed() if self._names(deal)]
 
     def plan(self, now: float) -> dict[str, Any]:
         """
@@ -88,7 +92,8 @@ class Refund(Spending):
         :param now: Epoch seconds.
         :raises TcBillingError: It could not be read.
         """
-        instance, deals = instance_named(self._client, self.instance_id), self.orders()
+        instance, listed = instance_named(self._client, self.instance_id), self._listed()
+        deals = [deal for deal in listed if self._names(deal)]
         bought = [deal for deal in deals if deal.action in BOUGHT_BY]
         born = min((earliest(deal.created_at) for deal in bought if deal.action == "purchase"), default=None)
         age = None if born is None else round((now + self._client.clock_offset - born) / 86400, 2)
@@ -101,18 +106,27 @@ class Refund(Spending):
             "currency": bought[0].currency if bought else "",
             "age_days": age,
             "is_within_full_refund": None if age is None else age <= FULL_REFUND_DAYS,
-            "obstacles": list(self._obstacles(instance, deals)),
+            "obstacles": list(self._obstacles(instance, listed)),
             "rules": list(RULES),
         }
 
-    def _obstacles(self, instance: RenewableInstance | None, deals: list[Deal]) -> Iterator[str]:
-        if instance is None and not deals:
+    def _listed(self) -> list[Deal]:
+        return whole_book(self._client, resource_id=self.instance_id)
+
+    def _obstacles(self, instance: RenewableInstance | None, listed: list[Deal]) -> Iterator[str]:
+        if instance is None and not any(map(self._names, listed)):
             yield "there is no such instance, neither among those that can be renewed nor in the order book"
         if instance:
             yield from mismatches(instance, self._fields)
-        for deal in deals:
-            if _refunds(deal) and deal.status not in SETTLEMENTS[self.action.name].endings:
-                yield f"order {deal.order_id} refunds it already and is {deal.status_words}"
+        for deal in listed:
+            verdict, unclear = match.match(deal.shown, self._refunds_it)
+            if verdict is match.Match.ANOTHERS or deal.status in SETTLEMENTS[self.action.name].endings:
+                continue
+            order, is_ = f"order {deal.order_id or 'without a number'}", f"and is {deal.status_words}"
+            if unclear:
+                yield f"{order} may refund it {is_}: its {' and '.join(unclear)} cannot be compared"
+            else:
+                yield f"{order} refunds it already {is_}"
 
     def _names(self, deal: Deal) -> bool:
         return self.instance_id in deal.resource_ids
@@ -131,10 +145,6 @@ def vouchers_of(deals: list[Deal]) -> int:
 
 def _status(instance: RenewableInstance | None) -> str:
     return (instance.status or "listed") if instance else "not listed"
-
-
-def _refunds(deal: Deal) -> bool:
-    return deal.action == "refund"
 
 
 def _row(deal: Deal) -> dict[str, Any]:

@@ -179,7 +179,14 @@ EVIDENCE = (
         "api/renewal.py",
         "if unclear and SETTLEMENTS[self.action.name].is_open(deal)",
         "if False",
-        f"{BOOK}::test_no_distortion_hides_that_somebody_else_renews_the_instance_already",
+        f"{BOOK}::test_no_distortion_hides_that_somebody_else_renews_or_refunds_the_instance_already",
+    ),
+    Mutant(
+        "an order that may refund the instance already is passed over",
+        "api/refund.py",
+        "            if unclear:\n                yield",
+        "            if unclear:\n                continue\n                yield",
+        f"{BOOK}::test_no_distortion_hides_that_somebody_else_renews_or_refunds_the_instance_already",
     ),
     Mutant(
         "what cannot be told is another's",

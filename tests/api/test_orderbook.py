@@ -188,17 +188,18 @@ def buy_renewals(spender, count):
 
 
 @pytest.mark.parametrize("name", [*OF_FIELD, "deals-of-nothing", "deals-of-null", "deals-empty", "one-a-page"])
-def test_no_distortion_hides_that_somebody_else_renews_the_instance_already(name):
+@pytest.mark.parametrize("kind", ["renew", "refund"])
+def test_no_distortion_hides_that_somebody_else_renews_or_refunds_the_instance_already(kind, name):
     for field in ("Action", "ResourceId"):
         sandbox = new_sandbox(delivery_seconds=1e6)
-        spender = Spender(sandbox, "renew")
-        client_of(sandbox).renew_instance(client_token="another", **spender.about)
+        spender = Spender(sandbox, kind)
+        getattr(client_of(sandbox), f"{kind}_instance")(client_token="another", **spender.about)
         sandbox.faults.add({"fault": "book", "distortion": name, "field": field, "times": None})
 
         with pytest.raises(TcBillingError):
-            Purchase("renew", spender.spending, spender.store, Rules(lag=10.0, replay_window=12.0)).place()
+            Purchase(kind, spender.spending, spender.store, Rules(lag=10.0, replay_window=12.0)).place()
 
-        assert sandbox.requests["RenewInstance"] == 1, field
+        assert sandbox.requests[spender.spending.action.name] == 1, field
 
 
 @pytest.mark.parametrize("name", OF_FIELD)
