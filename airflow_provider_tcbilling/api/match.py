@@ -36,7 +36,7 @@ class Match(Enum):
     """The verdict over one order."""
 
     MATCHES = "matches"
-    ANOTHERS = "is another's"
+    OF_ANOTHER = "is another's"
     CANNOT_TELL = "cannot tell"
 
 
@@ -64,10 +64,10 @@ def match(shown: Shown, compared: Iterable[Compared]) -> tuple[Match, tuple[str,
     verdicts = [(field, field.verdict(shown)) for field in compared]
     unclear = tuple("/".join(field.names) for field, verdict in verdicts if verdict is None)
     if any(verdict is False and field.decides_alone for field, verdict in verdicts):
-        return Match.ANOTHERS, ()
+        return Match.OF_ANOTHER, ()
     if unclear:
         return Match.CANNOT_TELL, unclear
-    return (Match.MATCHES if all(verdict for _, verdict in verdicts) else Match.ANOTHERS), ()
+    return (Match.MATCHES if all(verdict for _, verdict in verdicts) else Match.OF_ANOTHER), ()
 
 
 def product(sent: str) -> Compared:

@@ -132,11 +132,11 @@ def whole_book(
 
 def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, ...]) -> Standing:
     verdict, unclear = match(deal.shown, compared)
-    if verdict is Match.ANOTHERS:
+    if verdict is Match.OF_ANOTHER:
         return verdict, ()
     is_new = _is_new(deal.created_at, span)
     if is_new is False:
-        return Match.ANOTHERS, ()
+        return Match.OF_ANOTHER, ()
     if is_new is None:
         return Match.CANNOT_TELL, (*unclear, "CreateTime")
     return verdict, unclear

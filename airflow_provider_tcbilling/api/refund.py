@@ -120,7 +120,7 @@ class Refund(Spending):
             yield from mismatches(instance, self._fields)
         for deal in listed:
             verdict, unclear = match.match(deal.shown, self._refunds_it)
-            if verdict is match.Match.ANOTHERS or deal.status in SETTLEMENTS[self.action.name].endings:
+            if verdict is match.Match.OF_ANOTHER or deal.status in SETTLEMENTS[self.action.name].endings:
                 continue
             order, is_ = f"order {deal.order_id or 'without a number'}", f"and is {deal.status_words}"
             if unclear:

@@ -144,7 +144,7 @@ SUBSCRIPTIONS = (
     Mutant(
         "what is given back given back again",
         "api/refund.py",
-        "if verdict is match.Match.ANOTHERS or deal.status in SETTLEMENTS[self.action.name].endings:",
+        "if verdict is match.Match.OF_ANOTHER or deal.status in SETTLEMENTS[self.action.name].endings:",
         "if True:",
         f"{REFUND}::test_what_was_given_back_is_not_given_back_again",
     ),

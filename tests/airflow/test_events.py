@@ -17,7 +17,7 @@ from airflow_provider_tcbilling.sensors.expiry import InstanceExpirySensor
 from tests.conftest import ORDER, TaskState, client_to, context_of
 from tests.sandbox.account import DAY, PRODUCT
 
-ANOTHERS = "20261128710000000099811"
+OF_ANOTHER = "20261128710000000099811"
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +69,10 @@ def test_an_event_that_names_another_order_than_the_record_fails_with_both_numbe
     context["ti"].xcoms.clear()
     sent = dict(slow.requests)
 
-    with pytest.raises(AirflowFailException, match=f"for order {ANOTHERS}, and its own order is {own}, as the record"):
-        task_of(slow).execute_complete(context, naming(event, ANOTHERS))
+    with pytest.raises(
+        AirflowFailException, match=f"for order {OF_ANOTHER}, and its own order is {own}, as the record"
+    ):
+        task_of(slow).execute_complete(context, naming(event, OF_ANOTHER))
 
     assert slow.requests == sent
 
@@ -82,8 +84,8 @@ def test_without_a_record_the_task_s_own_xcom_decides(start_sandbox, connect, co
     event = event_of(task_of(sandbox), context)
     own = context["ti"].xcoms["order_id"]
 
-    with pytest.raises(AirflowFailException, match=f"order {ANOTHERS}, and its own order is {own}, as its own XCom"):
-        task_of(sandbox).execute_complete(context, naming(event, ANOTHERS))
+    with pytest.raises(AirflowFailException, match=f"order {OF_ANOTHER}, and its own order is {own}, as its own XCom"):
+        task_of(sandbox).execute_complete(context, naming(event, OF_ANOTHER))
 
     assert task_of(sandbox).execute_complete(context, event)["order_id"] == own
 
@@ -134,7 +136,7 @@ def test_a_record_that_cannot_be_read_leaves_the_xcom_to_decide(slow, connect, c
     connect(host=slow.url, extra={"ledger_uri": "nosuchscheme://bucket/purchases"})
 
     with pytest.raises(AirflowFailException, match="as its own XCom says"):
-        buying(slow).execute_complete(context, naming(event, ANOTHERS))
+        buying(slow).execute_complete(context, naming(event, OF_ANOTHER))
 
 
 def test_the_order_of_a_person_s_decision_is_the_one_that_counts(slow, context):
@@ -143,7 +145,7 @@ def test_the_order_of_a_person_s_decision_is_the_one_that_counts(slow, context):
     own = slow.ledger.orders()[0].order_id
 
     with pytest.raises(AirflowFailException, match=f"its own order is {own}, as the record says"):
-        buying(slow).execute_complete(context_of(state=state), naming(event, ANOTHERS))
+        buying(slow).execute_complete(context_of(state=state), naming(event, OF_ANOTHER))
 
 
 # Sensors
@@ -155,9 +157,9 @@ def test_a_sensor_that_is_woken_for_another_order_than_its_own_fails(slow):
     event = event_of(task, {})
 
     with pytest.raises(
-        AirflowFailException, match=f"order {ANOTHERS}, and its own order is {order_id}, as its own arg"
+        AirflowFailException, match=f"order {OF_ANOTHER}, and its own order is {order_id}, as its own arg"
     ):
-        task.execute_complete({}, naming(event, ANOTHERS))
+        task.execute_complete({}, naming(event, OF_ANOTHER))
     with pytest.raises(TaskDeferred) as again:
         task.execute_complete({}, {**event, "deadline": float("inf")})
     assert again.value.trigger.deadline <= time.time() + task.timeout

@@ -38,7 +38,7 @@ AS_GOOD = {
     "Action": ["Purchase", "PURCHASE "],
     "ResourceId": [["ins-2", "ins-1"], [" ins-1 "]],
 }
-ANOTHERS = {
+OF_ANOTHER = {
     "ProductCode": ["p_cvm", "P_CVM"],
     "SubProductCode": ["sp_cloudfirewall_svv2"],
     "ZoneCode": ["ap-guangzhou-7", "na-siliconvalley-1", "NA-Siliconvalley-1 "],
@@ -97,9 +97,9 @@ def test_another_way_to_write_the_same_matches(field, value):
     assert verdict(**{field: value}) == (Match.MATCHES, ())
 
 
-@pytest.mark.parametrize(("field", "value"), values(ANOTHERS))
+@pytest.mark.parametrize(("field", "value"), values(OF_ANOTHER))
 def test_one_understood_difference_makes_it_another_s(field, value):
-    assert verdict(**{field: value}) == (Match.ANOTHERS, ())
+    assert verdict(**{field: value}) == (Match.OF_ANOTHER, ())
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,18 @@ def test_what_is_not_understood_cannot_be_told_and_is_named(field, value):
 def test_whatever_is_combined_an_order_is_another_s_only_if_it_is_understood(seed):
     chance = random.Random(seed)
     kinds = {field: chance.choice(["as sent", "as good", "another's", "unclear"]) for field in ORDER}
-    tables = {"as good": AS_GOOD, "another's": ANOTHERS, "unclear": {field: ODD for field in ORDER}}
+    tables = {"as good": AS_GOOD, "another's": OF_ANOTHER, "unclear": {field: ODD for field in ORDER}}
     changes = {field: chance.choice(tables[kind][field]) for field, kind in kinds.items() if kind != "as sent"}
     is_length_unclear = "unclear" in (kinds["TimeSpan"], kinds["TimeUnit"])
 
     found, _ = verdict(**changes)
 
     if any(kinds[field] == "another's" for field in DECIDES_ALONE):
-        assert found is Match.ANOTHERS
+        assert found is Match.OF_ANOTHER
     elif "unclear" in kinds.values():
         assert found is Match.CANNOT_TELL
     elif (kinds["TimeSpan"], kinds["TimeUnit"]) == ("another's", "another's") or "another's" in kinds.values():
-        assert found is Match.ANOTHERS
+        assert found is Match.OF_ANOTHER
     else:
         assert found is Match.MATCHES
     assert not (is_length_unclear and found is Match.MATCHES)
