@@ -168,6 +168,8 @@ class _Client(socketserver.BaseRequestHandler):
     def relay(self, client: socket.socket, received: bytes) -> None:
         """Pass requests on, in origin form, and answers back byte by byte; end as the sandbox ends."""
         with socket.create_connection(self.server.upstream) as upstream:
+            for end in (client, upstream):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             received = _forward(received, upstream)
             while True:
                 waiting = isinstance(client, ssl.SSLSocket) and client.pending()

@@ -119,7 +119,7 @@ class WatchingAdapter(HTTPAdapter):
     """Sends requests, directly or by a proxy, over connections that tell the exchange when they begin. No retries."""
 
     def __init__(self) -> None:
-        super().__init__(max_retries=0)
+        super().__init__(max_retries=0, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the connections of direct requests."""
@@ -152,9 +152,17 @@ class _Answer(http.client.HTTPResponse):
     """An answer whose every read, of the status line, the headers and the body, keeps to the exchange's deadline."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp.close()
-        self.fp = io.BufferedReader(_Reader(sock, sock.makefile("rb", buffering=0), current()))
+        super().__init__(_Timed(sock), *args, **kwargs)  # type: ignore[arg-type]
+
+
+class _Timed:
+    """A socket as an answer is read from it."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self._sock, self._sock.makefile(mode, buffering=0), current()))
 
 
 class _Reader(io.RawIOBase):
