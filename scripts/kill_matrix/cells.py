@@ -275,7 +275,7 @@ class Cell:
         Whether more than one order is a limit that the docs name.
 
         Two copies at the same instant need a record, or a server that honours tokens. A process that is stopped between
-        the last check and the first byte, until another one has taken over, needs a server that knows repeats.
+        the last check of the time and the body, until another one has taken over, needs a server that knows repeats.
         """
         is_alone = self.row.id == "two-copies" and self.store == "nothing" and not self.column.honours
         is_past_the_check = self.row.id == "paused-last-check" and not self.column.knows_repeats

@@ -294,7 +294,8 @@ def _headers_sent(strike: Callable[[], None]) -> None:
 
 
 def _last_check(strike: Callable[[], None]) -> None:
-    _watch_sending(lambda connection, data, real: strike() if _is_head(data) else None)
+    """Strike when the time of the body is checked, which the server needs before it carries anything out."""
+    _watch_sending(lambda connection, data, real: None if _is_head(data) else strike())
 
 
 def _connecting(strike: Callable[[], None]) -> None:

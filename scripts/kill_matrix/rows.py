@@ -160,7 +160,7 @@ ROWS = (
     _paused("before-intent", "before the intent is stored"),
     _paused("after-intent", "after the intent"),
     _paused("connecting", "before it connects"),
-    _paused("last-check", "between the last check and the first byte"),
+    _paused("last-check", "between the last check of the time and the body"),
     _paused("headers-sent", "when the headers are sent, the body is not"),
     _paused("before-answer", "when the server has carried it out, no byte is read"),
     _paused("half-read", "when half of the answer is read"),
