@@ -129,8 +129,8 @@ class Desk:
         """What one endpoint lists says nothing about an order of another; --force does not help."""
         if record.is_at_another_server(self.settings.endpoint):
             raise Refused(
-                f"Nothing was written: the record is of {harmless(record.endpoint)}, the connection of {self.settings.endpoint}. "
-                "Give the --conn-id that the purchase was made with."
+                f"Nothing was written: the record is of {harmless(record.endpoint)}, the connection of "
+                f"{self.settings.endpoint}. Give the --conn-id that the purchase was made with."
             )
 
     def _doubt(self, why: str) -> None:
