@@ -238,3 +238,10 @@ def test_a_pattern_finds_an_instance_by_its_real_name(name):
 @pytest.mark.parametrize("code", ["sp_redis_v2.8", "2027-01-31 08:00:00.0", "1.0"])
 def test_a_number_after_a_dot_is_no_template_s_extension(code):
     assert inert(code) == code
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "y" * 246 + ".sh", "\u202e" * 300])
+def test_a_name_fits_where_airflow_keeps_what_it_renders_of_it(name):
+    instance = RenewableInstance.from_wire({"InstanceId": "ins-1", "InstanceName": name})
+
+    assert len(instance.renewal_arguments()["instance_name"]) <= 250
