@@ -13,6 +13,7 @@ from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, Tc
 from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.purchase import task_run_key
 from airflow_provider_tcbilling.api.record import VERSION, NoStore, Record, Store
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.connection import Settings
 from airflow_provider_tcbilling.runs import is_mapped
 from airflow_provider_tcbilling.stores import Ledger, TaskStateStore
@@ -285,7 +286,7 @@ def _in_ledger(named: Named, ledger: Ledger, client: BillingClient) -> Case:
         return case
     found, notes = _scan(ledger, _test_of(named, client))
     if len(found) > 1:
-        keys = "\n".join(f"  {record.key}" for record in found)
+        keys = "\n".join(f"  {harmless(record.key)}" for record in found)
         raise Refused(f"{len(found)} purchases are {named}. Name one of them with --key:\n{keys}")
     if found:
         return Case(named, ledger, found[0].key, found[0], notes=notes)

@@ -218,6 +218,8 @@ def _endpoint_mistakes(address: str, allowed_hosts: Collection[str]) -> Iterator
     except ValueError as error:
         yield f"host {error}"
         return
+    if "_" in endpoint.host:
+        yield f"host {shown(address)} is not an address such as {ENDPOINT}: no host on the internet has an underscore"
     if not endpoint.is_bare:
         yield f"host {shown(address)} must be an address and nothing more"
     if endpoint.is_loopback:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import WrongEvent
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, inert, matching
 
 
 def deadline_of(event: Any, longest: float) -> float | None:
@@ -19,18 +19,23 @@ def deadline_of(event: Any, longest: float) -> float | None:
     :param longest: Seconds from now after which the wait ends at the latest, whatever the event says.
     """
     told = event.get("deadline") if isinstance(event, Mapping) else None
-    if isinstance(told, bool) or not isinstance(told, (int, float)) or math.isnan(told):
+    if isinstance(told, bool) or not isinstance(told, (int, float)) or (isinstance(told, float) and math.isnan(told)):
         return None
-    return min(float(told), time.time() + longest)
+    return float(min(told, time.time() + longest)) if told > 0 else 0.0
 
 
 def order_of(event: Any) -> Order | None:
-    """Return the order that an event names; ``None`` if it names none."""
+    """Return the order that an event names, without what cannot be of one; ``None`` if it names none."""
     told = event.get("order") if isinstance(event, Mapping) else None
-    if not isinstance(told, Mapping) or not isinstance(told.get("order_id"), str):
+    if not isinstance(told, Mapping) or not (order_id := matching(told.get("order_id"), NUMBER)):
         return None
-    known = {field.name for field in fields(Order)}
-    return Order(**{name: value for name, value in told.items() if name in known})
+    ids, token = told.get("instance_ids"), told.get("client_token")
+    return Order(
+        order_id,
+        tuple(one for one in ids if matching(one, INSTANCE_ID)) if isinstance(ids, (list, tuple)) else (),
+        client_token=token if isinstance(token, str) and token == inert(token) else None,
+        request_id=matching(told.get("request_id"), NUMBER) or None,
+    )
 
 
 def instance_of(event: Any) -> str | None:

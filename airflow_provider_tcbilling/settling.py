@@ -16,7 +16,7 @@ from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.record import Record, State
 from airflow_provider_tcbilling.api.spending import Candidate
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import NUMBER, harmless, matching
 from airflow_provider_tcbilling.cases import Case, Refused, numbers_of, read
 from airflow_provider_tcbilling.connection import Settings
 from airflow_provider_tcbilling.doctor import Finding, look_for, spending_of
@@ -44,6 +44,8 @@ class Desk:
         :param number: Of the order; that of one of its sub-orders, or of its big deal, means the same.
         :raises Refused: Nothing was written.
         """
+        if not matching(number, NUMBER):
+            raise Refused(f"Nothing was written: {harmless(number)!r} is not {NUMBER[1]}.")
         was = self._record()
         order = self._order(was, number)
         numbers = order.order_ids if order else frozenset({number})
@@ -72,7 +74,7 @@ class Desk:
         self._refuse_to_send_again(was)
         look = look_for(self.case, self.settings, self.client)
         if look.finding not in NOTHING_FITS:
-            words = [f"what the order book says: {look.finding.value}", *look.words, was.reason]
+            words = [f"what the order book says: {look.finding.value}", *look.words, harmless(was.reason, MAX_LINE)]
             self._doubt("\n  - ".join(filter(None, words)))
         reason = " ".join(["A person said that nothing was bought.", was.reason]).strip()
         declined = replace(was, state=State.DECLINED, reason=reason, changed_at=time.time())
@@ -116,19 +118,19 @@ class Desk:
             about = "the money was taken" if was.state is State.CHARGED else "it refused a repeat of an unanswered try"
             raise Refused(
                 f"Nothing was written: the server said that {about}, so nothing is sent again under this key, and "
-                f"--force does not help. To buy anew, use a new purchase_key or a new run. {was.reason}"
+                f"--force does not help. To buy anew, use a new purchase_key or a new run. {harmless(was.reason)}"
             )
 
     @property
     def _unusable(self) -> str:
-        return self.case.unusable.reason if self.case.unusable else ""
+        return harmless(self.case.unusable.reason) if self.case.unusable else ""
 
     def _refuse_elsewhere(self, record: Record) -> None:
         """What one endpoint lists says nothing about an order of another; --force does not help."""
         if record.is_at_another_server(self.settings.endpoint):
             raise Refused(
-                f"Nothing was written: the record is of {record.endpoint}, the connection of {self.settings.endpoint}. "
-                "Give the --conn-id that the purchase was made with."
+                f"Nothing was written: the record is of {harmless(record.endpoint)}, the connection of "
+                f"{self.settings.endpoint}. Give the --conn-id that the purchase was made with."
             )
 
     def _doubt(self, why: str) -> None:
@@ -191,7 +193,7 @@ def record_from(text: str) -> Record:
     try:
         return Record.from_json(told, "what was given to --restore")
     except InvalidRecord as error:
-        raise Refused(f"Nothing was written: it cannot be restored, {error.reason}.") from error
+        raise Refused(f"Nothing was written: it cannot be restored, {harmless(error.reason)}.") from error
 
 
 def _words(record: Record) -> str:

@@ -21,7 +21,7 @@ _ADDRESS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SHOWN = re.compile(r"([a-z][a-z0-9+.-]*://)?(.*@)?(\[[^\]]*\]?|[^:/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
-_LABEL = re.compile(r"[a-z0-9-]+")
+_LABEL = re.compile(r"[a-z0-9_-]+")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 

@@ -13,6 +13,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.models import RenewableInstance
 from airflow_provider_tcbilling.api.servertime import earliest, is_after, last_of, moments_of
+from airflow_provider_tcbilling.api.text import visible
 
 MAX_PAGES = 1000
 """100,000 instances; a list that does not end is taken for broken."""
@@ -66,7 +67,7 @@ class Wanted:
             (self.renew_flags, instance.renew_flag),
         )
         return all(not codes or code in codes for codes, code in asked) and fnmatchcase(
-            instance.instance_name, self.name
+            instance.instance_name, visible(self.name)
         )
 
 

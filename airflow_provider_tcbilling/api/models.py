@@ -13,8 +13,8 @@ from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, i
 MAX_CODE = 64
 """Characters of a code, a flag, a time or a currency."""
 
-MAX_NAME = 255
-"""Characters of an instance's name."""
+MAX_NAME = 240
+"""Characters of an instance's name; Airflow keeps 250 of what a map_index_template makes of it."""
 
 
 class DealStatus(IntEnum):

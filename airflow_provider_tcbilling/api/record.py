@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shlex
@@ -12,10 +13,11 @@ from typing import Any, Protocol
 
 import pendulum
 
-from airflow_provider_tcbilling.api.endpoint import parsed, server_name
+from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_name
 from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import JsonText, canonical_json
+from airflow_provider_tcbilling.api.text import NUMBER, inert, matching
 
 FORMAT = "airflow-provider-tcbilling purchase"
 VERSION = 1
@@ -112,12 +114,12 @@ class Record:
 
     @property
     def order(self) -> Order | None:
-        """The order, if there is one."""
+        """The order, if there is one. Tasks hand it on, and Airflow may render what they hand on: it is inert."""
         if self.order_id is None:
             return None
-        return Order(
-            self.order_id, self.instance_ids, self.client_token, self.request_id, self.paid_cents, self.currency
-        )
+        request_id, currency = (told and inert(told) for told in (self.request_id, self.currency))
+        ids = tuple(map(inert, self.instance_ids))
+        return Order(self.order_id, ids, self.client_token, request_id, self.paid_cents, currency)
 
     def overlaps(self, other: Record, beside: float = 0.0) -> bool:
         """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
@@ -173,7 +175,10 @@ class Record:
             if state is State.INTENDED and told.get("reason"):
                 state = State.CHARGED  # As it was written before this state had a name.
             record = cls(**{**told, **moments, **lists, "state": state})
-            parsed(record.endpoint)
+            with contextlib.suppress(NoSuchHost):  # Nothing was sent there, and the record says so.
+                parsed(record.endpoint)
+            if record.order_id is not None and not matching(record.order_id, NUMBER):
+                raise ValueError(f"order_id {record.order_id!r}")
         except (TypeError, ValueError, LookupError) as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
         if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:

@@ -26,7 +26,7 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(n)
 """Characters of other categories that show nothing."""
 
 _NOT_INERT = re.compile(r"[^\w .:/@+,()=-]")
-_LAST_EXTENSION = re.compile(r"\.\w+$")
+_LAST_EXTENSION = re.compile(r"\.[^\W\d]\w*$")
 
 _MARKUP = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[!-+;-?\[-^`{-~]")
 """Everything that Markdown or HTML may read as more than itself; an underscore within a word is none of it."""

@@ -23,13 +23,16 @@ from airflow_provider_tcbilling.api.schema import Action
 from airflow_provider_tcbilling.api.signing import MAX_CLOCK_DIFFERENCE, Tc3Auth
 from airflow_provider_tcbilling.api.text import harmless
 
+YEARS = range(2018, 2100)
+"""A server that is in another year does not tell the time: the API is of 2018."""
+
 MAX_ANSWER_BYTES = 8 * 2**20
 """A full page of orders is below 1 MB; anything above this is not an answer."""
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading an answer of the wrong shape raises."""
 
-_USER_INFO = re.compile(r"//\S*@|(?<=Failed to parse: )'[^']*:[^']*'")
+_USER_INFO = re.compile(r"//.*@|(?<=Failed to parse: )'[^']*:[^']*'")
 """A user and a password, as they stand in the address of a proxy, also in one that cannot be parsed."""
 
 _NOT_SHOWN = re.compile("signature=|authorization|x-tc-token", re.IGNORECASE)
@@ -106,7 +109,8 @@ class Wire:
         except TcBillingError:
             raise
         except Exception as error:
-            raise self._failed(action, exchange, error) from error
+            # Airflow logs what an error was raised from, and a library's text may hold a proxy's password.
+            raise self._failed(action, exchange, error) from None
         self.server_ahead = self._ahead(response) or 0.0
         self._is_reusable = response.status_code == 200 and not action.moves_money
         return response, content
@@ -124,7 +128,8 @@ class Wire:
     def _ahead(self, response: requests.Response) -> float | None:
         """Return the seconds by which the server's clock is ahead of ours; ``None`` if it does not tell."""
         try:
-            return parsedate_to_datetime(response.headers["Date"]).timestamp() - self._clock()
+            told = parsedate_to_datetime(response.headers["Date"])
+            return told.timestamp() - self._clock() if told.year in YEARS else None
         except UNREADABLE:
             return None
 

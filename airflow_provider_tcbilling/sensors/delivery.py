@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
+from airflow_provider_tcbilling.api.text import NUMBER, matching
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
@@ -98,6 +99,8 @@ class InstanceDeliverySensor(BaseSensorOperator):
             order_id = str(self.order_id or "").strip()
             if order_id in ("", "None"):
                 raise InvalidRequest(self.task_id, [f"order_id: given, but its template rendered to {order_id!r}"])
+            if not matching(order_id, NUMBER):
+                raise InvalidRequest(self.task_id, [f"order_id: {order_id!r} is not {NUMBER[1]}"])
             client = client_of(TcBillingHook(self.tcbilling_conn_id).get_settings(), is_waiting=True)
             return DeliveryWatch(client, order_id, deadline=deadline)
 

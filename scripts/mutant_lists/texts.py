@@ -38,7 +38,7 @@ TEXTS = (
     Mutant(
         "a code handed on as a template",
         "api/models.py",
-        'return inert(told or "", MAX_CODE)',
+        'return inert(told.strip() if isinstance(told, str) else told or "", MAX_CODE)',
         'return str(told or "")',
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
@@ -178,7 +178,7 @@ TEXTS = (
     Mutant(
         "an endless deadline taken from an event",
         "events.py",
-        "return min(float(told), time.time() + longest)",
+        "return float(min(told, time.time() + longest)) if told > 0 else 0.0",
         "return float(told)",
         f"{EVENTS}::test_a_sensor_that_is_woken_for_another_order_than_its_own_fails",
     ),

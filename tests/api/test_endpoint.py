@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_tcbilling.api.actions import ENDPOINT
 from airflow_provider_tcbilling.api.budget import BURST, Budget
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, server_name
-from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown, Unreachable
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
 from airflow_provider_tcbilling.api.record import Record
@@ -110,7 +110,7 @@ def not_addresses(seed, count=200):
                 f"{dice.choice(['ftp', 'ws', 'file', 'httpss', 'javascript'])}://{host}",
                 f"{scheme}://{dice.choice(['ü' * 64, '☃' + chr(0xD800), 'a' + chr(0x300) * 70])}.example",
                 f"{scheme}://{dice.choice(['[::g]', '[::1', '::1]', '[1:2]', '127.1', '0x7f.0.0.1', '1.2.3.999'])}",
-                f"{scheme}://{host[:4]}{dice.choice(['_', '%', ' ', chr(10), chr(27), chr(92), '*', '|'])}{host}",
+                f"{scheme}://{host[:4]}{dice.choice(['%', ' ', chr(10), chr(27), chr(92), '*', '|'])}{host}",
                 f"{scheme}:/{host}",
                 f"{scheme}://",
                 dice.choice(["", " ", "://", "//", "@", None, 7]),
@@ -209,3 +209,21 @@ def test_a_record_whose_server_cannot_be_told_is_damaged(sandbox, shelf, endpoin
 
     with pytest.raises(InvalidRecord, match="damaged"):
         Record.from_json(stored, "here")
+
+
+@pytest.mark.parametrize("endpoint", ["http://tc_sandbox:8765", "https://billing_gateway.example.com"])
+def test_a_host_whose_name_has_an_underscore_is_one_as_containers_have_them(endpoint):
+    assert cleaned(endpoint) == endpoint
+    assert server_name(endpoint.upper()) == endpoint
+
+
+@pytest.mark.parametrize("label", ["a" * 64, "a" * 70, "a." * 130])
+def test_a_purchase_from_a_host_that_cannot_exist_was_not_sent_and_its_record_says_so(shelf, label):
+    client = client_to(None, endpoint=f"https://{label}.tencentcloudapi.com", attempts=1)
+
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="nothing was sent"):
+            Purchase("firewall", NewInstance(client, ORDER), shelf, Rules(lag=0.0)).place()
+
+    (text,) = shelf.texts.values()
+    assert json.loads(text)["state"] == "declined"

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError, api_error
+from airflow_provider_tcbilling.api.expiry import Wanted
 from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, in_markdown, inert, lines_of, matching
 from tests.api.nasty import SECRET, nasty
@@ -220,3 +221,27 @@ def test_a_number_of_an_order_is_letters_and_digits(number):
 )
 def test_anything_else_is_no_number_of_an_order(number):
     assert matching(number, NUMBER) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u2764\ufe0f prod", "\U0001f468\u200d\U0001f469 family", "\u0641\u0627\u200c\u0646", "生产[1]", "tab\there"],
+)
+def test_a_pattern_finds_an_instance_by_its_real_name(name):
+    instance = RenewableInstance.from_wire({"InstanceId": "ins-1", "InstanceName": name})
+
+    assert Wanted(name=name.replace("[", "[[]")).includes(instance)
+    assert Wanted(name=f"{name[:2]}*").includes(instance)
+    assert not Wanted(name="prod").includes(instance)
+
+
+@pytest.mark.parametrize("code", ["sp_redis_v2.8", "2027-01-31 08:00:00.0", "1.0"])
+def test_a_number_after_a_dot_is_no_template_s_extension(code):
+    assert inert(code) == code
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "y" * 246 + ".sh", "\u202e" * 300])
+def test_a_name_fits_where_airflow_keeps_what_it_renders_of_it(name):
+    instance = RenewableInstance.from_wire({"InstanceId": "ins-1", "InstanceName": name})
+
+    assert len(instance.renewal_arguments()["instance_name"]) <= 250
