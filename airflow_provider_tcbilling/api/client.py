@@ -16,7 +16,7 @@ from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.budget import Budget
 from airflow_provider_tcbilling.api.endpoint import usable
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
-from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance
+from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance, instances_of
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
@@ -279,7 +279,7 @@ class BillingClient:
         """
         action = actions.DESCRIBE_RENEW_INSTANCES
         answer = self.call(action, max_results=max_results, **filters)
-        listed = _read(action, lambda: [RenewableInstance.from_wire(i) for i in answer["InstanceList"]])
+        listed = _read(action, lambda: instances_of(answer))
         return listed, str(answer.get("NextToken") or "") or None
 
     def describe_deals(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -15,6 +16,8 @@ MAX_CODE = 64
 
 MAX_NAME = 240
 """Characters of an instance's name; Airflow keeps 250 of what a map_index_template makes of it."""
+
+log = logging.getLogger(__name__)
 
 
 class DealStatus(IntEnum):
@@ -221,7 +224,7 @@ class RenewableInstance:
         :raises LookupError: It names no instance.
         :raises ValueError: What it names is no id of an instance.
         """
-        if not (instance_id := matching(listed["InstanceId"], INSTANCE_ID)):
+        if not (instance_id := _id_of(listed)):
             raise ValueError("the instance's id is none")
         return cls(
             instance_id=instance_id,
@@ -288,6 +291,19 @@ def _instance_ids(listed: Any) -> tuple[str, ...]:
     """Return the ids that can be ones; no list is none, as null is."""
     ids = listed if isinstance(listed, (list, tuple)) else ()
     return tuple(told for one in ids if (told := matching(one, INSTANCE_ID)))
+
+
+def instances_of(answer: Mapping[str, Any]) -> list[RenewableInstance]:
+    """Read the instances of an answer. One whose id cannot be one is left out, with a warning: nothing can name it."""
+    for one in answer["InstanceList"]:
+        if not _id_of(one):
+            log.warning("An instance is left out of the list, because its id is none: %s", harmless(one["InstanceId"]))
+    return [RenewableInstance.from_wire(one) for one in answer["InstanceList"] if _id_of(one)]
+
+
+def _id_of(listed: Mapping[str, Any]) -> str:
+    told = listed["InstanceId"]
+    return matching(told.strip() if isinstance(told, str) else told, INSTANCE_ID)
 
 
 def _number(told: Any) -> str:

@@ -10,14 +10,14 @@ from typing import Any
 MAX_CHARACTERS = 500
 """Of a text that is shown; what is longer is cut."""
 
-MAX_CELL = 80
-"""Characters of a cell of a table."""
+MAX_CELL = 128
+"""Characters of a cell of a table; as many as an id may have."""
 
 NUMBER = (r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "a number of letters, digits, _ and -")
 """What the number of an order or of a request looks like: the documentation shows digits."""
 
-INSTANCE_ID = (r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", "an id of letters, digits, and _ . : -")
-"""What the id of an instance looks like. Some products name their instances by a domain."""
+INSTANCE_ID = (r"[\w*][\w.:*-]{0,127}", "an id of letters, digits, and _ . : * -")
+"""What the id of an instance looks like. Some products name their instances by a domain, such as ``*.example.com``."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of characters that steer a terminal, break a line, turn text around, or show nothing."""
@@ -25,7 +25,7 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(n) for n in range(0xFE00, 0xFE10)}
 """Characters of other categories that show nothing."""
 
-_NOT_INERT = re.compile(r"[^\w .:/@+,()=-]")
+_NOT_INERT = re.compile(r"[^\w .:/@+,()=*-]")
 _LAST_EXTENSION = re.compile(r"\.[^\W\d]\w*$")
 
 _MARKUP = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[!-+;-?\[-^`{-~]")

@@ -11,7 +11,7 @@ from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-from airflow_provider_tcbilling.stores import Ledger
+from airflow_provider_tcbilling.stores import RACES, Ledger
 from tests.conftest import ORDER, client_to
 
 pytestmark = pytest.mark.airflow
@@ -167,9 +167,9 @@ def test_it_is_tried_once_for_each_process_and_ledger_and_leaves_nothing_that_lo
     for _ in range(3):
         assert ledger_on(files).is_exclusive is (kind in EXCLUSIVE)
 
-    assert len(files.written) <= 3
-    assert len({*files.written}) <= 1
-    assert len(files.objects) == (kind is DeletesNothing)
+    assert len(files.written) <= 3 * RACES
+    assert len({*files.written}) <= RACES
+    assert len(files.objects) == (kind is DeletesNothing) * RACES
     if kind is DeletesNothing:
         assert list(ledger_on(files).all()) == []
 
@@ -181,7 +181,7 @@ def test_two_processes_that_try_it_at_once_do_not_disturb_each_other(ledger_on, 
         found.append(ledger_on(files).is_exclusive)
 
     assert found == [True] * 4
-    assert len({*files.written}) == 4
+    assert len({*files.written}) == 4 * RACES
 
 
 def test_nothing_is_written_before_a_purchase_begins(ledger_on):

@@ -159,7 +159,7 @@ def test_a_number_that_cannot_be_one_is_no_order():
                 Order.from_wire(answer, "token")
         deal = Deal.from_wire({"OrderId": text, "BigDealId": text, "ResourceId": ["ins-1", text], "Status": 4})
         assert (deal.order_id, deal.big_deal_id) == ("", "")
-        assert all(re.fullmatch(r"[\w.:-]+", one) for one in deal.resource_ids)
+        assert all(re.fullmatch(r"[\w.:*-]+", one) for one in deal.resource_ids)
 
 
 def test_what_a_number_comes_with_is_left_out_where_it_cannot_be_what_it_should():
@@ -170,17 +170,20 @@ def test_what_a_number_comes_with_is_left_out_where_it_cannot_be_what_it_should(
 
         assert (order.order_id, order.request_id) == ("1", "")
         assert "ins-1" in order.instance_ids
-        assert all(re.fullmatch(r"[\w.:-]+", one) for one in order.instance_ids)
+        assert all(re.fullmatch(r"[\w.:*-]+", one) for one in order.instance_ids)
 
 
-def test_an_instance_without_a_usable_id_makes_the_list_unreadable(client, sandbox):
-    for text in ("", "a b", SECRET, "ins-1\n", "ins|1"):
-        answer = {"InstanceList": [listed("NORMAL", InstanceId=text)]}
-        sandbox.faults.add({"fault": "answer", "response": answer, "action": "DescribeRenewInstances", "times": 5})
+def test_an_instance_without_a_usable_id_is_left_out_of_the_list_and_told(client, sandbox, caplog):
+    for text in ("", "a b", SECRET, "ins|1", None, 7, ["ins-1"], "x" * 129):
+        answer = {"InstanceList": [listed("NORMAL", InstanceId=one) for one in ("ins-1", text, " *.example.com\n")]}
+        sandbox.faults.add({"fault": "answer", "response": answer, "action": "DescribeRenewInstances"})
+        caplog.clear()
 
-        with pytest.raises(OutcomeUnknown, match="unreadable"):
-            client.describe_renew_instances()
-        sandbox.faults.clear()
+        instances, _ = client.describe_renew_instances()
+
+        assert [instance.instance_id for instance in instances] == ["ins-1", "*.example.com"]
+        (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert "is left out of the list" in warning.getMessage()
 
 
 def test_a_failed_setting_is_told_in_words_that_steer_nothing(client, sandbox):
