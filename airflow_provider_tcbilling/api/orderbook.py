@@ -7,7 +7,7 @@ is silent or contradicts itself proves nothing, and counts as one that could not
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -25,6 +25,9 @@ MAX_PAGES = 50
 
 ROUNDED = 60.0
 """Seconds that are asked for beside the span, because an answer tells the server's clock only roughly."""
+
+_MIDNIGHT = "00:00:00"
+"""The time of a day that stands behind a date whose time was left out."""
 
 Standing = tuple[Match, tuple[str, ...]]
 """A verdict, and the fields that are not understood."""
@@ -65,13 +68,14 @@ def search(
     if not asked[0] <= span[0] <= span[1] <= asked[1]:
         # The first answer of all has told how wrong our clock is.
         book = whole_book(client, span)
+    _, latest = _span(client, 0.0, client.clock())
     groups: dict[str, list[Deal]] = defaultdict(list)
     for number, deal in enumerate(book):
         groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
     found = Search()
     for group_id, deals in groups.items():
         standings = [
-            _standing(deal, span, compared) for deal in deals if not (deal.order_id and deal.order_id in known)
+            _standing(deal, span, latest, compared) for deal in deals if not (deal.order_id and deal.order_id in known)
         ]
         if any(verdict is Match.MATCHES for verdict, _ in standings):
             found.matching.append(_candidate(group_id, deals))
@@ -111,30 +115,34 @@ def whole_book(
 
     :raises OutcomeUnknown: The pages do not hold as many orders as the book says that there are.
     """
-    limit, rows = DEALS_PER_PAGE, dict[str, Deal]()
+    limit, total, rows = DEALS_PER_PAGE, 0, dict[tuple[str, int], Deal]()
     for page in range(MAX_PAGES):
         deals = client.describe_deals(span=span, resource_id=resource_id, page=page, limit=limit)
+        total = max(total, deals.total)
         if page == 0 and 0 < len(deals) < min(limit, deals.total):
             limit = len(deals)
             deals = client.describe_deals(span=span, resource_id=resource_id, page=0, limit=limit)
-        rows.update(
-            (repr(deal.shown) if deal.order_id else f"{page} {place}", deal) for place, deal in enumerate(deals)
-        )
-        count = len({deal.order_id or place for place, deal in rows.items()})
-        if count == deals.total:
+        total = max(total, deals.total)
+        of_page = Counter[str]()
+        for deal in deals:
+            row = repr(deal.shown)
+            rows[row, of_page[row]] = deal
+            of_page[row] += 1
+        count = len({deal.order_id or row for row, deal in rows.items()})
+        if count == total:
             return list(rows.values())
-        if not deals or count > deals.total:
+        if not deals or count > total:
             raise OutcomeUnknown(
-                f"The order book contradicts itself: it says that there are {deals.total} orders, and lists {count}."
+                f"The order book contradicts itself: it says that there are {total} orders, and lists {count}."
             )
     raise OutcomeUnknown(f"The order book lists more than {MAX_PAGES} pages of orders of these hours.")
 
 
-def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, ...]) -> Standing:
+def _standing(deal: Deal, span: tuple[float, float], latest: float, compared: tuple[Compared, ...]) -> Standing:
     verdict, unclear = match(deal.shown, compared)
     if verdict is Match.OF_ANOTHER:
         return verdict, ()
-    is_new = _is_new(deal.created_at, span)
+    is_new = _is_new(deal.created_at, span, latest)
     if is_new is False:
         return Match.OF_ANOTHER, ()
     if is_new is None:
@@ -142,11 +150,14 @@ def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, .
     return verdict, unclear
 
 
-def _is_new(local_time: str, span: tuple[float, float]) -> bool | None:
+def _is_new(local_time: str, span: tuple[float, float], latest: float) -> bool | None:
     """
     Whether a time without zone lies in a span, in one of the zones that it may be of.
 
-    ``None`` if it is no time, or so far outside of what was asked for that the server contradicts itself.
+    ``None`` if it is no time, or a date alone, or so far outside of what was asked for, or in the future, that the
+    server contradicts itself.
+
+    :param latest: Epoch seconds after which nothing can have been made yet.
     """
     try:
         moments = readings(local_time)
@@ -154,6 +165,8 @@ def _is_new(local_time: str, span: tuple[float, float]) -> bool | None:
         return None
     if any(span[0] <= moment <= span[1] for moment in moments):
         return True
+    if local_time.endswith(_MIDNIGHT) or min(moments) > latest:
+        return None
     return False if any(span[0] - DAY <= moment <= span[1] + DAY for moment in moments) else None
 
 

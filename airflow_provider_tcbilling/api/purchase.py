@@ -54,7 +54,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
-from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
@@ -359,7 +359,8 @@ class Purchase:
             self._sleep(max(0.0, self.checked_from(record) - self._clock()))
             try:
                 twins = tuple(order.words for order in self.twins_of(record))
-                record = replace(self._memory.refresh(record), is_checked=True, twins=twins)
+                stored = self._memory.refresh(record)
+                record = replace(stored, is_checked=True, twins=unique([*stored.twins, *twins]))
                 self._memory.write(record)
             except TcBillingError as error:
                 log.warning("Whether the repeat has placed a second order is not known yet: %s", error)

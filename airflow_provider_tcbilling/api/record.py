@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shlex
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 import pendulum
 
-from airflow_provider_tcbilling.api.endpoint import parsed, server_name
+from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_name
 from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import JsonText, canonical_json
@@ -173,10 +174,13 @@ class Record:
             if state is State.INTENDED and told.get("reason"):
                 state = State.CHARGED  # As it was written before this state had a name.
             record = cls(**{**told, **moments, **lists, "state": state})
-            parsed(record.endpoint)
+            if not all(isinstance(told, Mapping) for told in (record.payload, record.placed_by, record.before)):
+                raise ValueError("what must be an object is none")
+            with contextlib.suppress(NoSuchHost):  # Nothing was ever sent there, and that is no damage.
+                parsed(record.endpoint)
         except (TypeError, ValueError, LookupError) as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
-        if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
+        if record.order_id == "" or (record.state in (State.ORDERED, State.DELIVERED) and not record.order_id):
             raise InvalidRecord(where, f"it is damaged (state {record.state.value} without an order)")
         return record
 

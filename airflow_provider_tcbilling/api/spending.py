@@ -99,9 +99,9 @@ class Spending(ABC):
     def lists(self, order_id: str) -> bool:
         """Return whether the account's order book lists an order; True also where the key may not read it."""
         try:
-            return bool(
-                self._client.describe_deals(order_id=order_id) or self._client.describe_deals(big_deal_id=order_id)
-            )
+            by_number = self._client.describe_deals(order_id=order_id)
+            deals = [*by_number, *self._client.describe_deals(big_deal_id=order_id)]
+            return any(order_id in (deal.order_id, deal.big_deal_id) for deal in deals)
         except TcBillingError as error:
             if error.transient:
                 raise
