@@ -7,16 +7,17 @@ is silent or contradicts itself proves nothing, and counts as one that could not
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.match import Compared, Match, match
+from airflow_provider_tcbilling.api.match import Compared, Match, folded, match
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.servertime import readings
+from airflow_provider_tcbilling.api.servertime import earliest, readings
 from airflow_provider_tcbilling.api.spending import Candidate
 from airflow_provider_tcbilling.api.text import harmless
 
@@ -25,6 +26,9 @@ MAX_PAGES = 50
 
 ROUNDED = 60.0
 """Seconds that are asked for beside the span, because an answer tells the server's clock only roughly."""
+
+MOMENT = 5.0
+"""Seconds within which all sub-orders of one request are made."""
 
 _MIDNIGHT = "00:00:00"
 """The time of a day that stands behind a date whose time was left out."""
@@ -69,19 +73,48 @@ def search(
         # The first answer of all has told how wrong our clock is.
         book = whole_book(client, span)
     _, latest = _span(client, 0.0, client.clock())
-    groups: dict[str, list[Deal]] = defaultdict(list)
-    for number, deal in enumerate(book):
-        groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
     found = Search()
-    for group_id, deals in groups.items():
+    for group_id, deals, is_one in _orders(book):
         standings = [
             _standing(deal, span, latest, compared) for deal in deals if not (deal.order_id and deal.order_id in known)
         ]
+        if not is_one:
+            # Whose order it is, its big deal cannot tell.
+            standings = [
+                (Match.CANNOT_TELL, (*names, "BigDealId")) for v, names in standings if v is not Match.OF_ANOTHER
+            ]
         if any(verdict is Match.MATCHES for verdict, _ in standings):
             found.matching.append(_candidate(group_id, deals))
         elif unclear := unique(name for verdict, names in standings if verdict is Match.CANNOT_TELL for name in names):
             found.unclear.append(_candidate(group_id, deals, unclear))
     return found
+
+
+def _orders(book: list[Deal]) -> Iterator[tuple[str, list[Deal], bool]]:
+    """
+    Yield each order with its sub-orders, and whether its big deal can be one order.
+
+    Sub-orders that were made at different moments, or do different things, were not sent by one request. Each of them
+    is an order of its own then.
+    """
+    groups: dict[str, list[Deal]] = defaultdict(list)
+    for number, deal in enumerate(book):
+        groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
+    for group_id, deals in groups.items():
+        if len(deals) == 1 or _can_be_one(deals):
+            yield group_id, deals, True
+            continue
+        alone: dict[str, list[Deal]] = defaultdict(list)
+        for number, deal in enumerate(deals):
+            alone[deal.order_id or f"{group_id}, {number}"].append(deal)
+        yield from ((order_id, rows, False) for order_id, rows in alone.items())
+
+
+def _can_be_one(deals: list[Deal]) -> bool:
+    """Whether one request can have placed them all; what is not understood of one speaks against nothing."""
+    made = [moment for deal in deals if math.isfinite(moment := earliest(deal.created_at))]
+    what = {(folded(deal.zone_code), deal.project_id, deal.action) for deal in deals}
+    return len(what) == 1 and max(made, default=0.0) - min(made, default=0.0) <= MOMENT
 
 
 def _span(client: BillingClient, since: float, until: float) -> tuple[float, float]:

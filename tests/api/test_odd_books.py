@@ -169,3 +169,19 @@ def test_a_look_for_a_second_order_forgets_none_that_the_record_has(sandbox):
     purchase(sandbox, shelf, presumed_since=time.time()).place()
 
     assert Record.from_json(json.loads(shelf.texts["firewall"]), "here").twins[0].startswith("order 77")
+
+
+@pytest.mark.parametrize("number", ["0", "000", "20261128", "1"])
+@pytest.mark.parametrize("first", [ORDER, ELSEWHERE], ids=["the same", "another zone"])
+def test_a_big_deal_that_all_orders_share_gives_no_order_to_the_owner_of_another(sandbox, listing, number, first):
+    shelf = Shelf()
+    listing(lambda deals, page, limit: {"Deals": [{**d, "BigDealId": number} for d in deals], "TotalCount": len(deals)})
+    purchase(sandbox, shelf, "a", first).place()
+    time.sleep(20)
+    lose(sandbox)
+
+    with contextlib.suppress(PurchaseOutcomeUnknown):
+        order = purchase(sandbox, shelf, "b").place()
+        assert order.order_id == sandbox.ledger.orders()[1].order_id
+
+    assert paid(sandbox) == 2
