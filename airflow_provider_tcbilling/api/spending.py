@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import TcBillingError
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Action
 
@@ -54,6 +54,19 @@ class Sighting:
             orders=[order for order in orders if order.order_id],
             unclear=[*(order for order in orders if not order.order_id), *unclear],
         )
+
+    def beside(self, order_id: str, owned: Set[str], rivals: Sequence[str]) -> list[Candidate]:
+        """
+        Return the orders beside a known one, without those that other records own.
+
+        :raises OutcomeUnknown: They may be those of rivals, other purchases that know none yet.
+        """
+        free = self.without(owned | {order_id})
+        found = [*free.orders, *free.unclear]
+        if found and rivals:
+            words = "; ".join(order.words for order in found)
+            raise OutcomeUnknown(f"{words}: it may be that of another purchase ({'; '.join(rivals)})")
+        return found
 
 
 class Spending(ABC):

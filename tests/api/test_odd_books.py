@@ -185,3 +185,27 @@ def test_a_big_deal_that_all_orders_share_gives_no_order_to_the_owner_of_another
         assert order.order_id == sandbox.ledger.orders()[1].order_id
 
     assert paid(sandbox) == 2
+
+
+def test_the_order_of_a_purchase_that_does_not_know_it_yet_is_not_told_as_the_second_one_of_another(sandbox):
+    shelf = Shelf()
+    first, send = purchase(sandbox, shelf, "a"), Purchase._send
+
+    def sends(record):
+        order = send(first, record)
+        other = purchase(sandbox, shelf, "b")
+        other._memory.keep = dies
+        with pytest.raises(Died):
+            other.place()
+        return order
+
+    first._send = sends
+    lose(sandbox, "before")
+    order = first.place()
+    other = purchase(sandbox, shelf, "b").place()
+
+    again = purchase(sandbox, shelf, "a").place()
+
+    record = Record.from_json(json.loads(shelf.texts["a"]), "here")
+    assert again.order_id == order.order_id != other.order_id
+    assert (record.is_checked, record.twins) == (True, ())
