@@ -14,7 +14,14 @@ import pendulum
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.delivery import DeliveryWatch
-from airflow_provider_tcbilling.api.errors import MAX_LINE, DeliveryFailed, DeliveryTimeout, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.errors import (
+    MAX_LINE,
+    DeliveryFailed,
+    DeliveryTimeout,
+    OutcomeUnknown,
+    StoreFailed,
+    TcBillingError,
+)
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.orderbook import order_numbered
@@ -278,7 +285,10 @@ def _purchase(case: Case, record: Record, settings: Settings, client: BillingCli
 def _twin(case: Case, record: Record, settings: Settings, client: BillingClient) -> Look | None:
     """Return the second order of a request that was sent twice; ``None`` if there is surely none."""
     purchase = _purchase(case, record, settings, client)
-    found = unique([*record.twins, *(order.words for order in purchase.twins_of(record))])
+    try:
+        found = unique([*record.twins, *(order.words for order in purchase.twins_of(record))])
+    except OutcomeUnknown as doubt:
+        return Look(Finding.TWIN_LATER, (str(doubt),))
     if found:
         return Look(Finding.TWIN, (f"the record's order: {record.order_id}", *found))
     if time.time() < (listed := purchase.checked_from(record)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest, RunRefused
 from airflow_provider_tcbilling.api.key import task_run_key
+from airflow_provider_tcbilling.api.match import folded
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -161,4 +162,4 @@ def _may_agree(name: str, task: Any, other: Any) -> bool:
     """Whether an argument of a task, which is rendered, may be that of another one, which is not."""
     mine, told = getattr(task, name), getattr(other, "partial_kwargs", vars(other)).get(name)
     is_open = not isinstance(told, (str, int, float)) or "{{" in str(told)
-    return is_open or mine is None or str(mine) == str(told)
+    return is_open or mine is None or folded(str(mine)) == folded(str(told))

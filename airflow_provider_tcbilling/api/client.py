@@ -83,7 +83,7 @@ class BillingClient:
         self.has_temporary_key = bool(token)
         self.request_seconds = connect_timeout + read_timeout
         self._attempts = attempts
-        self._clock = clock = clock or time.time
+        self.clock = self._clock = clock = clock or time.time
         self._sleep = sleep or time.sleep
         self._budget = budget or Budget(endpoint, secret_id)
         self._wire = Wire(
@@ -344,7 +344,7 @@ class BillingClient:
     def account(self) -> str:
         """The number of the account, which is asked for once; empty if the key may not read it."""
         try:
-            return str(self.describe_account_balance().uin)
+            return str(self.describe_account_balance().uin or "")
         except ApiError as error:
             if error.transient:
                 raise

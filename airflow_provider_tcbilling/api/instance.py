@@ -52,9 +52,7 @@ class NewInstance(Spending):
 def _visible(payload: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what an order of *payload* shows of it in the order book."""
     return (
-        payload.get("ProductCode"),
-        payload.get("SubProductCode"),
-        payload.get("ZoneCode"),
+        *(match.folded(payload.get(name)) for name in ("ProductCode", "SubProductCode", "ZoneCode")),
         payload.get("ProjectId", 0),
         months_of(payload.get("Period", 1), payload.get("PeriodUnit", "m")),
     )

@@ -99,7 +99,7 @@ def months(sent: float) -> Compared:
     """Compare the length of the subscription, in months."""
 
     def agrees(length: Any, unit: Any) -> bool | None:
-        number, factor = _number(length), MONTHS.get(_folded(unit))
+        number, factor = _number(length), MONTHS.get(folded(unit))
         return None if number is None or number <= 0 or factor is None else number * factor == sent
 
     return Compared(("TimeSpan", "TimeUnit"), agrees)
@@ -109,7 +109,7 @@ def action(sent: str) -> Compared:
     """Compare what the order does."""
 
     def agrees(shown: Any) -> bool | None:
-        return _folded(shown) == sent if _folded(shown) in ACTIONS else None
+        return folded(shown) == sent if folded(shown) in ACTIONS else None
 
     return Compared(("Action",), agrees, decides_alone=True)
 
@@ -127,14 +127,15 @@ def instance(sent: str) -> Compared:
 
 def _code(sent: str, notation: str) -> Callable[[Any], bool | None]:
     def agrees(shown: Any) -> bool | None:
-        if _folded(shown) == _folded(sent):
+        if folded(shown) == folded(sent):
             return True
-        return False if re.fullmatch(notation, _folded(shown)) else None
+        return False if re.fullmatch(notation, folded(shown)) else None
 
     return agrees
 
 
-def _folded(shown: Any) -> str:
+def folded(shown: Any) -> str:
+    """Return a text as it is compared, empty if it is none."""
     return shown.strip().casefold() if isinstance(shown, str) else ""
 
 

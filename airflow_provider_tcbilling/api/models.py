@@ -307,8 +307,9 @@ def _id_of(listed: Mapping[str, Any]) -> str:
 
 
 def _number(told: Any) -> str:
-    """Return the number of an order without the blanks around it, empty if it is none."""
-    return matching(told.strip() if isinstance(told, str) else told, NUMBER)
+    """Return the number of an order without the blanks around it, empty if it is none, or zero."""
+    number = matching(told.strip() if isinstance(told, str) else told, NUMBER)
+    return number if number.strip("0") else ""
 
 
 def _code(told: Any) -> str:

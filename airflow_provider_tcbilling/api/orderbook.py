@@ -7,16 +7,17 @@ is silent or contradicts itself proves nothing, and counts as one that could not
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.match import Compared, Match, match
+from airflow_provider_tcbilling.api.match import Compared, Match, folded, match
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.servertime import readings
+from airflow_provider_tcbilling.api.servertime import earliest, readings
 from airflow_provider_tcbilling.api.spending import Candidate
 from airflow_provider_tcbilling.api.text import harmless
 
@@ -25,6 +26,12 @@ MAX_PAGES = 50
 
 ROUNDED = 60.0
 """Seconds that are asked for beside the span, because an answer tells the server's clock only roughly."""
+
+MOMENT = 5.0
+"""Seconds within which all sub-orders of one request are made."""
+
+_MIDNIGHT = "00:00:00"
+"""The time of a day that stands behind a date whose time was left out."""
 
 Standing = tuple[Match, tuple[str, ...]]
 """A verdict, and the fields that are not understood."""
@@ -65,19 +72,49 @@ def search(
     if not asked[0] <= span[0] <= span[1] <= asked[1]:
         # The first answer of all has told how wrong our clock is.
         book = whole_book(client, span)
-    groups: dict[str, list[Deal]] = defaultdict(list)
-    for number, deal in enumerate(book):
-        groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
+    _, latest = _span(client, 0.0, client.clock())
     found = Search()
-    for group_id, deals in groups.items():
+    for group_id, deals, is_one in _orders(book):
         standings = [
-            _standing(deal, span, compared) for deal in deals if not (deal.order_id and deal.order_id in known)
+            _standing(deal, span, latest, compared) for deal in deals if not (deal.order_id and deal.order_id in known)
         ]
+        if not is_one:
+            # Whose order it is, its big deal cannot tell.
+            standings = [
+                (Match.CANNOT_TELL, (*names, "BigDealId")) for v, names in standings if v is not Match.OF_ANOTHER
+            ]
         if any(verdict is Match.MATCHES for verdict, _ in standings):
             found.matching.append(_candidate(group_id, deals))
         elif unclear := unique(name for verdict, names in standings if verdict is Match.CANNOT_TELL for name in names):
             found.unclear.append(_candidate(group_id, deals, unclear))
     return found
+
+
+def _orders(book: list[Deal]) -> Iterator[tuple[str, list[Deal], bool]]:
+    """
+    Yield each order with its sub-orders, and whether its big deal can be one order.
+
+    Sub-orders that were made at different moments, or do different things, were not sent by one request. Each of them
+    is an order of its own then.
+    """
+    groups: dict[str, list[Deal]] = defaultdict(list)
+    for number, deal in enumerate(book):
+        groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
+    for group_id, deals in groups.items():
+        if len(deals) == 1 or _can_be_one(deals):
+            yield group_id, deals, True
+            continue
+        alone: dict[str, list[Deal]] = defaultdict(list)
+        for number, deal in enumerate(deals):
+            alone[deal.order_id or f"{group_id}, {number}"].append(deal)
+        yield from ((order_id, rows, False) for order_id, rows in alone.items())
+
+
+def _can_be_one(deals: list[Deal]) -> bool:
+    """Whether one request can have placed them all; what is not understood of one speaks against nothing."""
+    made = [moment for deal in deals if math.isfinite(moment := earliest(deal.created_at))]
+    what = {(folded(deal.zone_code), deal.project_id, deal.action) for deal in deals}
+    return len(what) == 1 and max(made, default=0.0) - min(made, default=0.0) <= MOMENT
 
 
 def _span(client: BillingClient, since: float, until: float) -> tuple[float, float]:
@@ -111,30 +148,34 @@ def whole_book(
 
     :raises OutcomeUnknown: The pages do not hold as many orders as the book says that there are.
     """
-    limit, rows = DEALS_PER_PAGE, dict[str, Deal]()
+    limit, total, rows = DEALS_PER_PAGE, 0, dict[tuple[str, int], Deal]()
     for page in range(MAX_PAGES):
         deals = client.describe_deals(span=span, resource_id=resource_id, page=page, limit=limit)
+        total = max(total, deals.total)
         if page == 0 and 0 < len(deals) < min(limit, deals.total):
             limit = len(deals)
             deals = client.describe_deals(span=span, resource_id=resource_id, page=0, limit=limit)
-        rows.update(
-            (repr(deal.shown) if deal.order_id else f"{page} {place}", deal) for place, deal in enumerate(deals)
-        )
-        count = len({deal.order_id or place for place, deal in rows.items()})
-        if count == deals.total:
+        total = max(total, deals.total)
+        of_page = Counter[str]()
+        for deal in deals:
+            row = repr(deal.shown)
+            rows[row, of_page[row]] = deal
+            of_page[row] += 1
+        count = len({deal.order_id or row for row, deal in rows.items()})
+        if count == total:
             return list(rows.values())
-        if not deals or count > deals.total:
+        if not deals or count > total:
             raise OutcomeUnknown(
-                f"The order book contradicts itself: it says that there are {deals.total} orders, and lists {count}."
+                f"The order book contradicts itself: it says that there are {total} orders, and lists {count}."
             )
     raise OutcomeUnknown(f"The order book lists more than {MAX_PAGES} pages of orders of these hours.")
 
 
-def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, ...]) -> Standing:
+def _standing(deal: Deal, span: tuple[float, float], latest: float, compared: tuple[Compared, ...]) -> Standing:
     verdict, unclear = match(deal.shown, compared)
     if verdict is Match.OF_ANOTHER:
         return verdict, ()
-    is_new = _is_new(deal.created_at, span)
+    is_new = _is_new(deal.created_at, span, latest)
     if is_new is False:
         return Match.OF_ANOTHER, ()
     if is_new is None:
@@ -142,11 +183,14 @@ def _standing(deal: Deal, span: tuple[float, float], compared: tuple[Compared, .
     return verdict, unclear
 
 
-def _is_new(local_time: str, span: tuple[float, float]) -> bool | None:
+def _is_new(local_time: str, span: tuple[float, float], latest: float) -> bool | None:
     """
     Whether a time without zone lies in a span, in one of the zones that it may be of.
 
-    ``None`` if it is no time, or so far outside of what was asked for that the server contradicts itself.
+    ``None`` if it is no time, or a date alone, or so far outside of what was asked for, or in the future, that the
+    server contradicts itself.
+
+    :param latest: Epoch seconds after which nothing can have been made yet.
     """
     try:
         moments = readings(local_time)
@@ -154,6 +198,8 @@ def _is_new(local_time: str, span: tuple[float, float]) -> bool | None:
         return None
     if any(span[0] <= moment <= span[1] for moment in moments):
         return True
+    if local_time.endswith(_MIDNIGHT) or min(moments) > latest:
+        return None
     return False if any(span[0] - DAY <= moment <= span[1] + DAY for moment in moments) else None
 
 

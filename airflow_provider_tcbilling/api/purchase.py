@@ -54,7 +54,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
-from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
@@ -342,12 +342,12 @@ class Purchase:
         """
         Return the orders beside the one that the record knows which may be of this purchase, and which nobody owns.
 
+        :raises OutcomeUnknown: What is listed beside it may be that of another purchase, which knows none yet.
         :raises TcBillingError: The order book could not be read, or the records of others.
         """
         seen = self._seen(record)
-        owned, _ = self._memory.others(record, self._spending.looks_like)
-        free = seen.without(owned | {str(record.order_id)})
-        return [*free.orders, *free.unclear]
+        owned_and_rivals = self._memory.others(record, self._spending.looks_like)
+        return seen.beside(str(record.order_id), *owned_and_rivals)
 
     def checked_from(self, record: Record) -> float:
         """Return the epoch seconds from when on a second order of a repeat is surely listed."""
@@ -358,8 +358,10 @@ class Purchase:
         if record.is_resent and not record.is_checked:
             self._sleep(max(0.0, self.checked_from(record) - self._clock()))
             try:
-                twins = tuple(order.words for order in self.twins_of(record))
-                record = replace(self._memory.refresh(record), is_checked=True, twins=twins)
+                perhaps = ", unless it is that of an identical task of the same Dag" * self._has_twins
+                twins = [f"{order.words}{perhaps}" for order in self.twins_of(record)]
+                stored = self._memory.refresh(record)
+                record = replace(stored, is_checked=True, twins=unique([*stored.twins, *twins]))
                 self._memory.write(record)
             except TcBillingError as error:
                 log.warning("Whether the repeat has placed a second order is not known yet: %s", error)

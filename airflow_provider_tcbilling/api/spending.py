@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import TcBillingError
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Action
 
@@ -55,6 +55,19 @@ class Sighting:
             unclear=[*(order for order in orders if not order.order_id), *unclear],
         )
 
+    def beside(self, order_id: str, owned: Set[str], rivals: Sequence[str]) -> list[Candidate]:
+        """
+        Return the orders beside a known one, without those that other records own.
+
+        :raises OutcomeUnknown: They may be those of rivals, other purchases that know none yet.
+        """
+        free = self.without(owned | {order_id})
+        found = [*free.orders, *free.unclear]
+        if found and rivals:
+            words = "; ".join(order.words for order in found)
+            raise OutcomeUnknown(f"{words}: it may be that of another purchase ({'; '.join(rivals)})")
+        return found
+
 
 class Spending(ABC):
     """
@@ -99,9 +112,9 @@ class Spending(ABC):
     def lists(self, order_id: str) -> bool:
         """Return whether the account's order book lists an order; True also where the key may not read it."""
         try:
-            return bool(
-                self._client.describe_deals(order_id=order_id) or self._client.describe_deals(big_deal_id=order_id)
-            )
+            by_number = self._client.describe_deals(order_id=order_id)
+            deals = [*by_number, *self._client.describe_deals(big_deal_id=order_id)]
+            return any(order_id in (deal.order_id, deal.big_deal_id) for deal in deals)
         except TcBillingError as error:
             if error.transient:
                 raise
