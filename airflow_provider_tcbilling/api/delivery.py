@@ -11,6 +11,7 @@ from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, TcBillingError
 from airflow_provider_tcbilling.api.models import Deal, Order, unique
+from airflow_provider_tcbilling.api.orderbook import can_be_one
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 
@@ -85,8 +86,9 @@ class DeliveryWatch:
         if mine and not (self._settlement.is_done(mine[0]) and mine[0].big_deal_id):
             return mine
         big_deal_id = mine[0].big_deal_id if mine else self.order_id
-        siblings = self._client.describe_deals(big_deal_id=big_deal_id, send_by=send_by)
-        return [deal for deal in siblings if deal.big_deal_id == big_deal_id] or mine
+        listed = self._client.describe_deals(big_deal_id=big_deal_id, send_by=send_by)
+        siblings = [deal for deal in listed if deal.big_deal_id == big_deal_id]
+        return siblings if siblings and can_be_one(siblings) else mine
 
     def _judge(self, deals: Sequence[Deal]) -> Order | None:
         endings = self._settlement.endings

@@ -101,7 +101,7 @@ def _orders(book: list[Deal]) -> Iterator[tuple[str, list[Deal], bool]]:
     for number, deal in enumerate(book):
         groups[deal.big_deal_id or deal.order_id or f"without a number, {number}"].append(deal)
     for group_id, deals in groups.items():
-        if len(deals) == 1 or _can_be_one(deals):
+        if len(deals) == 1 or can_be_one(deals):
             yield group_id, deals, True
             continue
         alone: dict[str, list[Deal]] = defaultdict(list)
@@ -110,7 +110,7 @@ def _orders(book: list[Deal]) -> Iterator[tuple[str, list[Deal], bool]]:
         yield from ((order_id, rows, False) for order_id, rows in alone.items())
 
 
-def _can_be_one(deals: list[Deal]) -> bool:
+def can_be_one(deals: list[Deal]) -> bool:
     """Whether one request can have placed them all; what is not understood of one speaks against nothing."""
     made = [moment for deal in deals if math.isfinite(moment := earliest(deal.created_at))]
     what = {(folded(deal.zone_code), deal.project_id, deal.action) for deal in deals}

@@ -135,9 +135,7 @@ class Purchase:
         if record:
             self._refuse_another_account(record)
         if record is None and self._presumed_since is not None:
-            log.warning(
-                "An earlier try may have sent this purchase, and no record tells. Looking before anything else."
-            )
+            log.warning("An earlier try may have sent this purchase, and no record tells. Looking first.")
             return self._find_out(self._presumed(self._presumed_since))
         if record is None or record.state is State.DECLINED:
             self._check()
@@ -195,14 +193,14 @@ class Purchase:
         log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
         return order
 
-    def _in_doubt(self, record: Record, error: TcBillingError) -> Record:
+    def _in_doubt(self, record: Record, error: TcBillingError, *, is_repeat: bool = False) -> Record:
         """Return the record of a request whose outcome nobody knows; one that ended for good is never sent again."""
         log.warning("It may have been carried out, so the order book is asked before anything is sent again. %s", error)
         if isinstance(error, PaidButNotDelivered):
             return self._conclude(record, State.CHARGED, error)
         # A key that was refused says nothing of the try before.
         was_refused = isinstance(error, ApiError) and not isinstance(error, AuthError) and not error.transient
-        return self._conclude(record, State.REFUSED, error) if was_refused and record.is_resent else record
+        return self._conclude(record, State.REFUSED, error) if was_refused and is_repeat else record
 
     def _conclude(self, record: Record, state: State, error: TcBillingError) -> Record:
         try:
@@ -325,7 +323,8 @@ class Purchase:
         try:
             order = self._send(mine)
         except TcBillingError as error:
-            return self._in_doubt(mine, error), error
+            # That an earlier request was sent is only presumed where nobody has written it.
+            return self._in_doubt(mine, error, is_repeat=bool(record.owner)), error
         self._memory.keep(mine, order)
         return mine.ordered(order, now), None
 

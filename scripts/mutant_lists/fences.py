@@ -64,7 +64,7 @@ FENCES = (
     Mutant(
         "a refused repeat is no state",
         "api/purchase.py",
-        "if was_refused and record.is_resent else record",
+        "if was_refused and is_repeat else record",
         "if False else record",
         SAID,
     ),

@@ -176,6 +176,13 @@ def test_delivered_without_ids_is_waited_for(client, sandbox):
     assert answered(client, sandbox, deal("1", 4, None)) is None
 
 
+def test_what_another_request_placed_under_the_same_big_deal_is_ignored(client, sandbox):
+    mine = {**deal("1", 4, ["a"]), "CreateTime": "2026-11-28 10:00:00"}
+    other = {**deal("2", 4, ["b"]), "CreateTime": "2026-11-28 12:00:00"}
+
+    assert answered(client, sandbox, mine, other).instance_ids == ("a",)
+
+
 def test_orders_that_were_not_asked_for_are_ignored(client, sandbox):
     assert answered(client, sandbox, deal("7", 4, ["x"], big="C"), deal("8", 7, None, big="D")) is None
 

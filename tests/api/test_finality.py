@@ -235,3 +235,13 @@ def test_a_record_names_its_key_only_by_a_hash(start_sandbox):
     assert record_of(store).key_id
     assert SECRET_ID not in store.texts["firewall"]
     assert record_of(store).changed_at <= time.time()
+
+
+def test_a_refusal_after_a_try_that_is_only_presumed_does_not_end_the_purchase_for_good(start_sandbox):
+    sandbox, store = start_sandbox(), Shelf()
+    sandbox.ledger.balance_cents = PRICE - 1
+    with pytest.raises(PurchaseOutcomeUnknown, match="BalanceInsufficient"):
+        purchase(sandbox, store, presumed_since=time.time() - 60).place()
+    sandbox.ledger.balance_cents = PRICE
+
+    assert [purchase(sandbox, store).place().order_id] == paid(sandbox)
