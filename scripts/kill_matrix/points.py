@@ -111,7 +111,7 @@ def arm(context: Any) -> None:
     if plan["pauses"]:
         _wrap(plan["point"], PLACES[plan["places"]], PAUSES, lambda: stand_still(cell, context))
     elif plan["point"]:
-        _wrap(plan["point"], PLACES[plan["places"]], DEATHS, lambda: die(cell))
+        _wrap(plan["point"], PLACES[plan["places"]], DEATHS, lambda *before: die(cell, *before))
     if plan["twin"] and _is_first(cell, "twin"):
         start_twin(cell, context)
         meet(cell, plan["places"])
@@ -130,9 +130,10 @@ def finish(context: Any, result: Any = None) -> None:
         die(cell)
 
 
-def die(cell: str) -> None:
-    """Kill this process on the spot, unless the plan has been carried out."""
+def die(cell: str, before: Callable[[], None] = lambda: None) -> None:
+    """Do something and kill this process on the spot, unless the plan has been carried out."""
     if _is_first(cell, "struck"):
+        before()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -277,14 +278,13 @@ def _watch_sending(
     http.client.HTTPConnection.send = send  # type: ignore[method-assign]
 
 
-def _half_sent(strike: Callable[[], None]) -> None:
-    """Strike when half of the body is sent, after which the process does not go on."""
+def _half_sent(strike: Callable[..., None]) -> None:
+    """Strike when half of the body is sent, if the process dies of it."""
 
     def send_half(connection: Any, data: Any, real: Sender) -> None:
         head, blank, body = data.partition(b"\r\n\r\n") if _is_head(data) else (b"", b"", data)
         if body:
-            real(connection, head + blank + body[: len(body) // 2])
-            strike()
+            strike(lambda: real(connection, head + blank + body[: len(body) // 2]))
 
     _watch_sending(send_half)
 
