@@ -106,7 +106,8 @@ def test_a_cleared_task_buys_nothing_and_returns_the_same_order(runs, airflow, s
 
 
 def test_a_refusal_fails_the_task_at_once_with_the_servers_words(runs, airflow, sandbox):
-    sandbox.faults.add({"fault": "error", "code": "FailedOperation.NumLimitError", "when": "before"})
+    code, action = "FailedOperation.NumLimitError", "CreateInstance"
+    sandbox.faults.add({"fault": "error", "code": code, "when": "before", "action": action})
     dag_id = "tcbilling_buy_and_use"
 
     run_id = airflow.trigger(dag_id)
@@ -146,6 +147,7 @@ def test_the_form_is_known_without_importing_the_hook(airflow):
         "requests_per_second",
         "read_timeout",
         "order_book_lag",
+        "clock_margin",
         "ledger_uri",
         "language",
         "console_url",
