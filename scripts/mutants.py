@@ -28,11 +28,16 @@ def fate(mutant: Mutant, folder: Path) -> str:
     return {0: "SURVIVED", 1: "killed"}.get(code, f"NO TEST (pytest says {code})")
 
 
-def run_tests(tests: list[str], folder: Path) -> int:
-    """Run tests against the copy and return pytest's exit code; 1 says that some failed."""
+def run_tests(tests: list[str], folder: Path, seconds: float = 300.0) -> int:
+    """Run tests against the copy and return pytest's exit code; 1 says that some failed, or took too long."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, timeout=300).returncode
+    try:
+        return subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, check=False, timeout=seconds
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return 1
 
 
 def main() -> int:
@@ -43,7 +48,7 @@ def main() -> int:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, folder)
-        if run_tests(sorted({mutant.test for mutant in MUTANTS}), folder) != 0:
+        if run_tests(sorted({mutant.test for mutant in MUTANTS}), folder, 3000.0) != 0:
             print("The tests fail before anything is broken.")
             return 1
         fates = []

@@ -156,7 +156,7 @@ EVIDENCE = (
     Mutant(
         "the order book is read to the first short page",
         "api/orderbook.py",
-        "if count == deals.total:",
+        "if count == total:",
         "if len(deals) < limit:",
         ANSWERS,
     ),
@@ -219,15 +219,15 @@ EVIDENCE = (
     Mutant(
         "a zone in another notation is another zone",
         "api/match.py",
-        "return False if re.fullmatch(notation, _folded(shown)) else None",
+        "return False if re.fullmatch(notation, folded(shown)) else None",
         "return False",
         ODD,
     ),
     Mutant(
         "an unknown word for the action is another action",
         "api/match.py",
-        "return _folded(shown) == sent if _folded(shown) in ACTIONS else None",
-        "return _folded(shown) == sent",
+        "return folded(shown) == sent if folded(shown) in ACTIONS else None",
+        "return folded(shown) == sent",
         ODD,
     ),
 )

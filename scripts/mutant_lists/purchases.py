@@ -165,7 +165,7 @@ PURCHASES = (
     Mutant(
         "first page only",
         "api/orderbook.py",
-        "if count == deals.total:",
+        "if count == total:",
         "if True:",
         f"{PURCHASE}::test_an_order_on_the_second_page_is_found",
     ),

@@ -101,9 +101,9 @@ TEXTS = (
     Mutant(
         "any text taken for an instance",
         "api/models.py",
-        '        if not (instance_id := matching(listed["InstanceId"], INSTANCE_ID)):\n',
-        '        if not (instance_id := str(listed["InstanceId"])):\n',
-        f"{TEXT}::test_an_instance_without_a_usable_id_makes_the_list_unreadable",
+        "    return matching(told.strip() if isinstance(told, str) else told, INSTANCE_ID)\n",
+        "    return str(told).strip()\n",
+        f"{TEXT}::test_an_instance_without_a_usable_id_is_left_out_of_the_list_and_told",
     ),
     Mutant(
         "an order without a number passed over",
