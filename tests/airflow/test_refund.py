@@ -148,6 +148,7 @@ def test_a_backfill_gives_nothing_back(connection, sandbox):
     assert "RefundInstance" not in sandbox.requests
 
 
+@pytest.mark.skipif(not hasattr(RefundInstanceOperator, "dry_run"), reason="this line of Airflow has no dry run")
 def test_airflows_own_dry_run_still_works(sandbox):
     operator(subscribed(sandbox)).dry_run()
 
