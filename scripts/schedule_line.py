@@ -18,6 +18,9 @@ from airflow_provider_tcbilling.sandbox.book import DISTORTIONS
 if TYPE_CHECKING:
     from scripts.schedule_world import World
 
+LAST_CHECK = "the last check"
+"""Where a process may stand still between the last check of the time and the first byte."""
+
 MOVES_MONEY = ("CreateInstance", "RenewInstance", "RefundInstance")
 ORDER_BOOK = "DescribeDealsByCond"
 LOST = ("drop", "reset", "cut", "timeout", "http", "html", "truncated", "no-order-id", "internal")
@@ -83,7 +86,7 @@ class Line(WatchingAdapter):
             raise requests.ConnectionError("the connection is refused")
         current().begin()
         if world.server_knows_repeats:
-            world.stand_still("the last check")
+            world.stand_still(LAST_CHECK)
         try:
             world.pause("sent", stands_still=False)
         except Died:

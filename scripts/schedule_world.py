@@ -31,7 +31,7 @@ from airflow_provider_tcbilling.sandbox.machine import Sandbox
 from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder
 from airflow_provider_tcbilling.sandbox.rules import Rules as ServerRules
 from airflow_provider_tcbilling.sandbox.rules import Tokens
-from scripts.schedule_line import Died, Line
+from scripts.schedule_line import LAST_CHECK, Died, Line
 
 LAG = 10.0
 WINDOW = 300.0
@@ -146,7 +146,7 @@ class World:
         self._random = random.Random(seed)
         self.now = self._started = 1_790_000_000.0 + self._random.random() * 1e6
         self.trace: list[str] = []
-        self.is_calm = False
+        self.is_calm = self.is_past_the_check = False
         self.server = self.choose(SERVERS)
         self.kind = self.choose(STORES)
         self.server_knows_repeats = self.server in KNOW_REPEATS
@@ -205,6 +205,7 @@ class World:
             return
         seconds = self.choose(STANDSTILLS) * self._random.uniform(0.7, 1.3)
         self.trace.append(f"stands still for {seconds:.0f} s: {label}")
+        self.is_past_the_check |= label == LAST_CHECK
         self.sleep(seconds)
 
     def later(self, exchange: Callable[[], Any]) -> None:
@@ -344,7 +345,9 @@ class World:
             yield f"{buyer.name} returns {buyer.order_id}, and bought {ids}"
         if not buyer.order_id and not buyer.stop and bought:
             yield f"{buyer.name} lost {ids} (outcomes {buyer.outcomes})"
-        if buyer.stop and not buyer.order_id and not all(order_id in str(buyer.stop) for order_id in ids):
+        # A book that refuses to be read shows no order, and one that a stopped process placed may be of any time.
+        is_blind = self.is_past_the_check or "cannot be read" in str(buyer.stop)
+        if buyer.stop and not buyer.order_id and not is_blind and not all(one in str(buyer.stop) for one in ids):
             yield f"{buyer.name} stopped without naming {ids}"
         if not buyer.order_id and not buyer.stop:
             yield f"{buyer.name} never came to an end: {buyer.outcomes}"

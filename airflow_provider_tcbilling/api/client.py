@@ -376,8 +376,7 @@ class BillingClient:
 
     def _send(self, action: Action, body: bytes, send_by: float) -> dict[str, Any]:
         """Send once, when it is this request's turn."""
-        is_in_time = self._budget.wait(action.name, send_by - self._clock(), self._sleep)
-        if not is_in_time or self._clock() > send_by:
+        if not self._budget.wait(action.name, send_by - self._clock(), self._sleep):
             raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
         try:
             answer = self._wire.send(action, body, send_by)

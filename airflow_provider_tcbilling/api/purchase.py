@@ -227,7 +227,7 @@ class Purchase:
                 log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
                 return self._memory.keep(record, Order(found[0].order_id, client_token=record.client_token))
             if step is Next.STOP:
-                raise self._stopped(record, found, why)
+                record = self._stop_or_go_on(record, found, why)
             if step is Next.SEND:
                 record, error = self._send_again(record)
 
@@ -308,15 +308,8 @@ class Purchase:
         before = record.before or self._spending.observe()
         now = self._clock()
         until = now + SETTLE_SECONDS + 2 * self._rules.request_seconds
-        mine = replace(
-            record,
-            owner=self._owner,
-            sending_until=until,
-            changed_at=now,
-            before=before,
-            is_resent=True,
-            is_checked=False,
-        )
+        mine = replace(record, owner=self._owner, sending_until=until, changed_at=now, before=before, is_checked=False)
+        mine = replace(mine, is_resent=True)
         if not self._memory.claim(stored, mine):
             return self._memory.refresh(mine), None
         log.warning("No order fits. Sending the same client token and the same bytes again.")
@@ -327,6 +320,13 @@ class Purchase:
             return self._in_doubt(mine, error, is_repeat=bool(record.owner)), error
         self._memory.keep(mine, order)
         return mine.ordered(order, now), None
+
+    def _stop_or_go_on(self, record: Record, found: list[Candidate], why: str) -> Record:
+        """Stop, unless another process has gone on while this one stood still; return the record as it stands then."""
+        current = self._memory.refresh(record)
+        if (current.owner, current.state) == (record.owner, record.state):
+            raise self._stopped(record, found, why)
+        return current
 
     def _stopped(self, record: Record, found: list[Candidate], why: str) -> PurchaseOutcomeUnknown:
         began = pendulum.from_timestamp(record.first_sent_at).to_iso8601_string()

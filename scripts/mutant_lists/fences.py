@@ -39,6 +39,13 @@ FENCES = (
         f"{STANDSTILL}::test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try",
     ),
     Mutant(
+        "a process that stood still stops by what it saw before",
+        "api/purchase.py",
+        "if (current.owner, current.state) == (record.owner, record.state):",
+        "if True:",
+        f"{STANDSTILL}::test_a_process_that_stood_still_over_its_look_does_not_stop_where_another_one_has_bought",
+    ),
+    Mutant(
         "a second order takes the place of the first",
         "api/memory.py",
         "if self._clock() > record.sending_until:\n            with",

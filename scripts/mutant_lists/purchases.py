@@ -228,9 +228,9 @@ PURCHASES = (
     Mutant(
         "sent after its time",
         "api/client.py",
-        "if not is_in_time or self._clock() > send_by:",
-        "if False:",
-        "tests/api/test_client.py::test_nothing_is_sent_after_its_time",
+        "if not self._budget.wait(action.name, send_by - self._clock(), self._sleep):",
+        "if self._budget.wait(action.name, send_by - self._clock(), self._sleep) and False:",
+        "tests/api/test_budget.py::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
     ),
     Mutant(
         "twins without a shared store taken",

@@ -262,3 +262,20 @@ def test_a_clock_that_is_set_back_does_not_make_the_lease_longer():
     with pytest.raises(exchange.TooLate):
         held_up.begin()
     assert not held_up.has_begun
+
+
+def test_a_process_that_stood_still_over_its_look_does_not_stop_where_another_one_has_bought(
+    start_sandbox, passing_time, monkeypatch
+):
+    sandbox, store = start_sandbox(tokens=Tokens("ignore")), Shelf()
+    sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
+    others = []
+
+    def another_one_goes_on():
+        others.append(purchase(sandbox, store).place())
+        passing_time.sleep(1000)
+
+    standing_still(monkeypatch, f"{PACKAGE}.instance.NewInstance.look", 1, another_one_goes_on)
+    order = purchase(sandbox, store).place()
+
+    assert [order.order_id] == [other.order_id for other in others] == [one.order_id for one in sandbox.ledger.orders()]
