@@ -132,6 +132,16 @@ class WatchingAdapter(HTTPAdapter):
         _watch(manager)
         return manager
 
+    def drop_connections(self) -> None:
+        """Close the connections that are kept, so that the next request makes a fresh one; their pools stay."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it is no mapping that can be iterated
+                pool = manager.pools.get(key)
+                for _ in range(pool.pool.qsize() if pool else 0):
+                    if connection := pool.pool.get(block=False):
+                        connection.close()
+                    pool.pool.put(None, block=False)
+
 
 def _watch(manager: Any) -> None:
     manager.pool_classes_by_scheme = {

@@ -89,7 +89,8 @@ class Wire:
     def _post(self, action: Action, body: bytes, send_by: float, ends_at: float) -> tuple[requests.Response, bytes]:
         if action.moves_money or not self._is_reusable:
             # An answer that is still under way on an old connection would be read as the answer to this request.
-            self.session.close()
+            for adapter in self.session.adapters.values():
+                getattr(adapter, "drop_connections", adapter.close)()
         self._is_reusable = False
         exchange = Exchange(*self._timeout, ends_at=ends_at, send_by=send_by, clock=self._clock)
         try:

@@ -226,13 +226,6 @@ PURCHASES = (
         "tests/api/test_client.py::test_what_may_have_been_carried_out_is_not_sent_again",
     ),
     Mutant(
-        "sent after its time",
-        "api/client.py",
-        "if not self._budget.wait(action.name, send_by - self._clock(), self._sleep):",
-        "if self._budget.wait(action.name, send_by - self._clock(), self._sleep) and False:",
-        "tests/api/test_budget.py::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
-    ),
-    Mutant(
         "twins without a shared store taken",
         "operators/spending.py",
         "has_twins=self.has_twins(context),",

@@ -10,8 +10,8 @@ SCALE = (
     Mutant(
         "sent although its turn came too late",
         "api/client.py",
-        "if not is_in_time or self._clock() > send_by:",
-        "if self._clock() > send_by:",
+        "if not self._budget.wait(action.name, send_by - self._clock(), self._sleep):",
+        "if self._budget.wait(action.name, send_by - self._clock(), self._sleep) and False:",
         f"{BUDGET}::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
     ),
     Mutant(
