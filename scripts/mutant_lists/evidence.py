@@ -63,13 +63,6 @@ EVIDENCE = (
         f"{WIRE}::test_a_proxy_that_cannot_be_used_means_that_nothing_was_sent",
     ),
     Mutant(
-        "a rude answer is shown as it came",
-        "api/wire.py",
-        "harmless(cause, 200)",
-        "str(cause)",
-        f"{WIRE}::test_a_rude_answer_is_shown_without_its_control_characters",
-    ),
-    Mutant(
         "the lease is not checked before the first byte",
         "api/exchange.py",
         "if self._clock() > self._send_by or now > self._begin_at:",
@@ -172,7 +165,7 @@ EVIDENCE = (
         "api/orderbook.py",
         "return False if any(span[0] - DAY <= moment <= span[1] + DAY for moment in moments) else None",
         "return False",
-        FIELDS,
+        f"{BOOK}::test_a_time_far_outside_of_what_was_asked_for_is_not_believed",
     ),
     Mutant(
         "an order that may renew the instance already is passed over",

@@ -124,16 +124,9 @@ PLACES = (
     Mutant(
         "a record of an unknown server passed over",
         "api/record.py",
-        "            parsed(record.endpoint)\n",
-        "",
+        "                parsed(record.endpoint)\n",
+        "                pass\n",
         f"{ENDPOINT}::test_a_record_whose_server_cannot_be_told_is_damaged",
-    ),
-    Mutant(
-        "storage believed that lets several create",
-        "stores.py",
-        "if won not in ([True, False, False], [False, True, False]):",
-        "if False:",
-        NOT_EXCLUSIVE,
     ),
     Mutant(
         "storage believed that looks first and creates then",

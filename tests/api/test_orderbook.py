@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_tcbilling.api.actions import VERSION
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.orderbook import whole_book
+from airflow_provider_tcbilling.api.orderbook import _is_new, whole_book
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.api.refund import Refund
 from airflow_provider_tcbilling.api.renewal import Renewal
@@ -342,3 +342,17 @@ def test_a_page_without_the_orders_that_it_counts_is_no_answer(sandbox, name):
 
     with pytest.raises(OutcomeUnknown):
         client.describe_deals()
+
+
+@pytest.mark.parametrize("told", ["2001-01-01 12:00:00", "2026-11-20 12:00:00", "2026-11-28 00:00:00", "soon", ""])
+def test_a_time_far_outside_of_what_was_asked_for_is_not_believed(told):
+    asked = 1_795_860_000.0  # 2026-11-28 10:00:00 in UTC
+
+    assert _is_new(told, (asked, asked + 60), asked + 60) is None
+
+
+@pytest.mark.parametrize(("told", "is_new"), [("2026-11-28 10:00:30", True), ("2026-11-27 20:00:00", False)])
+def test_a_time_beside_what_was_asked_for_tells(told, is_new):
+    asked = 1_795_860_000.0
+
+    assert _is_new(told, (asked, asked + 60), asked + 60) is is_new
