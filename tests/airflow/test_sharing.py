@@ -193,6 +193,7 @@ async def test_a_wall_clock_that_is_set_forward_ends_the_wait_at_its_deadline(st
     await asyncio.sleep(0.3)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 7200)
+    sandbox.faults.add({"fault": "clock-skew", "seconds": 7200.0, "times": None})
 
     await asyncio.wait_for(waiting, 5)
 
