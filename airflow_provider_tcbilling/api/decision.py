@@ -36,7 +36,7 @@ TAKE_OVER_SECONDS = 60.0
 
 
 class Next(Enum):
-    """What is done after a look into the order book."""
+    """The next step after a look into the order book."""
 
     ADOPT = "the order is ours"
     SEND = "send again: the same token, the same bytes"
@@ -47,7 +47,7 @@ class Next(Enum):
 @dataclass(frozen=True)
 class Rules:
     """
-    What may be chosen about a purchase.
+    The choices of a purchase.
 
     :param lag: Seconds after which a new order is surely listed in the order book.
     :param replay_window: Seconds since the first request in which the same token may be sent again, after a look.
@@ -84,7 +84,7 @@ class Rules:
 @dataclass(frozen=True)
 class Situation:
     """
-    What a decision needs to know.
+    The facts that a decision needs.
 
     :param seen: What a look has shown, without the orders that other records own.
     :param rivals: Other purchases that may own an order that matches, in words.

@@ -193,7 +193,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Watched:
-    """What is added to a connection of urllib3, of whatever kind. A proxy's CONNECT is not the request."""
+    """The part that is added to every kind of urllib3 connection. A proxy's CONNECT is not the request."""
 
     response_class = _Answer
     _is_connecting = False

@@ -26,7 +26,7 @@ ACTIONS = frozenset(
     {PURCHASE, RENEW, REFUND, "upgrade", "downgrade", "modifynetworkmode", "modifynetworksize"}
     | {"premovein", "premoveout", "postmovein", "postmoveout", "pretopost"}
 )
-"""What an order can be, folded (https://www.tencentcloud.com/document/api/555/67735)."""
+"""The actions of orders, folded (https://www.tencentcloud.com/document/api/555/67735)."""
 
 Shown = Mapping[str, Any]
 """An order as the server sent it."""
