@@ -69,6 +69,24 @@ class Check:
         return self.read(value)
 
 
+class Rendered:
+    """
+    An operator that knows which of its arguments a template, or another task, gave as nothing.
+
+    For most of them ``None`` is "left out", which selects more, or names a purchase otherwise. So what was given and
+    turned out as ``None`` is a mistake.
+    """
+
+    rendered_to_nothing: tuple[str, ...] = ()
+
+    def _do_render_template_fields(self, parent: Any, template_fields: Iterable[str], *args: Any, **more: Any) -> None:
+        names = list(template_fields)
+        given = [name for name in names if getattr(parent, name, None) is not None]
+        super()._do_render_template_fields(parent, names, *args, **more)  # type: ignore[misc]
+        if parent is self:
+            self.rendered_to_nothing = tuple(name for name in given if getattr(parent, name) is None)
+
+
 def mistakes_in(
     task: Any, checks: Mapping[str, Check], attributes: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
@@ -78,7 +96,10 @@ def mistakes_in(
     :param attributes: The attributes that hold arguments under another name.
     """
     told = {name: getattr(task, attributes.get(name, name)) for name in checks}
-    return [mistake for name, check in checks.items() if (mistake := check.mistake(name, told[name]))]
+    mistakes = {name: check.mistake(name, told[name]) for name, check in checks.items()}
+    for name in set(task.rendered_to_nothing) & set(checks):
+        mistakes[name] = f"{name}: given, but its template rendered to None"
+    return [mistake for mistake in mistakes.values() if mistake]
 
 
 def refuse_literals(owner: str, checks: Mapping[str, Check], told: Mapping[str, Any]) -> None:

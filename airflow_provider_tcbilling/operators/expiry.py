@@ -10,7 +10,16 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.filters import ALL
-from airflow_provider_tcbilling.arguments import A_CONNECTION, A_COUNT, A_SPAN, FILTERS, Check, mistakes_in, optional
+from airflow_provider_tcbilling.arguments import (
+    A_CONNECTION,
+    A_COUNT,
+    A_SPAN,
+    FILTERS,
+    Check,
+    Rendered,
+    mistakes_in,
+    optional,
+)
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 LINES_LOGGED = 20
 
 
-class ExpiringInstancesOperator(BaseOperator):
+class ExpiringInstancesOperator(Rendered, BaseOperator):
     """
     List the instances that expire within a span, soonest first. It only reads.
 

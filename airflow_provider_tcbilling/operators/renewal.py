@@ -20,6 +20,7 @@ from airflow_provider_tcbilling.arguments import (
     A_SPAN,
     A_TEXT,
     Check,
+    Rendered,
     mistakes_in,
     one_of,
     optional,
@@ -181,7 +182,7 @@ class RenewInstanceOperator(SpendingOperator):
         }
 
 
-class SetRenewalOperator(BaseOperator):
+class SetRenewalOperator(Rendered, BaseOperator):
     """
     Set what happens when the subscription of one instance ends.
 

@@ -21,7 +21,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import harmless
-from airflow_provider_tcbilling.arguments import SPENDING, Check, literals_of, mistakes_in, refuse_literals
+from airflow_provider_tcbilling.arguments import SPENDING, Check, Rendered, literals_of, mistakes_in, refuse_literals
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.connection import Settings
 
 
-class SpendingOperator(BaseOperator):
+class SpendingOperator(Rendered, BaseOperator):
     """
     Send something that moves money, once, and wait until its order has come to its end.
 

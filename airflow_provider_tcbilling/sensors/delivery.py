@@ -22,6 +22,7 @@ from airflow_provider_tcbilling.arguments import (
     AN_ORDER,
     WAITING,
     Check,
+    Rendered,
     is_true,
     literals_of,
     mistakes_in,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.models import Order
 
 
-class InstanceDeliverySensor(BaseSensorOperator):
+class InstanceDeliverySensor(Rendered, BaseSensorOperator):
     """
     Wait until an order is delivered, and return its instances.
 

@@ -26,6 +26,7 @@ from airflow_provider_tcbilling.arguments import (
     FILTERS,
     WAITING,
     Check,
+    Rendered,
     is_true,
     literals_of,
     mistakes_in,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class InstanceExpirySensor(BaseSensorOperator):
+class InstanceExpirySensor(Rendered, BaseSensorOperator):
     """
     Wait until something expires within a span, or until the expiry of one instance passes a moment.
 

@@ -60,9 +60,15 @@ def kinds():
                     yield kind
 
 
+def ours(kind):
+    """Return the classes of the package that say what a kind of tasks takes."""
+    return [
+        base for base in kind.__mro__ if base.__module__.startswith("airflow_provider_") and "__init__" in vars(base)
+    ]
+
+
 def arguments_of(kind):
-    ours = [base for base in kind.__mro__ if base.__module__.startswith("airflow_provider_tcbilling.")]
-    names = {name for base in ours for name in inspect.signature(base.__init__).parameters}
+    names = {name for base in ours(kind) for name in inspect.signature(base.__init__).parameters}
     return sorted(names - {"self", "kwargs"})
 
 
@@ -356,6 +362,51 @@ def test_a_list_that_turned_out_empty_selects_nothing_and_not_everything(connect
     assert sandbox.requests == {}
 
 
+OPTIONAL = [
+    *[
+        (kind, name)
+        for kind in (CreateInstanceOperator, RenewInstanceOperator)
+        for name in ("purchase_key", "client_token")
+    ],
+    *[(RenewInstanceOperator, name) for name in ("expire_time", "renew_within")],
+    *[(RefundInstanceOperator, "purchase_key"), (ExpiringInstancesOperator, "limit"), (InstanceExpirySensor, "within")],
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), OPTIONAL, ids=lambda it: getattr(it, "__name__", it))
+@pytest.mark.parametrize("is_mapped", [False, True], ids=["alone", "mapped"])
+def test_what_was_given_and_turned_out_as_nothing_is_not_left_out(connection, sandbox, kind, name, is_mapped):
+    arguments = {**GOOD[kind], name: "{{ none }}"}
+    with DAG(dag_id="shop", schedule=None, render_template_as_native_obj=True) as dag:
+        if is_mapped:
+            task = kind.partial(task_id="task", **arguments).expand(pool=["a"]).unmap({"pool": "a"})
+        else:
+            task = kind(task_id="task", **arguments)
+    names = kind.template_fields
+    task._do_render_template_fields(
+        parent=task, template_fields=names, context=context_of(), jinja_env=dag.get_template_env(), seen_oids=set()
+    )
+    assert getattr(task, name) is None
+
+    with pytest.raises(AirflowFailException, match=f"{name}: given, but its template rendered to None"):
+        task.execute(context_of())
+    assert sandbox.requests == {}
+
+
+def test_what_a_task_returned_as_nothing_is_not_left_out(connection, sandbox):
+    with DAG(dag_id="shop", schedule=None):
+        before = ExpiringInstancesOperator(task_id="before", within="P1D")
+        task = RenewInstanceOperator(task_id="task", **GOOD[RenewInstanceOperator], renew_within=before.output)
+    context = context_of()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(before.output), "resolve", lambda self, context, *args, **kwargs: None)
+        task.render_template_fields(context)
+
+    with pytest.raises(AirflowFailException, match="renew_within: given, but its template rendered to None"):
+        task.execute(context)
+    assert sandbox.requests == {}
+
+
 def test_filters_and_an_instance_exclude_each_other(connection, sandbox):
     wait = {"within": None, "instance_id": "ins-1", "expires_after": "2027-01-01"}
 
@@ -491,6 +542,5 @@ def readers_in(kind):
 @pytest.mark.parametrize("kind", GOOD)
 def test_a_constructor_stores_its_templates_and_reads_none(kind):
     templates = set(kind.template_fields) | {"dry_run"}
-    ours = [base for base in kind.__mro__ if base.__module__.startswith("airflow_provider_tcbilling.")]
 
-    assert not templates & {name for base in ours for name in readers_in(base)}
+    assert not templates & {name for base in ours(kind) for name in readers_in(base)}
