@@ -21,7 +21,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 PATIENCE, GRACE = 2.0, 0.1
@@ -68,7 +68,7 @@ class Queue:
 
 def packed(queue: Queue) -> bytes:
     """Return a queue as the bytes of a file."""
-    numbers = _NUMBERS.pack(*astuple(queue))
+    numbers = _NUMBERS.pack(queue.drawn, queue.let_in, queue.rate, queue.refused_at, queue.seen_at)
     return numbers + _CHECKSUM.pack(zlib.crc32(numbers))
 
 
@@ -150,7 +150,7 @@ class SharedNotes:
         """
         ends_at, poll, seen = time.monotonic() + patience, FIRST_POLL, set()
         while True:
-            with _opened(self._name) as (folder, file):
+            with _opened(self._name) as (path, file):
                 if _is_locked(file):
                     try:
                         return _changed(file, step)
@@ -161,8 +161,8 @@ class SharedNotes:
                 if time.monotonic() >= ends_at:
                     if patience >= PATIENCE and len(seen) == 1:
                         with contextlib.suppress(FileNotFoundError):
-                            os.unlink(self._name, dir_fd=folder)
-                    raise BlockingIOError(f"another process has held {self._name} for {patience:.1f} s")
+                            os.unlink(path)
+                    raise BlockingIOError(f"another process has held {path} for {patience:.1f} s")
             time.sleep(random.uniform(poll / 2, poll))
             poll = min(LAST_POLL, 2 * poll)
 
@@ -183,39 +183,32 @@ def _changed(file: int, step: Callable[[Queue], T]) -> T:
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[tuple[int, int]]:
+def _opened(name: str) -> Iterator[tuple[str, int]]:
     """
     Open a file in the folder of this user for as long as the block runs.
 
-    :return: Folder and file.
-    :raises OSError: They cannot be used, or are not this user's own.
+    :return: Its path and its descriptor.
+    :raises OSError: Folder or file cannot be used, or are not this user's own.
     """
-    path = os.path.join(tempfile.gettempdir(), f"airflow-provider-tcbilling-{os.getuid()}")
-    folder = _folder(path)
+    user = os.getuid()
+    folder = f"{tempfile.gettempdir()}/airflow-provider-tcbilling-{user}"
     try:
-        if os.fstat(folder).st_uid != os.getuid():
-            raise PermissionError(f"{path} belongs to somebody else")
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.open(name, flags, 0o600, dir_fd=folder)
-        try:
-            about = os.fstat(file)
-            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.getuid() or about.st_nlink > 1:
-                raise PermissionError(f"{path}/{name} is not a file of this user alone")
-            yield folder, file
-        finally:
-            os.close(file)
-    finally:
-        os.close(folder)
-
-
-def _folder(path: str) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(path, flags)
+        about = os.lstat(folder)
     except FileNotFoundError:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-        return os.open(path, flags)
+            os.mkdir(folder, 0o700)
+        about = os.lstat(folder)
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != user:
+        raise PermissionError(f"{folder} is not a folder of this user")
+    path = f"{folder}/{name}"
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != user or about.st_nlink > 1:
+            raise PermissionError(f"{path} is not a file of this user alone")
+        yield path, file
+    finally:
+        os.close(file)
 
 
 def _in_a_thread(work: Callable[[], T], seconds: float) -> T:

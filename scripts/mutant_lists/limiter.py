@@ -87,14 +87,14 @@ LIMITER = (
     Mutant(
         "each process with a limit of its own",
         "api/notes.py",
-        "file = os.open(name, flags, 0o600, dir_fd=folder)",
-        'file = os.open(f"{name}.{os.getpid()}", flags, 0o600, dir_fd=folder)',
+        'path = f"{folder}/{name}"',
+        'path = f"{folder}/{name}.{os.getpid()}"',
         f"{BUDGET}::test_all_processes_of_a_machine_share_one_limit",
     ),
     Mutant(
         "the folder of somebody else used",
         "api/notes.py",
-        "if os.fstat(folder).st_uid != os.getuid():",
+        "if not stat.S_ISDIR(about.st_mode) or about.st_uid != user:",
         "if False:",
         f"{NOTES}::test_what_is_not_of_this_user_alone_is_not_written",
     ),
