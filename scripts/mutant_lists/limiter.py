@@ -5,6 +5,7 @@ from __future__ import annotations
 from scripts.mutant_lists.mutant import Mutant
 
 BUDGET, NOTES = "tests/api/test_budget.py", "tests/api/test_notes.py"
+SHARED = "tests/api/test_notes_shared.py"
 
 LIMITER = (
     Mutant(
@@ -131,42 +132,42 @@ LIMITER = (
         "api/notes.py",
         "fcntl.flock(file, fcntl.LOCK_UN)",
         "pass",
-        f"{NOTES}::test_a_process_that_was_forked_meanwhile_keeps_no_lock",
+        f"{SHARED}::test_a_process_that_was_forked_meanwhile_keeps_no_lock",
     ),
     Mutant(
         "a holder that stands still waited for",
         "api/notes.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_EX",
-        f"{NOTES}::test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs",
+        f"{SHARED}::test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs",
     ),
     Mutant(
         "the whole time of a purchase spent on waiting for others",
         "api/notes.py",
         "min(PATIENCE, within / 2)",
         "min(PATIENCE, within)",
-        f"{NOTES}::test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs",
+        f"{SHARED}::test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs",
     ),
     Mutant(
         "the file of a holder that stands still kept",
         "api/notes.py",
         "if patience >= PATIENCE and len(seen) == 1:",
         "if False:",
-        f"{NOTES}::test_a_holder_that_stands_still_holds_up_nobody_and_ends_the_sharing_for_a_moment_only",
+        f"{SHARED}::test_a_holder_that_stands_still_holds_up_nobody_and_ends_the_sharing_for_a_moment_only",
     ),
     Mutant(
         "the file of a crowd given up",
         "api/notes.py",
         "if patience >= PATIENCE and len(seen) == 1:",
         "if patience >= PATIENCE:",
-        f"{NOTES}::test_a_crowd_in_the_file_is_not_taken_for_a_holder_that_stands_still",
+        f"{SHARED}::test_a_crowd_in_the_file_is_not_taken_for_a_holder_that_stands_still",
     ),
     Mutant(
         "a file system that hangs waited for",
         "api/notes.py",
         "if began_at < self._trusted_until:",
         "if True:",
-        f"{NOTES}::test_a_file_system_that_hangs_holds_up_nobody",
+        f"{SHARED}::test_a_file_system_that_hangs_holds_up_nobody",
     ),
     Mutant(
         "never shared again after trouble",
