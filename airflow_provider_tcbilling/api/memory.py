@@ -17,6 +17,8 @@ from airflow_provider_tcbilling.api.errors import (
     StoreFailed,
     TcBillingError,
 )
+from airflow_provider_tcbilling.api.fingerprint import is_same
+from airflow_provider_tcbilling.api.masking import is_masked
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store
 
@@ -35,11 +37,21 @@ class Memory:
 
     :param store: Where it is.
     :param asked: What is asked for now. A record of something else is refused, unless it was declined.
+    :param plain: The fingerprint of *asked* as records of version 1 have it; empty where none is compared.
     """
 
-    def __init__(self, store: Store, asked: Record, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        asked: Record,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        plain: str = "",
+    ) -> None:
         self._store = store
         self._asked = asked
+        self._plain = plain
+        self._has_warned = False
         self._clock = clock
         self._sleep = sleep
 
@@ -60,10 +72,25 @@ class Memory:
         if stored is None:
             return None
         record = Record.from_json(stored, self.where)
-        differences = list(_differences(record, self._asked))
+        if self._plain and record.fingerprint == self._plain:
+            record = replace(record, fingerprint=self._asked.fingerprint)
+        differences = _differences(record, self._asked)
         if differences and record.state is not State.DECLINED:
             raise PurchaseChanged(self.where, differences)
+        self._warn_of_what_was_not_compared(record)
         return record
+
+    def _warn_of_what_was_not_compared(self, record: Record) -> None:
+        """Say once that a secret may have been edited: a record that another key has sealed cannot tell."""
+        asked = self._asked
+        if self._has_warned or record.state is State.DECLINED or not is_masked(asked.payload):
+            return
+        if is_same(record.fingerprint, asked.fingerprint) is None:
+            self._has_warned = True
+            log.warning(
+                "The purchase was begun with another key, so its secrets could not be compared: if one was edited "
+                "since, nothing tells. All else that is asked for is as the record says."
+            )
 
     def refresh(self, record: Record) -> Record:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
@@ -237,6 +264,6 @@ def _differences(record: Record, asked: Record) -> list[str]:
         },
     }
     differences = [f"{what}: it was {was!r}, and is {is_!r} now" for what, (was, is_) in compared.items() if was != is_]
-    if record.fingerprint != asked.fingerprint and not differences:
+    if is_same(record.fingerprint, asked.fingerprint) is False and not differences:
         return ["a part of it that is not shown here"]
     return differences

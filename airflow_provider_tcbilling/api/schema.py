@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.masking import without_secrets
 from airflow_provider_tcbilling.api.text import harmless
 
 MAX_SHOWN = 200
@@ -223,7 +224,7 @@ class Action:
                 outer = payload.get(name, other.default)
                 said = inner.get(key, outer)
                 if said is not outer and str(said) != str(outer) and other.arg not in unread:
-                    yield field, f"its {key} is {said!r}, but {other.arg} is {outer!r}"
+                    yield field, f"its {key} is {_shown(said)}, but {other.arg} is {_shown(outer)}"
 
     @cached_property
     def _mirroring(self) -> list[Field]:
@@ -259,13 +260,15 @@ def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     if value is None or value == "":
         return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
-        return [Mistake(MistakeKind.TYPE, field.name, f"{_shown(value)} is not of type {field.kind.value}")]
+        # What is bought exactly may hold passwords.
+        shown = _type_of(value) if field.kind is Kind.JSON else _shown(value)
+        return [Mistake(MistakeKind.TYPE, field.name, f"{shown} is not of type {field.kind.value}")]
     return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
 def _parse_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text")
+        raise ValueError(f"{_shown(value)} is not text")
     return value
 
 
@@ -274,26 +277,26 @@ def _parse_integer(value: Any) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+", value.strip()):
         return int(value)
-    raise ValueError(f"{value!r} is not a whole number")
+    raise ValueError(f"{_shown(value)} is not a whole number")
 
 
 def _parse_boolean(value: Any) -> bool:
     read = {"true": True, "false": False}.get(str(value).lower())
     if read is None:
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError(f"{_shown(value)} is neither true nor false")
     return read
 
 
 def _parse_json_object(value: Any) -> JsonText:
     if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"{value!r} is neither a mapping nor JSON text")
+        raise ValueError(f"{_type_of(value)} is neither a mapping nor JSON text")
     try:
         read = _read_json(value) if isinstance(value, str) else value
         text = JsonText(canonical_json(read))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(read, Mapping):
-        raise ValueError(f"JSON, but not an object: {value!r}")
+        raise ValueError(f"JSON, but not an object: {_type_of(read)}")
     text.read = read
     return text
 
@@ -301,7 +304,7 @@ def _parse_json_object(value: Any) -> JsonText:
 def _list_of(parse: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     def parse_list(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple, set, frozenset)):
-            raise ValueError(f"{value!r} is not a list")
+            raise ValueError(f"{_shown(value)} is not a list")
         return [parse(item) for item in value]
 
     return parse_list
@@ -321,15 +324,20 @@ _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
     "maximum": lambda value, limit: f"{value} is above the maximum, {limit}" if value > limit else "",
     "max_length": lambda text, limit: f"{len(text)} characters are more than {limit}" if len(text) > limit else "",
     "max_items": lambda items, limit: f"{len(items)} items are more than {limit}" if len(items) > limit else "",
-    "choices": lambda text, all_: "" if text in all_ else f"{text!r} is not one of {', '.join(all_)}",
-    "is_ascii": lambda text, _: "" if text.isascii() else f"{text!r} holds characters outside ASCII",
+    "choices": lambda text, all_: "" if text in all_ else f"{_shown(text)} is not one of {', '.join(all_)}",
+    "is_ascii": lambda text, _: "" if text.isascii() else f"{_shown(text)} holds characters outside ASCII",
     "pattern": lambda text, pattern: "" if re.fullmatch(pattern[0], text) else f"{_shown(text)} is not {pattern[1]}",
 }
 """What each limit of a field asks of a value, and what is said of one that breaks it."""
 
 
 def _shown(value: Any) -> str:
-    return harmless(repr(value), MAX_SHOWN)
+    """Return a value for a message; somebody may have given a secret to the wrong field."""
+    return harmless(repr(without_secrets(value)), MAX_SHOWN)
+
+
+def _type_of(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 def _is_of(kind: Kind, value: Any) -> bool:

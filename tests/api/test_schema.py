@@ -46,7 +46,9 @@ def mistakes_of(**changes):
         pytest.param({"product_code": 7}, "product_code: 7 is not text", id="a number is not text"),
         pytest.param({"parameter": "{pid: 1}"}, "parameter: not JSON:", id="not JSON"),
         pytest.param({"parameter": "[1]"}, "parameter: JSON, but not an object", id="a list"),
-        pytest.param({"parameter": 5}, "parameter: 5 is neither a mapping nor JSON text", id="a number"),
+        pytest.param(
+            {"parameter": 5}, "parameter: a value of type int is neither a mapping nor JSON text", id="a number"
+        ),
         pytest.param({"parameter": {"a": object()}}, "parameter: not JSON:", id="not serialisable"),
         pytest.param({"parameter": {"a": float("nan")}}, "parameter: not JSON:", id="NaN"),
         pytest.param(
