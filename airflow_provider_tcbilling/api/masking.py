@@ -7,7 +7,7 @@ import binascii
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,12 @@ MAX_DEPTH = 50
 
 MAX_TEXT = 16_384
 """Characters of a text that are searched for secrets; a longer one that is no JSON is masked."""
+
+MIN_SECRET = 5
+"""Characters of a secret that is looked for in other texts. Airflow masks none that are shorter either."""
+
+_COMMON = re.compile(r"true|false|null|none|default|basic|bearer|auto(matic)?|(en|dis)abled?|[\s*]*", re.IGNORECASE)
+"""What stands under the name of a secret and is none."""
 
 _ALWAYS = re.compile(
     "secret|passw[do]|passphrase|passcode|pwd|rootpw|token|accesskey|privatekey|privkey|credential|apikey|sshkey"
@@ -76,6 +82,18 @@ def secrets_in(value: Any) -> list[str]:
     hidden: list[Any] = []
     _masked(value, hidden, 0)
     return _texts_in(hidden)
+
+
+def without_these(secrets: Iterable[str], text: str) -> str:
+    """Return a text in which these secrets are masked, but for those that are too short or too common to be told."""
+    for secret in sorted(filter(is_told_apart, secrets), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def is_told_apart(secret: str) -> bool:
+    """Whether a text that holds this can be taken to hold a secret, and not any word."""
+    return len(secret) >= MIN_SECRET and not _COMMON.fullmatch(secret)
 
 
 def is_masked(value: Any) -> bool:

@@ -18,9 +18,10 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.fingerprint import is_same
-from airflow_provider_tcbilling.api.masking import is_masked
+from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store
+from airflow_provider_tcbilling.api.spending import Spending
 
 SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
@@ -37,7 +38,7 @@ class Memory:
 
     :param store: Where it is.
     :param asked: What is asked for now. A record of something else is refused, unless it was declined.
-    :param plain: The fingerprint of *asked* as records of version 1 have it; empty where none is compared.
+    :param spending: What *asked* is about, with the secrets that no record has; ``None`` where a person decides.
     """
 
     def __init__(
@@ -46,11 +47,11 @@ class Memory:
         asked: Record,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
-        plain: str = "",
+        spending: Spending | None = None,
     ) -> None:
         self._store = store
         self._asked = asked
-        self._plain = plain
+        self._spending = spending
         self._has_warned = False
         self._clock = clock
         self._sleep = sleep
@@ -72,7 +73,7 @@ class Memory:
         if stored is None:
             return None
         record = Record.from_json(stored, self.where)
-        if self._plain and record.fingerprint == self._plain:
+        if self._spending and record.fingerprint == self._spending.plain_fingerprint:
             record = replace(record, fingerprint=self._asked.fingerprint)
         differences = _differences(record, self._asked)
         if differences and record.state is not State.DECLINED:
@@ -182,7 +183,7 @@ class Memory:
 
     def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
         """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
-        generation = record.generation + was_refused
+        generation, reason = record.generation + was_refused, self._without_secrets(reason)
         declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
         try:
             self.replace_own(record, declined)
@@ -212,7 +213,7 @@ class Memory:
         stored = self.refresh(record)
         if stored.order:
             return stored
-        final = replace(record, state=state, reason=reason, changed_at=self._clock())
+        final = replace(record, state=state, reason=self._without_secrets(reason), changed_at=self._clock())
         self.write(final)
         return final
 
@@ -241,6 +242,10 @@ class Memory:
             elif other.state.may_have_an_order and other.overlaps(record, beside) and looks_alike(other.payload):
                 rivals.append(f"{other.key}, its record: {where}")
         return owned, rivals
+
+    def _without_secrets(self, reason: str) -> str:
+        """Return what the server said, which may repeat what it does not like, as it may be stored."""
+        return without_these(self._spending.secrets, reason) if self._spending else reason
 
     def _try(self, use: Callable[[], T]) -> T:
         try:

@@ -115,7 +115,7 @@ class Purchase:
         self._last_sent = 0.0
         self._observed: Mapping[str, Any] = {}
         self._account = ""
-        self._memory = Memory(store, self._intent(), self._clock, self._sleep, spending.plain_fingerprint)
+        self._memory = Memory(store, self._intent(), self._clock, self._sleep, spending)
 
     def place(self) -> Order:
         """

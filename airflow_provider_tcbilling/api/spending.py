@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import fingerprint_of
-from airflow_provider_tcbilling.api.masking import payload_without_secrets
+from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Action
 
@@ -103,6 +103,11 @@ class Spending(ABC):
     def fingerprint(self) -> str:
         """The fingerprint for the record, sealed with the SecretKey."""
         return self._client.seal(self.plain_fingerprint)
+
+    @property
+    def secrets(self) -> list[str]:
+        """The texts in the payload that its record hides."""
+        return secrets_in(self.payload)
 
     @property
     def endpoint(self) -> str:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 from importlib import import_module
 from typing import Any
 
-from airflow_provider_tcbilling.api.masking import MASK, secrets_in
+from airflow_provider_tcbilling.api.masking import is_told_apart, secrets_in
 
 _PLACES = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
-"""Where ``mask_secret`` is: since Airflow 3.1, in 3.0, in 2.11."""
+"""Where ``mask_secret`` is: in Airflow 3.1 and newer, in 3.0, in 2.11."""
+
+log = logging.getLogger(__name__)
 
 
 def mask_in_airflow(value: Any) -> None:
-    """Have Airflow mask the secrets of a value from now on, as they are and as JSON writes them."""
-    for secret in secrets_in(value):
-        for text in dict.fromkeys((secret, json.dumps(secret)[1:-1])):
-            if text.strip() not in ("", MASK):
+    """Have Airflow mask the secrets of a value from now on, as they are and as JSON writes them. It never raises."""
+    try:
+        for secret in filter(is_told_apart, secrets_in(value)):
+            for text in {secret, json.dumps(secret)[1:-1]}:
                 _mask_secret(text)
+    except Exception as error:
+        log.warning("Airflow does not mask the secrets of the parameter in its logs: %s", type(error).__name__)
 
 
 def _mask_secret(text: str) -> None:
@@ -28,3 +33,4 @@ def _mask_secret(text: str) -> None:
             continue
         mask_secret(text)
         return
+    raise LookupError("Airflow has no masker")

@@ -70,6 +70,29 @@ def test_a_task_that_runs_masks_what_was_not_rendered(redacted, connection):
     assert redacted("never-rendered") == "***"
 
 
+@pytest.mark.parametrize("word", ["false", "Enabled", "1234", "", "***"])
+def test_a_word_that_any_text_may_hold_is_not_masked_in_logs(redacted, word):
+    operator = CreateInstanceOperator(task_id="buy", **{**ORDER, "parameter": {"pid": 1, "passwordPolicy": word}})
+
+    operator.render_template_fields(context_of())
+
+    assert redacted(f"a {word} b") == f"a {word} b"
+
+
+def test_a_masker_that_fails_stops_no_purchase(sandbox, connection, monkeypatch, logged):
+    def fails(text):
+        raise OSError(text)
+
+    monkeypatch.setattr("airflow_provider_tcbilling.operators.masking._mask_secret", fails)
+    operator = CreateInstanceOperator(task_id="buy", **{**ORDER, "parameter": {"pid": 1, "rootPwd": "hunter2hunter2"}})
+
+    operator.render_template_fields(context_of())
+    operator.execute(context_of())
+
+    assert len(sandbox.ledger.orders()) == 1
+    assert "hunter2" not in logged()
+
+
 def test_a_mistake_in_the_parameter_fails_the_task_without_its_content(connection):
     operator = CreateInstanceOperator(task_id="buy", **{**ORDER, "parameter": ["hunter2hunter2"]})
 

@@ -212,7 +212,12 @@ def test_a_payload_keeps_what_tells_which_order_may_be_the_purchase(sandbox, see
     client = client_to(sandbox)
     for _ in range(300):
         inner = {"timeSpan": 1, "timeUnit": "m", "productCode": "p_cloudfirewall", "c": planted(rng, "s3cret")}
-        order = {**ORDER, "product_code": "p_cloudfirewall", "parameter": {**inner, "name": "password token"}}
+        order = {
+            **ORDER,
+            "product_code": "p_cloudfirewall",
+            "zone_code": "token zone 6",
+            "parameter": {**inner, "name": "password token"},
+        }
         bought = NewInstance(client, order)
 
         shown = payload_without_secrets(bought.payload)

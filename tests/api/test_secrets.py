@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.api.errors import InvalidRequest, OrderNotRecorded, PurchaseChanged
+from airflow_provider_tcbilling.api.errors import InvalidRequest, OrderNotRecorded, PurchaseChanged, TcBillingError
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
 from airflow_provider_tcbilling.api.record import Record, State
@@ -282,3 +282,18 @@ def test_a_value_of_another_field_is_bounded_and_harmless_in_a_message(field):
         assert "hunter2" not in str(caught.value)
         assert all(len(mistake) < 600 for mistake in caught.value.mistakes)
         assert not any("\x1b" in mistake for mistake in caught.value.mistakes)
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("InvalidParameter", "declined"), ("FailedOperation.PaySuccDeliverFailed", "charged")]
+)
+def test_a_secret_that_the_server_repeats_is_not_stored(sandbox, shelf, code, state):
+    message = f"The password {PASSWORD} is too weak."
+    sandbox.faults.add({"fault": "error", "code": code, "message": message, "when": "before"})
+
+    with pytest.raises(TcBillingError, match="too weak"):
+        purchase(sandbox, shelf).place()
+
+    assert stored(shelf)["state"] == state
+    assert "The password *** is too weak." in stored(shelf)["reason"]
+    assert PASSWORD not in shelf.texts["firewall"]
