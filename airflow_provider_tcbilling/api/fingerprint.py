@@ -1,7 +1,7 @@
 """
 Fingerprint: what a record keeps of all that is bought, secrets too, so that a change is noticed.
 
-It is a hash with the SecretKey. Whoever reads records has no SecretKey, and so cannot try passwords until one fits.
+It is a hash that is keyed with the SecretKey. A reader of records has no SecretKey, so passwords cannot be tried on it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Seal:
         """Return the form that is stored, with a name of the key in it; one that is sealed already stays as it is."""
         if fingerprint.startswith(f"{FORM}:"):
             return fingerprint
-        return f"{FORM}:{self._name}:{hmac.digest(self._key, fingerprint.encode(), 'sha256').hex()}"
+        seal = hmac.digest(self._key, fingerprint.encode(errors="surrogatepass"), "sha256").hex()
+        return f"{FORM}:{self._name}:{seal}"
 
 
 def fingerprint_of(action: str, payload: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ MAX_TEXT = 16_384
 """Characters of a text that are searched for secrets; a longer one that is no JSON is masked."""
 
 MIN_SECRET = 5
-"""Characters of a secret that is looked for in other texts. Airflow masks none that are shorter either."""
+"""Characters of a secret that is looked for in other texts. Airflow 3 masks none that is shorter."""
 
 _COMMON = re.compile(r"true|false|null|none|default|basic|bearer|auto(matic)?|(en|dis)abled?|[\s*]*", re.IGNORECASE)
 """What stands under the name of a secret and is none."""

@@ -183,6 +183,8 @@ class Record:
                 raise ValueError(f"order_id {record.order_id!r}")
             if not all(isinstance(told, Mapping) for told in (record.payload, record.placed_by, record.before)):
                 raise ValueError("what must be an object is none")
+            if not isinstance(record.fingerprint, str):
+                raise ValueError("the fingerprint is no text")
         except (TypeError, ValueError, LookupError) as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
         if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:

@@ -12,8 +12,8 @@ SECRETS = (
     Mutant(
         "a plain hash is stored",
         "api/fingerprint.py",
-        """hmac.digest(self._key, fingerprint.encode(), 'sha256').hex()""",
-        "fingerprint",
+        'seal = hmac.digest(self._key, fingerprint.encode(errors="surrogatepass"), "sha256").hex()',
+        "seal = fingerprint",
         f"{SEALED}::test_a_masked_password_cannot_be_found_out_by_trying",
     ),
     Mutant(

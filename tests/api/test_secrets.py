@@ -10,7 +10,13 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.api.errors import InvalidRequest, OrderNotRecorded, PurchaseChanged, TcBillingError
+from airflow_provider_tcbilling.api.errors import (
+    InvalidRecord,
+    InvalidRequest,
+    OrderNotRecorded,
+    PurchaseChanged,
+    TcBillingError,
+)
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
 from airflow_provider_tcbilling.api.record import Record, State
@@ -217,6 +223,23 @@ def test_any_record_that_was_stored_is_read_as_it_was(sandbox, shelf):
 
         told = intent.as_json()
         assert Record.from_json(json.loads(json.dumps(told)), "here").as_json() == told
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "kind"),
+    [
+        *((odd, InvalidRecord) for odd in (7, None, [], {})),
+        *((odd, PurchaseChanged) for odd in ("", "\ud800", "hmac-sha256", "0" * 64)),
+    ],
+)
+def test_a_fingerprint_that_is_none_sends_nothing(sandbox, shelf, fingerprint, kind):
+    intent = purchase(sandbox, shelf)._intent().as_json()
+    shelf.texts["firewall"] = json.dumps({**intent, "fingerprint": fingerprint})
+
+    with pytest.raises(kind):
+        purchase(sandbox, shelf).place()
+
+    assert sandbox.requests == {}
 
 
 # The log, and messages
