@@ -181,10 +181,9 @@ class Record:
                 parsed(record.endpoint)
             if record.order_id is not None and not matching(record.order_id, NUMBER):
                 raise ValueError(f"order_id {record.order_id!r}")
-            if not all(isinstance(told, Mapping) for told in (record.payload, record.placed_by, record.before)):
-                raise ValueError("what must be an object is none")
-            if not isinstance(record.fingerprint, str):
-                raise ValueError("the fingerprint is no text")
+            objects = (record.payload, record.placed_by, record.before)
+            if not all(isinstance(told, Mapping) for told in objects) or not isinstance(record.fingerprint, str):
+                raise ValueError("what must be an object or a text is none")
         except (TypeError, ValueError, LookupError) as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
         if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
