@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.operators.masking import mask_in_airflow
+from airflow_provider_tcbilling.masker import mask_in_airflow
 from airflow_provider_tcbilling.operators.spending import SpendingOperator
 
 if TYPE_CHECKING:

@@ -166,7 +166,7 @@ SECRETS = (
     ),
     Mutant(
         "a masker that fails stops a purchase",
-        "operators/masking.py",
+        "masker.py",
         "except Exception as error:",
         "except LookupError as error:",
         f"{AIRFLOW}::test_a_masker_that_fails_stops_no_purchase",

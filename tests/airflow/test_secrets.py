@@ -83,7 +83,7 @@ def test_a_masker_that_fails_stops_no_purchase(sandbox, connection, monkeypatch,
     def fails(text):
         raise OSError(text)
 
-    monkeypatch.setattr("airflow_provider_tcbilling.operators.masking._mask_secret", fails)
+    monkeypatch.setattr("airflow_provider_tcbilling.masker._mask_secret", fails)
     operator = CreateInstanceOperator(task_id="buy", **{**ORDER, "parameter": {"pid": 1, "rootPwd": "hunter2hunter2"}})
 
     operator.render_template_fields(context_of())
