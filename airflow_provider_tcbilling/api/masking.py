@@ -134,7 +134,7 @@ def _masked_fields(fields: Mapping[Any, Any], hidden: list[Any], depth: int) -> 
     is_pair = any(_names_a_secret(name, value) for name, value in fields.items())
     return {
         name: _hide(value, hidden)
-        if is_secret_name(str(name)) or (is_pair and _ends_with(_VALUE, name))
+        if (isinstance(name, str) and is_secret_name(name)) or (is_pair and _ends_with(_VALUE, name))
         else _masked(value, hidden, depth + 1)
         for name, value in fields.items()
     }
@@ -192,7 +192,7 @@ def _hide(value: Any, hidden: list[Any]) -> str:
 
 
 def _ends_with(words: re.Pattern[str], name: Any) -> bool:
-    *_, last = _WORDS.findall(str(name)) or [""]
+    *_, last = (isinstance(name, str) and _WORDS.findall(name)) or [""]
     return bool(words.fullmatch(last.lower()))
 
 
@@ -206,7 +206,7 @@ def _is_name_of_a_secret(value: Any) -> bool:
 
 def _names_a_secret(name: Any, value: Any) -> bool:
     """Whether a field names a secret that stands beside it, as in ``{"Name": "password", "Value": "..."}``."""
-    return _is_name_of_a_secret(value) and _ends_with(_NAMING, name) and not is_secret_name(str(name))
+    return _is_name_of_a_secret(value) and _ends_with(_NAMING, name) and not is_secret_name(name)
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.match import Compared, Match, folded, match
+from airflow_provider_tcbilling.api.match import Compared, Match, folded, match, number_in
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.servertime import earliest, readings, with_zone
@@ -113,8 +113,15 @@ def _orders(book: list[Deal]) -> Iterator[tuple[str, list[Deal], bool]]:
 def can_be_one(deals: list[Deal]) -> bool:
     """Whether one request can have placed them all; what is not understood of one speaks against nothing."""
     made = [moment for deal in deals if math.isfinite(moment := earliest(deal.created_at))]
-    what = {(folded(deal.zone_code), deal.project_id, deal.action) for deal in deals}
+    what = {(folded(deal.zone_code), _project(deal), deal.action) for deal in deals}
     return len(what) == 1 and max(made, default=0.0) - min(made, default=0.0) <= MOMENT
+
+
+def _project(deal: Deal) -> float | str:
+    """Return the project as the server shows it: 0 is a project, and no project is shown by ``None``."""
+    told = deal.shown.get("ProjectId")
+    number = number_in(told)
+    return repr(told) if number is None else number
 
 
 def _span(client: BillingClient, since: float, until: float) -> tuple[float, float]:

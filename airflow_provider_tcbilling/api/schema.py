@@ -13,10 +13,10 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.masking import without_secrets
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import shown
 
-MAX_SHOWN = 200
-"""Characters of a value in a message."""
+MOST = 2**63
+"""Numbers from here on are no whole numbers of an API."""
 
 
 class Kind(Enum):
@@ -106,6 +106,8 @@ class Field:
             if self.required:
                 raise ValueError(f"missing: {self.about}")
             return None
+        if value == "None":
+            raise ValueError("given, but its template rendered to 'None'")
         wire = self._parse(value)
         if self._limits and (broken := self.limits_broken_by(wire)):
             raise ValueError(*broken)
@@ -261,8 +263,8 @@ def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
         return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
         # What is bought exactly may hold passwords.
-        shown = _type_of(value) if field.kind is Kind.JSON else _shown(value)
-        return [Mistake(MistakeKind.TYPE, field.name, f"{shown} is not of type {field.kind.value}")]
+        words = _type_of(value) if field.kind is Kind.JSON else _shown(value)
+        return [Mistake(MistakeKind.TYPE, field.name, f"{words} is not of type {field.kind.value}")]
     return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
@@ -272,12 +274,20 @@ def _parse_text(value: Any) -> str:
     return value
 
 
-def _parse_integer(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+", value.strip()):
-        return int(value)
-    raise ValueError(f"{_shown(value)} is not a whole number")
+def whole_number(value: Any) -> int:
+    """
+    Return a whole number: 2, 2.0, "2" and "2.0" are the same one, so that they send the same bytes.
+
+    :raises ValueError: It is something else, such as 2.5, True or NaN, or needs more than 64 bits.
+    """
+    told = value.strip() if isinstance(value, str) else value
+    if isinstance(told, str) and re.fullmatch(r"[+-]?[0-9]{1,19}(\.0+)?", told):
+        told = int(told.partition(".")[0])
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
+    if isinstance(told, bool) or not isinstance(told, int) or not -MOST <= told < MOST:
+        raise ValueError(f"{_shown(value)} is not a whole number")
+    return int(told)
 
 
 def _parse_boolean(value: Any) -> bool:
@@ -312,11 +322,11 @@ def _list_of(parse: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
 
 _PARSERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _parse_text,
-    Kind.INTEGER: _parse_integer,
+    Kind.INTEGER: whole_number,
     Kind.BOOLEAN: _parse_boolean,
     Kind.JSON: _parse_json_object,
     Kind.TEXTS: _list_of(_parse_text),
-    Kind.INTEGERS: _list_of(_parse_integer),
+    Kind.INTEGERS: _list_of(whole_number),
 }
 
 _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
@@ -333,7 +343,7 @@ _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
 
 def _shown(value: Any) -> str:
     """Return a value for a message; somebody may have given a secret to the wrong field."""
-    return harmless(repr(without_secrets(value)), MAX_SHOWN)
+    return shown(without_secrets(value))
 
 
 def _type_of(value: Any) -> str:

@@ -10,6 +10,9 @@ from typing import Any
 MAX_CHARACTERS = 500
 """Of a text that is shown; what is longer is cut."""
 
+MAX_SHOWN = 200
+"""Characters of an argument in a message."""
+
 MAX_CELL = 128
 """Characters of a cell of a table; as many as an id may have."""
 
@@ -45,6 +48,16 @@ def harmless(text: Any, limit: int = MAX_CHARACTERS) -> str:
     words = str(text)
     shown = words if words.isascii() and words.isprintable() else visible(words[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+
+def shown(value: Any, limit: int = MAX_SHOWN) -> str:
+    """Return an argument as Python writes it, for a message: one bounded line."""
+    try:
+        words = repr(value)
+    except Exception:
+        # Python writes no number of more than 4300 digits, and what an object says of itself may fail.
+        words = f"a value of type {type(value).__name__}"
+    return harmless(words, limit)
 
 
 def harmless_object(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
-from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
-from airflow_provider_tcbilling.arguments import A_SPAN, seconds_of
+from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
+from airflow_provider_tcbilling.arguments import A_COUNT, A_SPAN, optional
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
@@ -77,22 +77,20 @@ class TcBillingHook(BaseHook):
         :param within: A timedelta, seconds, or an ISO 8601 duration such as ``P14D``.
         :param limit: Return at most so many.
         :param filters: ``product_codes``, ``sub_product_codes``, ``region_codes``, ``renew_flags``, each a text or a
-            list, and ``name``, a pattern with ``*`` and ``?``.
+            list, and ``name``, a pattern with ``*`` and ``?``. ``*`` is all; nothing, or an empty list, is a mistake.
         :raises InvalidRequest: An argument is not what it should be.
         :raises TcBillingError: The list could not be read.
         """
-        from airflow_provider_tcbilling.api.expiry import Wanted, expiring
+        from airflow_provider_tcbilling.api.expiry import expiring
+        from airflow_provider_tcbilling.api.filters import Wanted
 
-        is_right, wanted = A_SPAN
-        if within is None or not is_right(within):
-            raise InvalidRequest("expiring_instances", [f"within: {within!r} is not {wanted}"])
-        if limit is not None and not (str(limit).isdecimal() and int(limit) > 0):
-            raise InvalidRequest("expiring_instances", [f"limit: {limit!r} is not a number from 1 on"])
-        found = expiring(self.get_conn(), time.time(), seconds_of(within), Wanted.read(filters))
-        if limit is None or len(found) <= int(limit):
+        seconds = A_SPAN.of("expiring_instances", "within", within)
+        most = optional(A_COUNT).of("expiring_instances", "limit", limit)
+        found = expiring(self.get_conn(), time.time(), seconds, Wanted.read(filters))
+        if most is None or len(found) <= most:
             return found
-        self.log.warning("%d instances expire in that span; only the first %s are taken.", len(found), limit)
-        return found[: int(limit)]
+        self.log.warning("%d instances expire in that span; only the first %d are taken.", len(found), most)
+        return found[:most]
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed call that is free, and say in words what to fix if it fails."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator, conf
 
-from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.api.errors import (
     DeliveryTimeout,
     InvalidRequest,
@@ -22,7 +21,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import amount
-from airflow_provider_tcbilling.arguments import A_SPAN, Check, one_of, seconds_of
+from airflow_provider_tcbilling.arguments import SPENDING, Check, Rendered, literals_of, mistakes_in, refuse_literals
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
@@ -40,14 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.task_end import TaskEnd
 
 
-def _is_wait(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 < value <= ORDER_BOOK_DAYS * 86400
-
-
-_A_WAIT = (_is_wait, f"a number of seconds above 0 and within {ORDER_BOOK_DAYS} days")
-
-
-class SpendingOperator(BaseOperator):
+class SpendingOperator(Rendered, BaseOperator):
     """
     Send something that moves money, once, and wait until its order has come to its end.
 
@@ -76,15 +68,11 @@ class SpendingOperator(BaseOperator):
     """
 
     action: ClassVar[Action]
-    settings_checked: ClassVar[Mapping[str, Check]] = {
-        "poll_interval": _A_WAIT,
-        "delivery_timeout": _A_WAIT,
-        "replay_window": (lambda value: value is None or _is_wait(value), _A_WAIT[1]),
-        "max_lateness": A_SPAN,
-        "on_unknown_outcome": one_of("stop", "replay"),
-        "on_refused_run": one_of("fail", "skip"),
-    }
-    """The provider's own arguments, which Tencent does not see."""
+    checks: ClassVar[Mapping[str, Check]] = SPENDING
+    """What each argument of the provider's own must be; the others the action describes."""
+
+    held_as: ClassVar[Mapping[str, str]] = {}
+    """The attributes that hold arguments under another name."""
 
     template_fields: Sequence[str] = ("purchase_key", "client_token", "tcbilling_conn_id")
     operator_extra_links = (OrderConsoleLink(),)
@@ -95,14 +83,14 @@ class SpendingOperator(BaseOperator):
         purchase_key: str | None = None,
         client_token: str | None = None,
         on_unknown_outcome: str = "stop",
-        replay_window: float | None = None,
-        allow_backfill: bool = False,
+        replay_window: timedelta | float | str | None = None,
+        allow_backfill: bool | str = False,
         max_lateness: timedelta | float | str | None = None,
         on_refused_run: str = "fail",
-        wait_for_delivery: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 30.0,
-        delivery_timeout: float = 3600.0,
+        wait_for_delivery: bool | str = True,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: timedelta | float | str = 30.0,
+        delivery_timeout: timedelta | float | str = 3600.0,
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -121,6 +109,7 @@ class SpendingOperator(BaseOperator):
         self.tcbilling_conn_id = tcbilling_conn_id
         self._purchase_begun: Purchase | None = None
         self._forget()
+        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
 
     # What each kind of spending says for itself
 
@@ -175,15 +164,15 @@ class SpendingOperator(BaseOperator):
             except LeftAlone as error:
                 raise AirflowSkipException(str(error)) from None
             except RunRefused as error:
-                if self.on_refused_run == "skip" and not purchase.is_in_doubt:
+                if self._read("on_refused_run") == "skip" and not purchase.is_in_doubt:
                     raise AirflowSkipException(str(error)) from None
                 raise
             self._announce(order.order_id, settings, context)
-            if not self.wait_for_delivery:
+            if not self._read("wait_for_delivery"):
                 self._log_order(order)
                 return self.result(order, [order.order_id], purchase)
             if not self.is_settled(order, fields):
-                return self._deliver(context, order, time.time() + self.delivery_timeout, purchase)
+                return self._deliver(context, order, time.time() + self._read("delivery_timeout"), purchase)
             order = with_price(client_of(settings, is_waiting=True, attempts=1), order, self.action.name)
             if order.paid_cents is not None:
                 purchase.note_delivery(order)
@@ -200,7 +189,8 @@ class SpendingOperator(BaseOperator):
         """
         self._forget()
         with no_retry_unless_transient(lambda: self._end(context)):
-            order, deadline = self._own_order(context, order_of(event)), deadline_of(event, self.delivery_timeout)
+            order = self._own_order(context, order_of(event))
+            deadline = deadline_of(event, self._read("delivery_timeout"))
             if order is None or deadline is None:
                 raise InvalidRequest(self.task_id, ["the task was resumed without the trigger's event"])
             return self._deliver(context, order, deadline)
@@ -256,7 +246,7 @@ class SpendingOperator(BaseOperator):
         :raises InvalidRequest: With every mistake at once.
         """
         arguments = {field.arg: getattr(self, field.arg) for field in self.action.fields}
-        arguments["client_token"] = self.client_token or "derived"
+        arguments["client_token"] = "derived" if self.client_token is None else self.client_token
         mistakes = self.mistakes()
         try:
             understood = self.action.named(self.action.payload(arguments))
@@ -267,21 +257,24 @@ class SpendingOperator(BaseOperator):
         del understood["client_token"]
         return understood
 
+    def needed(self) -> Mapping[str, Check]:
+        """Return the checks that count for what the task is to do."""
+        return self.checks
+
     def mistakes(self) -> list[str]:
         """Return what is wrong with the arguments that Tencent does not see."""
-        names = {name: getattr(self, name) for name in ("purchase_key", "client_token")}
-        mistakes = [
-            f"{name}: given, but its template rendered to {value!r}"
-            for name, value in names.items()
-            if value is not None and str(value).strip() in ("", "None")
-        ]
-        if all(names.values()):
+        mistakes = mistakes_in(self, self.needed(), self.held_as)
+        if self.purchase_key is not None and self.client_token is not None:
             mistakes.append("purchase_key: excludes client_token, which names the purchase already")
-        return mistakes + [
-            f"{name}: {getattr(self, name)!r} is not {wanted}"
-            for name, (is_right, wanted) in self.settings_checked.items()
-            if not is_right(getattr(self, name))
-        ]
+        return mistakes
+
+    def _read(self, name: str) -> Any:
+        """
+        Return what an argument means.
+
+        :raises InvalidRequest: It is not what it must be.
+        """
+        return self.checks[name].of(self.task_id, name, getattr(self, self.held_as.get(name, name)))
 
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules
@@ -290,7 +283,7 @@ class SpendingOperator(BaseOperator):
 
         store = store_of(context, settings.ledger_uri)
         key, token = self._key(context, fields), self._token
-        if (self.purchase_key or token) and not store.is_shared:
+        if (self._read("purchase_key") or token) and not store.is_shared:
             self.log.warning(
                 "Purchase %s is meant to be one in all runs, and %s does not remember it from run to run: between runs "
                 "only the server's memory of the client token guards it. Set ledger_uri in the connection.",
@@ -298,15 +291,15 @@ class SpendingOperator(BaseOperator):
                 store.about,
             )
         self.log.info("Purchase %s is remembered by %s.", key, store.about)
-        lateness = self.max_lateness
+        lateness = self._read("max_lateness")
         return Purchase(
             key,
             self.spending(client_of(settings), fields),
             store,
             Rules(
                 lag=settings.order_book_lag,
-                replay_window=self.replay_window,
-                trust_token=self.on_unknown_outcome == "replay",
+                replay_window=self._read("replay_window"),
+                trust_token=self._read("on_unknown_outcome") == "replay",
                 request_seconds=settings.connect_timeout + settings.read_timeout,
                 clock_margin=settings.clock_margin,
             ),
@@ -316,21 +309,20 @@ class SpendingOperator(BaseOperator):
             has_twins=self.has_twins(context),
             check=lambda: refuse_unless_due(
                 context,
-                allow_backfill=self.allow_backfill,
-                max_lateness=None if lateness is None else timedelta(seconds=seconds_of(lateness)),
+                allow_backfill=self._read("allow_backfill"),
+                max_lateness=None if lateness is None else timedelta(seconds=lateness),
                 what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
             ),
         )
 
     @property
     def _token(self) -> str | None:
-        return str(self.client_token).strip() if self.client_token else None
+        return None if self.client_token is None else str(self.client_token).strip()
 
     def _key(self, context: Context, fields: Mapping[str, Any]) -> str:
         """Return the key of the purchase, from which its record is found."""
-        name = str(self.purchase_key or "").strip()
-        named = name or (json.dumps(["client_token", self._token]) if self._token else "")
-        return named or self.own_key(context, fields)
+        named = json.dumps(["client_token", self._token]) if self._token else None
+        return self._read("purchase_key") or named or self.own_key(context, fields)
 
     def _announce(self, order_id: str, settings: Settings, context: Context) -> None:
         """Make the order known before anything else is done with it."""
@@ -363,9 +355,9 @@ class SpendingOperator(BaseOperator):
         watch = DeliveryWatch(client, order.order_id, action=self.action.name, deadline=deadline)
         try:
             while (delivered := watch.step()) is None:
-                if self.deferrable:
+                if self._read("deferrable"):
                     self._defer(order, deadline, watch.placed_at or time.time())
-                time.sleep(min(pause(self.poll_interval), max(0.0, deadline - time.time())))
+                time.sleep(min(pause(self._read("poll_interval")), max(0.0, deadline - time.time())))
         except DeliveryTimeout as error:
             raise AirflowFailException("\n".join(self._end(context).report(error))) from None
         finally:
@@ -400,7 +392,7 @@ class SpendingOperator(BaseOperator):
         trigger = DeliveryTrigger(
             order.as_dict(),
             self.tcbilling_conn_id,
-            self.poll_interval,
+            self._read("poll_interval"),
             deadline,
             self.action.name,
             placed_at=placed_at,

@@ -56,7 +56,8 @@ def asked(question: Mapping[str, Any]) -> Question:
 
     :raises InvalidRequest: Something in it is not what it should be.
     """
-    from airflow_provider_tcbilling.api.expiry import Wanted, moved, soon
+    from airflow_provider_tcbilling.api.expiry import moved, soon
+    from airflow_provider_tcbilling.api.filters import Wanted
 
     if "within" in question:
         return soon(question["within"], Wanted.read(question["filters"]))

@@ -39,8 +39,8 @@ TEXTS = (
     Mutant(
         "a code handed on as a template",
         "api/models.py",
-        'return inert(told.strip() if isinstance(told, str) else told or "", MAX_CODE)',
-        'return str(told or "")',
+        "else inert(told.strip() if isinstance(told, str) else told, MAX_CODE)",
+        "else str(told)",
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
     Mutant(
@@ -193,7 +193,7 @@ TEXTS = (
     Mutant(
         "a sensor woken for another instance",
         "sensors/expiry.py",
-        'refuse_another(self.instance_id, instance, "its own argument", "instance")',
+        'refuse_another(own, instance.strip(), "its own argument", "instance")',
         "pass",
         f"{EVENTS}::test_a_sensor_that_is_woken_for_another_instance_than_its_own_fails",
     ),
