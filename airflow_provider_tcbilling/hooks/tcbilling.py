@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
-from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
+from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.arguments import A_COUNT, A_SPAN, optional
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
