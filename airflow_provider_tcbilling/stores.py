@@ -31,6 +31,9 @@ CANARY_SECONDS = 10.0
 RACES = 3
 """How often two creations are tried at once: a storage that looks first and creates then seldom loses three races."""
 
+FILE_MODE = 0o640
+"""Of a record in a local folder. The group may read it, as workers may run as several users of one group."""
+
 _EXCLUSIVE: dict[str, bool] = {}
 """What this process has found out about each ledger: whether of several creations only one succeeds."""
 
@@ -179,7 +182,7 @@ class Ledger:
         """Write a file whole or not at all, and so that it survives a loss of power."""
         draft = Path(f"{path}.{uuid.uuid4().hex}.draft")
         try:
-            with draft.open("xb") as out:
+            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, FILE_MODE)) as out:
                 out.write(content)
                 out.flush()
                 os.fsync(out.fileno())

@@ -16,6 +16,7 @@ from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.budget import Budget
 from airflow_provider_tcbilling.api.endpoint import usable
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
+from airflow_provider_tcbilling.api.fingerprint import Seal
 from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance, instances_of
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
@@ -78,21 +79,18 @@ class BillingClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.endpoint = endpoint = usable(endpoint)
+        self.clock = self._clock = clock = clock or time.time
+        auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
         self.has_temporary_key = bool(token)
+        self.seal = Seal(secret_key).sealed
+        del secret_key, token  # A tool that shows the variables of a failed call would show them.
+        self.endpoint = endpoint = usable(endpoint)
         self.request_seconds = connect_timeout + read_timeout
         self._attempts = attempts
-        self.clock = self._clock = clock = clock or time.time
         self._sleep = sleep or time.sleep
         self._budget = budget or Budget(endpoint, secret_id)
-        self._wire = Wire(
-            endpoint,
-            Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock),
-            language=language,
-            timeout=(connect_timeout, read_timeout),
-            clock=clock,
-        )
+        self._wire = Wire(endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock)
 
     def close(self) -> None:
         """Close the connections."""

@@ -17,8 +17,11 @@ from airflow_provider_tcbilling.api.errors import (
     StoreFailed,
     TcBillingError,
 )
+from airflow_provider_tcbilling.api.fingerprint import is_same
+from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store
+from airflow_provider_tcbilling.api.spending import Spending
 
 SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
@@ -35,11 +38,21 @@ class Memory:
 
     :param store: Where it is.
     :param asked: What is asked for now. A record of something else is refused, unless it was declined.
+    :param spending: What *asked* is about, with the secrets that no record has; ``None`` where a person decides.
     """
 
-    def __init__(self, store: Store, asked: Record, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        asked: Record,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        spending: Spending | None = None,
+    ) -> None:
         self._store = store
         self._asked = asked
+        self._spending = spending
+        self._has_warned = False
         self._clock = clock
         self._sleep = sleep
 
@@ -60,10 +73,25 @@ class Memory:
         if stored is None:
             return None
         record = Record.from_json(stored, self.where)
-        differences = list(_differences(record, self._asked))
+        if self._spending and record.fingerprint == self._spending.plain_fingerprint:
+            record = replace(record, fingerprint=self._asked.fingerprint)
+        differences = _differences(record, self._asked)
         if differences and record.state is not State.DECLINED:
             raise PurchaseChanged(self.where, differences)
+        self._warn_of_what_was_not_compared(record)
         return record
+
+    def _warn_of_what_was_not_compared(self, record: Record) -> None:
+        """Say once that a secret may have been edited: a record that another key has sealed cannot tell."""
+        asked = self._asked
+        if self._has_warned or record.state is State.DECLINED or not is_masked(asked.payload):
+            return
+        if is_same(record.fingerprint, asked.fingerprint) is None:
+            self._has_warned = True
+            log.warning(
+                "The purchase was begun with another key, so its secrets could not be compared: if one was edited "
+                "since, nothing tells. All else that is asked for is as the record says."
+            )
 
     def refresh(self, record: Record) -> Record:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
@@ -155,7 +183,7 @@ class Memory:
 
     def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
         """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
-        generation = record.generation + was_refused
+        generation, reason = record.generation + was_refused, self._without_secrets(reason)
         declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
         try:
             self.replace_own(record, declined)
@@ -185,7 +213,7 @@ class Memory:
         stored = self.refresh(record)
         if stored.order:
             return stored
-        final = replace(record, state=state, reason=reason, changed_at=self._clock())
+        final = replace(record, state=state, reason=self._without_secrets(reason), changed_at=self._clock())
         self.write(final)
         return final
 
@@ -215,6 +243,10 @@ class Memory:
                 rivals.append(f"{other.key}, its record: {where}")
         return owned, rivals
 
+    def _without_secrets(self, reason: str) -> str:
+        """Return what the server said, which may repeat what it does not like, as it may be stored."""
+        return without_these(self._spending.secrets, reason) if self._spending else reason
+
     def _try(self, use: Callable[[], T]) -> T:
         try:
             return use()
@@ -237,6 +269,6 @@ def _differences(record: Record, asked: Record) -> list[str]:
         },
     }
     differences = [f"{what}: it was {was!r}, and is {is_!r} now" for what, (was, is_) in compared.items() if was != is_]
-    if record.fingerprint != asked.fingerprint and not differences:
+    if is_same(record.fingerprint, asked.fingerprint) is False and not differences:
         return ["a part of it that is not shown here"]
     return differences

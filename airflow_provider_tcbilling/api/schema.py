@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.masking import without_secrets
 from airflow_provider_tcbilling.api.text import shown
 
 MOST = 2**63
@@ -225,7 +226,7 @@ class Action:
                 outer = payload.get(name, other.default)
                 said = inner.get(key, outer)
                 if said is not outer and str(said) != str(outer) and other.arg not in unread:
-                    yield field, f"its {key} is {said!r}, but {other.arg} is {outer!r}"
+                    yield field, f"its {key} is {_shown(said)}, but {other.arg} is {_shown(outer)}"
 
     @cached_property
     def _mirroring(self) -> list[Field]:
@@ -261,7 +262,9 @@ def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     if value is None or value == "":
         return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
-        return [Mistake(MistakeKind.TYPE, field.name, f"{_shown(value)} is not of type {field.kind.value}")]
+        # What is bought exactly may hold passwords.
+        words = _type_of(value) if field.kind is Kind.JSON else _shown(value)
+        return [Mistake(MistakeKind.TYPE, field.name, f"{words} is not of type {field.kind.value}")]
     return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
@@ -303,7 +306,7 @@ def _parse_json_object(value: Any) -> JsonText:
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(read, Mapping):
-        raise ValueError(f"JSON, but not an object: {value!r}")
+        raise ValueError(f"JSON, but not an object: {_type_of(read)}")
     text.read = read
     return text
 
@@ -339,7 +342,8 @@ _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
 
 
 def _shown(value: Any) -> str:
-    return shown(value)
+    """Return a value for a message; somebody may have given a secret to the wrong field."""
+    return shown(without_secrets(value))
 
 
 def _type_of(value: Any) -> str:

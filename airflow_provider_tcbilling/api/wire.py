@@ -92,6 +92,7 @@ class Wire:
             for adapter in self.session.adapters.values():
                 getattr(adapter, "drop_connections", adapter.close)()
         self._is_reusable = False
+        failed: TcBillingError | None = None
         exchange = Exchange(*self._timeout, ends_at=ends_at, send_by=send_by, clock=self._clock)
         try:
             with (
@@ -110,8 +111,14 @@ class Wire:
         except TcBillingError:
             raise
         except Exception as error:
-            # Airflow logs what an error was raised from, and a library's text may hold a proxy's password.
-            raise self._failed(action, exchange, error) from None
+            failed = self._failed(action, exchange, error)
+        except BaseException as stop:
+            # The libraries' frames hold the signed headers, and tools that report errors show the variables of frames.
+            stop.__context__ = None
+            raise stop.with_traceback(None) from None
+        if failed:
+            # Not from within the handler: a library's error holds the request, and its text a proxy's password.
+            raise failed
         self.server_ahead = self._ahead(response) or 0.0
         self._is_reusable = response.status_code == 200 and not action.moves_money
         return response, content

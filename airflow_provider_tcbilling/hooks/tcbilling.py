@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
-from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
+from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.arguments import A_COUNT, A_SPAN, optional
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
@@ -50,7 +50,7 @@ class TcBillingHook(BaseHook):
         :raises AirflowNotFoundException: There is no such connection.
         :raises InvalidRequest: It has mistakes; all are named, and nothing was sent.
         """
-        return self._settings(self.get_connection(self.tcbilling_conn_id))
+        return _sound(self._settings(self.get_connection(self.tcbilling_conn_id)))
 
     def get_conn(self) -> BillingClient:
         """Return a client for the connection. Blocking; errors as in :meth:`get_settings`."""
@@ -61,9 +61,8 @@ class TcBillingHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
         from asgiref.sync import sync_to_async
 
-        connection = await get_async_connection(self.tcbilling_conn_id)
         # In the triggerer, reading the extra can talk to the main loop to mask its secrets.
-        return await sync_to_async(self._settings)(connection)
+        return _sound(await sync_to_async(self._settings)(await get_async_connection(self.tcbilling_conn_id)))
 
     async def aget_conn(self) -> BillingClient:
         """Return a client for somebody who waits: the connection is read once, here, and never per request."""
@@ -135,9 +134,19 @@ class TcBillingHook(BaseHook):
         return widgets
 
     @staticmethod
-    def _settings(connection: Any) -> Settings:
+    def _settings(connection: Any) -> Settings | InvalidRequest:
         allowed = conf.get("tcbilling", "allowed_hosts", fallback="")
-        return Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
+        try:
+            return Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
+        except InvalidRequest as error:
+            return error.with_traceback(None)
+
+
+def _sound(read: Settings | InvalidRequest) -> Settings:
+    """Return settings, or raise their mistakes: here, where no frame has a connection, which shows its key."""
+    if isinstance(read, InvalidRequest):
+        raise read
+    return read
 
 
 def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -> BillingClient:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.masker import mask_in_airflow
 from airflow_provider_tcbilling.operators.spending import SpendingOperator
 
 if TYPE_CHECKING:
@@ -96,6 +97,15 @@ class CreateInstanceOperator(SpendingOperator):
         self.period = period
         self.period_unit = period_unit
         self.renew_flag = renew_flag
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Render, and have Airflow mask the secrets of the parameter before it stores the rendered fields."""
+        super()._do_render_template_fields(*args, **kwargs)
+        mask_in_airflow(self.parameter)
+
+    def _fields(self) -> dict[str, Any]:
+        mask_in_airflow(self.parameter)
+        return super()._fields()
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
         """Return the purchase of a new instance."""

@@ -9,6 +9,7 @@ from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.places import PLACES
 from scripts.mutant_lists.purchases import PURCHASES
 from scripts.mutant_lists.scale import SCALE
+from scripts.mutant_lists.secrets import SECRETS
 from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
 from scripts.mutant_lists.texts import TEXTS
 
@@ -25,4 +26,5 @@ MUTANTS = (
     *LOOPS,
     *TEXTS,
     *ARGUMENTS,
+    *SECRETS,
 )

@@ -53,7 +53,7 @@ PURCHASES = (
     Mutant(
         "hidden part of the fingerprint",
         "api/memory.py",
-        "if record.fingerprint != asked.fingerprint and not differences:",
+        "if is_same(record.fingerprint, asked.fingerprint) is False and not differences:",
         "if False:",
         f"{PURCHASE}::test_an_edited_secret_is_noticed_without_being_told",
     ),
