@@ -9,7 +9,10 @@ import sys
 from dataclasses import fields
 from urllib.parse import quote
 
-from airflow_provider_tcbilling.sandbox.rules import Rules, add_arguments
+from airflow_provider_tcbilling.sandbox.bounds import Range
+from airflow_provider_tcbilling.sandbox.rules import Rules, add_arguments, reader_of
+
+PORTS = Range(0, 65_535, is_whole=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="A local, stateful Tencent Cloud billing API. No account, no money.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one (%(default)s)")
+    parser.add_argument("--port", type=reader_of(PORTS), default=8765, help="0 takes a free one (%(default)s)")
     parser.add_argument(
         "--allow-host",
         action="append",
@@ -62,12 +65,6 @@ OPEN = (
     "set faults, move its clock and reset it. Without --tls-cert, everything travels unencrypted."
 )
 """What is said on the error output when it listens on more than this machine."""
-
-
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-    return int(text)
 
 
 def _mistake_in(certificate: str | None, key: str | None) -> str:

@@ -47,7 +47,7 @@ class Tokens:
     def parse(cls, text: str) -> Tokens:
         """Read ``honour``, ``forget-after:SECONDS``, ``ignore`` or ``reject-repeat``."""
         if text.startswith(FORGET_AFTER):
-            return cls("honour", _read(_SECONDS)(text[len(FORGET_AFTER) :]))
+            return cls("honour", reader_of(_SECONDS)(text[len(FORGET_AFTER) :]))
         if text not in ("honour", "ignore", "reject-repeat"):
             raise argparse.ArgumentTypeError(f"{text!r} is not honour, forget-after:SECONDS, ignore or reject-repeat")
         return cls(text)
@@ -102,14 +102,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
     parser.add_argument(
         "--delivery-looks",
-        type=_read(LIMITS["delivery_looks"]),
+        type=reader_of(LIMITS["delivery_looks"]),
         default=default.delivery_looks,
         metavar="N",
         help="looks at the order book that show an order under way before one shows it delivered (%(default)s)",
     )
     parser.add_argument(
         "--delivery-seconds",
-        type=_read(LIMITS["delivery_seconds"]),
+        type=reader_of(LIMITS["delivery_seconds"]),
         default=default.delivery_seconds,
         metavar="T",
         help="least time that delivery takes (%(default)s)",
@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--balance",
         dest="balance_cents",
-        type=_read(LIMITS["balance_cents"]),
+        type=reader_of(LIMITS["balance_cents"]),
         default=default.balance_cents,
         metavar="CENTS",
         help="money on the account (%(default)s)",
@@ -125,14 +125,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vouchers",
         dest="voucher_cents",
-        type=_read(LIMITS["voucher_cents"]),
+        type=reader_of(LIMITS["voucher_cents"]),
         default=default.voucher_cents,
         metavar="CENTS",
         help="vouchers on the account, which are used before money (%(default)s)",
     )
     parser.add_argument(
         "--rate-limit",
-        type=_read(LIMITS["rate_limit"]),
+        type=reader_of(LIMITS["rate_limit"]),
         default=default.rate_limit,
         metavar="N",
         help="requests a second for each action, 0 for no limit (%(default)s)",
@@ -158,7 +158,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read(limit: Range) -> Callable[[str], float]:
+def reader_of(limit: Range) -> Callable[[str], float]:
+    """Return what reads a number on the command line."""
+
     def read(text: str) -> float:
         try:
             number = float(text)
