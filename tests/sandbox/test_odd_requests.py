@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import random
@@ -75,39 +76,15 @@ SURROGATE = "\ud800"
 FULL_WIDTH = "\uff12\uff10"
 """Digits to Unicode, and no digits to the API."""
 
-VALUES = [
-    *(
-        None,
-        "",
-        " ",
-        SURROGATE,
-        "\x00",
-        "x" * 100_000,
-        FULL_WIDTH,
-        "ins-0",
-        "m",
-        "PrePay",
-        "NaN",
-        "9999-99-99 99:99:99",
-    ),
-    *(
-        "9999-99-99 99:99:99",
-        "0000-00-00 00:00:00",
-        "0001-01-01 00:00:00",
-        "9999-12-31 23:59:59",
-        f"{FULL_WIDTH}26-01-01 00:00:00",
-    ),
-    *(0, 1, -1, 2**63, 10**400, -(10**4000), 1e300, -1e308, float("nan"), float("inf"), float("-inf"), True, False),
-    *([], [None], [[]], [1], [2, 2.0, True], ["x", SURROGATE], ["NOTIFY_AND_AUTO_RENEW"] * 200, {}, {"a": {"b": [1]}}),
-    *('{"pid":1}', '{"timeSpan": 1e999}', '{"timeSpan": NaN}', '{"\\ud800": "\\ud800"}', "[1]", "[" * 100_000),
-    *(
-        '{"a":' * 50_000,
-        '{"timeSpan": ' + "1" * 5000 + "}",
-        "WzEsMiwzLDRd",
-        "WzEsIDFlOTk5LCAiIiwgZmFsc2Vd",
-        "W" * 99_999,
-    ),
-]
+TEXTS = ["", " ", SURROGATE, "\x00", "x" * 100_000, FULL_WIDTH, "ins-0", "m", "PrePay", "NaN", "W" * 99_999]
+TIMES = ["0000-00-00 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59", f"{FULL_WIDTH}26-01-01 00:00:00"]
+NUMBERS = [0, 1, -1, 2**63, 10**400, -(10**4000), 1e300, float("nan"), float("inf"), float("-inf"), True, False]
+LISTS = [[], [None], [[]], [1], [2, 2.0, True], ["x", SURROGATE], ["NOTIFY_AND_AUTO_RENEW"] * 200]
+PARAMETERS = ['{"pid":1}', '{"timeSpan": 1e999}', '{"timeSpan": NaN}', '{"\\ud800": "\\ud800"}', "[1]", "[" * 100_000]
+PARAMETERS += ['{"a":' * 50_000, '{"timeSpan": ' + "1" * 5000 + "}"]
+CURSORS = ["WzEsMiwzLDRd", "WzEsIDFlOTk5LCAiIiwgZmFsc2Vd", base64.b64encode(b"[" * 99_999).decode()]
+CURSORS += [base64.urlsafe_b64encode(f'[0, {"9" * 400}, "", false]'.encode()).decode()]
+VALUES = [None, {}, {"a": {"b": [1]}}, *TEXTS, *TIMES, *NUMBERS, *LISTS, *PARAMETERS, *CURSORS]
 
 
 def odd_request(chance):
