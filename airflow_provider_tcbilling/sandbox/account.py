@@ -139,6 +139,17 @@ class Account:
         except ValueError:
             raise Refused("InvalidParameterValue", f"{local_time!r} is not a time.") from None
 
+    def order_number(self, place: int, moment: float, end: str = "811") -> str:
+        """
+        Return the number of an order.
+
+        :param place: How many orders were placed before it.
+        :param moment: When it is placed, in epoch seconds.
+        :param end: The last digits, which differ between a sub-order and its big deal.
+        """
+        day = pendulum.from_timestamp(moment, tz=self.rules.zone).format("YYYYMMDD")
+        return f"{day}{self._first_number + place}{end}"
+
     def new_id(self) -> str:
         """Return a new request id."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
@@ -195,11 +206,9 @@ class Account:
         at: float | None = None,
     ) -> LedgerOrder:
         moment = self.clock.now() if at is None else at
-        day = pendulum.from_timestamp(moment, tz=self.rules.zone).format("YYYYMMDD")
-        stem = f"{day}{self._first_number + len(self._orders)}"
         order = LedgerOrder(
-            f"{stem}811",
-            f"{stem}801",
+            self.order_number(len(self._orders), moment),
+            self.order_number(len(self._orders), moment, "801"),
             request.get("ClientToken", ""),
             dict(request),
             cost,

@@ -6,10 +6,11 @@ from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.places import PLACES
 from scripts.mutant_lists.purchases import PURCHASES
+from scripts.mutant_lists.sandboxes import SANDBOXES
 from scripts.mutant_lists.scale import SCALE
 from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
 from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS
+MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS + SANDBOXES
