@@ -197,6 +197,7 @@ def test_the_page_may_run_its_own_script_only_and_no_site_may_frame_it(sandbox):
     assert f'<script nonce="{nonce}">' in first.text
     assert nonce not in second.text
     assert first.text.count("<script") == 2
+    assert '{"Content-Type": "application/json"}' in first.text, "or its own calls would be refused"
     for rule in ("default-src 'none'", "connect-src 'self'", "form-action 'none'", "frame-ancestors 'none'"):
         assert rule in policy
     for markup in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "srcdoc", "javascript:"):
