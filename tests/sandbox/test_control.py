@@ -122,9 +122,9 @@ def test_there_are_only_so_many_faults():
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=IDS)
-@pytest.mark.parametrize("name", ["count", "expires_in_days", "bought_days_ago", "paid_cents", "voucher_cents"])
-def test_what_is_no_number_is_no_instance(sandbox, name, value):
-    assert_refused(sandbox, "instances", {name: value}, name)
+def test_what_is_no_number_is_no_instance(sandbox, value):
+    for name in ("count", "expires_in_days", "bought_days_ago", "paid_cents", "voucher_cents"):
+        assert_refused(sandbox, "instances", {name: value}, name)
 
 
 @pytest.mark.parametrize(
@@ -165,14 +165,13 @@ def test_there_are_only_so_many_instances(sandbox, monkeypatch):
     ],
     ids=["nested", "nested but readable", "list", "null", "no text", "no JSON", "too long"],
 )
-@pytest.mark.parametrize("path", ["faults", "clock", "instances", "reset"])
-def test_a_body_that_is_no_object_is_refused(sandbox, path, body, status):
+def test_a_body_that_is_no_object_is_refused(sandbox, body, status):
     before = state(sandbox)
+    for path in ("faults", "clock", "instances", "reset"):
+        answer = control(sandbox, path, body)
 
-    answer = control(sandbox, path, body)
-
-    assert (answer.status_code, state(sandbox)) == (status, before)
-    assert "body" in answer.json()["error"]
+        assert (answer.status_code, state(sandbox)) == (status, before), path
+        assert "body" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -182,7 +181,7 @@ def test_no_control_call_makes_the_server_fail(sandbox, seed):
     names += ["distortion", "field", "advance", "set", "count", "expires_in_days", "expire_time", "name", "renew_flag"]
     names += ["bought_days_ago", "locked", "paid_cents", "voucher_cents", "\ud800", ""]
     values = [*NO_NUMBERS, *KINDS, None, 0, 1, -1, 0.5, 2**63, 10**9, "\ud800", "", "before", "2026-12-31", "x" * 2000]
-    for _ in range(300):
+    for _ in range(150):
         body = {chance.choice(names): chance.choice(values) for _ in range(chance.randint(0, 4))}
         if chance.random() < 0.5:
             body["fault"] = chance.choice(list(KINDS))
