@@ -361,5 +361,5 @@ def _is_of(kind: Kind, value: Any) -> bool:
 def _is_json_object(value: Any) -> bool:
     try:
         return isinstance(value, str) and isinstance(json.loads(value), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -176,6 +177,9 @@ def _session(endpoint: str, language: str) -> requests.Session:
     session.mount("https://", WatchingAdapter())
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.trust_env = urlsplit(endpoint).hostname not in LOOPBACK
+    if not session.trust_env:
+        # No proxy, but still the certificates that the machine trusts: a sandbox may speak https.
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     session.headers.update(
         {
             "Host": urlsplit(endpoint).netloc,

@@ -8,6 +8,7 @@ from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.places import PLACES
 from scripts.mutant_lists.purchases import PURCHASES
+from scripts.mutant_lists.sandboxes import SANDBOXES
 from scripts.mutant_lists.scale import SCALE
 from scripts.mutant_lists.secrets import SECRETS
 from scripts.mutant_lists.subscriptions import SUBSCRIPTIONS
@@ -27,4 +28,5 @@ MUTANTS = (
     *TEXTS,
     *ARGUMENTS,
     *SECRETS,
+    *SANDBOXES,
 )

@@ -585,8 +585,8 @@ def test_a_twin_of_another_day_or_of_something_else_is_no_rival(start_sandbox, s
 
 @pytest.mark.parametrize("known", [True, False])
 def test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_one(start_sandbox, shelf, known):
-    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    elsewhere = start_sandbox()  # it numbers its orders alike
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"), seed=0)
+    elsewhere = start_sandbox(seed=0)  # it numbers its orders alike
     if known:
         purchase(elsewhere, shelf, key="one").place()
     else:
