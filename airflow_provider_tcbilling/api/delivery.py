@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, TcBillingError
-from airflow_provider_tcbilling.api.models import Deal, Order, unique
+from airflow_provider_tcbilling.api.models import Deal, Order, total_of, unique
 from airflow_provider_tcbilling.api.orderbook import can_be_one
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
@@ -106,7 +106,7 @@ class DeliveryWatch:
         if not deals or not all(self._settlement.is_done(deal) for deal in deals):
             return None
         self.order_ids = unique([self.order_id, *(deal.order_id for deal in deals)])
-        paid = sum(deal.paid_cents for deal in deals)
+        paid = total_of(deal.paid_cents for deal in deals)
         return Order(self.order_id, ids, paid_cents=paid, currency=deals[0].currency)
 
     def _see(self, what: str) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.match import Compared, Match, folded, match
-from airflow_provider_tcbilling.api.models import Deal, unique
+from airflow_provider_tcbilling.api.models import Deal, total_of, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.servertime import earliest, readings
 from airflow_provider_tcbilling.api.spending import Candidate
@@ -132,7 +132,10 @@ def order_numbered(client: BillingClient, number: str) -> Candidate | None:
     mine = [deal for deal in client.describe_deals(order_id=number) if deal.order_id == number]
     group = mine[0].big_deal_id or mine[0].order_id if mine else number
     deals = [deal for deal in client.describe_deals(big_deal_id=group) if deal.big_deal_id == group] or mine
-    return _candidate(group, deals) if deals else None
+    if not deals:
+        return None
+    found = _candidate(group, deals)
+    return replace(found, order_id=found.order_id or group)
 
 
 def whole_book(
@@ -207,12 +210,13 @@ def _candidate(number: str, deals: list[Deal], unclear: tuple[str, ...] = ()) ->
     order_id = deals[0].order_id if len({deal.order_id for deal in deals}) == 1 else number
     states = ", ".join(unique(deal.status_words for deal in deals))
     instances = ", ".join(unique(i for deal in deals for i in deal.resource_ids)) or "no instance yet"
-    paid = sum({deal.order_id: deal.paid_cents for deal in deals}.values())
-    words = f"order {order_id}, {states}, {instances}, {paid} cents {deals[0].currency}, made {deals[0].created_at}"
+    paid = total_of({deal.order_id: deal.paid_cents for deal in deals}.values())
+    money = "an unknown amount" if paid is None else f"{paid} cents {deals[0].currency}"
+    words = f"order {order_id}, {states}, {instances}, {money}, made {deals[0].created_at}"
     if unclear:
         told = "; ".join(
             f"{name} {[deal.shown.get(name) for deal in deals]}" for names in unclear for name in names.split("/")
         )
         words = f"{words}, which cannot be compared: {told}"
     ids = [number, *(deal.order_id for deal in deals)]
-    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words), paid)
+    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words))
