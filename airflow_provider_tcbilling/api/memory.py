@@ -19,6 +19,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store
+from airflow_provider_tcbilling.api.stored import is_declined, is_elsewhere, lease_of, order_of, payload_of
 
 SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
@@ -195,6 +196,9 @@ class Memory:
         """
         Return the orders that other records own, and which other purchases may have placed one that fits.
 
+        A record that cannot be used owns the order that it names. If it names none it is a rival, unless what can be
+        read of it speaks against that.
+
         :param beside: Seconds by which the clock of this machine is known to be wrong.
         """
         owned: set[str] = set()
@@ -202,17 +206,15 @@ class Memory:
         for where, stored in self._try(lambda: list(self._store.others(record.key))):
             try:
                 other = Record.from_json(stored, where)
+                order_id, is_rival = _claim(other, record, looks_alike, beside)
+                words = f"{other.key}, its record: {where}"
             except InvalidRecord as error:
-                rivals.append(str(error))
-                continue
-            if other.is_at_another_server(record.endpoint) or other.is_of_another_account(record):
-                continue
-            if other.action != record.action:
-                continue
-            if other.order_id:
-                owned.add(other.order_id)
-            elif other.state.may_have_an_order and other.overlaps(record, beside) and looks_alike(other.payload):
-                rivals.append(f"{other.key}, its record: {where}")
+                order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)
+                words = str(error)
+            if order_id:
+                owned.add(order_id)
+            elif is_rival:
+                rivals.append(words)
         return owned, rivals
 
     def _try(self, use: Callable[[], T]) -> T:
@@ -223,6 +225,32 @@ class Memory:
         except Exception as error:
             text = f"The record of the purchase ({self.where}) cannot be read or written: {error!r}"
             raise StoreFailed(text) from error
+
+
+LooksAlike = Callable[[Mapping[str, Any]], bool]
+"""Whether an order of a payload could not be told from that of the purchase."""
+
+Claim = tuple[str, bool]
+"""The order that another record owns, empty if it knows none; and whether it may have placed one that fits."""
+
+
+def _claim(other: Record, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
+    is_elsewhere = other.is_at_another_server(record.endpoint) or other.is_of_another_account(record)
+    if is_elsewhere or other.action != record.action:
+        return "", False
+    may_fit = other.state.may_have_an_order and other.overlaps(record, beside) and looks_alike(other.payload)
+    return other.order_id or "", may_fit
+
+
+def _claim_of_damaged(stored: Any, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
+    if not isinstance(stored, Mapping):
+        return "", True
+    if is_elsewhere(stored, record.endpoint, record.action):
+        return "", False
+    lease = lease_of(stored) or (record.first_sent_at, record.sending_until)
+    overlaps = replace(record, first_sent_at=lease[0], sending_until=lease[1]).overlaps(record, beside)
+    payload = payload_of(stored, record.action)
+    return order_of(stored), overlaps and (payload is None or looks_alike(payload)) and not is_declined(stored)
 
 
 def _differences(record: Record, asked: Record) -> list[str]:
