@@ -24,6 +24,9 @@ from airflow_provider_tcbilling.api.stored import is_declined, is_elsewhere, lea
 SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
 
+LATEST_CHANGE = 2 * 86_400.0
+"""Seconds by which a record may come from the future: whoever is farther off with its clock can have sent nothing."""
+
 WRITE_TRIES = 3
 
 T = TypeVar("T")
@@ -61,6 +64,8 @@ class Memory:
         if stored is None:
             return None
         record = Record.from_json(stored, self.where)
+        if record.changed_at > self._clock() + LATEST_CHANGE:
+            raise InvalidRecord(self.where, "it was written in the future, or the clock of this machine is wrong")
         differences = list(_differences(record, self._asked))
         if differences and record.state is not State.DECLINED:
             raise PurchaseChanged(self.where, differences)

@@ -177,8 +177,9 @@ class Record:
                 parsed(record.endpoint)
         except ValueError as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
-        if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
-            raise InvalidRecord(where, f"it is damaged (state {record.state.value} without an order)")
+        if (record.state in (State.ORDERED, State.DELIVERED)) != bool(record.order_id):
+            word = "with" if record.order_id else "without"
+            raise InvalidRecord(where, f"it is damaged (state {record.state.value} {word} an order)")
         return record
 
 
