@@ -9,7 +9,9 @@ pytest.importorskip("airflow")
 from scripts.fuzz import KINDS
 
 
-@pytest.mark.parametrize(("kind", "first", "count"), [("answers", 0, 1000), ("records", 0, 400), ("connections", 0, 600)])
+@pytest.mark.parametrize(
+    ("kind", "first", "count"), [("answers", 0, 1000), ("records", 0, 400), ("connections", 0, 600)]
+)
 def test_only_designed_errors_leave_the_package_and_the_word_on_the_money_is_right(kind, first, count):
     wrong = {seed: faults for seed in range(first, first + count) if (faults := KINDS[kind](seed)[1])}
 
