@@ -207,7 +207,7 @@ class Server:
 
 def _read(body: bytes) -> Any:
     with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(body)
+        return json.loads(body, parse_int=float)
     return None
 
 
