@@ -162,7 +162,7 @@ class Settings:
             *_key_mistakes("login (SecretId)", connection.login),
             *_key_mistakes("password (SecretKey)", connection.password),
             *(_key_mistakes("extra token", extra["token"]) if extra.get("token") not in (None, "") else ()),
-            *(["host is not a text"] if not isinstance(connection.host or "", str) else ()),
+            *(() if isinstance(connection.host, (str, type(None))) else ["host is not a text"]),
             *_endpoint_mistakes(address, allowed_hosts),
             *_extra_mistakes(extra),
         ]
