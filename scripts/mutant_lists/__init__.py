@@ -2,6 +2,7 @@
 
 from scripts.mutant_lists.evidence import EVIDENCE
 from scripts.mutant_lists.fences import FENCES
+from scripts.mutant_lists.inputs import INPUTS
 from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.places import PLACES
@@ -12,4 +13,4 @@ from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS
+MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS + INPUTS

@@ -12,6 +12,8 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.cases import all_in
 from tests.airflow.shop import KEY
 
+pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]
+
 DAMAGED = [
     b"",
     b"\x00\xff\xfe",

@@ -14,6 +14,8 @@ from airflow_provider_tcbilling.connection import Settings
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from tests.conftest import SECRET_KEY
 
+pytestmark = pytest.mark.airflow
+
 EXTRAS = [
     *("[]", "[1, 2]", '"text"', "7", "true", "false", "0", '[{"ledger_uri": "s3://x"}]'),
     *("{half", "ledger_uri=s3://x", "[" * 50_000, '{"read_timeout": ' + "9" * 5000 + "}"),
