@@ -19,7 +19,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store
-from airflow_provider_tcbilling.api.stored import is_declined, is_elsewhere, lease_of, order_of, payload_of
+from airflow_provider_tcbilling.api.stored import is_declined, is_elsewhere, lease_of, order_of, tells_what_was_asked
 
 SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
@@ -243,8 +243,8 @@ def _claim(other: Record, record: Record, looks_alike: LooksAlike, beside: float
     is_elsewhere = other.is_at_another_server(record.endpoint) or other.is_of_another_account(record)
     if is_elsewhere or other.action != record.action:
         return "", False
-    may_fit = other.state.may_have_an_order and other.overlaps(record, beside) and looks_alike(other.payload)
-    return other.order_id or "", may_fit
+    may_fit = other.state.may_have_an_order and other.overlaps(record, beside)
+    return other.order_id or "", may_fit and _may_be_alike(other.payload, record.action, looks_alike)
 
 
 def _claim_of_damaged(stored: Any, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
@@ -254,8 +254,12 @@ def _claim_of_damaged(stored: Any, record: Record, looks_alike: LooksAlike, besi
         return "", False
     lease = lease_of(stored) or (record.first_sent_at, record.sending_until)
     overlaps = replace(record, first_sent_at=lease[0], sending_until=lease[1]).overlaps(record, beside)
-    payload = payload_of(stored, record.action)
-    return order_of(stored), overlaps and (payload is None or looks_alike(payload)) and not is_declined(stored)
+    is_alike = _may_be_alike(stored.get("payload"), record.action, looks_alike)
+    return order_of(stored), overlaps and is_alike and not is_declined(stored)
+
+
+def _may_be_alike(payload: Any, action: str, looks_alike: LooksAlike) -> bool:
+    return not tells_what_was_asked(payload, action) or looks_alike(payload)
 
 
 def _differences(record: Record, asked: Record) -> list[str]:

@@ -27,6 +27,9 @@ LONGEST_LEASE = 7 * 86_400.0
 MOMENTS = (-1e9, 2.5e11)
 """Epoch seconds that can be written as a date, in any zone."""
 
+TOKEN = "ClientToken"
+"""The field of a request that is no part of the payload: the record has it by itself."""
+
 MAX_SHOWN = 60
 """Characters of a damaged value in a message."""
 
@@ -56,8 +59,9 @@ def fields_of(stored: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("payload", "before"):
         if odd := _odd_in(fields["action"], fields.get(name, {})):
             raise ValueError(f"{odd} in its {name} is of another type")
-    if fields["sending_until"] - max(fields["first_sent_at"], fields["changed_at"]) > LONGEST_LEASE:
-        raise ValueError("its sending_until is more than a week after it was written")
+    began, until = fields["first_sent_at"], fields["sending_until"]
+    if until - max(began, fields["changed_at"]) > LONGEST_LEASE or began - until > LONGEST_LEASE:
+        raise ValueError("its first_sent_at and sending_until contradict each other")
     return fields
 
 
@@ -90,10 +94,11 @@ def lease_of(damaged: Mapping[str, Any]) -> tuple[float, float] | None:
         return None
 
 
-def payload_of(damaged: Mapping[str, Any], action: str) -> Mapping[str, Any] | None:
-    """Return what was asked for by a record that cannot be used; ``None`` if it does not tell."""
-    payload = damaged.get("payload")
-    return payload if isinstance(payload, Mapping) and payload and not _odd_in(action, payload) else None
+def tells_what_was_asked(payload: Any, action: str) -> bool:
+    """Whether the payload of a record is whole, so that it can speak against an order."""
+    if not isinstance(payload, Mapping) or _odd_in(action, payload):
+        return False
+    return all(payload.get(field.name) for field in ACTIONS[action].fields if field.required and field.name != TOKEN)
 
 
 def moment(written: Any) -> float:

@@ -102,8 +102,8 @@ INPUTS = (
     Mutant(
         "a request is under way for years",
         "api/stored.py",
-        '    if fields["sending_until"] - max(fields["first_sent_at"], fields["changed_at"]) > LONGEST_LEASE:\n',
-        "    if False:\n",
+        'if until - max(began, fields["changed_at"]) > LONGEST_LEASE or began - until > LONGEST_LEASE:',
+        "if False:",
         f"{RECORDS}::test_a_request_that_would_be_under_way_for_weeks_is_damage",
     ),
     Mutant(
@@ -123,15 +123,22 @@ INPUTS = (
     Mutant(
         "a damaged record owns nothing",
         "api/memory.py",
-        "    return order_of(stored), overlaps and (",
-        '    return "", overlaps and (',
+        "    return order_of(stored), overlaps and ",
+        '    return "", overlaps and ',
         f"{RECORDS}::test_a_damaged_record_owns_the_order_that_it_names",
     ),
     Mutant(
         "a damaged record is nobody's rival",
         "api/memory.py",
-        "(payload is None or looks_alike(payload)) and not is_declined(stored)",
+        "overlaps and is_alike and not is_declined(stored)",
         "False",
+        f"{RECORDS}::test_an_order_that_a_damaged_record_may_own_is_not_adopted",
+    ),
+    Mutant(
+        "a payload of which a part is missing speaks against an order",
+        "api/memory.py",
+        "return not tells_what_was_asked(payload, action) or looks_alike(payload)",
+        "return isinstance(payload, Mapping) and looks_alike(payload)",
         f"{RECORDS}::test_an_order_that_a_damaged_record_may_own_is_not_adopted",
     ),
     Mutant(

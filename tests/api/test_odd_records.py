@@ -163,8 +163,9 @@ def test_a_record_from_the_future_is_not_waited_for(sandbox, seconds):
 
 
 def test_a_request_that_would_be_under_way_for_weeks_is_damage(sandbox):
-    with pytest.raises(InvalidRecord, match="sending_until"):
-        Record.from_json(stored(sandbox, sending_until="2036-01-01T00:00:00Z"), "here")
+    for odd in ({"sending_until": "2036-01-01T00:00:00Z"}, {"first_sent_at": "2036-01-01T00:00:00Z"}):
+        with pytest.raises(InvalidRecord, match="sending_until"):
+            Record.from_json(stored(sandbox, **odd), "here")
 
 
 # As that of another purchase
@@ -174,6 +175,7 @@ DAMAGED = {
     "its times": {"first_sent_at": None, "sending_until": "soon"},
     "its state": {"state": 7},
     "its list": {"before": []},
+    "a part of its payload": {"payload": {"ProductCode": "p_cloudfirewall"}, "before": []},
 }
 
 
@@ -200,8 +202,9 @@ def test_an_order_that_a_damaged_record_may_own_is_not_adopted(sandbox, damage):
     assert len(sandbox.ledger.orders()) == 1
 
 
+PAYLOAD = NewInstance(client_to(None, endpoint="http://127.0.0.1:9"), ORDER).payload
 SURELY_NOT = {
-    "of another product": {"payload": {"ProductCode": "p_cvm"}, "before": None},
+    "of another product": {"payload": PAYLOAD | {"ProductCode": "p_cvm"}, "before": None},
     "of another action": {"action": "RenewInstance", "before": None},
     "of another server": {"endpoint": "https://billing.tencentcloudapi.com", "before": None},
     "of long ago": {
@@ -234,6 +237,15 @@ def test_no_record_of_others_stops_a_purchase_of_which_the_order_book_shows_noth
     order = purchase(sandbox, shelf).place()
 
     assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id]
+
+
+@pytest.mark.parametrize("payload", [{}, {"ProductCode": "p_cloudfirewall"}, {"ZoneCode": "ap-guangzhou-6"}])
+def test_a_record_that_does_not_tell_all_that_was_asked_for_may_own_an_order_of_anything(sandbox, payload):
+    record = {**stored(sandbox), "order_id": None, "state": "intended", "payload": payload}
+    lose(sandbox, "before")
+
+    with pytest.raises(PurchaseOutcomeUnknown, match="shelf/other"):
+        purchase(sandbox, Shelf(texts={"other": json.dumps(record)})).place()
 
 
 def test_an_odd_period_of_another_purchase_is_no_traceback(sandbox):
