@@ -21,7 +21,7 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.arguments import A_SPAN, Check, one_of, seconds_of
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.api.spending import Spending
     from airflow_provider_tcbilling.connection import Settings
+    from airflow_provider_tcbilling.task_end import TaskEnd
 
 
 def _is_wait(value: Any) -> bool:
@@ -75,8 +76,6 @@ class SpendingOperator(BaseOperator):
     """
 
     action: ClassVar[Action]
-    placed_as: ClassVar[str] = "was placed and paid"
-    wait_on: ClassVar[str] = "To wait on, clear the task: it finds the order, and sends nothing."
     settings_checked: ClassVar[Mapping[str, Check]] = {
         "poll_interval": _A_WAIT,
         "delivery_timeout": _A_WAIT,
@@ -120,7 +119,8 @@ class SpendingOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.delivery_timeout = delivery_timeout
         self.tcbilling_conn_id = tcbilling_conn_id
-        self._placed: str | None = None
+        self._purchase_begun: Purchase | None = None
+        self._forget()
 
     # What each kind of spending says for itself
 
@@ -160,26 +160,35 @@ class SpendingOperator(BaseOperator):
             sent), a refusal, or an order that died.
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
-        self._placed = None
-        with no_retry_unless_transient(self._order_placed):
+        from airflow_provider_tcbilling.api.delivery import with_price
+
+        self._forget()
+        with no_retry_unless_transient(lambda: self._end(context)):
             fields = self._fields()
             settings = self._hook.get_settings()
             try:
-                purchase = self._purchase(context, fields, settings)
+                self._purchase_begun = purchase = self._purchase(context, fields, settings)
                 order = purchase.place()
             except OrderNotRecorded as error:
                 self._announce(error.order_id, settings, context)
                 raise
             except LeftAlone as error:
-                raise AirflowSkipException(str(error)) from error
+                raise AirflowSkipException(str(error)) from None
             except RunRefused as error:
-                if self.on_refused_run == "skip":
-                    raise AirflowSkipException(str(error)) from error
+                if self.on_refused_run == "skip" and not purchase.is_in_doubt:
+                    raise AirflowSkipException(str(error)) from None
                 raise
             self._announce(order.order_id, settings, context)
-            if not self.wait_for_delivery or self.is_settled(order, fields):
+            if not self.wait_for_delivery:
+                self._log_order(order)
                 return self.result(order, [order.order_id], purchase)
-            return self._deliver(context, order, time.time() + self.delivery_timeout, purchase)
+            if not self.is_settled(order, fields):
+                return self._deliver(context, order, time.time() + self.delivery_timeout, purchase)
+            order = with_price(client_of(settings, is_waiting=True, attempts=1), order, self.action.name)
+            if order.paid_cents is not None:
+                purchase.note_delivery(order)
+            self._log_order(order)
+            return self.result(order, [order.order_id], purchase)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
@@ -189,8 +198,8 @@ class SpendingOperator(BaseOperator):
 
         :raises AirflowFailException: It was woken for another order. Else as in :meth:`execute`.
         """
-        self._placed = None
-        with no_retry_unless_transient(self._order_placed):
+        self._forget()
+        with no_retry_unless_transient(lambda: self._end(context)):
             order, deadline = self._own_order(context, order_of(event)), deadline_of(event, self.delivery_timeout)
             if order is None or deadline is None:
                 raise InvalidRequest(self.task_id, ["the task was resumed without the trigger's event"])
@@ -201,9 +210,25 @@ class SpendingOperator(BaseOperator):
         if self._placed:
             self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._placed)
 
-    def _order_placed(self) -> str:
-        """Return what every error says once there is an order."""
-        return f"Order {self._placed} {self.placed_as} before this. {self.wait_on}" if self._placed else ""
+    def _forget(self) -> None:
+        """Forget the order of an earlier run: a task object can run more than once."""
+        self._placed: str | None = None
+        self._cost = self.console_link = ""
+        self._purchase_begun = None
+
+    def _end(self, context: Context) -> TaskEnd:
+        """Return what is known of the task when it fails, for its message."""
+        from airflow_provider_tcbilling.ending import end_of
+
+        return end_of(
+            context,
+            self._hook,
+            self.action.name,
+            key=self._purchase_begun.key if self._purchase_begun else None,
+            in_doubt=bool(self._purchase_begun and self._purchase_begun.is_in_doubt),
+            order_id=self._placed or "",
+            paid=self._cost,
+        )
 
     def _own_order(self, context: Context, told: Order | None) -> Order | None:
         """
@@ -211,36 +236,14 @@ class SpendingOperator(BaseOperator):
 
         :raises WrongEvent: The event names another one.
         """
-        recorded = self._recorded(context)
-        own, where = (recorded.order_id, "the record") if recorded else (self._announced(context), "its own XCom")
+        from airflow_provider_tcbilling.resuming import announced_order, recorded_order
+
+        recorded = recorded_order(context, self._hook, lambda: self._key(context, self._fields()))
+        own, where = (recorded.order_id, "the record") if recorded else (announced_order(context), "its own XCom")
         self._placed = own or (told.order_id if told else None)
         if own and told:
             refuse_another(own, told.order_id, where)
         return (recorded or told) if told else None
-
-    def _recorded(self, context: Context) -> Order | None:
-        """Return the order that the record knows. By now the task may have been edited, or its record be away."""
-        from airflow_provider_tcbilling.api.record import Record
-        from airflow_provider_tcbilling.stores import store_of
-
-        try:
-            store = store_of(context, self._hook.get_settings().ledger_uri)
-            key = self._key(context, self._fields())
-            stored = store.read(key)
-            return None if stored is None else Record.from_json(stored, store.where(key)).order
-        except Exception as error:
-            self.log.warning("The record of the purchase could not be read: %s", harmless(error))
-            return None
-
-    def _announced(self, context: Context) -> str:
-        """Return the order that this task has announced, empty if it has not."""
-        ti = context["ti"]
-        try:
-            told = ti.xcom_pull(task_ids=self.task_id, key="order_id", map_indexes=ti.map_index)
-        except Exception as error:
-            self.log.warning("The task's own XCom could not be read: %s", harmless(error))
-            return ""
-        return told if isinstance(told, str) else ""
 
     @property
     def _hook(self) -> TcBillingHook:
@@ -282,7 +285,6 @@ class SpendingOperator(BaseOperator):
 
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-        from airflow_provider_tcbilling.api.record import what_to_do
         from airflow_provider_tcbilling.runs import may_have_run_before, placed_by, refuse_unless_due, since_when
         from airflow_provider_tcbilling.stores import store_of
 
@@ -297,7 +299,6 @@ class SpendingOperator(BaseOperator):
             )
         self.log.info("Purchase %s is remembered by %s.", key, store.about)
         lateness = self.max_lateness
-        console = settings.console_url.partition("#")[0]
         return Purchase(
             key,
             self.spending(client_of(settings), fields),
@@ -319,8 +320,6 @@ class SpendingOperator(BaseOperator):
                 max_lateness=None if lateness is None else timedelta(seconds=seconds_of(lateness)),
                 what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
             ),
-            steps=what_to_do(store, key, console, self.tcbilling_conn_id),
-            final_steps=what_to_do(store, key, console, self.tcbilling_conn_id, is_final=True),
         )
 
     @property
@@ -335,12 +334,20 @@ class SpendingOperator(BaseOperator):
 
     def _announce(self, order_id: str, settings: Settings, context: Context) -> None:
         """Make the order known before anything else is done with it."""
-        self._placed = order_id
-        self.log.info("Order %s: %s", order_id, settings.order_url(order_id))
+        self._placed, self.console_link = order_id, settings.order_url(order_id)
+        self.log.info("Order %s: %s", order_id, self.console_link)
         if self.do_xcom_push:
             ti = context["ti"]
             ti.xcom_push(key="order_id", value=order_id)
-            ti.xcom_push(key=CONSOLE_LINK, value=settings.order_url(order_id))
+            ti.xcom_push(key=CONSOLE_LINK, value=self.console_link)
+
+    def _log_order(self, order: Order) -> None:
+        from airflow_provider_tcbilling.task_end import WORDS
+
+        words = WORDS[self.action.name].paid.format(
+            amount=amount(order.paid_cents, order.currency), order_id=order.order_id
+        )
+        self.log.info("%s Instances: %s.", words, ", ".join(order.instance_ids) or "not named")
 
     def _deliver(
         self, context: Context, order: Order, deadline: float, purchase: Purchase | None = None
@@ -351,6 +358,7 @@ class SpendingOperator(BaseOperator):
 
         self._placed = order.order_id
         settings = self._hook.get_settings()
+        self.console_link = settings.order_url(order.order_id)
         client = client_of(settings, is_waiting=True)
         watch = DeliveryWatch(client, order.order_id, action=self.action.name, deadline=deadline)
         try:
@@ -359,7 +367,9 @@ class SpendingOperator(BaseOperator):
                     self._defer(order, deadline, watch.placed_at or time.time())
                 time.sleep(min(pause(self.poll_interval), max(0.0, deadline - time.time())))
         except DeliveryTimeout as error:
-            raise AirflowFailException(f"{error} {self.wait_on}") from error
+            raise AirflowFailException("\n".join(self._end(context).report(error))) from None
+        finally:
+            self._cost = watch.amount
         delivered = replace(
             order,
             instance_ids=unique([*order.instance_ids, *delivered.instance_ids]),
@@ -367,6 +377,7 @@ class SpendingOperator(BaseOperator):
             currency=delivered.currency,
         )
         purchase = self._note_delivery(context, delivered, settings, purchase)
+        self._log_order(delivered)
         return self.result(delivered, watch.order_ids, purchase)
 
     def _note_delivery(
