@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from airflow_provider_tcbilling.api.errors import MAX_LINE, InvalidRecord, TcBil
 from airflow_provider_tcbilling.api.memory import Memory
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.orderbook import order_numbered
+from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.record import Record, State
 from airflow_provider_tcbilling.api.spending import Candidate
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, matching
@@ -210,8 +210,8 @@ def record_from(text: str) -> Record:
     :raises Refused: It is none.
     """
     try:
-        told: Any = json.loads(text)
-    except ValueError as error:
+        told: Any = json_of(text)
+    except (ValueError, RecursionError) as error:
         raise Refused(f"Nothing was written: what was given to --restore is not JSON ({error}).") from error
     if isinstance(told, Mapping) and isinstance(told.get("record"), Mapping):
         told = told["record"]

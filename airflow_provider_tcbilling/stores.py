@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
+from airflow_provider_tcbilling.api.key import key_bytes
+from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.record import NoStore, Store
 from airflow_provider_tcbilling.runs import is_mapped, loop_index_of
 
@@ -168,10 +170,13 @@ class Ledger:
         for path in sorted(paths):
             name = str(path).rpartition("/")[2]
             if name.endswith(".json"):
-                content = self._fs.cat_file(path)
                 try:
-                    yield name, json.loads(content)
-                except ValueError:
+                    content = self._fs.cat_file(path)
+                except (FileNotFoundError, IsADirectoryError):
+                    continue  # It was deleted while the others were read, or never was a record.
+                try:
+                    yield name, json_of(content)
+                except (ValueError, RecursionError):
                     yield name, content
 
     def _path(self, key: str) -> str:
@@ -280,7 +285,7 @@ def store_of(context: Context, ledger_uri: str) -> Store:
 def _name(key: str) -> str:
     """Return the name of a purchase's object: something to recognise it by, and a hash that makes it the only one."""
     words = re.sub(r"[^A-Za-z0-9.-]+", "-", key).strip("-.")[:60]
-    return f"{words}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    return f"{words}-{hashlib.sha256(key_bytes(key)).hexdigest()[:24]}.json"
 
 
 def _text(stored: Mapping[str, Any]) -> bytes:
@@ -289,6 +294,6 @@ def _text(stored: Mapping[str, Any]) -> bytes:
 
 def _parsed(content: bytes, where: str) -> Any:
     try:
-        return json.loads(content)
-    except ValueError as error:
+        return json_of(content)
+    except (ValueError, RecursionError) as error:
         raise InvalidRecord(where, f"it is not JSON ({len(content)} bytes)") from error

@@ -291,8 +291,8 @@ class World:
             return self.now + ahead
 
         client = BillingClient(
-            "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", connect_timeout=1, read_timeout=2,
-            budget=UNLIMITED, clock=clock, sleep=self.sleep,
+            "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", allow_http=True, connect_timeout=1,
+            read_timeout=2, budget=UNLIMITED, clock=clock, sleep=self.sleep,
         )  # fmt: skip
         client._wire.session.mount("http://", Line(self))
         client._wire.session.trust_env = False

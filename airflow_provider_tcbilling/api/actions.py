@@ -242,7 +242,7 @@ DESCRIBE_ACCOUNT_BALANCE = Action(
     url=f"{_PAGES}/20253",
     fields=(Field("TempCredit", Kind.BOOLEAN, "List temporary credit too."),),
     answer=(
-        Field("Balance", Kind.INTEGER, "Prepaid money, in cents.", required=True),
+        Field("Balance", Kind.INTEGER, "Prepaid money, in cents."),
         Field("Uin", Kind.INTEGER, "The account's number.", required=True),
     ),
 )

@@ -22,9 +22,13 @@ from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store
 from airflow_provider_tcbilling.api.spending import Spending
+from airflow_provider_tcbilling.api.stored import is_declined, is_elsewhere, lease_of, order_of, tells_what_was_asked
 
 SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
+
+LATEST_CHANGE = 2 * 86_400.0
+"""Seconds by which a record may come from the future: whoever is farther off with its clock can have sent nothing."""
 
 WRITE_TRIES = 3
 
@@ -73,6 +77,8 @@ class Memory:
         if stored is None:
             return None
         record = Record.from_json(stored, self.where)
+        if record.changed_at > self._clock() + LATEST_CHANGE:
+            raise InvalidRecord(self.where, "it was written in the future, or the clock of this machine is wrong")
         if self._spending and record.fingerprint == self._spending.plain_fingerprint:
             record = replace(record, fingerprint=self._asked.fingerprint)
         differences = _differences(record, self._asked)
@@ -223,6 +229,9 @@ class Memory:
         """
         Return the orders that other records own, and which other purchases may have placed one that fits.
 
+        A record that cannot be used owns the order that it names. If it names none it is a rival, unless what can be
+        read of it speaks against that.
+
         :param beside: Seconds by which the clock of this machine is known to be wrong.
         """
         owned: set[str] = set()
@@ -230,17 +239,15 @@ class Memory:
         for where, stored in self._try(lambda: list(self._store.others(record.key))):
             try:
                 other = Record.from_json(stored, where)
+                order_id, is_rival = _claim(other, record, looks_alike, beside)
+                words = f"{other.key}, its record: {where}"
             except InvalidRecord as error:
-                rivals.append(str(error))
-                continue
-            if other.is_at_another_server(record.endpoint) or other.is_of_another_account(record):
-                continue
-            if other.action != record.action:
-                continue
-            if other.order_id:
-                owned.add(other.order_id)
-            elif other.state.may_have_an_order and other.overlaps(record, beside) and looks_alike(other.payload):
-                rivals.append(f"{other.key}, its record: {where}")
+                order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)
+                words = str(error)
+            if order_id:
+                owned.add(order_id)
+            elif is_rival:
+                rivals.append(words)
         return owned, rivals
 
     def _without_secrets(self, reason: str) -> str:
@@ -255,6 +262,36 @@ class Memory:
         except Exception as error:
             text = f"The record of the purchase ({self.where}) cannot be read or written: {error!r}"
             raise StoreFailed(text) from error
+
+
+LooksAlike = Callable[[Mapping[str, Any]], bool]
+"""Whether an order of a payload could not be told from that of the purchase."""
+
+Claim = tuple[str, bool]
+"""The order that another record owns, empty if it knows none; and whether it may have placed one that fits."""
+
+
+def _claim(other: Record, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
+    is_elsewhere = other.is_at_another_server(record.endpoint) or other.is_of_another_account(record)
+    if is_elsewhere or other.action != record.action:
+        return "", False
+    may_fit = other.state.may_have_an_order and other.overlaps(record, beside)
+    return other.order_id or "", may_fit and _may_be_alike(other.payload, record.action, looks_alike)
+
+
+def _claim_of_damaged(stored: Any, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
+    if not isinstance(stored, Mapping):
+        return "", True
+    if is_elsewhere(stored, record.endpoint, record.action):
+        return "", False
+    lease = lease_of(stored) or (record.first_sent_at, record.sending_until)
+    overlaps = replace(record, first_sent_at=lease[0], sending_until=lease[1]).overlaps(record, beside)
+    is_alike = _may_be_alike(stored.get("payload"), record.action, looks_alike)
+    return order_of(stored), overlaps and is_alike and not is_declined(stored)
+
+
+def _may_be_alike(payload: Any, action: str, looks_alike: LooksAlike) -> bool:
+    return not tells_what_was_asked(payload, action) or looks_alike(payload)
 
 
 def _differences(record: Record, asked: Record) -> list[str]:

@@ -15,7 +15,8 @@ from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_n
 from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.masking import payload_without_secrets
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.api.text import NUMBER, inert, matching
+from airflow_provider_tcbilling.api.stored import TIMES, fields_of
+from airflow_provider_tcbilling.api.text import inert
 
 FORMAT = "airflow-provider-tcbilling purchase"
 VERSION = 2
@@ -28,7 +29,6 @@ COMMAND = "python -m airflow_provider_tcbilling"
 CLOCK_MARGIN = 300.0
 """Seconds by which the clock of the order book may differ from ours; a signature allows for as much."""
 
-_TIMES = ("first_sent_at", "sending_until", "replay_until", "changed_at")
 _LISTS = ("instance_ids", "twins")
 
 
@@ -151,7 +151,7 @@ class Record:
     def as_json(self) -> dict[str, Any]:
         """Return what is stored: plain JSON that a person can read."""
         plain = {"format": FORMAT, "version": VERSION, **vars(self)}
-        written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in _TIMES}
+        written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in TIMES}
         return {**plain, **written, "state": self.state.value, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod
@@ -164,30 +164,24 @@ class Record:
         """
         if not isinstance(stored, Mapping) or stored.get("format") != FORMAT:
             raise InvalidRecord(where, "it was not written by this package, or it is damaged")
-        if stored.get("version") not in READABLE:
+        if type(stored.get("version")) is not int or stored["version"] not in READABLE:
             known = " and ".join(map(str, READABLE))
             raise InvalidRecord(where, f"it has version {stored.get('version')!r}, and this package knows {known}")
-        told = {name: value for name, value in stored.items() if name not in ("format", "version")}
         try:
-            moments = {name: _moment(told[name]) for name in _TIMES}
-            lists = {name: tuple(told.get(name, ())) for name in _LISTS}
-            # An earlier version may have masked less.
-            payload = payload_without_secrets(told.get("payload", {}))
+            told = fields_of(stored)
             state = State(told["state"])
             if state is State.INTENDED and told.get("reason"):
                 state = State.CHARGED  # As it was written before this state had a name.
-            record = cls(**{**told, **moments, **lists, "payload": payload, "state": state})
+            # An earlier version may have masked less.
+            payload = payload_without_secrets(told.get("payload", {}))
+            record = cls(**{**told, "payload": payload, "state": state})
             with contextlib.suppress(NoSuchHost):  # Nothing was sent there, and the record says so.
                 parsed(record.endpoint)
-            if record.order_id is not None and not matching(record.order_id, NUMBER):
-                raise ValueError(f"order_id {record.order_id!r}")
-            objects = (record.payload, record.placed_by, record.before)
-            if not all(isinstance(told, Mapping) for told in objects) or not isinstance(record.fingerprint, str):
-                raise ValueError("what must be an object or a text is none")
-        except (TypeError, ValueError, LookupError) as error:
+        except ValueError as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
-        if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
-            raise InvalidRecord(where, f"it is damaged (state {record.state.value} without an order)")
+        if (record.state in (State.ORDERED, State.DELIVERED)) != bool(record.order_id):
+            word = "with" if record.order_id else "without"
+            raise InvalidRecord(where, f"it is damaged (state {record.state.value} {word} an order)")
         return record
 
 
@@ -260,10 +254,3 @@ class NoStore:
 def command_line(verb: str, options: str, conn_id: str) -> str:
     """Return a command for a person to copy."""
     return f"{COMMAND} {verb} {options} --conn-id {shlex.quote(conn_id)}"
-
-
-def _moment(written: str) -> float:
-    read = pendulum.parse(written)
-    if not isinstance(read, pendulum.DateTime):
-        raise ValueError(f"{written!r} is not a moment")
-    return read.timestamp()

@@ -211,8 +211,14 @@ class Action:
         return mistakes + [Mistake(MistakeKind.VALUE, field.name, text) for field, text in texts]
 
     def check_answer(self, answer: Mapping[str, Any]) -> list[Mistake]:
-        """Return what is wrong with the required fields of a successful answer; nothing is asked of the others."""
-        return [mistake for field in self.answer if field.required for mistake in _mistakes_in(field, answer)]
+        """
+        Return what is wrong with the required fields of a successful answer; nothing is asked of the others.
+
+        Nor is anything asked of the rows of a list: a broken one must not hide the others.
+        """
+        asked = [field for field in self.answer if field.required]
+        of_rows = {field for field in asked if field.kind is Kind.OBJECTS and isinstance(answer.get(field.name), list)}
+        return [mistake for field in asked if field not in of_rows for mistake in _mistakes_in(field, answer)]
 
     def _disagreements(self, payload: Mapping[str, Any], unread: Container[str]) -> Iterator[tuple[Field, str]]:
         """Yield where a JSON field repeats another field and says something else; *unread* fields say nothing."""

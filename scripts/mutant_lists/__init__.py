@@ -3,6 +3,7 @@
 from scripts.mutant_lists.arguments import ARGUMENTS
 from scripts.mutant_lists.evidence import EVIDENCE
 from scripts.mutant_lists.fences import FENCES
+from scripts.mutant_lists.inputs import INPUTS
 from scripts.mutant_lists.limiter import LIMITER
 from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
@@ -29,4 +30,5 @@ MUTANTS = (
     *ARGUMENTS,
     *SECRETS,
     *SANDBOXES,
+    *INPUTS,
 )

@@ -88,8 +88,8 @@ PURCHASES = (
     Mutant(
         "no rotation after a refusal",
         "api/memory.py",
-        "generation = record.generation + was_refused",
-        "generation = record.generation",
+        "generation, reason = record.generation + was_refused",
+        "generation, reason = record.generation",
         f"{PURCHASE}::test_a_refusal_changes_the_token_and_the_next_try_buys",
     ),
     Mutant(
