@@ -1,0 +1,72 @@
+"""The blocks that show what a task says: the message as it really is, from a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from tests.airflow.shop import QUIET, Shop
+from tests.conftest import Time, context_of
+
+KEY = "edge-firewall-2026-12"
+PLACED_BY = {
+    "dag_id": "shop",
+    "run_id": "scheduled__2026-12-01T00:00:00+00:00",
+    "task_id": "buy_firewall",
+    "map_index": -1,
+    "try_number": 1,
+}
+
+
+class PagesShop(Shop):
+    """The shop of the pages, in which a purchase has their key and their task."""
+
+    def purchase(self, key=KEY, placed_by=PLACED_BY):
+        return super().purchase(key, placed_by)
+
+
+def two_orders_fit(sandbox, folder, seconds_ago=2 * QUIET):
+    """Lose an answer some time ago, and let somebody buy the same by hand."""
+    with pytest.MonkeyPatch.context() as patch:
+        shop = PagesShop(sandbox, folder, Time(patch))
+        sandbox.reset()  # so that its clock is this one, too
+        shop.clock.slept = -seconds_ago
+        shop.somebody_elses()
+        shop.clock.sleep(6)
+        shop.lost(KEY, after=0)
+        shop.clock.slept = 0
+    return shop
+
+
+def mistakes(sandbox, folder):
+    with pytest.raises(Exception, match="nothing was sent") as failure:
+        CreateInstanceOperator(
+            task_id="buy",
+            purchase_key="edge-firewall",
+            client_token="edge-firewall",
+            product_code="p_cloudfirewall",
+            sub_product_code="",
+            region_code="ap-guangzhou",
+            zone_code="ap-guangzhou-6",
+            parameter={"pid": 1002147},
+            period="2.5",
+            period_unit="d",
+        ).execute(context_of())
+    return str(failure.value)
+
+
+def an_unknown_outcome(sandbox, folder):
+    shop = two_orders_fit(sandbox, folder / "another-ledger")
+    with pytest.raises(PurchaseOutcomeUnknown) as failure:
+        shop.purchase().place()
+    return str(failure.value)
+
+
+OUTPUTS: dict[str, Callable[..., str]] = {
+    "buy: nothing was sent, because": mistakes,
+    "Stopped, and nothing more was sent": an_unknown_outcome,
+}
+"""The beginning of a block, and what makes the message that it shows."""

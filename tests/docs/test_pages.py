@@ -1,0 +1,129 @@
+"""The documentation runs: each block and command of each page, in its order, and what the page says then holds."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from airflow import __version__ as airflow_version
+
+from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
+from tests.docs.blocks import PAGES, blocks_of
+from tests.docs.not_run import NOT_RUN, reason
+from tests.docs.outputs import OUTPUTS, two_orders_fit
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.skipif(not airflow_version.startswith("3.3."), reason="the pages are run where make test runs"),
+]
+
+DAY = 86_400
+
+
+# Before a page: what it says that there is
+
+
+def two_orders_that_fit(reader):
+    """An answer was lost a while ago, and somebody has bought the same by hand."""
+    shop = two_orders_fit(reader.sandbox, reader.folder / "ledger")
+    reader.ledger_uri = shop.folder.as_uri()
+    reader.given["20261125710000000002811"] = shop.orders[1]
+
+
+def instances_that_expire(reader):
+    add, now = reader.sandbox.ledger.add_instance, time.time()
+    add(expires_at=now + 3 * DAY, name="edge-1")
+    add(expires_at=now + 5 * DAY, name="edge-2", renew_flag="NOTIFY_AND_AUTO_RENEW")
+    later = add(expires_at=now + 700 * DAY, name="renewed by somebody")
+    reader.given = {"ins-1": later.instance_id, "2027-01-31 08:00:00": "2026-01-31 08:00:00"}
+
+
+def an_instance_of_today(reader):
+    now = time.time()
+    instance = reader.sandbox.ledger.add_instance(expires_at=now + 30 * DAY, bought_at=now - 60, voucher_cents=100)
+    reader.given = {"ins-d82c07cd": instance.instance_id}
+    reader.params = {"confirm": True, "instance_id": instance.instance_id}
+
+
+def the_key_of_these_tests(reader):
+    reader.given = {"AKIDSANDBOX:sandbox-key": f"{SECRET_ID}:{SECRET_KEY}"}
+
+
+BEFORE = {
+    "docs/connection.md": the_key_of_these_tests,
+    "docs/doctor.md": two_orders_that_fit,
+    "docs/night.md": two_orders_that_fit,
+    "docs/refunds.md": an_instance_of_today,
+    "docs/renewing.md": instances_that_expire,
+}
+
+
+# After a page: what it says that has happened
+
+
+def one_firewall_was_bought(reader):
+    (order,) = reader.sandbox.ledger.orders()
+    assert order.instance_ids[0] in reader.printed or reader.sandbox.requests["CreateInstance"] == 1
+    assert reader.sandbox.ledger.balance_cents == reader.sandbox.rules.balance_cents - PRICE
+
+
+def a_lost_answer_was_found(reader):
+    assert "adopting order" in reader.printed
+    assert len(reader.asked("orders")["orders"]) == 1
+    assert reader.asked("health")["requests"]["CreateInstance"] == 1
+
+
+def the_notebook_shows_instances_and_price(reader):
+    assert reader.printed.startswith("('ins-")
+    assert f"{PRICE} USD" in reader.printed
+
+
+def the_first_is_renewed_and_what_renews_itself_is_not(reader):
+    assert reader.sandbox.requests["RenewInstance"] == 1
+    for ended in ("expiring[-1] success", "renew[0] success", "renew[1] skipped", "due[-1] success", "renewed[-1] success"):
+        assert f"task ended: {ended}" in reader.printed
+
+
+def the_plan_is_as_shown_and_one_is_refunded(reader):
+    plan = json.JSONDecoder().raw_decode(reader.printed.partition("What is known of this refund:\n")[2])[0]
+    shown = reader.namespace["json_of_the_page"]
+    assert list(plan) == list(shown)
+    assert list(plan["orders"][0]) == list(shown["orders"][0])
+    assert plan["obstacles"] == []
+    assert reader.sandbox.requests["RefundInstance"] == 1
+
+
+AFTER = {
+    "README.md": one_firewall_was_bought,
+    "docs/api.md": the_notebook_shows_instances_and_price,
+    "docs/quickstart.md": a_lost_answer_was_found,
+    "docs/refunds.md": the_plan_is_as_shown_and_one_is_refunded,
+    "docs/renewing.md": the_first_is_renewed_and_what_renews_itself_is_not,
+}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)])
+def test_a_page_does_what_it_says(page, reader):
+    BEFORE.get(page, lambda reader: None)(reader)
+
+    for block in blocks_of(page):
+        reader.read(block)
+    reader.finish()
+
+    AFTER.get(page, lambda reader: None)(reader)
+
+
+# Marks
+
+
+def test_each_mark_is_needed():
+    """A mark that matches nothing any more says something about a page that is not true."""
+    used, shown = set(), set()
+    for block in (block for page in PAGES for block in blocks_of(page)):
+        shown |= {start for start in OUTPUTS if block.text.startswith(start)}
+        for text in [block.text, *(command for command, _ in block.commands() if block.kind == "console")]:
+            reason(text, used)
+
+    assert set(NOT_RUN) - used == set()
+    assert set(OUTPUTS) - shown == set()
