@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -83,3 +84,20 @@ def words_of(page: str) -> Iterator[str]:
         for child in token.children or ():
             if child.type == "code_inline":
                 yield child.content
+
+
+def tables_of(page: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """Yield each table's heading, and its rows of cells as they are written."""
+    heading, rows = "", []
+    tokens = tokens_of(page)
+    for before, token in pairwise(tokens):
+        if before.type == "heading_open":
+            heading = token.content
+        elif before.type == "table_open":
+            rows = []
+        elif before.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline" and before.type in ("th_open", "td_open"):
+            rows[-1].append(token.content)
+        if token.type == "table_close":
+            yield heading, rows

@@ -75,6 +75,7 @@ class Reader:
         self.used: set[str] = set()
         self.namespace: dict[str, Any] = {"__name__": "page"}
         self.tasks: list[str] = []
+        self.tests: list[str] = []
         self.printed = ""
         self._variables: list[str] = []
         self._servers: list[subprocess.Popen] = []
@@ -137,7 +138,7 @@ class Reader:
     def _python(self, block: Block) -> None:
         code = self._here(block.text)
         if "def test_" in code:
-            self._pytest(code)
+            self.tests.append(code)
         elif "DAG(" in code:
             self._dag(code)
         elif re.search(r"\w(Operator|Sensor)\b", code):
@@ -176,13 +177,17 @@ class Reader:
     # Their parts
 
     def finish(self) -> None:
-        """Run the tasks that the page showed without a Dag, as one Dag, one after the other."""
-        if not self.tasks:
-            return
-        lines = "\n".join(self.tasks).splitlines()
-        imports = [line for line in lines if line.startswith(("import ", "from "))]
-        tasks = textwrap.indent("\n".join(line for line in lines if line not in imports), "    ")
-        self._dag(DAG_FILE.format(imports="\n".join(imports), tasks=tasks, params=self.params), self.params)
+        """Run the tests of the page, and the tasks that it showed without a Dag, as one Dag in this order."""
+        for number, code in enumerate(self.tests):
+            (self.folder / f"test_page_{number}.py").write_text(code, encoding="utf-8")
+        if self.tests:
+            self.printed = self.shell(f"python -m pytest -q -p no:cacheprovider --rootdir {self.folder} {self.folder}")
+        if self.tasks:
+            lines = "\n".join(self.tasks).splitlines()
+            imports = [line for line in lines if line.startswith(("import ", "from "))]
+            tasks = textwrap.indent("\n".join(line for line in lines if line not in imports), "    ")
+            code = DAG_FILE.format(imports="\n".join(imports), tasks=tasks, params=self.params)
+            self._dag(code, ("--conf", json.dumps(self.params)))
 
     def _plainly(self, block: Block, code: str) -> None:
         """Run it, and see that an expression is what the comment behind it says."""
@@ -194,16 +199,10 @@ class Reader:
         for expression, value in said.items():
             assert str(eval(expression, self.namespace)) == value, expression
 
-    def _pytest(self, code: str) -> None:
-        path = self.folder / "test_page.py"
-        path.write_text(code, encoding="utf-8")
-        self.printed = self.shell(f"python -m pytest -q -p no:cacheprovider --rootdir {self.folder} {path}")
-
-    def _dag(self, code: str, params: dict[str, Any] | None = None) -> None:
+    def _dag(self, code: str, options: tuple[str, ...] = ()) -> None:
         path = self.folder / "dags" / "page.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(code, encoding="utf-8")
-        options = ("--conf", json.dumps(params)) if params else ()
         self.printed = run(self.home, self, path, ledger_uri=self.ledger_uri, options=options)
 
     def _serve(self, command: str) -> None:
@@ -228,7 +227,7 @@ class Reader:
         if "AIRFLOW_CONN_" not in command:
             return
         name = re.search(r"AIRFLOW_CONN_\w+", command)[0]
-        text = self.shell(f"{command.removeprefix('export ')}; printf %s \"${name}\"")
+        text = self.shell(f'{command.removeprefix("export ")}; printf %s "${name}"')
         found = Connection.from_json(text) if text.startswith("{") else Connection(uri=text)
         self._check_settings(
             {"conn_type": found.conn_type, "host": found.host, "login": found.login, "password": found.password,

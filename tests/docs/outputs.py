@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from tests.airflow.shop import QUIET, Shop
-from tests.conftest import Time, context_of
+from tests.conftest import ORDER, Time, context_of
+from tests.dags.conftest import environment_of
 
 KEY = "edge-firewall-2026-12"
 PLACED_BY = {
@@ -42,26 +43,31 @@ def two_orders_fit(sandbox, folder, seconds_ago=2 * QUIET):
 
 
 def mistakes(sandbox, folder):
-    with pytest.raises(Exception, match="nothing was sent") as failure:
-        CreateInstanceOperator(
-            task_id="buy",
-            purchase_key="edge-firewall",
-            client_token="edge-firewall",
-            product_code="p_cloudfirewall",
-            sub_product_code="",
-            region_code="ap-guangzhou",
-            zone_code="ap-guangzhou-6",
-            parameter={"pid": 1002147},
-            period="2.5",
-            period_unit="d",
-        ).execute(context_of())
+    task = CreateInstanceOperator(
+        task_id="buy",
+        purchase_key="edge-firewall",
+        client_token="edge-firewall",
+        product_code="p_cloudfirewall",
+        sub_product_code="",
+        region_code="ap-guangzhou",
+        zone_code="ap-guangzhou-6",
+        parameter={"pid": 1002147},
+        period="2.5",
+        period_unit="d",
+    )
+    with pytest.raises(AirflowFailException) as failure:
+        task.execute(context_of())
     return str(failure.value)
 
 
 def an_unknown_outcome(sandbox, folder):
     shop = two_orders_fit(sandbox, folder / "another-ledger")
-    with pytest.raises(PurchaseOutcomeUnknown) as failure:
-        shop.purchase().place()
+    task = CreateInstanceOperator(task_id="buy", purchase_key=KEY, **ORDER)
+    connection = environment_of("", sandbox.url, ledger_uri=shop.folder.as_uri())["AIRFLOW_CONN_TCBILLING_DEFAULT"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_TCBILLING_DEFAULT", connection)
+        with pytest.raises(AirflowFailException) as failure:
+            task.execute(context_of())
     return str(failure.value)
 
 

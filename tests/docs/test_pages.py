@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -62,12 +63,6 @@ BEFORE = {
 # After a page: what it says that has happened
 
 
-def one_firewall_was_bought(reader):
-    (order,) = reader.sandbox.ledger.orders()
-    assert order.instance_ids[0] in reader.printed or reader.sandbox.requests["CreateInstance"] == 1
-    assert reader.sandbox.ledger.balance_cents == reader.sandbox.rules.balance_cents - PRICE
-
-
 def a_lost_answer_was_found(reader):
     assert "adopting order" in reader.printed
     assert len(reader.asked("orders")["orders"]) == 1
@@ -81,8 +76,13 @@ def the_notebook_shows_instances_and_price(reader):
 
 def the_first_is_renewed_and_what_renews_itself_is_not(reader):
     assert reader.sandbox.requests["RenewInstance"] == 1
-    for ended in ("expiring[-1] success", "renew[0] success", "renew[1] skipped", "due[-1] success", "renewed[-1] success"):
-        assert f"task ended: {ended}" in reader.printed
+    assert dict(re.findall(r"^task ended: (\S+) (\w+)$", reader.printed, re.MULTILINE)) == {
+        "expiring[-1]": "success",
+        "renew[0]": "success",
+        "renew[1]": "skipped",
+        "due[-1]": "success",
+        "renewed[-1]": "success",
+    }
 
 
 def the_plan_is_as_shown_and_one_is_refunded(reader):
@@ -95,7 +95,6 @@ def the_plan_is_as_shown_and_one_is_refunded(reader):
 
 
 AFTER = {
-    "README.md": one_firewall_was_bought,
     "docs/api.md": the_notebook_shows_instances_and_price,
     "docs/quickstart.md": a_lost_answer_was_found,
     "docs/refunds.md": the_plan_is_as_shown_and_one_is_refunded,

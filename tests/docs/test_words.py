@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from airflow import __version__ as airflow_version
-from airflow.models.baseoperator import BaseOperator
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, conf
 
-import airflow_provider_tcbilling
 from airflow_provider_tcbilling import cli
-from tests.docs.blocks import PAGES, ROOT, tokens_of, words_of
+from airflow_provider_tcbilling.api import errors
+from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.provider_info import get_provider_info
+from tests.docs.blocks import PAGES, ROOT, tables_of, words_of
 
 pytestmark = [
     pytest.mark.airflow,
@@ -27,10 +28,22 @@ pytestmark = [
 ]
 
 PACKAGE = "airflow_provider_tcbilling"
-NOT_OURS = frozenset(
-    {"catchup", "max_active_runs", "schedule", "render_template_as_native_obj", "reset_dag_runs", "mode", "n"}
+NOT_OURS = {"reset_dag_runs": "the REST API of Airflow 3.4", "n": "a parameter of a Dag, in an example"}
+"""Names on the pages that are neither ours nor arguments of Airflow's Dags and tasks."""
+
+SOURCE = frozenset(
+    re.findall(
+        r"\w+",
+        "".join(
+            path.read_text(encoding="utf-8")
+            for folder in (PACKAGE, "example_dags", "tests")
+            for path in (ROOT / folder).rglob("*.py")
+            if path != Path(__file__)
+        ),
+    )
 )
-"""Arguments of others that the pages name: Airflow's, its REST API's, fsspec's."""
+FIELDS = frozenset(field.arg for action in ACTIONS.values() for field in (*action.fields, *action.answer))
+CODES = frozenset(code.rpartition(".")[2] for code in {*errors.MEANINGS, *errors.BY_CODE, *errors.PERHAPS_DONE})
 
 
 def importable() -> dict[str, Any]:
@@ -61,7 +74,8 @@ def arguments_of(thing: Any) -> dict[str, inspect.Parameter]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_names_is_there(page, things):
-    known = {name for thing in things.values() for name in arguments_of(thing)} | NOT_OURS
+    takers = [*things.values(), DAG, BaseOperator, BaseSensorOperator]
+    known = {name for thing in takers for name in arguments_of(thing)} | set(NOT_OURS)
     wrong = []
     for word in words_of(page):
         wrong += [f"`{word}`: {what}" for what in mistakes_in(word, things, known)]
@@ -70,22 +84,29 @@ def test_what_a_page_names_is_there(page, things):
 
 
 def mistakes_in(word: str, things: dict[str, Any], known: set[str]):
-    if re.fullmatch(rf"{PACKAGE}(\.\w+)+", word) and not is_importable(word):
-        yield "no such module or attribute"
-    if re.fullmatch(r"(docs|example_dags|scripts|tests|requirements|api|sandbox)/[\w./-]*", word) and not is_file(word):
-        yield "no such file"
-    if made := re.match(r"make ([a-z-]+)", word):
-        if f"\n{made[1]}:" not in (ROOT / "Makefile").read_text(encoding="utf-8"):
-            yield "no such target of make"
-    if re.match(rf"(python -m {PACKAGE}|airflow tcbilling) \w", word) and not is_command(word):
-        yield "no such command, or it takes no such options"
-    if found := re.fullmatch(r"\[(\w+)\] (\w+)", word):
-        if not conf.has_option(found[1], found[2]) and found[1] != "tcbilling":
-            yield "no such option of Airflow's configuration"
-    if re.fullmatch(r"[A-Z]\w+(Operator|Sensor|Trigger|Hook|Client|Failed|Unknown)", word) and word not in things:
-        yield "no such class"
-    if (found := re.fullmatch(r"(\w+)=[^=].*", word)) and found[1].islower() and found[1] not in known:
-        yield "nothing takes such an argument"
+    """Yield what is wrong with a word in backticks. Each kind of word is known by its look."""
+    checks = (
+        (rf"{PACKAGE}(\.\w+)+", lambda it: is_importable(it[0]), "no such module or attribute"),
+        (r"(docs|example_dags|scripts|tests|requirements|api|sandbox)/[\w./-]*", lambda it: is_file(it[0]), "no file"),
+        (r"make ([a-z-]+).*", lambda it: f"\n{it[1]}:" in (ROOT / "Makefile").read_text(), "no target of make"),
+        (
+            rf"(python -m {PACKAGE}|airflow tcbilling) \w.*",
+            lambda it: is_command(it[0]),
+            "no command, or other options",
+        ),
+        (r"\[(\w+)\] (\w+)", lambda it: is_option(it[1], it[2]), "no option of Airflow's configuration"),
+        (r"[A-Z]\w+(Operator|Sensor|Trigger|Hook|Client|Failed|Unknown)", lambda it: it[0] in things, "no class"),
+        (r"([a-z_]+)=[^=].*", lambda it: it[1] in known, "nothing takes such an argument"),
+        (r"[a-z]+(_[a-z]+)+", lambda it: it[0] in SOURCE | FIELDS | known, "nothing in the package is called so"),
+    )
+    for pattern, is_true, mistake in checks:
+        if (found := re.fullmatch(pattern, word)) and word not in CODES and not is_true(found):
+            yield mistake
+
+
+def is_option(section: str, option: str) -> bool:
+    ours = get_provider_info()["config"]
+    return conf.has_option(section, option) or option in ours.get(section, {}).get("options", {})
 
 
 def is_importable(name: str) -> bool:
@@ -128,30 +149,8 @@ TABLES = {
 """The tables whose first column is named Argument, by the heading above them, and whose arguments they are."""
 
 
-def tables_of(page: str):
-    """Yield each table's heading, and its rows of cells as they are written."""
-    heading, rows = "", None
-    tokens = tokens_of(page)
-    for before, token in zip(tokens, tokens[1:]):
-        if before.type == "heading_open":
-            heading = token.content
-        elif before.type == "table_open":
-            rows = []
-        elif before.type == "tr_open":
-            rows.append([])
-        elif token.type == "inline" and before.type in ("th_open", "td_open"):
-            rows[-1].append(token.content)
-        if token.type == "table_close":
-            yield heading, rows
-
-
 def argument_tables():
-    return {
-        (page, heading): rows
-        for page in PAGES
-        for heading, rows in tables_of(page)
-        if rows[0][0] == "Argument"
-    }
+    return {(page, heading): rows for page in PAGES for heading, rows in tables_of(page) if rows[0][0] == "Argument"}
 
 
 def test_each_table_of_arguments_is_known_here():
@@ -161,11 +160,11 @@ def test_each_table_of_arguments_is_known_here():
 @pytest.mark.parametrize(("page", "heading"), TABLES)
 def test_a_table_of_arguments_names_what_there_is_with_its_default(page, heading, things):
     operator = things[TABLES[page, heading]]
-    takes = {**arguments_of(BaseOperator), **arguments_of(operator)}
+    takes = arguments_of(operator)
     head, *rows = argument_tables()[page, heading]
 
     for name, default, *_ in rows:
-        for argument in re.findall(r"`(\w+)", name):
+        for argument in re.findall(r"`(\w+)[`=]", name):
             assert argument in takes, argument
             if head[1] == "Default":
                 assert says(default, takes[argument].default), (argument, default, takes[argument].default)
