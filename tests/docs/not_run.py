@@ -13,7 +13,7 @@ NOT_RUN: dict[str, str] = {
     r"make demo\b": "it starts a whole Airflow; .ci/run runs it, and tests/system starts one too",
     r"make (matrix|schedules|kill-matrix|mutants|bench)\b": HOURS,
     r"make docs\b": "make check builds the same pages, from packages that the tests do without",
-    r"from airflow\.sdk import DAG, task\n": "tests/dags runs the Dag of the README, on every line of Airflow 3",
+    r"from airflow\.sdk import DAG, task\b": "tests/dags runs the Dag of the README, on every line of Airflow 3",
     r"pip install \.": INSTALLS,
     r"pip install '\.\[sandbox\]'": INSTALLS,
 }
