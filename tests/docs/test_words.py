@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import inspect
@@ -176,3 +177,43 @@ def says(cell: str, default: Any) -> bool:
         return default is inspect.Parameter.empty if cell == "required" else True
     word = cell.strip("`").strip('"')
     return word in (str(default), repr(default)) or (word.isdigit() and float(word) == default)
+
+
+# Messages
+
+
+MESSAGES = ("The message begins with, or contains", "The line")
+"""The first column of the tables that say what a message means."""
+
+FILLED_IN = re.compile(r"\.\.\.|…|\[|NORMAL|not listed|" + "|".join(ACTIONS))
+"""Parts of a message that are put in where it is made."""
+
+
+def texts_of_the_source():
+    """Return all that the package can write, its blanks to be filled in left empty."""
+    for path in (ROOT / PACKAGE).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_each_message_that_a_page_explains_is_one_that_the_package_writes():
+    texts = list(texts_of_the_source())
+    messages = [
+        message
+        for page in PAGES
+        for _, (head, *rows) in tables_of(page)
+        if head[0] in MESSAGES
+        for row in rows
+        for message in re.findall(r"`([^`]+)`", row[0])
+    ]
+
+    assert messages
+    assert [
+        message
+        for message in messages
+        for part in map(str.strip, FILLED_IN.split(message))
+        if not any(part.strip("()") in text for text in texts)
+    ] == []
