@@ -24,7 +24,7 @@ from airflow_provider_tcbilling.provider_info import get_provider_info
 from tests.dags.conftest import airflow_home, environment_of, run  # noqa: F401 - the first is a fixture
 from tests.docs.blocks import ROOT, Block
 from tests.docs.likeness import missing_lines
-from tests.docs.not_run import reason
+from tests.docs.not_run import mark
 from tests.docs.outputs import OUTPUTS
 
 THE_PORT = "8765"
@@ -57,6 +57,13 @@ with DAG("docs", schedule=None, params={params!r}, default_args={{"trigger_rule"
 """Tasks that a page shows without a Dag around them."""
 
 
+def end(process: subprocess.Popen) -> None:
+    """End a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 class Reader:
     """
     Does what the blocks of one page say.
@@ -72,17 +79,22 @@ class Reader:
         self.given: dict[str, str] = {}
         self.params: dict[str, Any] = {}
         self.ledger_uri = ""
-        self.used: set[str] = set()
         self.namespace: dict[str, Any] = {"__name__": "page"}
         self.tasks: list[str] = []
         self.tests: list[str] = []
         self.printed = ""
         self._variables: list[str] = []
         self._servers: list[subprocess.Popen] = []
+        self._checkout = folder / "checkout"
+        """The files of the project, in a folder of its own, so that a command leaves nothing in the real one."""
+        self._checkout.mkdir()
+        for path in ROOT.iterdir():
+            if not path.name.startswith("."):
+                (self._checkout / path.name).symlink_to(path)
 
     def read(self, block: Block) -> None:
         """Do what a block says. A block of a kind that is not known here fails."""
-        if reason(block.text, self.used):
+        if mark(block.text):
             return
         name = re.sub(r"\W", "", block.kind) or "layout"
         does = getattr(self, f"_{name}", None)
@@ -90,8 +102,7 @@ class Reader:
         try:
             does(block)
         except Exception as error:
-            error.add_note(f"while reading {block}") if hasattr(error, "add_note") else None
-            raise
+            raise AssertionError(f"{block}: {error}") from error
 
     @property
     def url(self) -> str:
@@ -103,26 +114,36 @@ class Reader:
             return json.load(answer)
 
     def shell(self, command: str) -> str:
-        """Run a command as a person would, in the folder of the checkout, and return all that it printed."""
-        script = "\n".join([SHELL, *self._variables, command])
-        done = subprocess.run(
-            ["bash", "-c", self._here(script)], cwd=ROOT, env=self._environment(), capture_output=True, text=True,
-            timeout=SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stdout[-5000:]}{done.stderr[-5000:]}"
-        return done.stdout + done.stderr
+        """Run a command as a user would, in a checkout, and return all that it printed. What it started is ended."""
+        process = self._started(["bash", "-c", self._here("\n".join([SHELL, *self._variables, command]))])
+        try:
+            printed, _ = process.communicate(timeout=SECONDS)
+        finally:
+            end(process)
+        assert process.returncode == 0, f"{command}\n{printed[-9000:]}"
+        return printed
 
     def close(self) -> None:
         for server in self._servers:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-            server.communicate()
+            end(server)
+
+    def _started(self, words: list[str]) -> subprocess.Popen:
+        """Start a command in a session of its own."""
+        return subprocess.Popen(
+            words,
+            cwd=self._checkout,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     # One method for each kind of block
 
     def _console(self, block: Block) -> None:
         for command, said in block.commands():
-            if reason(command, self.used):
+            if mark(command):
                 if command.startswith("make "):
                     self.shell(command.replace("make ", "make --dry-run ", 1))
             elif re.match(r"(export )?\w+=\S+$", command) or command.startswith("export "):
@@ -178,10 +199,12 @@ class Reader:
 
     def finish(self) -> None:
         """Run the tests of the page, and the tasks that it showed without a Dag, as one Dag in this order."""
+        tests = self.folder / "tests"
+        tests.mkdir()
         for number, code in enumerate(self.tests):
-            (self.folder / f"test_page_{number}.py").write_text(code, encoding="utf-8")
+            (tests / f"test_page_{number}.py").write_text(code, encoding="utf-8")
         if self.tests:
-            self.printed = self.shell(f"python -m pytest -q -p no:cacheprovider --rootdir {self.folder} {self.folder}")
+            self.printed = self.shell(f"python -m pytest -q -p no:cacheprovider --rootdir {tests} {tests}")
         if self.tasks:
             lines = "\n".join(self.tasks).splitlines()
             imports = [line for line in lines if line.startswith(("import ", "from "))]
@@ -209,10 +232,7 @@ class Reader:
         """Start a sandbox, and go on when it has printed how to reach it."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = str(free.getsockname()[1])
-        server = subprocess.Popen(
-            shlex.split(f"exec {self._here(command)} --port {self.port}".removeprefix("exec ")),
-            cwd=ROOT, env=self._environment(), stdout=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+        server = self._started(shlex.split(f"{self._here(command)} --port {self.port}"))
         self._servers.append(server)
         greeting = [server.stdout.readline() for _ in range(4)]
         assert f"{self.url}/" in greeting[1], greeting

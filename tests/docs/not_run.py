@@ -20,10 +20,6 @@ NOT_RUN: dict[str, str] = {
 """Regular expression of a command, or of the first line of a block, to the reason why it is not run."""
 
 
-def reason(text: str, used: set[str]) -> str:
-    """Return why a command or block is not run, empty if it is; note which line of the table said so."""
-    for pattern, why in NOT_RUN.items():
-        if re.match(pattern, text):
-            used.add(pattern)
-            return why
-    return ""
+def mark(text: str) -> str:
+    """Return the line of the table that says why a command or block is not run, empty if it is run."""
+    return next((pattern for pattern in NOT_RUN if re.match(pattern, text)), "")
