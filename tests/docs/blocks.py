@@ -17,6 +17,7 @@ PAGES = sorted(
     str(path.relative_to(ROOT))
     for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in NAMES if (ROOT / name).exists())]
 )
+SHELLS = ("bash", "sh", "shell", "console")
 NO_CODE = ("{raw}", "{image}", "{toctree}", "{eval-rst}", "{include}")
 """Directives that show no code. Sphinx checks the names that they hold."""
 
@@ -43,7 +44,7 @@ class Block:
 
     def commands(self) -> Iterator[tuple[str, list[str]]]:
         """Yield each command with the lines that the page prints below it. Without a prompt all lines are commands."""
-        lines = self.text.splitlines()
+        lines = self.text.replace("\\\n", " ").splitlines()
         has_prompt = any(line.startswith("$ ") for line in lines)
         found: list[tuple[str, list[str]]] = []
         for line in filter(str.strip, lines):
@@ -74,6 +75,7 @@ def blocks_of(page: str) -> list[Block]:
     for token in tokens_of(page):
         if token.type in ("fence", "code_block") and not any(token.map[0] in lines for lines in generated):
             kind, _, argument = token.info.partition(" ")
+            kind = "console" if kind in SHELLS else kind
             blocks.append(Block(page, token.map[0] + 1, kind, argument.strip(), token.content))
     return [block for block in blocks if block.kind not in NO_CODE]
 

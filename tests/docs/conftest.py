@@ -80,6 +80,7 @@ class Reader:
         self.params: dict[str, Any] = {}
         self.ledger_uri = ""
         self.namespace: dict[str, Any] = {"__name__": "page"}
+        self.json: Any = None
         self.tasks: list[str] = []
         self.tests: list[str] = []
         self.printed = ""
@@ -94,10 +95,9 @@ class Reader:
 
     def read(self, block: Block) -> None:
         """Do what a block says. A block of a kind that is not known here fails."""
-        if mark(block.text):
+        if block.kind != "console" and mark(block.text):
             return
-        name = re.sub(r"\W", "", block.kind) or "layout"
-        does = getattr(self, f"_{name}", None)
+        does = getattr(self, f"do_{block.kind.strip('{}') or 'layout'}", None)
         assert does, f"{block} is neither run nor marked as not run (tests/docs/not_run.py)"
         try:
             does(block)
@@ -110,7 +110,8 @@ class Reader:
 
     def asked(self, path: str) -> Any:
         """Return what the control interface of the sandbox answers."""
-        with urllib.request.urlopen(f"{self.url}/_sandbox/{path}") as answer:
+        straight = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with straight.open(f"{self.url}/_sandbox/{path}") as answer:
             return json.load(answer)
 
     def shell(self, command: str) -> str:
@@ -141,7 +142,7 @@ class Reader:
 
     # One method for each kind of block
 
-    def _console(self, block: Block) -> None:
+    def do_console(self, block: Block) -> None:
         for command, said in block.commands():
             if mark(command):
                 if command.startswith("make "):
@@ -156,7 +157,7 @@ class Reader:
                 missing = missing_lines([self._here(line) for line in said], self.printed)
                 assert not missing, f"{block}: {command}\n\nnot printed: {missing}\n\nprinted:\n{self.printed}"
 
-    def _python(self, block: Block) -> None:
+    def do_python(self, block: Block) -> None:
         code = self._here(block.text)
         if "def test_" in code:
             self.tests.append(code)
@@ -167,11 +168,11 @@ class Reader:
         else:
             self._plainly(block, code)
 
-    def _literalinclude(self, block: Block) -> None:
+    def do_literalinclude(self, block: Block) -> None:
         """See that the file is there. Of an example, tests/dags runs all."""
         assert (ROOT / "docs" / block.argument).exists()
 
-    def _text(self, block: Block) -> None:
+    def do_text(self, block: Block) -> None:
         said = block.text.splitlines()
         produces = next((produces for start, produces in OUTPUTS.items() if block.text.startswith(start)), None)
         assert produces, f"{block} shows an output that nothing produces (tests/docs/outputs.py)"
@@ -179,18 +180,17 @@ class Reader:
         missing = missing_lines(said, printed)
         assert not missing, f"{block}\n\nnot printed: {missing}\n\nprinted:\n{printed}"
 
-    def _json(self, block: Block) -> None:
-        told = json.loads(block.text)
-        if "conn_type" in told:
-            self._check_settings(told)
-        self.namespace["json_of_the_page"] = told
+    def do_json(self, block: Block) -> None:
+        self.json = json.loads(block.text)
+        if "conn_type" in self.json:
+            self._check_settings(self.json)
 
-    def _ini(self, block: Block) -> None:
+    def do_ini(self, block: Block) -> None:
         section, *options = [line for line in block.text.splitlines() if line]
         known = get_provider_info()["config"][section.strip("[]")]["options"]
         assert {option.partition(" = ")[0] for option in options} <= set(known)
 
-    def _layout(self, block: Block) -> None:
+    def do_layout(self, block: Block) -> None:
         """Check that the files and folders of a drawing are there."""
         for word in re.findall(r"(?<!\S)[a-z_]+(?:/|\.py)", block.text):
             assert (ROOT / word).exists() or (ROOT / "airflow_provider_tcbilling" / word).exists(), word
@@ -199,11 +199,11 @@ class Reader:
 
     def finish(self) -> None:
         """Run the tests of the page, and the tasks that it showed without a Dag, as one Dag in this order."""
-        tests = self.folder / "tests"
-        tests.mkdir()
-        for number, code in enumerate(self.tests):
-            (tests / f"test_page_{number}.py").write_text(code, encoding="utf-8")
         if self.tests:
+            tests = self.folder / "tests"
+            tests.mkdir()
+            for number, code in enumerate(self.tests):
+                (tests / f"test_page_{number}.py").write_text(code, encoding="utf-8")
             self.printed = self.shell(f"python -m pytest -q -p no:cacheprovider --rootdir {tests} {tests}")
         if self.tasks:
             lines = "\n".join(self.tasks).splitlines()
