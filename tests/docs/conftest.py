@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -42,6 +43,9 @@ HURRY = {
     f"127.0.0.1%3A{THE_PORT}'": f"127.0.0.1%3A{THE_PORT}/?order_book_lag=1'",
 }
 """What is shortened, so that the pages run in seconds."""
+
+ASSIGNMENT = re.compile(r"export$|\w+=")
+"""A word that only sets a variable."""
 
 DAG_FILE = """
 import pendulum
@@ -147,7 +151,7 @@ class Reader:
             if mark(command):
                 if command.startswith("make "):
                     self.shell(command.replace("make ", "make --dry-run ", 1))
-            elif re.match(r"(export )?\w+=\S+$", command) or command.startswith("export "):
+            elif all(ASSIGNMENT.match(word) for word in shlex.split(command)):
                 self._variables.append(command)
                 self._check_connection(command)
             elif command.startswith(SANDBOX):
@@ -229,16 +233,18 @@ class Reader:
         self.printed = run(self.home, self, path, ledger_uri=self.ledger_uri, options=options)
 
     def _serve(self, command: str) -> None:
-        """Start a sandbox, and go on when it has printed how to reach it."""
+        """Start a sandbox, and go on when it says how to reach it. The page goes on with one that speaks http."""
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = str(free.getsockname()[1])
-        server = self._started(shlex.split(f"{self._here(command)} --port {self.port}"))
+            port = str(free.getsockname()[1])
+        server = self._started(shlex.split(f"{self._here(command)} --port {port}"))
         self._servers.append(server)
-        greeting = [server.stdout.readline() for _ in range(4)]
-        assert f"{self.url}/" in greeting[1], greeting
-        for line in greeting[2:]:
+        greeting = list(itertools.takewhile(lambda line: not line.startswith("Stop it"), server.stdout))
+        assert any(f":{port}/" in line for line in greeting), greeting
+        for line in greeting:
             self._check_connection(line.partition("  export ")[2].strip())
-        assert self.asked("health")
+        if "--tls-cert" not in command:
+            self.port = port
+            assert self.asked("health")
 
     def _check_connection(self, command: str) -> None:
         """See that a connection that a page defines can be read."""
