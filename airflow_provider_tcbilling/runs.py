@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest, RunRefused
 from airflow_provider_tcbilling.api.key import task_run_key
 from airflow_provider_tcbilling.api.match import folded
+from airflow_provider_tcbilling.api.schema import whole_number
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 TELLING = ("product_code", "sub_product_code", "zone_code", "project_id")
 """Arguments of a purchase that tell its order from another one. A period can be written in two ways."""
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+"""A code, folded. Anything else may be a template, whatever its delimiters are."""
 
 
 def placed_by(context: Context) -> dict[str, Any]:
@@ -83,15 +89,21 @@ def may_have_twins(task: Any, context: Context, kind: type) -> bool:
     """
     Whether other tasks of the same Dag may place an order that cannot be told from one of this task.
 
-    What a template will be, an expansion, or another iteration, nobody knows here, so it counts as the same.
+    Unrendered templates, mapped arguments and other iterations are treated as the same.
 
     :param kind: The class of tasks that place such orders.
     """
     others = [other for other in task.dag.tasks if other.task_id != task.task_id] if task.has_dag() else []
-    buyers = [other for other in others if issubclass(getattr(other, "operator_class", type(other)), kind)]
+    buyers = [other for other in others if _is_of(other, kind)]
     if is_mapped(context["ti"]) or loop_index_of(context) is not None:
         return True
     return any(all(_may_agree(name, task, other) for name in TELLING) for other in buyers)
+
+
+def _is_of(task: Any, kind: type) -> bool:
+    """Whether a task, mapped or not, is of a class, or of one that is not known."""
+    its_class = getattr(task, "operator_class", type(task))
+    return not isinstance(its_class, type) or issubclass(its_class, kind)
 
 
 def since_when(context: Context) -> float:
@@ -159,7 +171,24 @@ def _not_told(ti: Any, why: str) -> InvalidRequest:
 
 
 def _may_agree(name: str, task: Any, other: Any) -> bool:
-    """Whether an argument of a task, which is rendered, may be that of another one, which is not."""
-    mine, told = getattr(task, name), getattr(other, "partial_kwargs", vars(other)).get(name)
-    is_open = not isinstance(told, (str, int, float)) or "{{" in str(told)
-    return is_open or mine is None or folded(str(mine)) == folded(str(told))
+    """
+    Whether an argument of a task, which is rendered, may be that of another one, which is not.
+
+    It surely is another one only if both are plain: what may be a template, a file or anything else may be the same.
+    """
+    mine, told = _plain(getattr(task, name)), _plain(getattr(other, "partial_kwargs", vars(other)).get(name))
+    return mine is None or told is None or mine == told or _may_be_template(told, other)
+
+
+def _plain(value: Any) -> str | None:
+    """Return a code or a whole number as it is compared, ``None`` if a value may be more than that."""
+    with suppress(ValueError):
+        return str(whole_number(value))
+    return folded(value) if _PLAIN.fullmatch(folded(value)) else None
+
+
+def _may_be_template(text: str, task: Any) -> bool:
+    """Whether a plain text may be one all the same: a file's name, or where the Dag has delimiters of its own."""
+    return bool(getattr(task.dag, "jinja_environment_kwargs", None)) or text.endswith(
+        tuple(map(str.lower, task.template_ext))
+    )

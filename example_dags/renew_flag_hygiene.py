@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, Param, task
 
 from airflow_provider_tcbilling.api.expiry import renewable
+from airflow_provider_tcbilling.api.filters import like
 from airflow_provider_tcbilling.api.models import RenewableInstance
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.operators.renewal import SetRenewalOperator
 
 # [START howto_wanted_flags]
 WANTED = [
-    # product, name, what should happen at the end; the first line that fits counts, and what fits none is left alone
+    # product and name, with * and ?, and what should happen at the end. The first line that matches counts; an
+    # instance that matches none is left alone.
     ("p_cloudfirewall", "prod-*", "NOTIFY_AND_AUTO_RENEW"),
     ("p_cloudfirewall", "test-*", "NOTIFY_AND_MANUAL_RENEW"),
     ("*", "tmp-*", "DISABLE_NOTIFY_AND_MANUAL_RENEW"),
@@ -36,7 +37,7 @@ MOST_AT_ONCE = 200
 def wanted_flag(instance: RenewableInstance) -> str | None:
     """Return the flag that the table wants; ``None`` if no line fits."""
     for product, name, flag in WANTED:
-        if fnmatchcase(instance.product_code, product) and fnmatchcase(instance.instance_name, name):
+        if like(instance.product_code, product) and like(instance.instance_name, name):
             return flag
     return None
 

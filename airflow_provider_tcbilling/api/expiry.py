@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, OutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.filters import Wanted
 from airflow_provider_tcbilling.api.models import RenewableInstance
 from airflow_provider_tcbilling.api.servertime import earliest, is_after, last_of, moments_of
-from airflow_provider_tcbilling.api.text import visible
 
 MAX_PAGES = 1000
 """100,000 instances; a list that does not end is taken for broken."""
@@ -22,53 +20,6 @@ log = logging.getLogger(__name__)
 
 Question = Callable[[BillingClient, float], list[RenewableInstance]]
 """What is waited for: gives the instances that it has come true of, at a time in epoch seconds."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """
-    Which instances are meant; what is left empty is not asked for.
-
-    :param name: Pattern for the instance's name, with ``*`` and ``?``, upper and lower case told apart.
-    """
-
-    product_codes: Sequence[str] = ()
-    sub_product_codes: Sequence[str] = ()
-    region_codes: Sequence[str] = ()
-    renew_flags: Sequence[str] = ()
-    name: str = "*"
-
-    @classmethod
-    def read(cls, filters: Mapping[str, Any]) -> Wanted:
-        """
-        Read filters as a person writes them: of each one text, a list of texts, or nothing.
-
-        :raises InvalidRequest: One is something else.
-        """
-        names = [field.name for field in fields(cls)]
-        mistakes = [f"{name}: there is no such filter; there are {', '.join(names)}" for name in {*filters} - {*names}]
-        told = {name: value for name, value in filters.items() if value is not None and name in names}
-        lists = {name: [value] if isinstance(value, str) else value for name, value in told.items()}
-        for name, texts in lists.items():
-            if not isinstance(texts, Sequence) or not all(isinstance(t, str) and t.strip() for t in texts):
-                mistakes.append(f"{name}: {told[name]!r} is neither a text nor a list of texts")
-        if not isinstance(told.get("name", ""), str):
-            mistakes.append(f"name: {told['name']!r} is not one pattern")
-        if mistakes:
-            raise InvalidRequest("the filters", mistakes)
-        return cls(**{**lists, "name": told.get("name", "*")})
-
-    def includes(self, instance: RenewableInstance) -> bool:
-        """Whether an instance is meant."""
-        asked = (
-            (self.product_codes, instance.product_code),
-            (self.sub_product_codes, instance.sub_product_code),
-            (self.region_codes, instance.region_code),
-            (self.renew_flags, instance.renew_flag),
-        )
-        return all(not codes or code in codes for codes, code in asked) and fnmatchcase(
-            instance.instance_name, visible(self.name)
-        )
 
 
 def renewable(client: BillingClient, **filters: Any) -> Iterator[RenewableInstance]:
@@ -115,7 +66,9 @@ def mismatches(instance: RenewableInstance, told: Mapping[str, Any]) -> list[str
     ]
 
 
-def expiring(client: BillingClient, now: float, within: float, wanted: Wanted | None = None) -> list[RenewableInstance]:
+def expiring(
+    client: BillingClient, now: float, within: float, wanted: Wanted | None = None, said: set[str] | None = None
+) -> list[RenewableInstance]:
     """
     Return the instances that expire within a span, soonest first; those that have expired and are still listed too.
 
@@ -124,19 +77,26 @@ def expiring(client: BillingClient, now: float, within: float, wanted: Wanted | 
 
     :param now: Epoch seconds.
     :param within: Seconds from then on.
+    :param said: What the log said of the filters before, which is not said again.
     :raises TcBillingError: The list could not be read.
     """
+    said = set() if said is None else said
     until = now + client.clock_offset + within
-    wanted = wanted or Wanted()
-    flags = list(wanted.renew_flags) or None
-    found: Iterable[RenewableInstance] = renewable(client, expire_time_end=last_of(until), renew_flag_list=flags)
-    due = [i for i in found if earliest(i.expire_time) <= until and wanted.includes(i)]
-    return sorted(due, key=lambda instance: (instance.expire_time, instance.instance_id))
+    listed = renewable(client, expire_time_end=last_of(until))
+    due = [instance for instance in listed if earliest(instance.expire_time) <= until]
+    found = (wanted or Wanted()).narrow(due)
+    words = f"{len(due)} instances expire in that span; {found.steps}."
+    if found.steps and words not in said:
+        # What selects nothing looks like a day on which nothing is to be done, and lets things lapse.
+        log.log(logging.WARNING if found.is_odd else logging.INFO, "%s", words)
+        said.add(words)
+    return sorted(found.instances, key=lambda instance: (instance.expire_time, instance.instance_id))
 
 
 def soon(within: float, wanted: Wanted) -> Question:
     """Ask for what expires within so many seconds."""
-    return lambda client, now: expiring(client, now, within, wanted)
+    said: set[str] = set()
+    return lambda client, now: expiring(client, now, within, wanted, said)
 
 
 def moved(instance_id: str, expires_after: str) -> Question:

@@ -89,7 +89,7 @@ def project(sent: int) -> Compared:
     """Compare the project that the cost is booked on."""
 
     def agrees(shown: Any) -> bool | None:
-        number = _number(shown)
+        number = number_in(shown)
         return None if number is None or number < 0 or number != int(number) else number == sent
 
     return Compared(("ProjectId",), agrees)
@@ -99,7 +99,7 @@ def months(sent: float) -> Compared:
     """Compare the length of the subscription, in months."""
 
     def agrees(length: Any, unit: Any) -> bool | None:
-        number, factor = _number(length), MONTHS.get(folded(unit))
+        number, factor = number_in(length), MONTHS.get(folded(unit))
         return None if number is None or number <= 0 or factor is None else number * factor == sent
 
     return Compared(("TimeSpan", "TimeUnit"), agrees)
@@ -139,8 +139,8 @@ def folded(shown: Any) -> str:
     return shown.strip().casefold() if isinstance(shown, str) else ""
 
 
-def _number(shown: Any) -> float | None:
-    """Read a number, which the server has been seen to write as text, too."""
+def number_in(shown: Any) -> float | None:
+    """Return a number, which the server has been seen to write as text, too; ``None`` if it is none."""
     if isinstance(shown, str) and re.fullmatch(r"\s*[+-]?[0-9]+(\.[0-9]+)?\s*", shown):
         shown = float(shown)
     if isinstance(shown, bool) or not isinstance(shown, (int, float)):

@@ -314,7 +314,7 @@ def _number(told: Any) -> str:
 
 def _code(told: Any) -> str:
     """Return a code, a flag or a time as it is; of another notation a text that equals none and is inert."""
-    return inert(told.strip() if isinstance(told, str) else told or "", MAX_CODE)
+    return "" if told is None else inert(told.strip() if isinstance(told, str) else told, MAX_CODE)
 
 
 def unique(ids: Iterable[str]) -> tuple[str, ...]:

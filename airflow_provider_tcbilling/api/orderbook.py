@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.match import Compared, Match, folded, match
+from airflow_provider_tcbilling.api.match import Compared, Match, folded, match, number_in
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.servertime import earliest, readings
+from airflow_provider_tcbilling.api.servertime import earliest, readings, with_zone
 from airflow_provider_tcbilling.api.spending import Candidate
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import amount, harmless
 
 MAX_PAGES = 50
 """10,000 orders within hours are not searched for one: an account with so many needs a ledger."""
@@ -113,8 +113,15 @@ def _orders(book: list[Deal]) -> Iterator[tuple[str, list[Deal], bool]]:
 def can_be_one(deals: list[Deal]) -> bool:
     """Whether one request can have placed them all; what is not understood of one speaks against nothing."""
     made = [moment for deal in deals if math.isfinite(moment := earliest(deal.created_at))]
-    what = {(folded(deal.zone_code), deal.project_id, deal.action) for deal in deals}
+    what = {(folded(deal.zone_code), _project(deal), deal.action) for deal in deals}
     return len(what) == 1 and max(made, default=0.0) - min(made, default=0.0) <= MOMENT
+
+
+def _project(deal: Deal) -> float | str:
+    """Return the project as the server shows it: 0 is a project, and no project is shown by ``None``."""
+    told = deal.shown.get("ProjectId")
+    number = number_in(told)
+    return repr(told) if number is None else number
 
 
 def _span(client: BillingClient, since: float, until: float) -> tuple[float, float]:
@@ -208,11 +215,12 @@ def _candidate(number: str, deals: list[Deal], unclear: tuple[str, ...] = ()) ->
     states = ", ".join(unique(deal.status_words for deal in deals))
     instances = ", ".join(unique(i for deal in deals for i in deal.resource_ids)) or "no instance yet"
     paid = sum({deal.order_id: deal.paid_cents for deal in deals}.values())
-    words = f"order {order_id}, {states}, {instances}, {paid} cents {deals[0].currency}, made {deals[0].created_at}"
+    currency, made = deals[0].currency, with_zone(deals[0].created_at)
+    words = f"order {order_id}, {states}, {instances}, {amount(paid, currency)}, made {made}"
     if unclear:
         told = "; ".join(
             f"{name} {[deal.shown.get(name) for deal in deals]}" for names in unclear for name in names.split("/")
         )
         words = f"{words}, which cannot be compared: {told}"
     ids = [number, *(deal.order_id for deal in deals)]
-    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words), paid)
+    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words), paid, currency)

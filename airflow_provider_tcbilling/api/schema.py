@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import shown
 
-MAX_SHOWN = 200
-"""Characters of a value in a message."""
+MOST = 2**63
+"""Numbers from here on are no whole numbers of an API."""
 
 
 class Kind(Enum):
@@ -108,6 +108,8 @@ class Field:
             if self.required:
                 raise ValueError(f"missing: {self.about}")
             return None
+        if value == "None":
+            raise ValueError("given, but its template rendered to 'None'")
         wire = self._parse(value)
         if self._limits and (broken := self.limits_broken_by(wire)):
             raise ValueError(*broken)
@@ -268,28 +270,36 @@ def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
 
 def _parse_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not text")
+        raise ValueError(f"{_shown(value)} is not text")
     return value
 
 
-def _parse_integer(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+", value.strip()):
-        return int(value)
-    raise ValueError(f"{value!r} is not a whole number")
+def whole_number(value: Any) -> int:
+    """
+    Return a whole number: 2, 2.0, "2" and "2.0" are the same one, so that they send the same bytes.
+
+    :raises ValueError: It is something else, such as 2.5, True or NaN, or needs more than 64 bits.
+    """
+    told = value.strip() if isinstance(value, str) else value
+    if isinstance(told, str) and re.fullmatch(r"[+-]?[0-9]{1,19}(\.0+)?", told):
+        told = int(told.partition(".")[0])
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
+    if isinstance(told, bool) or not isinstance(told, int) or not -MOST <= told < MOST:
+        raise ValueError(f"{_shown(value)} is not a whole number")
+    return int(told)
 
 
 def _parse_boolean(value: Any) -> bool:
     read = {"true": True, "false": False}.get(str(value).lower())
     if read is None:
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError(f"{_shown(value)} is neither true nor false")
     return read
 
 
 def _parse_json_object(value: Any) -> JsonText:
     if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"{value!r} is neither a mapping nor JSON text")
+        raise ValueError(f"{_type_of(value)} is neither a mapping nor JSON text")
     try:
         read = _read_json(value) if isinstance(value, str) else value
         text = JsonText(canonical_json(read))
@@ -304,7 +314,7 @@ def _parse_json_object(value: Any) -> JsonText:
 def _list_of(parse: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     def parse_list(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple, set, frozenset)):
-            raise ValueError(f"{value!r} is not a list")
+            raise ValueError(f"{_shown(value)} is not a list")
         return [parse(item) for item in value]
 
     return parse_list
@@ -312,11 +322,11 @@ def _list_of(parse: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
 
 _PARSERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _parse_text,
-    Kind.INTEGER: _parse_integer,
+    Kind.INTEGER: whole_number,
     Kind.BOOLEAN: _parse_boolean,
     Kind.JSON: _parse_json_object,
     Kind.TEXTS: _list_of(_parse_text),
-    Kind.INTEGERS: _list_of(_parse_integer),
+    Kind.INTEGERS: _list_of(whole_number),
 }
 
 _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
@@ -324,15 +334,19 @@ _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
     "maximum": lambda value, limit: f"{value} is above the maximum, {limit}" if value > limit else "",
     "max_length": lambda text, limit: f"{len(text)} characters are more than {limit}" if len(text) > limit else "",
     "max_items": lambda items, limit: f"{len(items)} items are more than {limit}" if len(items) > limit else "",
-    "choices": lambda text, all_: "" if text in all_ else f"{text!r} is not one of {', '.join(all_)}",
-    "is_ascii": lambda text, _: "" if text.isascii() else f"{text!r} holds characters outside ASCII",
+    "choices": lambda text, all_: "" if text in all_ else f"{_shown(text)} is not one of {', '.join(all_)}",
+    "is_ascii": lambda text, _: "" if text.isascii() else f"{_shown(text)} holds characters outside ASCII",
     "pattern": lambda text, pattern: "" if re.fullmatch(pattern[0], text) else f"{_shown(text)} is not {pattern[1]}",
 }
 """What each limit of a field asks of a value, and what is said of one that breaks it."""
 
 
 def _shown(value: Any) -> str:
-    return harmless(repr(value), MAX_SHOWN)
+    return shown(value)
+
+
+def _type_of(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 def _is_of(kind: Kind, value: Any) -> bool:

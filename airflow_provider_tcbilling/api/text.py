@@ -10,6 +10,9 @@ from typing import Any
 MAX_CHARACTERS = 500
 """Of a text that is shown; what is longer is cut."""
 
+MAX_SHOWN = 200
+"""Characters of an argument in a message."""
+
 MAX_CELL = 128
 """Characters of a cell of a table; as many as an id may have."""
 
@@ -47,6 +50,16 @@ def harmless(text: Any, limit: int = MAX_CHARACTERS) -> str:
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
+def shown(value: Any, limit: int = MAX_SHOWN) -> str:
+    """Return an argument as Python writes it, for a message: one bounded line."""
+    try:
+        words = repr(value)
+    except Exception:
+        # Python writes no number of more than 4300 digits, and what an object says of itself may fail.
+        words = f"a value of type {type(value).__name__}"
+    return harmless(words, limit)
+
+
 def harmless_object(told: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JSON object whose names and values are harmless; numbers stay."""
     return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in told.items()}
@@ -77,6 +90,14 @@ def in_markdown(text: Any, limit: int = MAX_CELL) -> str:
     """
     spaced = _LINKS.sub(" ", harmless(text, limit))
     return _MARKUP.sub(lambda found: f"&#{ord(found.group())};", spaced).strip()
+
+
+def amount(cents: int | None, currency: str | None) -> str:
+    """Return an amount as an invoice writes it, such as ``100.00 USD``; cents are 1/100 of every currency here."""
+    if cents is None:
+        return "an amount that is not known yet"
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else ''}{whole}.{rest:02} {currency or '(its currency is not known)'}"
 
 
 def lines_of(text: str) -> str:

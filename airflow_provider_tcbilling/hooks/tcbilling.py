@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
-from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
-from airflow_provider_tcbilling.arguments import A_SPAN, seconds_of
+from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
+from airflow_provider_tcbilling.arguments import A_COUNT, A_SPAN, optional
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
@@ -24,29 +24,6 @@ from airflow_provider_tcbilling.connection import (
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import RenewableInstance
-
-NO_PERMISSION = (
-    "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the action "
-    "finance:trade, in CAM."
-)
-
-REMEDIES = {
-    "AuthFailure.SecretIdNotFound": (
-        "Tencent does not know this SecretId here. Look for a typing mistake, a deleted key, or the wrong site: "
-        "keys of the international site work only at billing.intl.tencentcloudapi.com, those of the mainland site "
-        "only at billing.tencentcloudapi.com (field Endpoint)."
-    ),
-    "AuthFailure.SignatureFailure": "The SecretKey does not belong to the SecretId: enter it again.",
-    "AuthFailure.SignatureExpire": "The clock of this machine is wrong by more than five minutes: set it.",
-    "AuthFailure.TokenFailure": (
-        "The session token has expired or belongs to another key. Enter a new set of SecretId, SecretKey and token; "
-        "for a permanent key leave the token empty."
-    ),
-    "AuthFailure.UnauthorizedOperation": NO_PERMISSION,
-    "AuthFailure": "Tencent refused the key.",
-    "UnauthorizedOperation": NO_PERMISSION,
-}
-"""What to do about an error code, or its first part."""
 
 
 class TcBillingHook(BaseHook):
@@ -101,34 +78,36 @@ class TcBillingHook(BaseHook):
         :param within: A timedelta, seconds, or an ISO 8601 duration such as ``P14D``.
         :param limit: Return at most so many.
         :param filters: ``product_codes``, ``sub_product_codes``, ``region_codes``, ``renew_flags``, each a text or a
-            list, and ``name``, a pattern with ``*`` and ``?``.
+            list, and ``name``, a pattern with ``*`` and ``?``. ``*`` is all; nothing, or an empty list, is a mistake.
         :raises InvalidRequest: An argument is not what it should be.
         :raises TcBillingError: The list could not be read.
         """
-        from airflow_provider_tcbilling.api.expiry import Wanted, expiring
+        from airflow_provider_tcbilling.api.expiry import expiring
+        from airflow_provider_tcbilling.api.filters import Wanted
 
-        is_right, wanted = A_SPAN
-        if within is None or not is_right(within):
-            raise InvalidRequest("expiring_instances", [f"within: {within!r} is not {wanted}"])
-        if limit is not None and not (str(limit).isdecimal() and int(limit) > 0):
-            raise InvalidRequest("expiring_instances", [f"limit: {limit!r} is not a number from 1 on"])
-        found = expiring(self.get_conn(), time.time(), seconds_of(within), Wanted.read(filters))
-        if limit is None or len(found) <= int(limit):
+        seconds = A_SPAN.of("expiring_instances", "within", within)
+        most = optional(A_COUNT).of("expiring_instances", "limit", limit)
+        found = expiring(self.get_conn(), time.time(), seconds, Wanted.read(filters))
+        if most is None or len(found) <= most:
             return found
-        self.log.warning("%d instances expire in that span; only the first %s are taken.", len(found), limit)
-        return found[: int(limit)]
+        self.log.warning("%d instances expire in that span; only the first %d are taken.", len(found), most)
+        return found[:most]
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed call that is free, and say in words what to fix if it fails."""
+        from airflow_provider_tcbilling.api.text import amount
+        from airflow_provider_tcbilling.next_steps import remedy_of
+
         try:
             settings = self.get_settings()
             client = client_of(settings, attempts=1)
             balance = client.describe_account_balance()
         except ApiError as error:
-            return False, f"{_remedy(error)} [{error.code}, request {error.request_id}]"
+            return False, f"{remedy_of(error) or error.message} [{error.code}, request {error.request_id}]"
         except TcBillingError as error:
             return False, str(error)
-        message = f"{settings.endpoint} knows the key. Account {balance.uin} can spend {balance.spendable_cents} cents."
+        can_spend = amount(balance.spendable_cents, "of its currency")
+        message = f"{settings.endpoint} knows the key. Account {balance.uin} can spend {can_spend}."
         if client.clock_offset:
             message += f" The clock of this machine is off by {abs(client.clock_offset):.0f} seconds: set it."
         return True, message
@@ -182,7 +161,3 @@ def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -
         budget=Budget(settings.endpoint, settings.secret_id, settings.requests_per_second, is_waiting=is_waiting),
         **options,
     )
-
-
-def _remedy(error: ApiError) -> str:
-    return REMEDIES.get(error.code) or REMEDIES.get(error.code.partition(".")[0]) or error.message

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.filters import ALL
+from airflow_provider_tcbilling.arguments import (
+    A_CONNECTION,
+    A_COUNT,
+    A_SPAN,
+    FILTERS,
+    Check,
+    Rendered,
+    mistakes_in,
+    optional,
+)
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
@@ -18,7 +30,7 @@ if TYPE_CHECKING:
 LINES_LOGGED = 20
 
 
-class ExpiringInstancesOperator(BaseOperator):
+class ExpiringInstancesOperator(Rendered, BaseOperator):
     """
     List the instances that expire within a span, soonest first. It only reads.
 
@@ -56,17 +68,25 @@ class ExpiringInstancesOperator(BaseOperator):
         "limit",
         "tcbilling_conn_id",
     )
+    checks: ClassVar[Mapping[str, Check]] = {
+        "within": A_SPAN,
+        **FILTERS,
+        "limit": optional(A_COUNT),
+        "tcbilling_conn_id": A_CONNECTION,
+    }
+    """What each argument must be."""
+
     ui_color = "#e6f5e9"
 
     def __init__(
         self,
         *,
         within: timedelta | float | str,
-        product_codes: Sequence[str] | str = (),
-        sub_product_codes: Sequence[str] | str = (),
-        region_codes: Sequence[str] | str = (),
-        renew_flags: Sequence[str] | str = (),
-        name: str = "*",
+        product_codes: Sequence[str] | str = ALL,
+        sub_product_codes: Sequence[str] | str = ALL,
+        region_codes: Sequence[str] | str = ALL,
+        renew_flags: Sequence[str] | str = ALL,
+        name: str = ALL,
         limit: int | str | None = None,
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
@@ -88,8 +108,13 @@ class ExpiringInstancesOperator(BaseOperator):
         :raises AirflowFailException: A mistake in the task or its connection, or a refusal.
         :raises TcBillingError: It could not be read; another try may help.
         """
-        with no_retry_unless_transient():
-            found = TcBillingHook(self.tcbilling_conn_id).expiring_instances(
+        from airflow_provider_tcbilling.ending import end_of
+
+        hook = TcBillingHook(self.tcbilling_conn_id)
+        with no_retry_unless_transient(lambda: end_of(context, hook)):
+            if mistakes := mistakes_in(self, self.checks):
+                raise InvalidRequest(self.task_id, mistakes)
+            found = hook.expiring_instances(
                 self.within,
                 limit=self.limit,
                 product_codes=self.product_codes,

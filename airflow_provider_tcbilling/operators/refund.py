@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.arguments import is_flag, is_true
+from airflow_provider_tcbilling.arguments import A_FLAG, A_YES, Check
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.operators.spending import SpendingOperator
 
@@ -51,7 +51,6 @@ class RefundInstanceOperator(SpendingOperator):
     """
 
     action = REFUND_INSTANCE
-    placed_as = "was placed"
     template_fields: Sequence[str] = (
         "product_code",
         "sub_product_code",
@@ -61,6 +60,9 @@ class RefundInstanceOperator(SpendingOperator):
         "plan_only",
         *SpendingOperator.template_fields,
     )
+    checks: ClassVar[Mapping[str, Check]] = {**SpendingOperator.checks, "confirm": A_YES, "dry_run": A_FLAG}
+    # An operator's dry_run is a method of Airflow's.
+    held_as: ClassVar[Mapping[str, str]] = {"dry_run": "plan_only"}
     ui_color = "#fbdcdc"
 
     def __init__(
@@ -80,27 +82,22 @@ class RefundInstanceOperator(SpendingOperator):
         self.region_code = region_code
         self.instance_id = instance_id
         self.confirm = confirm
-        # An operator's dry_run is a method of Airflow's.
         self.plan_only = dry_run
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Give it back, or show the plan; errors as in :meth:`SpendingOperator.execute`."""
-        with no_retry_unless_transient():
+        with no_retry_unless_transient(lambda: self._end(context)):
             fields = self._fields()
-            if not is_true(self.plan_only):
+            if not self._read("dry_run"):
                 return super().execute(context)
             plan = self.spending(self._hook.get_conn(), fields).plan(time.time())
             self.log.info("Nothing was sent. What is known of this refund:\n%s", json.dumps(plan, indent=2))
             return plan
 
-    def mistakes(self) -> list[str]:
-        """Return what is wrong with the arguments that Tencent does not see; a refund must be confirmed."""
-        found = super().mistakes()
-        if not is_flag(self.plan_only):
-            found.append(f"dry_run: {self.plan_only!r} is not True or False")
-        elif not is_true(self.plan_only) and not (is_flag(self.confirm) and is_true(self.confirm)):
-            found.append(f"confirm: {self.confirm!r} is not True. A refund cannot be undone; dry_run shows the plan")
-        return found
+    def needed(self) -> Mapping[str, Check]:
+        """Return the checks that count: a refund must be confirmed, a plan need not be."""
+        is_plan = not A_FLAG.mistake("dry_run", self.plan_only) and self._read("dry_run")
+        return {name: check for name, check in self.checks.items() if not (is_plan and name == "confirm")}
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Refund:
         """Return the refund."""
@@ -130,7 +127,7 @@ class RefundInstanceOperator(SpendingOperator):
         return {
             "order_id": order.order_id,
             "order_ids": list(order_ids),
-            "instance_id": self.instance_id,
+            "instance_id": self.instance_id.strip(),
             "refunded_cents": refunded,
             "voucher_cents_lost": lost,
             "currency": order.currency,

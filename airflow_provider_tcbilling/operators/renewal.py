@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,19 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE, SET_RENEWAL
 from airflow_provider_tcbilling.api.errors import InvalidRequest, RenewalNotSet, TcBillingError
-from airflow_provider_tcbilling.arguments import A_FLAG, A_SPAN, Check, is_true, one_of, seconds_of
+from airflow_provider_tcbilling.api.schema import Action, whole_number
+from airflow_provider_tcbilling.arguments import (
+    A_CONNECTION,
+    A_FLAG,
+    A_SERVER_TIME,
+    A_SPAN,
+    A_TEXT,
+    Check,
+    Rendered,
+    mistakes_in,
+    one_of,
+    optional,
+)
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
@@ -24,15 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.models import Order, RenewableInstance
     from airflow_provider_tcbilling.api.purchase import Purchase
     from airflow_provider_tcbilling.api.spending import Spending
-
-
-def _is_server_time(value: Any) -> bool:
-    from airflow_provider_tcbilling.api.servertime import readings
-
-    try:
-        return value is None or bool(readings(value))
-    except (ValueError, TypeError):
-        return False
 
 
 class RenewInstanceOperator(SpendingOperator):
@@ -86,12 +90,13 @@ class RenewInstanceOperator(SpendingOperator):
         "renew_isolated",
         *SpendingOperator.template_fields,
     )
-    settings_checked: ClassVar[Mapping[str, Check]] = {
-        **SpendingOperator.settings_checked,
-        "expire_time": (_is_server_time, "a time as the list of instances writes it, such as 2027-01-31 08:00:00"),
-        "renew_within": A_SPAN,
+    checks: ClassVar[Mapping[str, Check]] = {
+        **SpendingOperator.checks,
+        "expire_time": optional(A_SERVER_TIME),
+        "renew_within": optional(A_SPAN),
         "on_auto_renew": one_of("skip", "fail", "renew"),
         "renew_isolated": A_FLAG,
+        "instance_name": A_TEXT,
     }
     ui_color = "#d6eaff"
 
@@ -129,10 +134,10 @@ class RenewInstanceOperator(SpendingOperator):
         from airflow_provider_tcbilling.api.renewal import Renewal, Terms
 
         terms = Terms(
-            within=None if self.renew_within is None else seconds_of(self.renew_within),
-            expire_time=self.expire_time or "",
-            on_auto_renew=self.on_auto_renew,
-            isolated=is_true(self.renew_isolated),
+            within=self._read("renew_within"),
+            expire_time=self._read("expire_time") or "",
+            on_auto_renew=self._read("on_auto_renew"),
+            isolated=self._read("renew_isolated"),
         )
         return Renewal(client, fields, terms)
 
@@ -140,15 +145,15 @@ class RenewInstanceOperator(SpendingOperator):
         """Return a key for the expiry that is renewed, or for the run of the task if nobody has named it."""
         from airflow_provider_tcbilling.runs import run_key
 
-        if self.expire_time:
-            return json.dumps(["renew", fields["instance_id"], self.expire_time])
+        if expire_time := self._read("expire_time"):
+            return json.dumps(["renew", fields["instance_id"], expire_time])
         return run_key(context)
 
     def has_twins(self, context: Context) -> bool:
         """Whether another iteration of a loop may place a renewal of the same instance."""
         from airflow_provider_tcbilling.runs import loop_index_of
 
-        return not self.expire_time and loop_index_of(context) is not None
+        return self.expire_time is None and loop_index_of(context) is not None
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """No renewal is: its answer says nothing of the instance."""
@@ -156,28 +161,28 @@ class RenewInstanceOperator(SpendingOperator):
 
     def result(self, order: Order, order_ids: Sequence[str], purchase: Purchase | None) -> dict[str, Any]:
         """Return the order, and the expiry before and after it."""
-        told = order.as_dict()
+        told, instance_id = order.as_dict(), self.instance_id.strip()
         del told["instance_ids"]
-        old, new = self.expire_time, None
+        old, new = self._read("expire_time"), None
         try:
             old = (purchase and purchase.observed().get("expire_time")) or old
-            new = _expire_time(self._hook.get_conn(), self.instance_id)
+            new = _expire_time(self._hook.get_conn(), instance_id)
         except TcBillingError as error:
             self.log.warning("Order %s is placed, and the expiry could not be read: %s", order.order_id, error)
-        if old and new == old and self.wait_for_delivery:
+        if old and new == old and self._read("wait_for_delivery"):
             self.log.warning(
-                "Order %s is delivered, and %s is still listed to expire at %s.", order.order_id, self.instance_id, new
+                "Order %s is delivered, and %s is still listed to expire at %s.", order.order_id, instance_id, new
             )
         return {
             **told,
             "order_ids": list(order_ids),
-            "instance_id": self.instance_id,
+            "instance_id": instance_id,
             "old_expire_time": old,
             "new_expire_time": new,
         }
 
 
-class SetRenewalOperator(BaseOperator):
+class SetRenewalOperator(Rendered, BaseOperator):
     """
     Set what happens when the subscription of one instance ends.
 
@@ -199,6 +204,10 @@ class SetRenewalOperator(BaseOperator):
     :param renew_period_unit: ``m`` months or ``y`` years; left out, it stays as it is. (templated)
     :param tcbilling_conn_id: The Airflow connection. (templated)
     """
+
+    action: ClassVar[Action] = SET_RENEWAL
+    checks: ClassVar[Mapping[str, Check]] = {"tcbilling_conn_id": A_CONNECTION}
+    """What each argument of the provider's own must be; the others the action describes."""
 
     template_fields: Sequence[str] = (*(field.arg for field in SET_RENEWAL.fields), "tcbilling_conn_id")
     ui_color = "#fdf3d6"
@@ -231,12 +240,19 @@ class SetRenewalOperator(BaseOperator):
         :raises AirflowFailException: A mistake, no such instance, a refusal, or the server says that it failed.
         :raises TcBillingError: Another try may help, and is safe.
         """
-        with no_retry_unless_transient():
+        from airflow_provider_tcbilling.ending import end_of
+        from airflow_provider_tcbilling.task_end import SETS
+
+        hook = TcBillingHook(self.tcbilling_conn_id)
+        with no_retry_unless_transient(lambda: end_of(context, hook, words=SETS)):
             arguments = {field.arg: getattr(self, field.arg) for field in SET_RENEWAL.fields}
-            if isinstance(self.renew_period, int):
-                arguments["renew_period"] = str(self.renew_period)
+            with suppress(ValueError):
+                # On the wire it is text.
+                arguments["renew_period"] = str(whole_number(self.renew_period))
+            if mistakes := mistakes_in(self, self.checks):
+                raise InvalidRequest(self.task_id, mistakes)
             wanted = SET_RENEWAL.named(SET_RENEWAL.payload(arguments))
-            client = TcBillingHook(self.tcbilling_conn_id).get_conn()
+            client = hook.get_conn()
             instance = _instance(client, wanted)
             before = {
                 "renew_flag": instance.renew_flag,
@@ -247,10 +263,10 @@ class SetRenewalOperator(BaseOperator):
             if changed := after != before:
                 if failures := client.set_renewal(**wanted):
                     raise RenewalNotSet([", ".join(map(str, failure.values())) for failure in failures])
-                self.log.info("%s: %s, and was %s.", self.instance_id, after, before)
+                self.log.info("%s: %s, and was %s.", instance.instance_id, after, before)
             else:
-                self.log.info("%s is as it should be: %s. Nothing was sent.", self.instance_id, before)
-            return {"instance_id": self.instance_id, "changed": changed, "before": before, "after": after}
+                self.log.info("%s is as it should be: %s. Nothing was sent.", instance.instance_id, before)
+            return {"instance_id": instance.instance_id, "changed": changed, "before": before, "after": after}
 
 
 def _instance(client: BillingClient, told: Mapping[str, Any]) -> RenewableInstance:

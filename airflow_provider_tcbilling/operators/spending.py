@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator, conf
 
-from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.api.errors import (
     DeliveryTimeout,
     InvalidRequest,
@@ -21,8 +20,8 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.api.text import harmless
-from airflow_provider_tcbilling.arguments import A_SPAN, Check, one_of, seconds_of
+from airflow_provider_tcbilling.api.text import amount
+from airflow_provider_tcbilling.arguments import SPENDING, Check, Rendered, literals_of, mistakes_in, refuse_literals
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
@@ -37,16 +36,10 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.api.spending import Spending
     from airflow_provider_tcbilling.connection import Settings
+    from airflow_provider_tcbilling.task_end import TaskEnd
 
 
-def _is_wait(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 < value <= ORDER_BOOK_DAYS * 86400
-
-
-_A_WAIT = (_is_wait, f"a number of seconds above 0 and within {ORDER_BOOK_DAYS} days")
-
-
-class SpendingOperator(BaseOperator):
+class SpendingOperator(Rendered, BaseOperator):
     """
     Send something that moves money, once, and wait until its order has come to its end.
 
@@ -75,17 +68,11 @@ class SpendingOperator(BaseOperator):
     """
 
     action: ClassVar[Action]
-    placed_as: ClassVar[str] = "was placed and paid"
-    wait_on: ClassVar[str] = "To wait on, clear the task: it finds the order, and sends nothing."
-    settings_checked: ClassVar[Mapping[str, Check]] = {
-        "poll_interval": _A_WAIT,
-        "delivery_timeout": _A_WAIT,
-        "replay_window": (lambda value: value is None or _is_wait(value), _A_WAIT[1]),
-        "max_lateness": A_SPAN,
-        "on_unknown_outcome": one_of("stop", "replay"),
-        "on_refused_run": one_of("fail", "skip"),
-    }
-    """The provider's own arguments, which Tencent does not see."""
+    checks: ClassVar[Mapping[str, Check]] = SPENDING
+    """What each argument of the provider's own must be; the others the action describes."""
+
+    held_as: ClassVar[Mapping[str, str]] = {}
+    """The attributes that hold arguments under another name."""
 
     template_fields: Sequence[str] = ("purchase_key", "client_token", "tcbilling_conn_id")
     operator_extra_links = (OrderConsoleLink(),)
@@ -96,14 +83,14 @@ class SpendingOperator(BaseOperator):
         purchase_key: str | None = None,
         client_token: str | None = None,
         on_unknown_outcome: str = "stop",
-        replay_window: float | None = None,
-        allow_backfill: bool = False,
+        replay_window: timedelta | float | str | None = None,
+        allow_backfill: bool | str = False,
         max_lateness: timedelta | float | str | None = None,
         on_refused_run: str = "fail",
-        wait_for_delivery: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 30.0,
-        delivery_timeout: float = 3600.0,
+        wait_for_delivery: bool | str = True,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: timedelta | float | str = 30.0,
+        delivery_timeout: timedelta | float | str = 3600.0,
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -120,7 +107,9 @@ class SpendingOperator(BaseOperator):
         self.poll_interval = poll_interval
         self.delivery_timeout = delivery_timeout
         self.tcbilling_conn_id = tcbilling_conn_id
-        self._placed: str | None = None
+        self._purchase_begun: Purchase | None = None
+        self._forget()
+        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
 
     # What each kind of spending says for itself
 
@@ -160,26 +149,35 @@ class SpendingOperator(BaseOperator):
             sent), a refusal, or an order that died.
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
-        self._placed = None
-        with no_retry_unless_transient(self._order_placed):
+        from airflow_provider_tcbilling.api.delivery import with_price
+
+        self._forget()
+        with no_retry_unless_transient(lambda: self._end(context)):
             fields = self._fields()
             settings = self._hook.get_settings()
             try:
-                purchase = self._purchase(context, fields, settings)
+                self._purchase_begun = purchase = self._purchase(context, fields, settings)
                 order = purchase.place()
             except OrderNotRecorded as error:
                 self._announce(error.order_id, settings, context)
                 raise
             except LeftAlone as error:
-                raise AirflowSkipException(str(error)) from error
+                raise AirflowSkipException(str(error)) from None
             except RunRefused as error:
-                if self.on_refused_run == "skip":
-                    raise AirflowSkipException(str(error)) from error
+                if self._read("on_refused_run") == "skip" and not purchase.is_in_doubt:
+                    raise AirflowSkipException(str(error)) from None
                 raise
             self._announce(order.order_id, settings, context)
-            if not self.wait_for_delivery or self.is_settled(order, fields):
+            if not self._read("wait_for_delivery"):
+                self._log_order(order)
                 return self.result(order, [order.order_id], purchase)
-            return self._deliver(context, order, time.time() + self.delivery_timeout, purchase)
+            if not self.is_settled(order, fields):
+                return self._deliver(context, order, time.time() + self._read("delivery_timeout"), purchase)
+            order = with_price(client_of(settings, is_waiting=True, attempts=1), order, self.action.name)
+            if order.paid_cents is not None:
+                purchase.note_delivery(order)
+            self._log_order(order)
+            return self.result(order, [order.order_id], purchase)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
@@ -189,9 +187,10 @@ class SpendingOperator(BaseOperator):
 
         :raises AirflowFailException: It was woken for another order. Else as in :meth:`execute`.
         """
-        self._placed = None
-        with no_retry_unless_transient(self._order_placed):
-            order, deadline = self._own_order(context, order_of(event)), deadline_of(event, self.delivery_timeout)
+        self._forget()
+        with no_retry_unless_transient(lambda: self._end(context)):
+            order = self._own_order(context, order_of(event))
+            deadline = deadline_of(event, self._read("delivery_timeout"))
             if order is None or deadline is None:
                 raise InvalidRequest(self.task_id, ["the task was resumed without the trigger's event"])
             return self._deliver(context, order, deadline)
@@ -201,9 +200,25 @@ class SpendingOperator(BaseOperator):
         if self._placed:
             self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._placed)
 
-    def _order_placed(self) -> str:
-        """Return what every error says once there is an order."""
-        return f"Order {self._placed} {self.placed_as} before this. {self.wait_on}" if self._placed else ""
+    def _forget(self) -> None:
+        """Forget the order of an earlier run: a task object can run more than once."""
+        self._placed: str | None = None
+        self._cost = self.console_link = ""
+        self._purchase_begun = None
+
+    def _end(self, context: Context) -> TaskEnd:
+        """Return what is known of the task when it fails, for its message."""
+        from airflow_provider_tcbilling.ending import end_of
+
+        return end_of(
+            context,
+            self._hook,
+            self.action.name,
+            key=self._purchase_begun.key if self._purchase_begun else None,
+            in_doubt=bool(self._purchase_begun and self._purchase_begun.is_in_doubt),
+            order_id=self._placed or "",
+            paid=self._cost,
+        )
 
     def _own_order(self, context: Context, told: Order | None) -> Order | None:
         """
@@ -211,36 +226,14 @@ class SpendingOperator(BaseOperator):
 
         :raises WrongEvent: The event names another one.
         """
-        recorded = self._recorded(context)
-        own, where = (recorded.order_id, "the record") if recorded else (self._announced(context), "its own XCom")
+        from airflow_provider_tcbilling.resuming import announced_order, recorded_order
+
+        recorded = recorded_order(context, self._hook, lambda: self._key(context, self._fields()))
+        own, where = (recorded.order_id, "the record") if recorded else (announced_order(context), "its own XCom")
         self._placed = own or (told.order_id if told else None)
         if own and told:
             refuse_another(own, told.order_id, where)
         return (recorded or told) if told else None
-
-    def _recorded(self, context: Context) -> Order | None:
-        """Return the order that the record knows. By now the task may have been edited, or its record be away."""
-        from airflow_provider_tcbilling.api.record import Record
-        from airflow_provider_tcbilling.stores import store_of
-
-        try:
-            store = store_of(context, self._hook.get_settings().ledger_uri)
-            key = self._key(context, self._fields())
-            stored = store.read(key)
-            return None if stored is None else Record.from_json(stored, store.where(key)).order
-        except Exception as error:
-            self.log.warning("The record of the purchase could not be read: %s", harmless(error))
-            return None
-
-    def _announced(self, context: Context) -> str:
-        """Return the order that this task has announced, empty if it has not."""
-        ti = context["ti"]
-        try:
-            told = ti.xcom_pull(task_ids=self.task_id, key="order_id", map_indexes=ti.map_index)
-        except Exception as error:
-            self.log.warning("The task's own XCom could not be read: %s", harmless(error))
-            return ""
-        return told if isinstance(told, str) else ""
 
     @property
     def _hook(self) -> TcBillingHook:
@@ -253,7 +246,7 @@ class SpendingOperator(BaseOperator):
         :raises InvalidRequest: With every mistake at once.
         """
         arguments = {field.arg: getattr(self, field.arg) for field in self.action.fields}
-        arguments["client_token"] = self.client_token or "derived"
+        arguments["client_token"] = "derived" if self.client_token is None else self.client_token
         mistakes = self.mistakes()
         try:
             understood = self.action.named(self.action.payload(arguments))
@@ -264,31 +257,33 @@ class SpendingOperator(BaseOperator):
         del understood["client_token"]
         return understood
 
+    def needed(self) -> Mapping[str, Check]:
+        """Return the checks that count for what the task is to do."""
+        return self.checks
+
     def mistakes(self) -> list[str]:
         """Return what is wrong with the arguments that Tencent does not see."""
-        names = {name: getattr(self, name) for name in ("purchase_key", "client_token")}
-        mistakes = [
-            f"{name}: given, but its template rendered to {value!r}"
-            for name, value in names.items()
-            if value is not None and str(value).strip() in ("", "None")
-        ]
-        if all(names.values()):
+        mistakes = mistakes_in(self, self.needed(), self.held_as)
+        if self.purchase_key is not None and self.client_token is not None:
             mistakes.append("purchase_key: excludes client_token, which names the purchase already")
-        return mistakes + [
-            f"{name}: {getattr(self, name)!r} is not {wanted}"
-            for name, (is_right, wanted) in self.settings_checked.items()
-            if not is_right(getattr(self, name))
-        ]
+        return mistakes
+
+    def _read(self, name: str) -> Any:
+        """
+        Return what an argument means.
+
+        :raises InvalidRequest: It is not what it must be.
+        """
+        return self.checks[name].of(self.task_id, name, getattr(self, self.held_as.get(name, name)))
 
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-        from airflow_provider_tcbilling.api.record import what_to_do
         from airflow_provider_tcbilling.runs import may_have_run_before, placed_by, refuse_unless_due, since_when
         from airflow_provider_tcbilling.stores import store_of
 
         store = store_of(context, settings.ledger_uri)
         key, token = self._key(context, fields), self._token
-        if (self.purchase_key or token) and not store.is_shared:
+        if (self._read("purchase_key") or token) and not store.is_shared:
             self.log.warning(
                 "Purchase %s is meant to be one in all runs, and %s does not remember it from run to run: between runs "
                 "only the server's memory of the client token guards it. Set ledger_uri in the connection.",
@@ -296,16 +291,15 @@ class SpendingOperator(BaseOperator):
                 store.about,
             )
         self.log.info("Purchase %s is remembered by %s.", key, store.about)
-        lateness = self.max_lateness
-        console = settings.console_url.partition("#")[0]
+        lateness = self._read("max_lateness")
         return Purchase(
             key,
             self.spending(client_of(settings), fields),
             store,
             Rules(
                 lag=settings.order_book_lag,
-                replay_window=self.replay_window,
-                trust_token=self.on_unknown_outcome == "replay",
+                replay_window=self._read("replay_window"),
+                trust_token=self._read("on_unknown_outcome") == "replay",
                 request_seconds=settings.connect_timeout + settings.read_timeout,
                 clock_margin=settings.clock_margin,
             ),
@@ -315,32 +309,37 @@ class SpendingOperator(BaseOperator):
             has_twins=self.has_twins(context),
             check=lambda: refuse_unless_due(
                 context,
-                allow_backfill=self.allow_backfill,
-                max_lateness=None if lateness is None else timedelta(seconds=seconds_of(lateness)),
+                allow_backfill=self._read("allow_backfill"),
+                max_lateness=None if lateness is None else timedelta(seconds=lateness),
                 what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
             ),
-            steps=what_to_do(store, key, console, self.tcbilling_conn_id),
-            final_steps=what_to_do(store, key, console, self.tcbilling_conn_id, is_final=True),
         )
 
     @property
     def _token(self) -> str | None:
-        return str(self.client_token).strip() if self.client_token else None
+        return None if self.client_token is None else str(self.client_token).strip()
 
     def _key(self, context: Context, fields: Mapping[str, Any]) -> str:
         """Return the key of the purchase, from which its record is found."""
-        name = str(self.purchase_key or "").strip()
-        named = name or (json.dumps(["client_token", self._token]) if self._token else "")
-        return named or self.own_key(context, fields)
+        named = json.dumps(["client_token", self._token]) if self._token else None
+        return self._read("purchase_key") or named or self.own_key(context, fields)
 
     def _announce(self, order_id: str, settings: Settings, context: Context) -> None:
         """Make the order known before anything else is done with it."""
-        self._placed = order_id
-        self.log.info("Order %s: %s", order_id, settings.order_url(order_id))
+        self._placed, self.console_link = order_id, settings.order_url(order_id)
+        self.log.info("Order %s: %s", order_id, self.console_link)
         if self.do_xcom_push:
             ti = context["ti"]
             ti.xcom_push(key="order_id", value=order_id)
-            ti.xcom_push(key=CONSOLE_LINK, value=settings.order_url(order_id))
+            ti.xcom_push(key=CONSOLE_LINK, value=self.console_link)
+
+    def _log_order(self, order: Order) -> None:
+        from airflow_provider_tcbilling.task_end import WORDS
+
+        words = WORDS[self.action.name].paid.format(
+            amount=amount(order.paid_cents, order.currency), order_id=order.order_id
+        )
+        self.log.info("%s Instances: %s.", words, ", ".join(order.instance_ids) or "not named")
 
     def _deliver(
         self, context: Context, order: Order, deadline: float, purchase: Purchase | None = None
@@ -351,15 +350,18 @@ class SpendingOperator(BaseOperator):
 
         self._placed = order.order_id
         settings = self._hook.get_settings()
+        self.console_link = settings.order_url(order.order_id)
         client = client_of(settings, is_waiting=True)
         watch = DeliveryWatch(client, order.order_id, action=self.action.name, deadline=deadline)
         try:
             while (delivered := watch.step()) is None:
-                if self.deferrable:
+                if self._read("deferrable"):
                     self._defer(order, deadline, watch.placed_at or time.time())
-                time.sleep(min(pause(self.poll_interval), max(0.0, deadline - time.time())))
+                time.sleep(min(pause(self._read("poll_interval")), max(0.0, deadline - time.time())))
         except DeliveryTimeout as error:
-            raise AirflowFailException(f"{error} {self.wait_on}") from error
+            raise AirflowFailException("\n".join(self._end(context).report(error))) from None
+        finally:
+            self._cost = watch.amount
         delivered = replace(
             order,
             instance_ids=unique([*order.instance_ids, *delivered.instance_ids]),
@@ -367,6 +369,7 @@ class SpendingOperator(BaseOperator):
             currency=delivered.currency,
         )
         purchase = self._note_delivery(context, delivered, settings, purchase)
+        self._log_order(delivered)
         return self.result(delivered, watch.order_ids, purchase)
 
     def _note_delivery(
@@ -389,7 +392,7 @@ class SpendingOperator(BaseOperator):
         trigger = DeliveryTrigger(
             order.as_dict(),
             self.tcbilling_conn_id,
-            self.poll_interval,
+            self._read("poll_interval"),
             deadline,
             self.action.name,
             placed_at=placed_at,

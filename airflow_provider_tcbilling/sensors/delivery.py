@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -15,7 +16,21 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
-from airflow_provider_tcbilling.api.text import NUMBER, matching
+from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.arguments import (
+    A_CONNECTION,
+    A_FLAG,
+    AN_ORDER,
+    WAITING,
+    Check,
+    Rendered,
+    is_true,
+    literals_of,
+    mistakes_in,
+    number_of,
+    refuse_literals,
+    seconds_for_airflow,
+)
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
@@ -26,9 +41,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_tcbilling.api.delivery import DeliveryWatch
     from airflow_provider_tcbilling.api.models import Order
+    from airflow_provider_tcbilling.task_end import TaskEnd
 
 
-class InstanceDeliverySensor(BaseSensorOperator):
+class InstanceDeliverySensor(Rendered, BaseSensorOperator):
     """
     Wait until an order is delivered, and return its instances.
 
@@ -44,11 +60,20 @@ class InstanceDeliverySensor(BaseSensorOperator):
     :param order_id: The order: ``"{{ ti.xcom_pull('buy', key='order_id') }}"``; not older than 89 days. (templated)
     :param deferrable: Wait in the triggerer and not on a worker. It looks once before it defers.
     :param tcbilling_conn_id: The Airflow connection. (templated)
-    :param poke_interval: Seconds between two looks.
-    :param timeout: Seconds until the task fails for good, or is skipped with ``soft_fail``.
+    :param poke_interval: Time between two looks: a timedelta, seconds, or an ISO 8601 duration such as ``PT30S``;
+        ``None`` is Airflow's default, as for *timeout*.
+    :param timeout: Time until the task fails for good, or is skipped with ``soft_fail``; written likewise.
     """
 
     template_fields: Sequence[str] = ("order_id", "tcbilling_conn_id")
+    checks: ClassVar[Mapping[str, Check]] = {
+        "order_id": AN_ORDER,
+        "deferrable": A_FLAG,
+        "tcbilling_conn_id": A_CONNECTION,
+        **WAITING,
+    }
+    """What each argument must be."""
+
     ui_color = "#e6f5e9"
 
     def __init__(
@@ -57,18 +82,22 @@ class InstanceDeliverySensor(BaseSensorOperator):
         order_id: str,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
+        poke_interval: timedelta | float | str | None = None,
+        timeout: timedelta | float | str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        times = seconds_for_airflow(kwargs.get("task_id", ""), {"poke_interval": poke_interval, "timeout": timeout})
+        super().__init__(**times, **kwargs)
         self.order_id = order_id
         self.deferrable = deferrable
         self.tcbilling_conn_id = tcbilling_conn_id
+        refuse_literals(self.task_id, self.checks, literals_of(self, self.checks))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; in deferrable mode, leave the worker if there is nothing yet."""
-        watch = self._watch()
-        order = self._look(watch)
-        if order is None and self.deferrable:
+        watch = self._watch(context)
+        order = self._look(watch, context)
+        if order is None and is_true(self.deferrable):
             self._defer(watch, time.time() + self.timeout)
         return PokeReturnValue(order is not None, order.as_dict() if order else None)
 
@@ -80,37 +109,45 @@ class InstanceDeliverySensor(BaseSensorOperator):
         """
         told, deadline = order_of(event), deadline_of(event, self.timeout)
         deadline = time.time() if deadline is None else deadline
-        watch = self._watch(deadline)
-        with no_retry_unless_transient(self._waited_for):
+        watch = self._watch(context, deadline)
+        with no_retry_unless_transient(lambda: self._end(context)):
             if told:
                 refuse_another(watch.order_id, told.order_id, "its own argument")
         try:
-            order = self._look(watch)
+            order = self._look(watch, context)
         except DeliveryTimeout as error:
-            raise AirflowSensorTimeout(str(error)) from error
+            raise AirflowSensorTimeout(str(error)) from None
         if order is None:
             self._defer(watch, deadline)
         return order.as_dict() if order else {}
 
-    def _watch(self, deadline: float = math.inf) -> DeliveryWatch:
+    def execute(self, context: Context) -> Any:
+        """Wait; a time-out says what it means for the order."""
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            ended = DeliveryTimeout(str(self.order_id), harmless(error))
+            raise AirflowSensorTimeout("\n".join(self._end(context).report(ended))) from None
+
+    def _watch(self, context: Context, deadline: float = math.inf) -> DeliveryWatch:
         from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 
-        with no_retry_unless_transient(self._waited_for):
-            order_id = str(self.order_id or "").strip()
-            if order_id in ("", "None"):
-                raise InvalidRequest(self.task_id, [f"order_id: given, but its template rendered to {order_id!r}"])
-            if not matching(order_id, NUMBER):
-                raise InvalidRequest(self.task_id, [f"order_id: {order_id!r} is not {NUMBER[1]}"])
+        with no_retry_unless_transient(lambda: self._end(context)):
+            if mistakes := mistakes_in(self, self.checks):
+                raise InvalidRequest(self.task_id, mistakes)
             client = client_of(TcBillingHook(self.tcbilling_conn_id).get_settings(), is_waiting=True)
-            return DeliveryWatch(client, order_id, deadline=deadline)
+            return DeliveryWatch(client, number_of(self.order_id), deadline=deadline)
 
-    def _look(self, watch: DeliveryWatch) -> Order | None:
-        with no_retry_unless_transient(self._waited_for):
+    def _look(self, watch: DeliveryWatch, context: Context) -> Order | None:
+        with no_retry_unless_transient(lambda: self._end(context)):
             return watch.step()
 
-    def _waited_for(self) -> str:
-        """Return what every error says of the order."""
-        return f"It waits for order {self.order_id}, which stays as it is." if self.order_id else ""
+    def _end(self, context: Context) -> TaskEnd:
+        from airflow_provider_tcbilling.ending import end_of
+
+        is_known = not AN_ORDER.mistake("order_id", self.order_id)
+        order_id = number_of(self.order_id) if is_known else ""
+        return end_of(context, TcBillingHook(self.tcbilling_conn_id), order_id=order_id)
 
     def _defer(self, watch: DeliveryWatch, deadline: float) -> None:
         from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
@@ -118,5 +155,7 @@ class InstanceDeliverySensor(BaseSensorOperator):
 
         placed_at = watch.placed_at or time.time()
         order = {"order_id": watch.order_id}
-        trigger = DeliveryTrigger(order, self.tcbilling_conn_id, self.poke_interval, deadline, placed_at=placed_at)
+        trigger = DeliveryTrigger(
+            order, self.tcbilling_conn_id, float(self.poke_interval), deadline, placed_at=placed_at
+        )
         self.defer(**deferral(trigger))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -15,8 +15,26 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.arguments import A_SPAN, seconds_of
+from airflow_provider_tcbilling.api.errors import InvalidRequest, WaitEnded
+from airflow_provider_tcbilling.api.filters import ALL, Wanted
+from airflow_provider_tcbilling.arguments import (
+    A_CONNECTION,
+    A_FLAG,
+    A_MOMENT,
+    A_SPAN,
+    AN_INSTANCE,
+    FILTERS,
+    WAITING,
+    Check,
+    Rendered,
+    is_true,
+    literals_of,
+    mistakes_in,
+    optional,
+    refuse_literals,
+    seconds_for_airflow,
+    seconds_of,
+)
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, instance_of, refuse_another
 from airflow_provider_tcbilling.failures import no_retry_unless_transient
@@ -25,10 +43,10 @@ from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-FILTERS = ("product_codes", "sub_product_codes", "region_codes", "renew_flags", "name")
+    from airflow_provider_tcbilling.task_end import TaskEnd
 
 
-class InstanceExpirySensor(BaseSensorOperator):
+class InstanceExpirySensor(Rendered, BaseSensorOperator):
     """
     Wait until something expires within a span, or until the expiry of one instance passes a moment.
 
@@ -53,29 +71,44 @@ class InstanceExpirySensor(BaseSensorOperator):
         its zone. (templated)
     :param deferrable: Wait in the triggerer and not on a worker. It looks once before it defers.
     :param tcbilling_conn_id: The Airflow connection. (templated)
-    :param poke_interval: Seconds between two looks.
-    :param timeout: Seconds until the task fails for good, or is skipped with ``soft_fail``.
+    :param poke_interval: Time between two looks: a timedelta, seconds, or an ISO 8601 duration such as ``PT5M``;
+        ``None`` is Airflow's default, as for *timeout*.
+    :param timeout: Time until the task fails for good, or is skipped with ``soft_fail``; written likewise.
     """
 
     template_fields: Sequence[str] = ("within", *FILTERS, "instance_id", "expires_after", "tcbilling_conn_id")
+    checks: ClassVar[Mapping[str, Check]] = {
+        "within": optional(A_SPAN),
+        **FILTERS,
+        "instance_id": optional(AN_INSTANCE),
+        "expires_after": optional(A_MOMENT),
+        "deferrable": A_FLAG,
+        "tcbilling_conn_id": A_CONNECTION,
+        **WAITING,
+    }
+    """What each argument must be."""
+
     ui_color = "#e6f5e9"
 
     def __init__(
         self,
         *,
         within: timedelta | float | str | None = None,
-        product_codes: Sequence[str] | str = (),
-        sub_product_codes: Sequence[str] | str = (),
-        region_codes: Sequence[str] | str = (),
-        renew_flags: Sequence[str] | str = (),
-        name: str = "*",
+        product_codes: Sequence[str] | str = ALL,
+        sub_product_codes: Sequence[str] | str = ALL,
+        region_codes: Sequence[str] | str = ALL,
+        renew_flags: Sequence[str] | str = ALL,
+        name: str = ALL,
         instance_id: str | None = None,
         expires_after: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
+        poke_interval: timedelta | float | str | None = None,
+        timeout: timedelta | float | str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        times = seconds_for_airflow(kwargs.get("task_id", ""), {"poke_interval": poke_interval, "timeout": timeout})
+        super().__init__(**times, **kwargs)
         self.within = within
         self.product_codes = product_codes
         self.sub_product_codes = sub_product_codes
@@ -86,11 +119,12 @@ class InstanceExpirySensor(BaseSensorOperator):
         self.expires_after = expires_after
         self.deferrable = deferrable
         self.tcbilling_conn_id = tcbilling_conn_id
+        refuse_literals(self.task_id, self.checks, literals_of(self, self.checks))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; in deferrable mode, leave the worker if there is nothing yet."""
-        found = self._look()
-        if not found and self.deferrable:
+        found = self._look(context)
+        if not found and is_true(self.deferrable):
             self._defer(time.time() + self.timeout)
         return PokeReturnValue(bool(found), found)
 
@@ -104,30 +138,50 @@ class InstanceExpirySensor(BaseSensorOperator):
         """
         told = deadline_of(event, self.timeout)
         deadline = -math.inf if told is None else told
-        if self.instance_id and (instance := instance_of(event)):
-            with no_retry_unless_transient():
-                refuse_another(self.instance_id, instance, "its own argument", "instance")
-        found = self._look()
+        with no_retry_unless_transient(lambda: self._end(context)):
+            own = self._question().get("instance_id")
+            if own and (instance := instance_of(event)):
+                refuse_another(own, instance.strip(), "its own argument", "instance")
+        found = self._look(context)
         if not found and time.time() >= deadline:
-            raise AirflowSensorTimeout("What was waited for has not come in time.")
+            raise self._timed_out(context)
         if not found:
             self._defer(deadline)
         return found
 
-    def _look(self) -> list[dict[str, str]]:
+    def execute(self, context: Context) -> Any:
+        """Wait; a time-out says what it means."""
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout:
+            raise self._timed_out(context) from None
+
+    def _timed_out(self, context: Context) -> AirflowSensorTimeout:
+        error = WaitEnded(f"What was waited for has not come within {self.timeout:g} seconds: {self._question()}.")
+        return AirflowSensorTimeout("\n".join(self._end(context).report(error)))
+
+    def _end(self, context: Context) -> TaskEnd:
+        from airflow_provider_tcbilling.ending import end_of
+
+        return end_of(context, TcBillingHook(self.tcbilling_conn_id))
+
+    def _look(self, context: Context) -> list[dict[str, str]]:
         from airflow_provider_tcbilling.api.expiry import look
         from airflow_provider_tcbilling.triggers.expiry import asked
 
-        with no_retry_unless_transient():
+        with no_retry_unless_transient(lambda: self._end(context)):
             question = asked(self._question())
             found = look(TcBillingHook(self.tcbilling_conn_id).get_conn(), question, time.time())
+        self.log.info("%d instances are as asked (%s).", len(found), self._question())
         return [instance.renewal_arguments() for instance in found]
 
     def _defer(self, deadline: float) -> None:
         from airflow_provider_tcbilling.triggers.expiry import ExpiryTrigger
         from airflow_provider_tcbilling.triggers.waking import deferral
 
-        self.defer(**deferral(ExpiryTrigger(self._question(), self.tcbilling_conn_id, self.poke_interval, deadline)))
+        self.defer(
+            **deferral(ExpiryTrigger(self._question(), self.tcbilling_conn_id, float(self.poke_interval), deadline))
+        )
 
     def _question(self) -> dict[str, Any]:
         """
@@ -135,20 +189,18 @@ class InstanceExpirySensor(BaseSensorOperator):
 
         :raises InvalidRequest: With every mistake at once.
         """
-        is_right, wanted = A_SPAN
-        mistakes = [
-            f"{name}: given, but its template rendered to {value!r}"
-            for name in ("within", "instance_id", "expires_after")
-            if (value := getattr(self, name)) is not None and str(value).strip() in ("", "None")
-        ]
+        mistakes = mistakes_in(self, self.checks)
         if (self.within is None) == (self.instance_id is None):
             mistakes.append("within: say either how soon something expires, or which instance_id expires_after when")
         if (self.instance_id is None) != (self.expires_after is None):
             mistakes.append("expires_after: goes together with instance_id")
-        if not mistakes and not is_right(self.within):
-            mistakes.append(f"within: {self.within!r} is not {wanted}")
+        if self.within is None:
+            given = [name for name in FILTERS if getattr(self, name) != ALL]
+            mistakes += [f"{name}: goes together with within, and not with instance_id" for name in given]
         if mistakes:
             raise InvalidRequest(self.task_id, mistakes)
         if self.within is None:
-            return {"instance_id": self.instance_id, "expires_after": self.expires_after}
-        return {"within": seconds_of(self.within), "filters": {name: getattr(self, name) for name in FILTERS}}
+            names = ("instance_id", "expires_after")
+            return {name: self.checks[name].read(getattr(self, name)) for name in names}
+        filters = Wanted.read({name: getattr(self, name) for name in FILTERS})
+        return {"within": seconds_of(self.within), "filters": filters.as_json()}

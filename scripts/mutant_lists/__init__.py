@@ -1,5 +1,6 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
+from scripts.mutant_lists.arguments import ARGUMENTS
 from scripts.mutant_lists.evidence import EVIDENCE
 from scripts.mutant_lists.fences import FENCES
 from scripts.mutant_lists.loops import LOOPS
@@ -12,4 +13,4 @@ from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS
+MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS + ARGUMENTS

@@ -237,7 +237,6 @@ def test_a_backfill_renews_nothing_unless_it_is_allowed(connection, sandbox):
         ({"renew_within": -1}, "renew_within: -1 is not"),
         ({"on_auto_renew": "ask"}, "on_auto_renew: 'ask' is not one of skip, fail, renew"),
         ({"renew_isolated": "perhaps"}, "renew_isolated: 'perhaps' is not True or False"),
-        ({"max_lateness": "late"}, "max_lateness: 'late' is not"),
         ({"purchase_key": "None"}, "purchase_key: given, but its template rendered to"),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_filters_are_all_kept_at_once(sandbox, filters):
     [
         ({"product": "p_x"}, "product: there is no such filter"),
         ({"product_codes": [""]}, "product_codes: "),
-        ({"region_codes": 7}, "region_codes: 7 is neither a text nor a list of texts"),
+        ({"region_codes": 7}, "region_codes: 7 is not a code such as ap-guangzhou, or a list of codes"),
         ({"region_codes": ["a", None]}, "region_codes: "),
         ({"name": ["a", "b"]}, "name: "),
     ],

@@ -33,7 +33,8 @@ def mistakes_of(**changes):
         pytest.param({"period": 0}, "period: 0 is below the minimum, 1", id="period 0"),
         pytest.param({"period": 37}, "period: 37 is above the maximum, 36", id="period 37"),
         pytest.param({"period": "2.5"}, "period: '2.5' is not a whole number", id="period 2.5"),
-        pytest.param({"period": 2.0}, "period: 2.0 is not a whole number", id="a float is not whole"),
+        pytest.param({"period": 2.5}, "period: 2.5 is not a whole number", id="a fraction"),
+        pytest.param({"zone_code": "None"}, "zone_code: given, but its template rendered to 'None'", id="None as text"),
         pytest.param({"period": True}, "period: True is not a whole number", id="True is not 1"),
         pytest.param({"period": "٣"}, "period: '٣' is not a whole number", id="only ASCII digits"),
         pytest.param({"period_unit": "d"}, "period_unit: 'd' is not one of m, y", id="days"),
@@ -46,7 +47,9 @@ def mistakes_of(**changes):
         pytest.param({"product_code": 7}, "product_code: 7 is not text", id="a number is not text"),
         pytest.param({"parameter": "{pid: 1}"}, "parameter: not JSON:", id="not JSON"),
         pytest.param({"parameter": "[1]"}, "parameter: JSON, but not an object", id="a list"),
-        pytest.param({"parameter": 5}, "parameter: 5 is neither a mapping nor JSON text", id="a number"),
+        pytest.param(
+            {"parameter": 5}, "parameter: a value of type int is neither a mapping nor JSON text", id="a number"
+        ),
         pytest.param({"parameter": {"a": object()}}, "parameter: not JSON:", id="not serialisable"),
         pytest.param({"parameter": {"a": float("nan")}}, "parameter: not JSON:", id="NaN"),
         pytest.param(

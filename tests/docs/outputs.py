@@ -8,6 +8,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.server import running
 from tests.airflow.shop import QUIET, Shop
 from tests.conftest import ORDER, Time, context_of
 from tests.dags.conftest import environment_of
@@ -60,10 +62,10 @@ def mistakes(sandbox, folder):
     return str(failure.value)
 
 
-def an_unknown_outcome(sandbox, folder):
-    shop = two_orders_fit(sandbox, folder / "another-ledger")
-    task = CreateInstanceOperator(task_id="buy", purchase_key=KEY, **ORDER)
-    connection = environment_of("", sandbox.url, ledger_uri=shop.folder.as_uri())["AIRFLOW_CONN_TCBILLING_DEFAULT"]
+def said(sandbox, ledger, **arguments):
+    """Return what a task that buys says in the end."""
+    task = CreateInstanceOperator(task_id="buy", purchase_key=KEY, **{**ORDER, **arguments})
+    connection = environment_of("", sandbox.url, ledger_uri=ledger.as_uri())["AIRFLOW_CONN_TCBILLING_DEFAULT"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_TCBILLING_DEFAULT", connection)
         with pytest.raises(AirflowFailException) as failure:
@@ -71,8 +73,22 @@ def an_unknown_outcome(sandbox, folder):
     return str(failure.value)
 
 
+def an_unknown_outcome(sandbox, folder):
+    return said(sandbox, two_orders_fit(sandbox, folder / "another-ledger").folder)
+
+
+def a_late_delivery(sandbox, folder):
+    ledger = folder / "a-third-ledger"
+    ledger.mkdir()
+    another = Sandbox(sandbox.rules)  # in the other one the token has bought already
+    another.faults.add({"fault": "order-status", "status": 3, "action": "CreateInstance"})
+    with running(another) as another.url:
+        return said(another, ledger, delivery_timeout=0.2, poll_interval=0.1)
+
+
 OUTPUTS: dict[str, Callable[..., str]] = {
     "buy: nothing was sent, because": mistakes,
-    "Stopped, and nothing more was sent": an_unknown_outcome,
+    "Perhaps paid, up to 100.00 USD.": an_unknown_outcome,
+    "Paid: 100.00 USD, order": a_late_delivery,
 }
 """The beginning of a block, and what makes the message that it shows."""

@@ -24,7 +24,8 @@ def made(kind):
     """Return an error of this class, of words that mean nothing."""
     has_parts = any("__init__" in vars(one) for one in inspect.getmro(kind) if one.__module__ == errors.__name__)
     parts = list(inspect.signature(kind.__init__).parameters.values())[1:] if has_parts else []
-    return kind(*(["y"] if "Sequence" in str(part.annotation) else "x" for part in parts)) if parts else kind("x")
+    needed = [part for part in parts if part.default is part.empty]
+    return kind(*(["y"] if "Sequence" in str(part.annotation) else "x" for part in needed)) if parts else kind("x")
 
 
 @pytest.mark.parametrize(("name", "ends"), [(row[0].strip("`"), row[1]) for row in ROWS])
