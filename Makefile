@@ -35,7 +35,7 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 matrix: $(LINES:%=.matrix/%/ready) ## Test on every supported line of Airflow
 	@sh scripts/matrix.sh $(LINES)
 
-kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for an hour, and count the orders (ARGS="--subset 20")
+kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for hours, and count the orders (ARGS="--subset 20")
 	@$(BIN)/python -m scripts.kill_matrix $(ARGS)
 	@$(BIN)/python scripts/render_reference.py
 	@$(BIN)/python scripts/schedules.py

@@ -34,7 +34,9 @@ THE_TASK = {  # by (transient, ambiguous)
 }
 
 ENDED_OTHERWISE = {
-    errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on"
+    errors.LeftAlone: "is skipped, with the reason",
+    errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
+    errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on",
 }
 
 

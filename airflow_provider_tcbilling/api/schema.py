@@ -36,7 +36,10 @@ class Replay(Enum):
 
     SAFE = "reads, or sets what is set already: send it as often as you like"
     WITH_TOKEN = "moves money: send it again only with the same client token and a byte-identical body"
-    NEVER = "moves money: after an unknown outcome look first, do not send it again"
+    AFTER_A_LOOK = (
+        "moves money: after an unknown outcome query the order book and the instance first; send it again only if "
+        "neither shows that it was carried out, with the same client token and a byte-identical body"
+    )
 
 
 class MistakeKind(Enum):

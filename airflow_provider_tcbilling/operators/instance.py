@@ -21,10 +21,10 @@ class CreateInstanceOperator(SpendingOperator):
     """
     Buy a prepaid instance from the account balance, and return its ids when it is delivered.
 
-    **Money moves when this task runs**, once: the intent is recorded before anything is sent, and a retry, a clear or
-    a second copy of the same attempt looks for the order before it sends the same client token again. If nothing can
-    decide what an earlier try did, it stops and says what to look for. An order is never refunded by itself, and
-    killing the task does not undo it.
+    **Money moves when this task runs**, once: with a ledger, or on Airflow 3.3, the intent is recorded before anything
+    is sent, and a retry, a clear or a second copy of the same attempt looks for the order before it sends the same
+    client token again. If nothing can decide what an earlier try did, it stops and says what to look for. An order is
+    never refunded by itself, and killing the task does not undo it.
 
     Returns a dict: ``order_id``, ``instance_ids``, ``client_token``, ``request_id``, and, where the order book was
     read, ``paid_cents`` and ``currency``. The XCom ``order_id`` is there as soon as the order is.
