@@ -197,7 +197,9 @@ def name_of(value: Any) -> str:
 
     :raises ValueError: It is something else, or empty.
     """
-    return _text(value) if isinstance(value, str) else str(whole_number(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(whole_number(value))
+    return _text(value)
 
 
 def number_of(value: Any) -> str:
