@@ -166,6 +166,7 @@ def _scope_of(task: Task) -> Any:
         rows = session.query(TaskInstance).filter_by(**named).all()
         places = [(place, scope) for row in rows for place, scope in _places(row, session)]
     if not places:
+        refuse_unknown_run(task)
         return TaskScope(**named, map_index=task.map_index)
     found = [
         scope for place, scope in places if (place.map_index, place.loop_index) == (task.map_index, task.loop_index)
@@ -178,6 +179,23 @@ def _scope_of(task: Task) -> Any:
         f"Run {task.run_id} has {many} task {task.task_id} {task.place}, so nothing is known of its purchase. It has "
         f"the task\n{known}"
     )
+
+
+def refuse_unknown_run(task: Task) -> None:
+    """
+    Raise if Airflow's database can be read and does not know the run of a task.
+
+    :raises Refused: There is no such run.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        if session.query(DagRun).filter_by(dag_id=task.dag_id, run_id=task.run_id).first() is None:
+            raise Refused(
+                f"No such run: Airflow knows no run {harmless(task.run_id)} of DAG {harmless(task.dag_id)}, so it "
+                "keeps no record of it. Compare the names with the page of the task."
+            )
 
 
 def _places(row: Any, session: Any) -> Iterator[tuple[Task, dict[str, Any]]]:

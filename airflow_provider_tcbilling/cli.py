@@ -121,9 +121,11 @@ def list_all(chosen: argparse.Namespace) -> Answer:
     rows = [row for row in all_in(settings.ledger_uri) if chosen.state in (None, row["state"])]
     if chosen.json:
         return _as_json(rows), DONE
-    line = "{state:<10} {changed_at:<27} {order_id:<24} {paid_cents:>9} {currency:<3}  {key}"
-    lines = [line.format_map({name: _cell(value) for name, value in row.items()}) for row in rows]
-    return "\n".join([*lines, f"{len(rows)} in {settings.ledger_uri}; what was paid is in cents"]), DONE
+    line = "{state:<10} {changed_at:<27} {order_id:<24} {paid:>14}  {key}"
+    lines = [
+        line.format_map({name: _cell(value) for name, value in {**row, "paid": _paid(row)}.items()}) for row in rows
+    ]
+    return "\n".join([*lines, f"{len(rows)} in {settings.ledger_uri}"]), DONE
 
 
 NAME = (
@@ -240,6 +242,12 @@ def _text_of(path: str) -> str:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
+
+
+def _paid(row: Mapping[str, Any]) -> str | None:
+    from airflow_provider_tcbilling.api.text import amount
+
+    return None if row["paid_cents"] is None else amount(row["paid_cents"], row["currency"])
 
 
 def _cell(value: Any) -> Any:

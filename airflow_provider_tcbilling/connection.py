@@ -181,6 +181,11 @@ class Settings:
             console_url=str(given["console_url"] or _console_of(endpoint)),
         )
 
+    @property
+    def key_name(self) -> str:
+        """The SecretId, shortened, for a message: enough to tell two keys apart."""
+        return f"{self.secret_id[:4]}...{self.secret_id[-4:]}" if len(self.secret_id) > 12 else self.secret_id
+
     def order_url(self, order_id: str) -> str:
         """Return where a person can look at an order."""
         return self.console_url.replace("{order_id}", quote(order_id, safe=""))

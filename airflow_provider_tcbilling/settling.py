@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.decision import Finding
 from airflow_provider_tcbilling.api.errors import MAX_LINE, InvalidRecord, TcBillingError
 from airflow_provider_tcbilling.api.memory import Memory
 from airflow_provider_tcbilling.api.models import Order
@@ -19,9 +20,22 @@ from airflow_provider_tcbilling.api.spending import Candidate
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, matching
 from airflow_provider_tcbilling.cases import Case, Refused, numbers_of, read
 from airflow_provider_tcbilling.connection import Settings
-from airflow_provider_tcbilling.doctor import Finding, look_for, spending_of
+from airflow_provider_tcbilling.doctor import decidable_from, look_for, spending_of
+from airflow_provider_tcbilling.next_steps import moment
 
 NOTHING_FITS = (Finding.SEND, Finding.NONE)
+
+SURE = "If you have compared them and are sure all the same, add --force."
+"""Said only where a user can know what no machine can."""
+
+STEPS: Mapping[Finding, str] = {
+    Finding.UNDER_WAY: "Wait until then, and ask explain again.",
+    Finding.ONE: "Clear the task: it adopts this order, and buys nothing.",
+    Finding.UNCLEAR: SURE,
+    Finding.MOVED: SURE,
+    Finding.UNREADABLE: "Let the key read the orders, or bring the network back. Then settle again.",
+}
+"""What to do in place of saying that nothing was bought, by what the order book says."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +66,10 @@ class Desk:
         if was.order_id in numbers:
             return f"It stays: {_words(was)}"
         if was.order_id:
-            self._doubt(f"the record has another order, {was.order_id}")
+            self._doubt(f"the record has another order, {was.order_id}", SURE)
         self._refuse_if_owned(was, numbers)
         bought = Order(order.order_id if order else number, client_token=was.client_token)
-        told = replace(was.ordered(bought, time.time()), reason="A person said that this order is the purchase.")
+        told = replace(was.ordered(bought, time.time()), reason="A user said that this order is the purchase.")
         return self._write(told, "clear the task now: it returns this order, and buys nothing")
 
     def not_bought(self) -> str:
@@ -75,7 +89,9 @@ class Desk:
         look = look_for(self.case, self.settings, self.client)
         if look.finding not in NOTHING_FITS:
             words = [f"what the order book says: {look.finding.value}", *look.words, harmless(was.reason, MAX_LINE)]
-            self._doubt("\n  - ".join(filter(None, words)))
+            self._doubt("\n  - ".join(filter(None, words)), STEPS.get(look.finding, SURE))
+        elif time.time() < (decidable := decidable_from(self.case, was, self.settings, self.client)):
+            self._doubt("it is too early to say that", f"Wait until {moment(decidable)}, and ask explain again.")
         reason = " ".join(["A person said that nothing was bought.", was.reason]).strip()
         declined = replace(was, state=State.DECLINED, reason=reason, changed_at=time.time())
         return self._write(declined, "a clear of the task BUYS now, and so does a try that is still looking")
@@ -95,7 +111,7 @@ class Desk:
         if was and not record.order_id and record.state is not was.state:
             self._refuse_to_send_again(was)
         if was and (was.client_token, was.order_id or record.order_id) != (record.client_token, record.order_id):
-            self._doubt(f"there is a record already: {_words(was)}")
+            self._doubt(f"there is a record already: {_words(was)}", SURE)
         if record.order_id:
             self._refuse_if_owned(record, numbers_of(self.client, record.order_id))
         return self._write(record, "clear the task now: it goes on from this record")
@@ -133,9 +149,9 @@ class Desk:
                 f"{self.settings.endpoint}. Give the --conn-id that the purchase was made with."
             )
 
-    def _doubt(self, why: str) -> None:
+    def _doubt(self, why: str, step: str) -> None:
         if not self.force:
-            raise Refused(f"Nothing was written: {why}\nIf you are sure all the same, add --force.")
+            raise Refused(f"Nothing was written: {why}.\n{step}")
 
     def _order(self, record: Record, number: str) -> Candidate | None:
         """Return the order as the order book lists it, if it can be what the record asked for."""
@@ -143,12 +159,15 @@ class Desk:
             order = order_numbered(self.client, number)
             found = spending_of(record, self.client).look(record.first_sent_at, record.sending_until, record.before)
         except TcBillingError as error:
-            self._doubt(f"the order book cannot be read, so nothing tells what order {number} is. {error}")
+            why = f"the order book cannot be read, so nothing tells what order {number} is. {error}"
+            self._doubt(why, STEPS[Finding.UNREADABLE])
             return None
         if not order:
-            self._doubt(f"the order book of {self.settings.endpoint} does not list order {number}")
+            why = f"the order book of {self.settings.endpoint} does not list order {number}"
+            self._doubt(why, "Compare the number, and the connection: another account has other orders.")
         elif not any(order.order_ids & candidate.order_ids for candidate in found.orders):
-            self._doubt(f"product, length or time are not those of this purchase: {order.words}")
+            why = f"product, length or time are not those of this purchase: {order.words}"
+            self._doubt(why, "Take the number of an order that explain lists.")
         return order
 
     def _refuse_if_owned(self, record: Record, numbers: frozenset[str]) -> None:
@@ -160,7 +179,7 @@ class Desk:
                 "Ask explain --order-id which one."
             )
         if unreadable:
-            self._doubt("\n  - ".join(["a record that cannot be read may own the order", *unreadable]))
+            self._doubt("\n  - ".join(["a record that cannot be read may own the order", *unreadable]), SURE)
 
     def _write(self, record: Record, note: str) -> str:
         """Write, unless the record changed since it was read; and see whether a task writes at the same moment."""
@@ -170,7 +189,9 @@ class Desk:
             raise Refused("Nothing was written: the record changes at this moment. Ask explain again.")
         memory.write(mine)
         if not memory.is_still_owned_by(mine.owner):
-            raise Refused("A task wrote its own record at the same moment, and this decision is lost. Ask explain.")
+            raise Refused(
+                "A task wrote its own record at the same moment, and your decision was overwritten. Ask explain again."
+            )
         was = f"a record that cannot be used, {self._unusable}" if case.unusable else "no record"
         return f"It was: {_words(case.record) if case.record else was}\nIt is:  {_words(mine)}\nNext:   {note}"
 

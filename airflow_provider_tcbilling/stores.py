@@ -221,10 +221,7 @@ class TaskStateStore:
 
     def named(self, key: str) -> str:
         """Return the options that name the task on the command line."""
-        ti = self._task
-        mapped = ["--map-index", str(ti.map_index)] if is_mapped(ti) else []
-        looped = [] if self._loop_index is None else ["--loop-index", str(self._loop_index)]
-        return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped, *looped])
+        return _options(self._task, self._loop_index)
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""
@@ -244,6 +241,21 @@ class TaskStateStore:
     def others(self, key: str) -> Iterator[tuple[str, Any]]:
         """Yield nothing: a task sees its own state only."""
         yield from ()
+
+
+def options_of(context: Context) -> str:
+    """
+    Return the options that name a task on the command line.
+
+    :raises InvalidRequest: It is in a loop, and nothing tells which iteration.
+    """
+    return _options(context["ti"], loop_index_of(context))
+
+
+def _options(ti: Any, loop_index: int | None) -> str:
+    mapped = ["--map-index", str(ti.map_index)] if is_mapped(ti) else []
+    looped = [] if loop_index is None else ["--loop-index", str(loop_index)]
+    return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped, *looped])
 
 
 def store_of(context: Context, ledger_uri: str) -> Store:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from airflow_provider_tcbilling import next_steps
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_words
@@ -46,6 +47,8 @@ def parts() -> dict[str, str]:
         "actions": "\n".join(map(action_section, ACTIONS.values())),
         "extra_fields": table(("Name", "Type", "Default", "Meaning"), extras),
         "error_classes": table(("Error", "The task", "Meaning"), endings),
+        "error_steps": table(("Error", "Next"), map(error_step, kinds)),
+        "steps": table(("The record", "The order book", "Next"), map(step_row, next_steps.STEPS)),
         "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(code_row, codes)),
         "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
         "faults": table(("Fault", "What it does", "Options (default)", "Strikes the"), map(fault_row, KINDS)),
@@ -65,6 +68,32 @@ def parts() -> dict[str, str]:
 
 def the_task(kind: type[errors.TcBillingError]) -> str:
     return ENDED_OTHERWISE.get(kind) or THE_TASK[kind.transient, kind.ambiguous]
+
+
+def error_step(kind: type[errors.TcBillingError]) -> tuple[str, str]:
+    if issubclass(kind, errors.PurchaseOutcomeUnknown):
+        return f"`{kind.__name__}`", "[By the record and the order book](doctor.md#the-next-step)"
+    step = next(next_steps.ERROR_STEPS[ancestor] for ancestor in kind.__mro__ if ancestor in next_steps.ERROR_STEPS)
+    return f"`{kind.__name__}`", in_cell(step)
+
+
+def step_row(place: tuple[str, next_steps.Finding]) -> tuple[str, str, str]:
+    state, finding = place
+    return state, finding.value, in_cell(next_steps.STEPS[place])
+
+
+def in_cell(step: str) -> str:
+    words = {
+        "acts": "it BUYS",
+        "conn_id": "`CONN_ID`",
+        "console": "the console",
+        "settle": "settle ...",
+        "restore": "settle --restore FILE",
+        "decidable": "ten minutes after the first request",
+        "replay": "the time that it names",
+    }
+    lines = step.format_map(words).split("\n")
+    return "<br>".join(f"`{line.strip()}`" if line.startswith("  ") else line for line in lines)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -44,6 +44,28 @@ class Next(Enum):
     STOP = "a person must look"
 
 
+class Finding(Enum):
+    """What the order book says, in words."""
+
+    UNDER_WAY = "too early to say: a request may be under way, or its order not be listed yet"
+    ONE = "exactly one order fits"
+    UNCLEAR = "more than one purchase or order may be meant"
+    MOVED = "no order tells it, and the instance is not as it was before"
+    SEND = "no order fits, and a try would send the same client token again"
+    NONE = "no order fits"
+    SAID_PAID = "no order fits, and the server said that the money was taken"
+    REFUSED = "no order fits, and the server refused a repeat of a request that it had not answered"
+    TWIN = "the server placed a second order, which no record owns"
+    TWIN_LATER = "the request was sent twice, and it is too early to say whether there is a second order"
+    OPEN = "the order is open"
+    DELIVERED = "the order is carried out"
+    DEAD = "the order has failed"
+    UNLISTED = "the order is not listed"
+    UNREADABLE = "it cannot be read"
+    ELSEWHERE = "it was not asked: the record is of another endpoint than the connection's"
+    NOT_ASKED = "it was not asked: nothing tells what to look for"
+
+
 @dataclass(frozen=True)
 class Rules:
     """
@@ -55,6 +77,7 @@ class Rules:
     :param trust_token: Send the same token again also after the window, and when several orders fit.
     :param request_seconds: How long one request may take.
     :param clock_margin: Seconds by which the clocks of two processes that share a record may differ.
+    :param not_bought_seconds: How long after the first request no user should say that nothing was bought.
     """
 
     lag: float = ORDER_BOOK_LAG
@@ -62,6 +85,7 @@ class Rules:
     trust_token: bool = False
     request_seconds: float = 70.0
     clock_margin: float = CLOCK_MARGIN
+    not_bought_seconds: float = 600.0
 
     @property
     def patience(self) -> float:
@@ -126,6 +150,19 @@ def decide(it: Situation) -> tuple[Next, str]:  # noqa: PLR0911 - one return is 
     if it.now >= it.record.replay_until:
         return stop, "no order fits, but the time in which the same client token may be sent again is over"
     return Next.SEND, ""
+
+
+def finding_of(record: Record, seen: Sighting, step: Next) -> Finding:
+    """Return what a look has found, for a person."""
+    if step is Next.ADOPT:
+        return Finding.ONE
+    if seen.orders or seen.unclear:
+        return Finding.UNCLEAR
+    if record.state.is_final:
+        return Finding.SAID_PAID if record.state is State.CHARGED else Finding.REFUSED
+    if seen.bar and record.state is not State.DECLINED:
+        return Finding.MOVED
+    return Finding.SEND if step is Next.SEND and record.state is not State.DECLINED else Finding.NONE
 
 
 def _final(record: Record) -> str:

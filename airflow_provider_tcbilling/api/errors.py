@@ -24,6 +24,7 @@ What can go wrong, and the two questions that every failure answers.
     │   └── PaidButNotDelivered              A  money spent; a person must call the vendor
     ├── DeliveryFailed                          the order ended without an instance
     ├── DeliveryTimeout                    T    still open when waiting stopped
+    ├── WaitEnded                               a task that only waits has waited long enough; nothing was sent
     └── WrongEvent                              woken for another order than the task's own; nothing was sent
 
     T  transient: another try may help         A  ambiguous: it may have happened
@@ -35,6 +36,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -62,15 +64,15 @@ class TcBillingError(Exception):
     ambiguous = False
     """The request may have been carried out: money may have moved."""
 
-    placed = ""
-    """What is to be said of an order that existed before it went wrong; empty if there was none."""
+    report: Sequence[str] = ()
+    """The whole message of the task that it ended, line by line: the money, the cause, the next step."""
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         """Return the message, line by line. Only these line breaks are obeyed: the rest may be the server's text."""
         return [super().__str__()]
 
     def __str__(self) -> str:
-        return "\n".join(harmless(line, MAX_LINE) for line in [*self._lines(), *filter(None, [self.placed])])
+        return "\n".join(harmless(line, MAX_LINE) for line in self.report or self.lines())
 
 
 class InvalidRequest(TcBillingError, ValueError):
@@ -81,7 +83,7 @@ class InvalidRequest(TcBillingError, ValueError):
         self.subject = subject
         self.mistakes = tuple(mistakes)
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [f"{self.subject}: nothing was sent, because", *(f"  - {m}" for m in self.mistakes)]
 
 
@@ -102,7 +104,7 @@ class LeftAlone(TcBillingError):
         self.instance_id = instance_id
         self.reason = reason
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [f"{self.instance_id} was left alone, and nothing was sent: {self.reason}."]
 
 
@@ -121,7 +123,7 @@ class InvalidRecord(TcBillingError):
         self.where = where
         self.reason = reason
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [
             f"Nothing was sent: the record of the purchase cannot be used, {self.reason}. The record: {self.where}."
         ]
@@ -140,7 +142,7 @@ class PurchaseChanged(TcBillingError):
         self.where = where
         self.differences = tuple(differences)
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [
             "Nothing was sent: this purchase was begun already, and its record says something else.",
             *(f"  - {difference}" for difference in self.differences),
@@ -171,7 +173,7 @@ class OrderNotRecorded(TcBillingError):
         self.order_id = order_id
         self.where = where
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [
             f"Order {self.order_id} was placed and paid, but its record could not be written ({self.where}). Another "
             "try looks for the order before it sends anything. Or restore the record: save the JSON that the log tells "
@@ -204,24 +206,39 @@ class PurchaseOutcomeUnknown(TcBillingError):
     :param reason: Why it was stopped.
     :param candidates: The orders that may be this purchase, each in words; empty if none is listed.
     :param record: Where the record of the purchase is, and its name.
-    :param steps: What to do, in each case.
+    :param state: That of the record.
+    :param doubt: What the order book says: the name of a
+        :class:`~airflow_provider_tcbilling.api.decision.Finding`, in lower case.
+    :param up_to: The most that may have been paid, such as ``100.00 USD``; empty if no listed order tells.
+    :param not_before: Epoch seconds before which nobody can say that nothing was bought.
     """
 
     ambiguous = True
     headline = ""
 
-    def __init__(self, reason: str, candidates: Sequence[str], record: str, steps: Sequence[str]) -> None:
-        super().__init__(reason, candidates, record, steps)
+    def __init__(  # noqa: PLR0917 - errors pickle by position
+        self,
+        reason: str,
+        candidates: Sequence[str],
+        record: str,
+        state: str = "intended",
+        doubt: str = "none",
+        up_to: str = "",
+        not_before: float = 0.0,
+    ) -> None:
+        super().__init__(reason, candidates, record, state, doubt, up_to, not_before)
         self.reason = reason
         self.candidates = tuple(candidates)
         self.record = record
-        self.steps = tuple(steps)
+        self.state = state
+        self.doubt = doubt
+        self.up_to = up_to
+        self.not_before = not_before
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         found = [f"  - {candidate}" for candidate in self.candidates] or ["  - none"]
-        steps = [f"  - {step}" for step in self.steps]
         head = f"{self.headline}Stopped, and nothing more was sent: {self.reason}."
-        return [head, "Orders that may be this purchase:", *found, f"Record: {self.record}", "Do:", *steps]
+        return [head, "Orders that may be this purchase:", *found, f"Record: {self.record}"]
 
 
 class PurchaseCharged(PurchaseOutcomeUnknown):
@@ -251,7 +268,7 @@ class ApiError(TcBillingError):
         self.message = message
         self.request_id = request_id
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [f"{self.action} failed: {self.message} [{self.code}, request {self.request_id or 'without id'}]"]
 
 
@@ -293,8 +310,17 @@ class RenewalNotSet(TcBillingError):
         super().__init__(failures)
         self.failures = tuple(failures)
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return ["SetRenewal changed nothing for", *(f"  - {failure}" for failure in self.failures)]
+
+
+class Payment(str, Enum):
+    """What became of the money of an order that has ended."""
+
+    PAID = "paid"
+    RETURNED = "paid, and the paid part went back"
+    UNCLEAR = "perhaps paid"
+    UNPAID = "not paid"
 
 
 class DeliveryFailed(TcBillingError):
@@ -303,14 +329,18 @@ class DeliveryFailed(TcBillingError):
 
     :param order_id: The order that died.
     :param reason: Its status in words, and what that means for the money.
+    :param payment: What became of the money: one of :class:`Payment`.
+    :param amount: What it costs, such as ``100.00 USD``; empty if the order book does not tell.
     """
 
-    def __init__(self, order_id: str, reason: str) -> None:
-        super().__init__(order_id, reason)
+    def __init__(self, order_id: str, reason: str, payment: Payment = Payment.PAID, amount: str = "") -> None:
+        super().__init__(order_id, reason, payment, amount)
         self.order_id = order_id
         self.reason = reason
+        self.payment = payment
+        self.amount = amount
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [f"Order {self.order_id} has failed: {self.reason}"]
 
 
@@ -319,21 +349,27 @@ class DeliveryTimeout(TcBillingError):
     The order is still open and waiting stopped. Nothing was cancelled; waiting again costs nothing.
 
     :param order_id: The order that was waited for.
-    :param last_seen: What the last look at the order book showed.
+    :param last_seen: What the last query of the order book showed.
+    :param amount: What it costs, such as ``100.00 USD``; empty if the order book did not tell.
     """
 
     transient = True
 
-    def __init__(self, order_id: str, last_seen: str) -> None:
-        super().__init__(order_id, last_seen)
+    def __init__(self, order_id: str, last_seen: str, amount: str = "") -> None:
+        super().__init__(order_id, last_seen, amount)
         self.order_id = order_id
         self.last_seen = last_seen
+        self.amount = amount
 
-    def _lines(self) -> Sequence[str]:
+    def lines(self) -> Sequence[str]:
         return [
             f"Order {self.order_id} was not carried out in time (last seen: {self.last_seen}). "
             "It stays open, nothing was cancelled, and waiting for it again costs nothing."
         ]
+
+
+class WaitEnded(TcBillingError):
+    """A task that only waits has waited for as long as it was told to. Nothing was sent, and nothing has changed."""
 
 
 class WrongEvent(TcBillingError):

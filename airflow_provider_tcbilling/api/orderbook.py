@@ -17,9 +17,9 @@ from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.match import Compared, Match, folded, match, number_in
 from airflow_provider_tcbilling.api.models import Deal, unique
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.servertime import earliest, readings
+from airflow_provider_tcbilling.api.servertime import earliest, readings, with_zone
 from airflow_provider_tcbilling.api.spending import Candidate
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import amount, harmless
 
 MAX_PAGES = 50
 """10,000 orders within hours are not searched for one: an account with so many needs a ledger."""
@@ -215,11 +215,12 @@ def _candidate(number: str, deals: list[Deal], unclear: tuple[str, ...] = ()) ->
     states = ", ".join(unique(deal.status_words for deal in deals))
     instances = ", ".join(unique(i for deal in deals for i in deal.resource_ids)) or "no instance yet"
     paid = sum({deal.order_id: deal.paid_cents for deal in deals}.values())
-    words = f"order {order_id}, {states}, {instances}, {paid} cents {deals[0].currency}, made {deals[0].created_at}"
+    currency, made = deals[0].currency, with_zone(deals[0].created_at)
+    words = f"order {order_id}, {states}, {instances}, {amount(paid, currency)}, made {made}"
     if unclear:
         told = "; ".join(
             f"{name} {[deal.shown.get(name) for deal in deals]}" for names in unclear for name in names.split("/")
         )
         words = f"{words}, which cannot be compared: {told}"
     ids = [number, *(deal.order_id for deal in deals)]
-    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words), paid)
+    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words), paid, currency)

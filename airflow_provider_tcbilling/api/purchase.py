@@ -32,22 +32,20 @@ changed and no order tells why, nothing is sent again: see :class:`~airflow_prov
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pendulum
-
-from airflow_provider_tcbilling.api.decision import ORDER_BOOK_LAG, REPLAY_WINDOW, Next, Rules, Situation, decide
+from airflow_provider_tcbilling.api.decision import Finding, Next, Rules, Situation, decide, finding_of
 from airflow_provider_tcbilling.api.errors import (
     ApiError,
     AuthError,
     OutcomeUnknown,
     PaidButNotDelivered,
     PurchaseChanged,
-    PurchaseCharged,
     PurchaseOutcomeUnknown,
     StoreFailed,
     TcBillingError,
@@ -58,11 +56,12 @@ from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
+from airflow_provider_tcbilling.api.stop import stopped
 
-__all__ = ["ORDER_BOOK_LAG", "REPLAY_WINDOW", "Next", "Purchase", "Rules", "client_token_for", "task_run_key"]
+__all__ = ["Next", "Purchase", "Rules", "client_token_for", "task_run_key"]
 
-PAUSE_SECONDS = 5.0
-"""Between two looks at a record that another process may change."""
+PAUSE_SECONDS, LOG_SECONDS = 5.0, 60.0
+"""Between two looks at a record that another process may change, and between two lines in the log about a wait."""
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +78,6 @@ class Purchase:
     :param presumed_since: Epoch seconds from when on an earlier try may have sent something that no record tells.
     :param has_twins: Others may buy the same at the same time.
     :param check: Called before anything is sent; raises if it must not be.
-    :param steps: What a person can do about an unknown outcome, for the message.
-    :param final_steps: What is left of them where nothing may be sent again.
     """
 
     def __init__(
@@ -95,8 +92,6 @@ class Purchase:
         presumed_since: float | None = None,
         has_twins: bool = False,
         check: Callable[[], None] = lambda: None,
-        steps: tuple[str, ...] = (),
-        final_steps: tuple[str, ...] = (),
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
@@ -108,13 +103,14 @@ class Purchase:
         self._presumed_since = presumed_since
         self._has_twins = has_twins and not store.is_shared
         self._check = check
-        self._steps, self._final_steps = steps, final_steps
         self._clock = clock or time.time
         self._sleep = sleep or time.sleep
         self._owner = uuid.uuid4().hex
         self._last_sent = 0.0
         self._observed: Mapping[str, Any] = {}
         self._account = ""
+        self.is_in_doubt = False
+        """Whether a request may have been carried out whose order is not known."""
         self._memory = Memory(store, self._intent(), self._clock, self._sleep)
 
     def place(self) -> Order:
@@ -131,6 +127,7 @@ class Purchase:
         :raises OutcomeUnknown: It may have been bought, and the order book could not be read. Another try looks again.
         :raises ApiError: Refused, and nothing was bought.
         """
+        self.is_in_doubt = False
         record = self._memory.read()
         if record:
             self._refuse_another_account(record)
@@ -207,37 +204,38 @@ class Purchase:
             return self._memory.conclude(record, state, str(error))
         except StoreFailed as failed:
             # Another try would find an intent, and might pay again.
-            raise self._stopped(replace(record, state=state), [], f"{error} {failed}") from error
+            said = Finding.SAID_PAID if state is State.CHARGED else Finding.REFUSED
+            raise self._stopped(replace(record, state=state), [], f"{error} {failed}", said) from error
 
     # Finding out
 
     def _find_out(self, record: Record, error: TcBillingError | None = None) -> Order:
         """Look, and send again only when the order book shows nothing and the token still counts."""
-        give_up = self._clock() + self._rules.patience
+        give_up, self.is_in_doubt = self._clock() + self._rules.patience, True
         while True:
             record = self._when_quiet(record)
             if record.order:
                 return self._checked(record)
             if record.state is State.DECLINED:
                 return self.place()
-            found, step, why = self._look(record, give_up)
+            found, step, why, finding = self._look(record, give_up)
             if step is Next.SEND and error:
-                step, why = self._after(error, max(give_up, record.replay_until))
+                step, why, finding = self._after(error, max(give_up, record.replay_until))
             if step is Next.ADOPT:
                 log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
                 return self._memory.keep(record, Order(found[0].order_id, client_token=record.client_token))
             if step is Next.STOP:
-                record = self._stop_or_go_on(record, found, why)
+                record = self._stop_or_go_on(record, found, why, finding)
             if step is Next.SEND:
                 record, error = self._send_again(record)
 
     def _when_quiet(self, record: Record) -> Record:
         """Wait until nothing can be under way and the order book has had its lag, or until the record changes."""
-        told = False
+        told_at = -math.inf
         while record.state.may_have_an_order and (now := self._clock()) < (quiet := self.quiet_from(record)):
-            if not told:
+            if now - told_at >= LOG_SECONDS:
                 log.info("Waiting %.0f s until nothing can be under way and the order book is complete.", quiet - now)
-                told = True
+                told_at = now
             self._sleep(min(PAUSE_SECONDS, quiet - now))
             record = self._memory.refresh(record)
         return record
@@ -249,7 +247,11 @@ class Purchase:
         # The clock that wrote it may be behind ours; nobody wrote one that is only presumed.
         return record.sending_until + (self._rules.clock_margin if record.owner else 0.0) + self._rules.lag
 
-    def _look(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str]:
+    def decidable_from(self, record: Record) -> float:
+        """Return the epoch seconds before which nobody can say that nothing was bought."""
+        return max(record.first_sent_at + self._rules.not_bought_seconds, self.quiet_from(record))
+
+    def _look(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str, Finding]:
         """Look once, at the order book and at the records of others; return what fits, and what that means."""
         is_patient = self._clock() < give_up
         try:
@@ -257,16 +259,17 @@ class Purchase:
         except TcBillingError as error:
             if not error.transient:
                 trusts = self._rules.trust_token and not record.state.is_final
-                return [], Next.SEND if trusts else Next.STOP, f"the order book cannot be read: {error}"
+                step = Next.SEND if trusts else Next.STOP
+                return [], step, f"the order book cannot be read: {error}", Finding.UNREADABLE
             if not is_patient:
                 raise
             log.warning("The order book cannot be read: %s", error)
             self._sleep(PAUSE_SECONDS)
-            return [], Next.WAIT, ""
+            return [], Next.WAIT, "", Finding.UNREADABLE
         seen, step, why = self._judge(record, seen, is_patient=is_patient)
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
-        return [*seen.orders, *seen.unclear], step, why
+        return [*seen.orders, *seen.unclear], step, why, finding_of(record, seen, step)
 
     def _seen(self, record: Record) -> Sighting:
         beside, until = self._rules.beside, max(record.sending_until, self._last_sent)
@@ -289,15 +292,16 @@ class Purchase:
         )
         return free, *decide(situation)
 
-    def _after(self, error: TcBillingError, give_up: float) -> tuple[Next, str]:
+    def _after(self, error: TcBillingError, give_up: float) -> tuple[Next, str, Finding]:
         """Return what is done when no order fits and the try before ended with an error: a refusal proves nothing."""
         if not error.transient:
-            return Next.STOP, f"no order fits, an earlier try may have been carried out, and the server says: {error}"
+            why = f"no order fits, an earlier try may have been carried out, and the server says: {error}"
+            return Next.STOP, why, Finding.NONE
         if self._clock() >= give_up:
             raise OutcomeUnknown(
                 f"It may have been carried out, and no order fits yet. The last try: {error}"
             ) from error
-        return Next.SEND, ""
+        return Next.SEND, "", Finding.SEND
 
     def _send_again(self, record: Record) -> tuple[Record, TcBillingError | None]:
         """Take the purchase over and send the same bytes; return the record as it stands then, and what went wrong."""
@@ -321,19 +325,16 @@ class Purchase:
         self._memory.keep(mine, order)
         return mine.ordered(order, now), None
 
-    def _stop_or_go_on(self, record: Record, found: list[Candidate], why: str) -> Record:
+    def _stop_or_go_on(self, record: Record, found: list[Candidate], why: str, finding: Finding) -> Record:
         """Stop, unless another process has gone on while this one stood still; return the record as it stands then."""
         current = self._memory.refresh(record)
         if (current.owner, current.state) == (record.owner, record.state):
-            raise self._stopped(record, found, why)
+            raise self._stopped(record, found, why, finding)
         return current
 
-    def _stopped(self, record: Record, found: list[Candidate], why: str) -> PurchaseOutcomeUnknown:
-        began = pendulum.from_timestamp(record.first_sent_at).to_iso8601_string()
-        told = f"{self.key}, intended since {began}, client token {record.client_token}; {self._memory.where}"
-        kind = PurchaseCharged if record.state is State.CHARGED else PurchaseOutcomeUnknown
-        steps = self._final_steps if record.state.is_final else self._steps
-        return kind(why, [candidate.words for candidate in found], told, steps)
+    def _stopped(self, record: Record, found: list[Candidate], why: str, finding: Finding) -> PurchaseOutcomeUnknown:
+        decidable = self.decidable_from(record)
+        return stopped(record, self._memory.where, found, why=why, finding=finding, not_before=decidable)
 
     # After a repeat
 

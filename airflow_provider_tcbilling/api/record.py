@@ -259,38 +259,6 @@ def command_line(verb: str, options: str, conn_id: str) -> str:
     return f"{COMMAND} {verb} {options} --conn-id {shlex.quote(conn_id)}"
 
 
-def what_to_do(store: Store, key: str, console: str, conn_id: str, *, is_final: bool = False) -> tuple[str, ...]:
-    """
-    Return what a person can do about an unknown outcome.
-
-    :param console: Where the account's orders are listed.
-    :param conn_id: Names the account and the ledger in a command.
-    :param is_final: The server said that it was paid, or refused a repeat, so it must not be sent again.
-    """
-    orders = f"look at the orders in every status: {console}"
-    if is_final:
-        orders = f"call Tencent's support with the request id, and {orders}"
-    if not store.keeps_records:
-        found = "an order is this purchase: give its number to an InstanceDeliverySensor, and mark this task as success"
-        clear = "no order is: clear the task with on_unknown_outcome='replay', which sends the same client token"
-        return (orders, found) if is_final else (orders, found, clear)
-    settle = command_line("settle", store.named(key), conn_id)
-    steps = (
-        f"ask what is known by now: {command_line('explain', store.named(key), conn_id)}",
-        orders,
-        f"an order is this purchase: {settle} --order-id NUMBER; then clear the task, which returns it",
-    )
-    return (
-        steps
-        if is_final
-        else (
-            *steps,
-            f"no order is: {settle} --not-bought; then clear the task, which buys",
-            "or trust the client token: clear the task with on_unknown_outcome='replay'",
-        )
-    )
-
-
 def fingerprint_of(action: str, payload: Mapping[str, Any]) -> str:
     """Return the hash of what is bought; the token is no part of it."""
     return hashlib.sha256(canonical_json([action, dict(payload)]).encode()).hexdigest()

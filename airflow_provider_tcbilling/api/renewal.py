@@ -20,7 +20,7 @@ from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.orderbook import search, whole_book
-from airflow_provider_tcbilling.api.servertime import earliest, later, months_of
+from airflow_provider_tcbilling.api.servertime import earliest, later, months_of, with_zone
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
 from airflow_provider_tcbilling.api.spending import Sighting, Spending
 
@@ -134,7 +134,7 @@ class Renewal(Spending):
         if earliest(instance.expire_time) == float("inf"):
             yield f"its expiry is {instance.expire_time or 'not told'!r}, so nothing could show that it was renewed"
         if instance.status == ISOLATED and not terms.isolated:
-            yield f"it expired at {instance.expire_time} and is isolated; renew_isolated=True would renew it"
+            yield f"it expired at {with_zone(instance.expire_time)} and is isolated; renew_isolated=True would renew it"
         if instance.status not in ("", "NORMAL", ISOLATED):
             yield f"its status {instance.status!r} is not known"
         if instance.renews_by_itself is None and terms.on_auto_renew != "renew":
@@ -150,11 +150,12 @@ class Renewal(Spending):
     def _reasons_to_leave(self, instance: RenewableInstance, earlier: list[Deal]) -> Iterator[str]:
         terms, expiry = self._terms, instance.expire_time
         if terms.expire_time and terms.expire_time != expiry:
-            yield f"it expires at {expiry} and not at {terms.expire_time} any more: it has been renewed already"
+            is_ = f"it expires at {with_zone(expiry)} and not at {terms.expire_time} any more"
+            yield f"{is_}: it has been renewed already"
         if terms.within is not None and earliest(expiry) > self._now() + terms.within:
-            yield f"it expires at {expiry}, which is not within {terms.within / 86400:g} days"
+            yield f"it expires at {with_zone(expiry)}, which is not within {terms.within / 86400:g} days"
         if _will_renew_itself(instance) and terms.on_auto_renew == "skip":
-            yield f"the vendor will renew it by itself at {expiry} (NOTIFY_AND_AUTO_RENEW)"
+            yield f"the vendor will renew it by itself at {with_zone(expiry)} (NOTIFY_AND_AUTO_RENEW)"
         for deal in earlier:
             if SETTLEMENTS[self.action.name].is_open(deal):
                 yield f"order {deal.order_id} renews it already and is {deal.status_words}"
@@ -173,7 +174,8 @@ class Renewal(Spending):
             as_asked = instance.expire_time == later(was, int(self._months))
             words = "just as by this renewal" if as_asked else "though not just as by this renewal"
             return (
-                f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {words}, and no order is listed"
+                f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {words}, and no order is listed "
+                "(server times, UTC or UTC+8)"
             )
         return ""
 

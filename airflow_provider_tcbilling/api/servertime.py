@@ -27,6 +27,11 @@ def in_zone(moment: float, zone: str) -> str:
     return pendulum.from_timestamp(moment, tz=zone).to_datetime_string()
 
 
+def with_zone(local_time: str) -> str:
+    """Return a time of the server for people: the zone stands behind it, as far as it is known."""
+    return f"{local_time} (server time, UTC or UTC+8)" if local_time else "at a time that is not shown"
+
+
 def first_of(moment: float) -> str:
     """Write a moment as the start of a search: the earliest local time that it may be."""
     return min(in_zone(moment, zone) for zone in SERVER_ZONES)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
+from airflow_provider_tcbilling.api.errors import Payment
 from airflow_provider_tcbilling.api.match import ACTIONS, REFUND, RENEW
 from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus
 
@@ -44,6 +45,14 @@ _REFUND_ENDINGS = {
     for status in ENDINGS
     if status not in (DealStatus.REFUNDED, DealStatus.DELIVERY_FAILED)
 }
+
+PAYMENTS: Mapping[int, Payment] = {
+    DealStatus.DELIVERY_FAILED: Payment.PAID,
+    DealStatus.REFUNDED: Payment.RETURNED,
+    DealStatus.EXPIRED: Payment.UNPAID,
+    DealStatus.PAYMENT_REFUSED: Payment.UNPAID,
+}
+"""What an ending means for the money of a purchase; of any other it is not documented."""
 
 SETTLEMENTS: Mapping[str, Settlement] = {
     CREATE_INSTANCE.name: Settlement(names_instances=True),

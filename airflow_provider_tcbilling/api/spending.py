@@ -20,13 +20,14 @@ class Candidate:
 
     :param order_ids: All numbers by which it may be known.
     :param words: What the order book says of it, for people.
-    :param paid_cents: What was paid for it, in 1/100 of the order's currency.
+    :param paid_cents: What was paid for it, in 1/100 of *currency*.
     """
 
     order_id: str
     order_ids: frozenset[str]
     words: str
     paid_cents: int = 0
+    currency: str = ""
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,14 @@ def in_markdown(text: Any, limit: int = MAX_CELL) -> str:
     return _MARKUP.sub(lambda found: f"&#{ord(found.group())};", spaced).strip()
 
 
+def amount(cents: int | None, currency: str | None) -> str:
+    """Return an amount as an invoice writes it, such as ``100.00 USD``; cents are 1/100 of every currency here."""
+    if cents is None:
+        return "an amount that is not known yet"
+    whole, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else ''}{whole}.{rest:02} {currency or '(its currency is not known)'}"
+
+
 def lines_of(text: str) -> str:
     """Return a text of several lines for a terminal: only its line breaks are obeyed."""
     return "\n".join(map(visible, text.split("\n")))

@@ -25,29 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import RenewableInstance
 
-NO_PERMISSION = (
-    "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the action "
-    "finance:trade, in CAM."
-)
-
-REMEDIES = {
-    "AuthFailure.SecretIdNotFound": (
-        "Tencent does not know this SecretId here. Look for a typing mistake, a deleted key, or the wrong site: "
-        "keys of the international site work only at billing.intl.tencentcloudapi.com, those of the mainland site "
-        "only at billing.tencentcloudapi.com (field Endpoint)."
-    ),
-    "AuthFailure.SignatureFailure": "The SecretKey does not belong to the SecretId: enter it again.",
-    "AuthFailure.SignatureExpire": "The clock of this machine is wrong by more than five minutes: set it.",
-    "AuthFailure.TokenFailure": (
-        "The session token has expired or belongs to another key. Enter a new set of SecretId, SecretKey and token; "
-        "for a permanent key leave the token empty."
-    ),
-    "AuthFailure.UnauthorizedOperation": NO_PERMISSION,
-    "AuthFailure": "Tencent refused the key.",
-    "UnauthorizedOperation": NO_PERMISSION,
-}
-"""What to do about an error code, or its first part."""
-
 
 class TcBillingHook(BaseHook):
     """
@@ -118,15 +95,19 @@ class TcBillingHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed call that is free, and say in words what to fix if it fails."""
+        from airflow_provider_tcbilling.api.text import amount
+        from airflow_provider_tcbilling.next_steps import remedy_of
+
         try:
             settings = self.get_settings()
             client = client_of(settings, attempts=1)
             balance = client.describe_account_balance()
         except ApiError as error:
-            return False, f"{_remedy(error)} [{error.code}, request {error.request_id}]"
+            return False, f"{remedy_of(error) or error.message} [{error.code}, request {error.request_id}]"
         except TcBillingError as error:
             return False, str(error)
-        message = f"{settings.endpoint} knows the key. Account {balance.uin} can spend {balance.spendable_cents} cents."
+        can_spend = amount(balance.spendable_cents, "of its currency")
+        message = f"{settings.endpoint} knows the key. Account {balance.uin} can spend {can_spend}."
         if client.clock_offset:
             message += f" The clock of this machine is off by {abs(client.clock_offset):.0f} seconds: set it."
         return True, message
@@ -180,7 +161,3 @@ def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -
         budget=Budget(settings.endpoint, settings.secret_id, settings.requests_per_second, is_waiting=is_waiting),
         **options,
     )
-
-
-def _remedy(error: ApiError) -> str:
-    return REMEDIES.get(error.code) or REMEDIES.get(error.code.partition(".")[0]) or error.message

@@ -21,5 +21,7 @@ class OrderConsoleLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey, **context: Any) -> str:
         """Return the address, or nothing while there is no order."""
-        address = str(XCom.get_value(key=CONSOLE_LINK, ti_key=ti_key) or "")
+        # On a worker the task itself knows; a look into its XCom would be logged as an error where there is no order.
+        known = getattr(operator, CONSOLE_LINK, None)
+        address = str((XCom.get_value(key=CONSOLE_LINK, ti_key=ti_key) if known is None else known) or "")
         return address if re.match("https?://", address) and address.isprintable() else ""

@@ -112,10 +112,13 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         :raises AirflowFailException: A mistake in the task or its connection, or a refusal.
         :raises TcBillingError: It could not be read; another try may help.
         """
-        with no_retry_unless_transient():
+        from airflow_provider_tcbilling.ending import end_of
+
+        hook = TcBillingHook(self.tcbilling_conn_id)
+        with no_retry_unless_transient(lambda: end_of(context, hook)):
             if mistakes := mistakes_in(self, self.checks):
                 raise InvalidRequest(self.task_id, mistakes)
-            found = TcBillingHook(self.tcbilling_conn_id).expiring_instances(
+            found = hook.expiring_instances(
                 self.within,
                 limit=self.limit,
                 product_codes=self.product_codes,

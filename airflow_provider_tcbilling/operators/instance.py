@@ -51,7 +51,6 @@ class CreateInstanceOperator(SpendingOperator):
     """
 
     action = CREATE_INSTANCE
-    wait_on = "To wait on without touching the purchase, give this order id to an InstanceDeliverySensor."
     template_fields: Sequence[str] = (
         "product_code",
         "sub_product_code",

@@ -51,7 +51,6 @@ class RefundInstanceOperator(SpendingOperator):
     """
 
     action = REFUND_INSTANCE
-    placed_as = "was placed"
     template_fields: Sequence[str] = (
         "product_code",
         "sub_product_code",
@@ -87,7 +86,7 @@ class RefundInstanceOperator(SpendingOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Give it back, or show the plan; errors as in :meth:`SpendingOperator.execute`."""
-        with no_retry_unless_transient():
+        with no_retry_unless_transient(lambda: self._end(context)):
             fields = self._fields()
             if not self._read("dry_run"):
                 return super().execute(context)

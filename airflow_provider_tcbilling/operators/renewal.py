@@ -240,7 +240,11 @@ class SetRenewalOperator(Rendered, BaseOperator):
         :raises AirflowFailException: A mistake, no such instance, a refusal, or the server says that it failed.
         :raises TcBillingError: Another try may help, and is safe.
         """
-        with no_retry_unless_transient():
+        from airflow_provider_tcbilling.ending import end_of
+        from airflow_provider_tcbilling.task_end import SETS
+
+        hook = TcBillingHook(self.tcbilling_conn_id)
+        with no_retry_unless_transient(lambda: end_of(context, hook, words=SETS)):
             arguments = {field.arg: getattr(self, field.arg) for field in SET_RENEWAL.fields}
             with suppress(ValueError):
                 # On the wire it is text.
@@ -248,7 +252,7 @@ class SetRenewalOperator(Rendered, BaseOperator):
             if mistakes := mistakes_in(self, self.checks):
                 raise InvalidRequest(self.task_id, mistakes)
             wanted = SET_RENEWAL.named(SET_RENEWAL.payload(arguments))
-            client = TcBillingHook(self.tcbilling_conn_id).get_conn()
+            client = hook.get_conn()
             instance = _instance(client, wanted)
             before = {
                 "renew_flag": instance.renew_flag,

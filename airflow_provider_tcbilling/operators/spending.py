@@ -20,7 +20,7 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.arguments import SPENDING, Check, Rendered, literals_of, mistakes_in, refuse_literals
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.api.spending import Spending
     from airflow_provider_tcbilling.connection import Settings
+    from airflow_provider_tcbilling.task_end import TaskEnd
 
 
 class SpendingOperator(Rendered, BaseOperator):
@@ -67,8 +68,6 @@ class SpendingOperator(Rendered, BaseOperator):
     """
 
     action: ClassVar[Action]
-    placed_as: ClassVar[str] = "was placed and paid"
-    wait_on: ClassVar[str] = "To wait on, clear the task: it finds the order, and sends nothing."
     checks: ClassVar[Mapping[str, Check]] = SPENDING
     """What each argument of the provider's own must be; the others the action describes."""
 
@@ -108,7 +107,8 @@ class SpendingOperator(Rendered, BaseOperator):
         self.poll_interval = poll_interval
         self.delivery_timeout = delivery_timeout
         self.tcbilling_conn_id = tcbilling_conn_id
-        self._placed: str | None = None
+        self._purchase_begun: Purchase | None = None
+        self._forget()
         refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
 
     # What each kind of spending says for itself
@@ -149,26 +149,35 @@ class SpendingOperator(Rendered, BaseOperator):
             sent), a refusal, or an order that died.
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
-        self._placed = None
-        with no_retry_unless_transient(self._order_placed):
+        from airflow_provider_tcbilling.api.delivery import with_price
+
+        self._forget()
+        with no_retry_unless_transient(lambda: self._end(context)):
             fields = self._fields()
             settings = self._hook.get_settings()
             try:
-                purchase = self._purchase(context, fields, settings)
+                self._purchase_begun = purchase = self._purchase(context, fields, settings)
                 order = purchase.place()
             except OrderNotRecorded as error:
                 self._announce(error.order_id, settings, context)
                 raise
             except LeftAlone as error:
-                raise AirflowSkipException(str(error)) from error
+                raise AirflowSkipException(str(error)) from None
             except RunRefused as error:
-                if self._read("on_refused_run") == "skip":
-                    raise AirflowSkipException(str(error)) from error
+                if self._read("on_refused_run") == "skip" and not purchase.is_in_doubt:
+                    raise AirflowSkipException(str(error)) from None
                 raise
             self._announce(order.order_id, settings, context)
-            if not self._read("wait_for_delivery") or self.is_settled(order, fields):
+            if not self._read("wait_for_delivery"):
+                self._log_order(order)
                 return self.result(order, [order.order_id], purchase)
-            return self._deliver(context, order, time.time() + self._read("delivery_timeout"), purchase)
+            if not self.is_settled(order, fields):
+                return self._deliver(context, order, time.time() + self._read("delivery_timeout"), purchase)
+            order = with_price(client_of(settings, is_waiting=True, attempts=1), order, self.action.name)
+            if order.paid_cents is not None:
+                purchase.note_delivery(order)
+            self._log_order(order)
+            return self.result(order, [order.order_id], purchase)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
@@ -178,8 +187,8 @@ class SpendingOperator(Rendered, BaseOperator):
 
         :raises AirflowFailException: It was woken for another order. Else as in :meth:`execute`.
         """
-        self._placed = None
-        with no_retry_unless_transient(self._order_placed):
+        self._forget()
+        with no_retry_unless_transient(lambda: self._end(context)):
             order = self._own_order(context, order_of(event))
             deadline = deadline_of(event, self._read("delivery_timeout"))
             if order is None or deadline is None:
@@ -191,9 +200,25 @@ class SpendingOperator(Rendered, BaseOperator):
         if self._placed:
             self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._placed)
 
-    def _order_placed(self) -> str:
-        """Return what every error says once there is an order."""
-        return f"Order {self._placed} {self.placed_as} before this. {self.wait_on}" if self._placed else ""
+    def _forget(self) -> None:
+        """Forget the order of an earlier run: a task object can run more than once."""
+        self._placed: str | None = None
+        self._cost = self.console_link = ""
+        self._purchase_begun = None
+
+    def _end(self, context: Context) -> TaskEnd:
+        """Return what is known of the task when it fails, for its message."""
+        from airflow_provider_tcbilling.ending import end_of
+
+        return end_of(
+            context,
+            self._hook,
+            self.action.name,
+            key=self._purchase_begun.key if self._purchase_begun else None,
+            in_doubt=bool(self._purchase_begun and self._purchase_begun.is_in_doubt),
+            order_id=self._placed or "",
+            paid=self._cost,
+        )
 
     def _own_order(self, context: Context, told: Order | None) -> Order | None:
         """
@@ -201,36 +226,14 @@ class SpendingOperator(Rendered, BaseOperator):
 
         :raises WrongEvent: The event names another one.
         """
-        recorded = self._recorded(context)
-        own, where = (recorded.order_id, "the record") if recorded else (self._announced(context), "its own XCom")
+        from airflow_provider_tcbilling.resuming import announced_order, recorded_order
+
+        recorded = recorded_order(context, self._hook, lambda: self._key(context, self._fields()))
+        own, where = (recorded.order_id, "the record") if recorded else (announced_order(context), "its own XCom")
         self._placed = own or (told.order_id if told else None)
         if own and told:
             refuse_another(own, told.order_id, where)
         return (recorded or told) if told else None
-
-    def _recorded(self, context: Context) -> Order | None:
-        """Return the order that the record knows. By now the task may have been edited, or its record be away."""
-        from airflow_provider_tcbilling.api.record import Record
-        from airflow_provider_tcbilling.stores import store_of
-
-        try:
-            store = store_of(context, self._hook.get_settings().ledger_uri)
-            key = self._key(context, self._fields())
-            stored = store.read(key)
-            return None if stored is None else Record.from_json(stored, store.where(key)).order
-        except Exception as error:
-            self.log.warning("The record of the purchase could not be read: %s", harmless(error))
-            return None
-
-    def _announced(self, context: Context) -> str:
-        """Return the order that this task has announced, empty if it has not."""
-        ti = context["ti"]
-        try:
-            told = ti.xcom_pull(task_ids=self.task_id, key="order_id", map_indexes=ti.map_index)
-        except Exception as error:
-            self.log.warning("The task's own XCom could not be read: %s", harmless(error))
-            return ""
-        return told if isinstance(told, str) else ""
 
     @property
     def _hook(self) -> TcBillingHook:
@@ -275,7 +278,6 @@ class SpendingOperator(Rendered, BaseOperator):
 
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
         from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-        from airflow_provider_tcbilling.api.record import what_to_do
         from airflow_provider_tcbilling.runs import may_have_run_before, placed_by, refuse_unless_due, since_when
         from airflow_provider_tcbilling.stores import store_of
 
@@ -290,7 +292,6 @@ class SpendingOperator(Rendered, BaseOperator):
             )
         self.log.info("Purchase %s is remembered by %s.", key, store.about)
         lateness = self._read("max_lateness")
-        console = settings.console_url.partition("#")[0]
         return Purchase(
             key,
             self.spending(client_of(settings), fields),
@@ -312,8 +313,6 @@ class SpendingOperator(Rendered, BaseOperator):
                 max_lateness=None if lateness is None else timedelta(seconds=lateness),
                 what=", ".join(f"{name} {value}" for name, value in fields.items() if name != "parameter"),
             ),
-            steps=what_to_do(store, key, console, self.tcbilling_conn_id),
-            final_steps=what_to_do(store, key, console, self.tcbilling_conn_id, is_final=True),
         )
 
     @property
@@ -327,12 +326,20 @@ class SpendingOperator(Rendered, BaseOperator):
 
     def _announce(self, order_id: str, settings: Settings, context: Context) -> None:
         """Make the order known before anything else is done with it."""
-        self._placed = order_id
-        self.log.info("Order %s: %s", order_id, settings.order_url(order_id))
+        self._placed, self.console_link = order_id, settings.order_url(order_id)
+        self.log.info("Order %s: %s", order_id, self.console_link)
         if self.do_xcom_push:
             ti = context["ti"]
             ti.xcom_push(key="order_id", value=order_id)
-            ti.xcom_push(key=CONSOLE_LINK, value=settings.order_url(order_id))
+            ti.xcom_push(key=CONSOLE_LINK, value=self.console_link)
+
+    def _log_order(self, order: Order) -> None:
+        from airflow_provider_tcbilling.task_end import WORDS
+
+        words = WORDS[self.action.name].paid.format(
+            amount=amount(order.paid_cents, order.currency), order_id=order.order_id
+        )
+        self.log.info("%s Instances: %s.", words, ", ".join(order.instance_ids) or "not named")
 
     def _deliver(
         self, context: Context, order: Order, deadline: float, purchase: Purchase | None = None
@@ -343,6 +350,7 @@ class SpendingOperator(Rendered, BaseOperator):
 
         self._placed = order.order_id
         settings = self._hook.get_settings()
+        self.console_link = settings.order_url(order.order_id)
         client = client_of(settings, is_waiting=True)
         watch = DeliveryWatch(client, order.order_id, action=self.action.name, deadline=deadline)
         try:
@@ -351,7 +359,9 @@ class SpendingOperator(Rendered, BaseOperator):
                     self._defer(order, deadline, watch.placed_at or time.time())
                 time.sleep(min(pause(self._read("poll_interval")), max(0.0, deadline - time.time())))
         except DeliveryTimeout as error:
-            raise AirflowFailException(f"{error} {self.wait_on}") from error
+            raise AirflowFailException("\n".join(self._end(context).report(error))) from None
+        finally:
+            self._cost = watch.amount
         delivered = replace(
             order,
             instance_ids=unique([*order.instance_ids, *delivered.instance_ids]),
@@ -359,6 +369,7 @@ class SpendingOperator(Rendered, BaseOperator):
             currency=delivered.currency,
         )
         purchase = self._note_delivery(context, delivered, settings, purchase)
+        self._log_order(delivered)
         return self.result(delivered, watch.order_ids, purchase)
 
     def _note_delivery(

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.arguments import (
     A_CONNECTION,
     A_FLAG,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_tcbilling.api.delivery import DeliveryWatch
     from airflow_provider_tcbilling.api.models import Order
+    from airflow_provider_tcbilling.task_end import TaskEnd
 
 
 class InstanceDeliverySensor(Rendered, BaseSensorOperator):
@@ -93,8 +95,8 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; in deferrable mode, leave the worker if there is nothing yet."""
-        watch = self._watch()
-        order = self._look(watch)
+        watch = self._watch(context)
+        order = self._look(watch, context)
         if order is None and is_true(self.deferrable):
             self._defer(watch, time.time() + self.timeout)
         return PokeReturnValue(order is not None, order.as_dict() if order else None)
@@ -107,35 +109,45 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
         """
         told, deadline = order_of(event), deadline_of(event, self.timeout)
         deadline = time.time() if deadline is None else deadline
-        watch = self._watch(deadline)
-        with no_retry_unless_transient(self._waited_for):
+        watch = self._watch(context, deadline)
+        with no_retry_unless_transient(lambda: self._end(context)):
             if told:
                 refuse_another(watch.order_id, told.order_id, "its own argument")
         try:
-            order = self._look(watch)
+            order = self._look(watch, context)
         except DeliveryTimeout as error:
-            raise AirflowSensorTimeout(str(error)) from error
+            raise AirflowSensorTimeout(str(error)) from None
         if order is None:
             self._defer(watch, deadline)
         return order.as_dict() if order else {}
 
-    def _watch(self, deadline: float = math.inf) -> DeliveryWatch:
+    def execute(self, context: Context) -> Any:
+        """Wait; a time-out says what it means for the order."""
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            ended = DeliveryTimeout(str(self.order_id), harmless(error))
+            raise AirflowSensorTimeout("\n".join(self._end(context).report(ended))) from None
+
+    def _watch(self, context: Context, deadline: float = math.inf) -> DeliveryWatch:
         from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 
-        with no_retry_unless_transient(self._waited_for):
+        with no_retry_unless_transient(lambda: self._end(context)):
             if mistakes := mistakes_in(self, self.checks):
                 raise InvalidRequest(self.task_id, mistakes)
             client = client_of(TcBillingHook(self.tcbilling_conn_id).get_settings(), is_waiting=True)
             return DeliveryWatch(client, number_of(self.order_id), deadline=deadline)
 
-    def _look(self, watch: DeliveryWatch) -> Order | None:
-        with no_retry_unless_transient(self._waited_for):
+    def _look(self, watch: DeliveryWatch, context: Context) -> Order | None:
+        with no_retry_unless_transient(lambda: self._end(context)):
             return watch.step()
 
-    def _waited_for(self) -> str:
-        """Return what every error says of the order."""
+    def _end(self, context: Context) -> TaskEnd:
+        from airflow_provider_tcbilling.ending import end_of
+
         is_known = not AN_ORDER.mistake("order_id", self.order_id)
-        return f"It waits for order {number_of(self.order_id)}, which stays as it is." if is_known else ""
+        order_id = number_of(self.order_id) if is_known else ""
+        return end_of(context, TcBillingHook(self.tcbilling_conn_id), order_id=order_id)
 
     def _defer(self, watch: DeliveryWatch, deadline: float) -> None:
         from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.errors import InvalidRequest, WaitEnded
 from airflow_provider_tcbilling.api.filters import ALL, Wanted
 from airflow_provider_tcbilling.arguments import (
     A_CONNECTION,
@@ -42,6 +42,8 @@ from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tcbilling.task_end import TaskEnd
 
 
 class InstanceExpirySensor(Rendered, BaseSensorOperator):
@@ -123,7 +125,7 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; in deferrable mode, leave the worker if there is nothing yet."""
-        found = self._look()
+        found = self._look(context)
         if not found and is_true(self.deferrable):
             self._defer(time.time() + self.timeout)
         return PokeReturnValue(bool(found), found)
@@ -138,24 +140,41 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
         """
         told = deadline_of(event, self.timeout)
         deadline = -math.inf if told is None else told
-        with no_retry_unless_transient():
+        with no_retry_unless_transient(lambda: self._end(context)):
             own = self._question().get("instance_id")
             if own and (instance := instance_of(event)):
                 refuse_another(own, instance.strip(), "its own argument", "instance")
-        found = self._look()
+        found = self._look(context)
         if not found and time.time() >= deadline:
-            raise AirflowSensorTimeout("What was waited for has not come in time.")
+            raise self._timed_out(context)
         if not found:
             self._defer(deadline)
         return found
 
-    def _look(self) -> list[dict[str, str]]:
+    def execute(self, context: Context) -> Any:
+        """Wait; a time-out says what it means."""
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout:
+            raise self._timed_out(context) from None
+
+    def _timed_out(self, context: Context) -> AirflowSensorTimeout:
+        error = WaitEnded(f"What was waited for has not come within {self.timeout:g} seconds: {self._question()}.")
+        return AirflowSensorTimeout("\n".join(self._end(context).report(error)))
+
+    def _end(self, context: Context) -> TaskEnd:
+        from airflow_provider_tcbilling.ending import end_of
+
+        return end_of(context, TcBillingHook(self.tcbilling_conn_id))
+
+    def _look(self, context: Context) -> list[dict[str, str]]:
         from airflow_provider_tcbilling.api.expiry import look
         from airflow_provider_tcbilling.triggers.expiry import asked
 
-        with no_retry_unless_transient():
+        with no_retry_unless_transient(lambda: self._end(context)):
             question = asked(self._question())
             found = look(TcBillingHook(self.tcbilling_conn_id).get_conn(), question, time.time())
+        self.log.info("%d instances are as asked (%s).", len(found), self._question())
         return [instance.renewal_arguments() for instance in found]
 
     def _defer(self, deadline: float) -> None:

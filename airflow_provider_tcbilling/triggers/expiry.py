@@ -38,12 +38,14 @@ class ExpiryTrigger(WakingTrigger):
     async def wait(self) -> str:
         """Look again and again, until it has come true or the deadline has passed."""
         from airflow_provider_tcbilling.api.expiry import look
+        from airflow_provider_tcbilling.next_steps import moment
 
         question = asked(self.question)
         client = await TcBillingHook(self.tcbilling_conn_id).aget_conn()
         while not await asyncio.to_thread(look, client, question, time.time()):
             if (left := self.deadline - time.time()) <= 0:
                 return "its deadline has passed"
+            self.log.info("Not yet: %s; waiting until %s.", self.what, moment(self.deadline))
             await asyncio.sleep(min(pause(self.poll_interval), left))
         return "it has come true"
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 from airflow_provider_tcbilling.triggers.waking import pause
@@ -36,13 +38,17 @@ REMEMBERED = 100
 """Orders that tell how long one takes."""
 
 PATIENCE = 5
-"""Rounds in a row that may fail for good, as with a key that is just being changed, before the tasks are told."""
+"""
+Rounds in a row that may fail for good, as with a key that is just being changed, before the tasks are told. A process
+that has never seen the connection waits for none of them: ``dag.test()`` runs triggers where only the environment's
+connections are known, and the woken task reads the others.
+"""
 
 CONNECTION_SECONDS = 300.0
 """How long a connection is used until it is read again."""
 
-HEED_CLOCK_SECONDS = 300.0
-"""A deadline is compared with the wall clock at least so often, since that can be set."""
+HEED_CLOCK_SECONDS = 60.0
+"""A deadline is compared with the wall clock at least so often, since that can be set, and a line is logged."""
 
 TICK = 1.0
 
@@ -105,12 +111,16 @@ class SharedWatch:
         :param placed_at: Epoch seconds at which it was placed, or some hours before; ``None`` if that is not known.
         :return: Why the waiting ended, in words.
         """
+        from airflow_provider_tcbilling.next_steps import moment
+
         outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         waiter = Waiter(key, poll_interval, time.monotonic(), outcome)
         self._join(waiter, placed_at)
         try:
             while not outcome.done() and (left := deadline - time.time()) > 0:
                 await asyncio.wait([outcome], timeout=min(left, HEED_CLOCK_SECONDS))
+                if not outcome.done():
+                    log.info("Order %s is open, or not listed yet; waiting until %s.", key[0], moment(deadline))
         finally:
             self._leave(waiter)
         return outcome.result() if outcome.done() else "its deadline has passed"
@@ -151,7 +161,8 @@ class SharedWatch:
             self._failures = 0
         except Exception as error:
             is_passing = isinstance(error, TcBillingError) and error.transient
-            self._failures += not is_passing
+            is_hopeless = self._client is None and isinstance(error, AirflowNotFoundException)
+            self._failures += PATIENCE if is_hopeless else not is_passing
             log.warning("The order book of %s could not be read: %s", self._hook.tcbilling_conn_id, error)
             if not is_passing:
                 self._connected_at = -math.inf

@@ -179,8 +179,8 @@ PURCHASES = (
     Mutant(
         "an unknown code sent again",
         "api/purchase.py",
-        '        if not error.transient:\n            return Next.STOP, f"no order fits, an earlier',
-        '        if False:\n            return Next.STOP, f"no order fits, an earlier',
+        '        if not error.transient:\n            why = f"no order fits, an earlier',
+        '        if False:\n            why = f"no order fits, an earlier',
         f"{PURCHASE}::test_a_code_that_may_mean_anything_is_not_sent_again",
     ),
     Mutant(

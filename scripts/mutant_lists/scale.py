@@ -31,7 +31,7 @@ SCALE = (
     Mutant(
         "a deadline that does not hold in a queue",
         "api/delivery.py",
-        "send_by = max(self.deadline, self._clock()) + LAST_LOOK_SECONDS",
+        "send_by = max(self.deadline, self._clock()) + self._last_look",
         "send_by = math.inf",
         "tests/api/test_delivery.py::test_a_deadline_holds_while_the_server_refuses_every_look",
     ),
@@ -141,9 +141,16 @@ SCALE = (
         f"{WATCHLIST}::test_pages_that_are_row_offsets_are_noticed_and_every_order_is_asked_for",
     ),
     Mutant(
+        "a connection that is not there waited for",
+        "triggers/sharing.py",
+        "is_hopeless = self._client is None and",
+        "is_hopeless = False and",
+        f"{SHARING}::test_a_connection_that_this_process_has_never_seen_wakes_the_task_at_once",
+    ),
+    Mutant(
         "a passing failure told to the tasks",
         "triggers/sharing.py",
-        "self._failures += not is_passing",
+        "self._failures += PATIENCE if is_hopeless else not is_passing",
         "self._failures += PATIENCE",
         f"{SHARING}::test_a_failure_that_passes_wakes_nobody",
     ),

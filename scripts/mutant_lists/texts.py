@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scripts.mutant_lists.mutant import Mutant
 
+MESSAGES = "tests/airflow/test_messages.py"
 TEXT, EVENTS, CLI = "tests/api/test_text.py", "tests/airflow/test_events.py", "tests/airflow/test_terminal.py"
 
 TEXTS = (
@@ -164,13 +165,13 @@ TEXTS = (
     Mutant(
         "the record not asked which order it is",
         "operators/spending.py",
-        "        recorded = self._recorded(context)\n",
-        "        recorded = None\n",
+        "recorded = recorded_order(context, self._hook, lambda: self._key(context, self._fields()))",
+        "recorded = None",
         f"{EVENTS}::test_an_event_that_names_another_order_than_the_record_fails_with_both_numbers",
     ),
     Mutant(
         "the task's own XCom not asked",
-        "operators/spending.py",
+        "resuming.py",
         'return told if isinstance(told, str) else ""',
         'return ""',
         f"{EVENTS}::test_without_a_record_the_task_s_own_xcom_decides",
@@ -199,15 +200,43 @@ TEXTS = (
     Mutant(
         "an error that does not name the order",
         "failures.py",
-        "            error.placed = placed() or error.placed\n",
-        "            pass\n",
+        "        error.report = end().report(error)\n",
+        "        pass\n",
         f"{EVENTS}::test_a_key_that_may_not_read_the_order_book_fails_with_the_order_s_number",
     ),
     Mutant(
         "nothing was sent, said of an order that was placed",
-        "failures.py",
-        "{placed() or 'Nothing was sent.'}",
-        "Nothing was sent.",
+        "task_end.py",
+        "if isinstance(error, errors.InvalidRequest) and (self.order_id or self.in_doubt):",
+        "if False:",
         f"{EVENTS}::test_a_connection_that_is_gone_by_then_does_not_claim_that_nothing_was_sent",
+    ),
+    Mutant(
+        "nothing was bought, said where nobody knows",
+        "task_end.py",
+        "        if self.in_doubt:\n            return self.words.perhaps",
+        "        if False:\n            return self.words.perhaps",
+        f"{MESSAGES}::test_an_order_book_that_may_not_be_read_is_read_and_the_order_adopted",
+    ),
+    Mutant(
+        "a clear that buys, said of an order that is known",
+        "task_end.py",
+        "        if self.order_id and kind not in next_steps.OF_AN_ORDER:",
+        "        if False:",
+        f"{MESSAGES}::test_a_key_that_may_not_wait_is_corrected_and_the_task_waits_on",
+    ),
+    Mutant(
+        "a doubt that is forgotten while an earlier try is looked for",
+        "api/purchase.py",
+        "give_up, self.is_in_doubt = self._clock() + self._rules.patience, True",
+        "give_up = self._clock() + self._rules.patience",
+        f"{MESSAGES}::test_a_server_that_gives_no_answer_for_minutes_is_asked_again",
+    ),
+    Mutant(
+        "not bought, said within the ten minutes",
+        "settling.py",
+        "        elif time.time() < (decidable",
+        "        elif 0 > (decidable",
+        "tests/airflow/test_settling.py::test_nobody_says_within_ten_minutes_that_nothing_was_bought",
     ),
 )

@@ -16,8 +16,9 @@ import pytest
 from airflow_provider_tcbilling import cli
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.api.purchase import client_token_for, task_run_key
-from airflow_provider_tcbilling.api.record import COMMAND, what_to_do
+from airflow_provider_tcbilling.api.record import COMMAND, command_line
 from airflow_provider_tcbilling.doctor import STEPS, Finding
+from airflow_provider_tcbilling.task_end import WORDS, TaskEnd
 from tests.airflow.shop import (
     KEY,
     LAG,
@@ -96,7 +97,7 @@ def test_each_state_and_finding_has_its_next_step(shop, run, state, finding, pre
 
 @pytest.mark.parametrize(("state", "finding"), STEPS, ids=lambda value: str(getattr(value, "name", value)))
 def test_every_next_step_knows_its_words(state, finding):
-    words = dict.fromkeys(("console", "settle", "restore", "replay"), "x")
+    words = dict.fromkeys(("console", "settle", "restore", "replay", "decidable"), "x")
 
     assert "{" not in STEPS[state, finding].format_map(words)
 
@@ -119,7 +120,7 @@ def test_where_a_clear_stops_again_the_commands_that_settle_are_told(shop, run, 
 
     next_step = explained(run)["next_step"]
 
-    assert "it stops again" in next_step
+    assert "the task stops again" in next_step
     with pytest.raises(PurchaseOutcomeUnknown):
         shop.purchase().place()
     (settles,) = [line for line in next_step.splitlines() if "--not-bought" in line and COMMAND in line]
@@ -131,13 +132,17 @@ def test_where_a_clear_stops_again_the_commands_that_settle_are_told(shop, run, 
 
 def test_a_stopped_task_names_the_commands(shop, run):
     two_orders_fit(shop)
-    steps = what_to_do(shop.ledger, KEY, "http://console", "tcbilling_default")
+    with pytest.raises(PurchaseOutcomeUnknown) as stopped:
+        shop.purchase().place()
+    named = shop.ledger.named(KEY)
+    commands = {verb: command_line(verb, named, "tcbilling_default") for verb in ("explain", "settle")}
+    end = TaskEnd("tcbilling_default", words=WORDS["CreateInstance"], in_doubt=True, **commands)
 
-    commands = [shlex.split(step.partition(COMMAND)[2].partition(";")[0]) for step in steps if COMMAND in step]
+    told = [shlex.split(line.partition(COMMAND)[2]) for line in end.report(stopped.value) if COMMAND in line]
 
-    assert [command[0] for command in commands] == ["explain", "settle", "settle"]
-    assert run(*commands[0])[0] == 0
-    assert run(*[shop.orders[0] if word == "NUMBER" else word for word in commands[1]])[0] == 0
+    assert [command[0] for command in told] == ["settle", "settle", "explain"]
+    assert run(*told[2])[0] == 0
+    assert run(*[shop.orders[0] if word == "NUMBER" else word for word in told[0]])[0] == 0
     assert shop.purchase().place().order_id == shop.orders[0]
 
 
@@ -202,7 +207,7 @@ def test_an_order_without_a_record_is_still_looked_at(shop, run):
     told = explained(run, "--order-id", order.order_id)
 
     assert (told["state"], told["finding"]) == ("no record", "delivered")
-    assert f"{PRICE} cents USD" in told["order_book"][1]
+    assert f"{PRICE / 100:.2f} USD" in told["order_book"][1]
     assert run("explain", "--order-id", NOT_LISTED)[0] == 1
 
 
@@ -413,6 +418,15 @@ def ask(tmp_path, shop):
         return [*done.stdout.split("code "), done.stderr]
 
     return ask
+
+
+def test_a_run_that_airflow_does_not_know_is_named_so(shop, ask):
+    task = [*TASK[:3], "manual__misspelt", *TASK[4:]]
+
+    _, code, err = ask("{}", ["explain", *task])
+
+    assert code.strip() == "1"
+    assert "No such run: Airflow knows no run manual__misspelt of DAG shop" in err
 
 
 def test_a_record_in_the_task_state_store_is_explained_and_settled(shop, ask, tmp_path):

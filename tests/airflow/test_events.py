@@ -14,6 +14,7 @@ from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
 from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from airflow_provider_tcbilling.sensors.expiry import InstanceExpirySensor
+from airflow_provider_tcbilling.task_end import WORDS, TaskEnd
 from tests.conftest import ORDER, TaskState, client_to, context_of
 from tests.sandbox.account import DAY, PRODUCT
 
@@ -127,7 +128,9 @@ def test_an_event_that_cannot_be_read_fails_in_words_that_name_the_order(slow, c
     if event and "order" in event and (event["order"] or {}).get("order_id") == "2026":
         event = naming(event, own)
 
-    with pytest.raises(AirflowFailException, match=rf"without the trigger's event(.|\n)*Order {own} was placed"):
+    with pytest.raises(
+        AirflowFailException, match=rf"^Paid: an amount .*order {own}\.\n(.|\n)*without the trigger's event"
+    ):
         buying(slow).execute_complete(context, event)
 
 
@@ -191,8 +194,9 @@ def test_a_key_that_may_not_read_the_order_book_fails_with_the_order_s_number(sl
     own = context["ti"].xcoms["order_id"]
     slow.faults.add({"fault": "error", "code": code, "action": "DescribeDealsByCond", "times": None})
 
-    with pytest.raises(AirflowFailException, match=f"Order {own} was placed.* before this"):
+    with pytest.raises(AirflowFailException, match=rf"^(Paid|Refund placed): .*order {own}\.\n") as failed:
         task_of(slow).execute_complete(context, event)
+    assert "then clear the task: it waits on for this order, and buys nothing." in str(failed.value)
 
 
 def test_the_first_look_of_a_key_that_may_only_buy_names_the_order_too(slow, context):
@@ -201,7 +205,8 @@ def test_the_first_look_of_a_key_that_may_only_buy_names_the_order_too(slow, con
     with pytest.raises(AirflowFailException) as failed:
         buying(slow).execute(context)
 
-    assert f"Order {slow.ledger.orders()[0].order_id} was placed and paid before this" in str(failed.value)
+    assert str(failed.value).startswith("Paid: ")
+    assert f"order {slow.ledger.orders()[0].order_id}.\n" in str(failed.value)
 
 
 def test_a_connection_that_is_gone_by_then_does_not_claim_that_nothing_was_sent(slow, context, monkeypatch):
@@ -211,23 +216,25 @@ def test_a_connection_that_is_gone_by_then_does_not_claim_that_nothing_was_sent(
     with pytest.raises(AirflowFailException) as failed:
         buying(slow).execute_complete(context, event)
 
-    assert f"Order {context['ti'].xcoms['order_id']} was placed and paid" in str(failed.value)
-    assert "Nothing was sent" not in str(failed.value)
+    assert str(failed.value).startswith("Paid: ")
+    assert f"order {context['ti'].xcoms['order_id']}.\n" in str(failed.value)
+    assert "nothing was sent" not in str(failed.value).lower()
 
 
 def test_a_sensor_names_the_order_that_it_waits_for(slow):
     order_id = client_to(slow).create_instance(client_token="t", **ORDER).order_id
     slow.faults.add({"fault": "error", "code": "UnauthorizedOperation", "action": "DescribeDealsByCond"})
 
-    with pytest.raises(AirflowFailException, match=f"It waits for order {order_id}"):
+    with pytest.raises(
+        AirflowFailException, match=f"^Nothing was bought by this task. Order {order_id} stays as it is."
+    ):
         InstanceDeliverySensor(task_id="wait", order_id=order_id).poke({})
 
 
 def test_a_passing_error_keeps_its_class_and_names_the_order():
     with (
-        pytest.raises(StoreFailed, match=r"away\nOrder 2026 was placed") as flown,
-        no_retry_unless_transient(),
-        no_retry_unless_transient(lambda: "Order 2026 was placed."),
+        pytest.raises(StoreFailed, match=r"order 2026\.\naway") as flown,
+        no_retry_unless_transient(lambda: TaskEnd("c", words=WORDS["CreateInstance"], order_id="2026")),
     ):
         raise StoreFailed("away")
     assert (flown.value.transient, isinstance(flown.value, TcBillingError)) == (True, True)
@@ -240,4 +247,4 @@ def test_a_run_of_the_same_task_object_does_not_name_the_order_of_the_last_run(s
 
     with pytest.raises(AirflowFailException) as failed:
         task.execute(context_of(run_id="manual__2"))
-    assert "was placed" not in str(failed.value)
+    assert str(failed.value).startswith("Nothing was bought.\n")

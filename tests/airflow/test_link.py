@@ -34,3 +34,11 @@ def test_the_operator_has_it_and_airflow_may_load_it():
 
     assert [type(link) for link in task.operator_extra_links] == [OrderConsoleLink]
     assert get_provider_info()["extra-links"] == [f"{OrderConsoleLink.__module__}.{OrderConsoleLink.__qualname__}"]
+
+
+def test_a_worker_does_not_look_into_an_xcom_that_may_not_be_there(connection, context):
+    task = CreateInstanceOperator(task_id="buy", **ORDER)
+    with mock.patch("airflow_provider_tcbilling.links.console.XCom.get_value", side_effect=AssertionError):
+        assert OrderConsoleLink().get_link(task, ti_key=mock.sentinel.key) == ""
+        order = task.execute(context)
+        assert OrderConsoleLink().get_link(task, ti_key=mock.sentinel.key).endswith(f"#{order['order_id']}")

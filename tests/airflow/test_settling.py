@@ -81,6 +81,24 @@ def test_what_was_bought_after_all_is_not_doubled_where_the_server_honours_token
     assert len(shop.orders) == 1
 
 
+def test_nobody_says_within_ten_minutes_that_nothing_was_bought(shop, run):
+    shop.lost(carried_out=False)
+
+    code, _, err = settle(run, "--not-bought")
+
+    assert (code, "too early" in err, "--force" in err) == (1, True, False)
+    shop.clock.sleep(600 - QUIET)
+    assert settle(run, "--not-bought")[0] == 0
+
+
+def test_a_refusal_that_is_right_does_not_offer_force(shop, run):
+    shop.lost()
+    assert "Clear the task: it adopts this order" in settle(run, "--not-bought")[2]
+    shop.closed_book()
+    assert "--force" not in settle(run, "--not-bought")[2]
+    assert "--force" not in settle(run, "--order-id", shop.orders[0])[2]
+
+
 REFUSED = {
     "an order that does not exist": (lambda shop: shop.lost(), NOT_LISTED, "does not list", True),
     "no book to ask about it": (lost_and_no_book, NOT_LISTED, "cannot be read", True),

@@ -243,3 +243,25 @@ async def test_the_interval_follows_how_long_orders_take_and_stays_below_what_wa
         watch._waiters[str(number), "CreateInstance"] = [sharing.Waiter(("", ""), interval, 0.0, future)]
 
     assert watch.interval == expected
+
+
+async def test_a_connection_that_this_process_has_never_seen_wakes_the_task_at_once(start_sandbox, caplog):
+    (order,) = bought(start_sandbox(delivery_looks=1000))
+
+    event, took = await woken(order, "only_in_the_database", seconds=600, poll_interval=300)
+
+    assert took < 60
+    assert event["order"] == {"order_id": order}
+    assert len([record for record in caplog.records if "could not be read" in record.getMessage()]) <= 2
+
+
+async def test_a_long_wait_logs_a_line_a_minute(start_sandbox, connect, caplog, monkeypatch):
+    monkeypatch.setattr(sharing, "HEED_CLOCK_SECONDS", 0.2)
+    caplog.set_level(logging.INFO)
+    sandbox = start_sandbox(delivery_looks=1000)
+    connect(host=sandbox.url)
+    (order,) = bought(sandbox)
+
+    await woken(order, seconds=1.5)
+
+    assert f"Order {order} is open, or not listed yet; waiting until 20" in caplog.text

@@ -10,8 +10,9 @@ import pytest
 from airflow_provider_tcbilling.api.errors import PurchaseChanged, PurchaseCharged, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-from airflow_provider_tcbilling.api.record import NoStore, Record, State, what_to_do
+from airflow_provider_tcbilling.api.record import NoStore, Record, State
 from airflow_provider_tcbilling.sandbox.rules import Tokens
+from airflow_provider_tcbilling.task_end import WORDS, TaskEnd
 from tests.conftest import ORDER, PRICE, SECRET_ID, Shelf, client_to
 
 LAG = 10.0
@@ -76,14 +77,14 @@ def test_what_the_server_said_is_never_sent_again(start_sandbox, passing_time, p
 def test_what_was_paid_is_stopped_with_a_message_of_its_own(start_sandbox):
     sandbox, store = start_sandbox(), Shelf()
     said_paid(sandbox)
-    final = what_to_do(store, "firewall", "http://console", "tcbilling_default", is_final=True)
 
     with pytest.raises(PurchaseCharged) as stopped:
-        purchase(sandbox, store, steps=("clear with replay",), final_steps=final).place()
+        purchase(sandbox, store).place()
 
-    told = str(stopped.value)
+    end = TaskEnd("tcbilling_default", words=WORDS["CreateInstance"], in_doubt=True)
+    told = "\n".join(end.report(stopped.value))
     (entry,) = [entry for entry in sandbox.journal if entry.action == "CreateInstance"]
-    assert told.startswith("PAID, not delivered.")
+    assert told.startswith("Paid: an amount that is not known yet, as the server said, and the order is not known.")
     assert record_of(store).reason in told
     assert entry.request_id in told
     assert "support" in told
@@ -139,7 +140,7 @@ def test_a_second_order_is_told_with_its_cents(start_sandbox, logged, has_record
     assert order.order_id == second
     told = next(line for line in logged().splitlines() if "SECOND order" in line)
     assert first in told
-    assert f"{PRICE} cents" in told
+    assert f"{PRICE / 100:.2f} USD" in told
     assert "which no record owns" in told
     if has_record:
         assert record_of(store).is_checked

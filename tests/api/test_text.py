@@ -139,7 +139,7 @@ def test_what_does_not_look_like_a_code_refuses_nothing(code):
 
 def test_an_error_names_the_order_that_was_placed_before_it_also_after_pickling():
     error = AuthError("DescribeDealsByCond", "UnauthorizedOperation", "no", "1")
-    error.placed = "Order 2026 was placed and paid before this."
+    error.report = [*error.lines(), "Order 2026 was placed and paid before this."]
 
     copy = pickle.loads(pickle.dumps(error))
 

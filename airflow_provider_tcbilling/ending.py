@@ -1,0 +1,76 @@
+"""What is known of an Airflow task when it fails: read from its context, its connection and its record's place."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.api.record import NoStore, Store, command_line
+from airflow_provider_tcbilling.api.text import shown
+from airflow_provider_tcbilling.stores import options_of, store_of
+from airflow_provider_tcbilling.task_end import READS, WORDS, TaskEnd
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tcbilling.connection import Settings
+    from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+
+def end_of(context: Context, hook: TcBillingHook, action: str = "", *, key: str | None = None, **known: Any) -> TaskEnd:
+    """
+    Return what is known of a task. It never raises: what cannot be read is left out.
+
+    :param action: Name of the action that the task sends; empty if it only reads.
+    :param key: The key of its purchase; ``None`` if it failed before it had one.
+    :param known: What else is known: fields of :class:`~airflow_provider_tcbilling.task_end.TaskEnd`.
+    """
+    named, settings = hook.tcbilling_conn_id, _settings_of(hook)
+    conn_id = named if isinstance(named, str) else shown(named)
+    facts: dict[str, Any] = {
+        "key_name": settings.key_name if settings else "",
+        "console": settings.console_url.partition("#")[0] if settings else "the console",
+        "words": WORDS.get(action, READS),
+        "is_retried": _is_retried(context.get("ti")),
+        **known,
+    }
+    if action:
+        options, facts["keeps_records"] = _options(context, settings, key)
+        order_id = facts.get("order_id")
+        asked = options or (f"--order-id {shlex.quote(order_id)}" if order_id else "")
+        facts["explain"] = command_line("explain", asked, conn_id) if asked else ""
+        facts["settle"] = command_line("settle", options, conn_id)
+        facts["restore"] = command_line("settle", "--restore FILE", conn_id)
+    elif facts.get("order_id"):
+        facts["explain"] = command_line("explain", f"--order-id {shlex.quote(facts['order_id'])}", conn_id)
+    return TaskEnd(conn_id, **facts)
+
+
+def _settings_of(hook: TcBillingHook) -> Settings | None:
+    try:
+        return hook.get_settings()
+    except Exception:
+        return None
+
+
+def _options(context: Context, settings: Settings | None, key: str | None) -> tuple[str, bool]:
+    """Return the options that name the purchase on the command line, and whether a record of it can be settled."""
+    try:
+        store: Store = store_of(context, settings.ledger_uri if settings else "")
+    except Exception:
+        store = NoStore()
+    if not store.keeps_records and settings:
+        return "", False
+    return store.named(key) if key and store.keeps_records else _task(context), True
+
+
+def _task(context: Context) -> str:
+    try:
+        return options_of(context)
+    except Exception:
+        return ""
+
+
+def _is_retried(ti: Any) -> bool:
+    tries, most = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
+    return isinstance(tries, int) and isinstance(most, int) and tries <= most
