@@ -2,11 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := .audit
 LINES := 2.11 3.0 3.1 3.2 3.3 3.4
-UV := uv==0.13.9
+
+# What an installer cannot check is not installed: each pin has hashes, and so has all that builds the project itself.
+pip = $(1)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+uv = $(1)/uv pip install --quiet --python $(1)/python --build-constraints requirements/build.txt
+pins = $(call uv,$(1)) --require-hashes -r $(2)
+project = $(call uv,$(1)) --no-deps -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check matrix kill-matrix mutants schedules bench docs sandbox dist clean
+.PHONY: help demo test check matrix kill-matrix mutants schedules bench docs sandbox dist pins audit clean
 
 help: ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -52,33 +58,49 @@ docs: $(VENV)/checkable ## Build the documentation into docs/_build/html
 sandbox: $(VENV)/ready ## Run the sandbox alone
 	@$(BIN)/python -m airflow_provider_tcbilling.sandbox $(ARGS)
 
-dist: $(VENV)/ready ## Build the distributions
-	@$(BIN)/uv build --quiet
+dist: $(VENV)/ready ## Build the distributions, and check what is in them
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --build-constraints requirements/build.txt
+	@$(BIN)/python scripts/check_dist.py
+
+pins: $(VENV)/ready ## Write requirements/*.txt from requirements/*.in (ARGS="--upgrade-package requests" renews one)
+	@sh scripts/pins.sh $(BIN)/uv $(ARGS)
+
+audit: $(VENV)/ready $(AUDIT)/ready ## Check the pins: hashes, withdrawn releases, newer ones, known vulnerabilities
+	@$(BIN)/python scripts/audit.py $(ARGS)
 
 clean: ## Remove everything that the commands made
-	@rm -rf $(VENV) .matrix .demo .bench build dist docs/_build
+	@rm -rf $(VENV) $(AUDIT) .matrix .demo .bench build dist docs/_build
 
-$(VENV)/ready: requirements/airflow-3.3.txt pyproject.toml
+$(VENV)/ready: requirements/uv.txt requirements/build.txt requirements/airflow-3.3.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 to 3.13 is needed; say make PYTHON=python3.12 ...")'
 	@echo "Setting up $(VENV) with Airflow 3.3 (once) ..."
 	@test -x $(BIN)/uv || $(PYTHON) -m venv --clear $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/airflow-3.3.txt -e .
+	@$(call pip,$(BIN))
+	@$(call pins,$(BIN),requirements/airflow-3.3.txt)
+	@$(call project,$(BIN))
 	@touch $@
 
 $(VENV)/checkable: $(VENV)/ready requirements/check.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make check needs Python 3.11 or newer")'
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/check.txt
+	@$(call pins,$(BIN),requirements/check.txt)
 	@touch $@
 
 $(VENV)/benchable: $(VENV)/ready requirements/bench.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make bench needs Python 3.11 or newer")'
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/bench.txt
+	@$(call pins,$(BIN),requirements/bench.txt)
 	@touch $@
 
-.matrix/%/ready: requirements/airflow-%.txt pyproject.toml
+$(AUDIT)/ready: requirements/uv.txt requirements/audit.txt
+	@$(PYTHON) -m venv --clear $(AUDIT)
+	@$(call pip,$(AUDIT)/bin)
+	@$(call pins,$(AUDIT)/bin,requirements/audit.txt)
+	@touch $@
+
+.matrix/%/ready: requirements/uv.txt requirements/build.txt requirements/airflow-%.txt pyproject.toml
 	@echo "Setting up $(@D) with Airflow $* (once) ..."
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
-	@$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python -r $< -e '.[sandbox]'
+	@$(call pip,$(@D)/bin)
+	@$(call pins,$(@D)/bin,requirements/airflow-$*.txt)
+	@$(call project,$(@D)/bin)
 	@touch $@

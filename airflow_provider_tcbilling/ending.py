@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.record import NoStore, Store, command_line
-from airflow_provider_tcbilling.api.text import shown
+from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.stores import options_of, store_of
 from airflow_provider_tcbilling.task_end import READS, WORDS, TaskEnd
 
@@ -25,8 +25,8 @@ def end_of(context: Context, hook: TcBillingHook, action: str = "", *, key: str 
     :param key: The key of its purchase; ``None`` if it failed before it had one.
     :param known: What else is known: fields of :class:`~airflow_provider_tcbilling.task_end.TaskEnd`.
     """
-    named, settings = hook.tcbilling_conn_id, _settings_of(hook)
-    conn_id = named if isinstance(named, str) else shown(named)
+    told, settings = hook.tcbilling_conn_id, _settings_of(hook)
+    conn_id = harmless(told) if isinstance(told, str) else "CONN_ID"
     facts: dict[str, Any] = {
         "key_name": settings.key_name if settings else "",
         "console": settings.console_url.partition("#")[0] if settings else "the console",

@@ -26,14 +26,14 @@ NO_STORE = "no store"
 """In place of a record's state: what the record is, or why there is none."""
 
 _THEN_CLEAR = "Then clear the task. After --order-id it returns that order; after --not-bought it BUYS."
-_CHOOSE = (
+CHOOSE = (
     "Do not just clear: the task stops again. From {decidable} on, look at the orders in every status: {console}\n"
     "If one of them is this purchase:\n"
     "  {settle} --order-id NUMBER\n"
     "If none is:\n"
     "  {settle} --not-bought\n" + _THEN_CLEAR
 )
-_CHOOSE_SURELY = _CHOOSE.replace("--not-bought\nThen", "--not-bought --force\nThen")
+_CHOOSE_SURELY = CHOOSE.replace("--not-bought\nThen", "--not-bought --force\nThen")
 _MAY_BE_IT = (
     "Do not clear: it would BUY, although an order fits. If that order is this purchase:\n"
     "  {settle} --order-id NUMBER\n"
@@ -115,7 +115,7 @@ STEPS: Mapping[tuple[str, Finding], str] = {
         "Clear the task before {replay}: it looks again, and sends the same client token and the same bytes, which "
         "buys if nothing was bought. Later it stops, and a user must look."
     ),
-    ("intended", Finding.NONE): _CHOOSE,
+    ("intended", Finding.NONE): CHOOSE,
     ("intended", Finding.UNREADABLE): (
         f"{_READ_AGAIN} it looks for the order first, and sends nothing until the orders were read, unless the task "
         "says on_unknown_outcome='replay'."

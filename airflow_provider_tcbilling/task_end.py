@@ -10,6 +10,7 @@ from airflow_provider_tcbilling import next_steps
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.decision import Finding
+from airflow_provider_tcbilling.api.outcome import Doubt, Payment
 from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.next_steps import moment, remedy_of
 
@@ -59,11 +60,11 @@ WORDS: Mapping[str, Words] = {
 }
 """By the name of the action that a task sends."""
 
-PAYMENTS: Mapping[errors.Payment, str] = {
-    errors.Payment.PAID: "Paid: {amount}, order {order_id}.",
-    errors.Payment.RETURNED: "Paid: {amount}, order {order_id}. The paid part went back to the account.",
-    errors.Payment.UNCLEAR: "Perhaps paid, up to {amount}, order {order_id}.",
-    errors.Payment.UNPAID: "Nothing was bought: order {order_id} was not paid.",
+PAYMENTS: Mapping[Payment, str] = {
+    Payment.PAID: "Paid: {amount}, order {order_id}.",
+    Payment.RETURNED: "Paid: {amount}, order {order_id}. The paid part went back to the account.",
+    Payment.UNCLEAR: "Perhaps paid, up to {amount}, order {order_id}.",
+    Payment.UNPAID: "Nothing was bought: order {order_id} was not paid.",
 }
 """What an order that has failed means for the money."""
 
@@ -119,7 +120,7 @@ class TaskEnd:
             return PAYMENTS[error.payment].format(amount=cost, order_id=order_id)
         if order_id:
             return self.words.paid.format(amount=cost, order_id=order_id)
-        up_to = getattr(error, "up_to", "") or UNKNOWN_AMOUNT
+        up_to = _doubt_of(error).up_to or UNKNOWN_AMOUNT
         if isinstance(error, errors.PurchaseCharged):
             return f"Paid: {up_to}, as the server said, and the order is not known."
         if self.in_doubt:
@@ -127,7 +128,7 @@ class TaskEnd:
         return f"{self.words.nothing}{' by this try' if isinstance(error, BY_THIS_TRY) else ''}."
 
     def _cause(self, error: Exception) -> Sequence[str]:
-        if isinstance(error, errors.InvalidRequest) and (self.order_id or self.in_doubt):
+        if isinstance(error, errors.InvalidRequest) and (self.in_doubt or (self.order_id and self.words != READS)):
             return [f"{error.subject}: this task cannot go on, because", *(f"  - {m}" for m in error.mistakes)]
         return error.lines() if isinstance(error, errors.TcBillingError) else [_named(error)]
 
@@ -139,12 +140,12 @@ class TaskEnd:
             console=self.console,
             settle=self.settle,
             restore=self.restore,
-            decidable=moment(max(time.time(), getattr(error, "not_before", 0.0))),
+            decidable=moment(max(time.time(), _doubt_of(error).not_before)),
         )
 
     def _stopped(self, error: errors.PurchaseOutcomeUnknown) -> str:
-        state = error.state if self.keeps_records else next_steps.NO_STORE
-        return next_steps.STEPS[state, Finding[error.doubt.upper()]]
+        state = error.doubt.state if self.keeps_records else next_steps.NO_STORE
+        return next_steps.STEPS.get((state, Finding[error.doubt.finding.upper()]), next_steps.CHOOSE)
 
     def _ended(self, error: Exception) -> str:
         is_retried = self.is_retried and isinstance(error, errors.TcBillingError) and error.transient
@@ -164,3 +165,7 @@ class TaskEnd:
 
 def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {harmless(error)}"
+
+
+def _doubt_of(error: Exception) -> Doubt:
+    return error.doubt if isinstance(error, errors.PurchaseOutcomeUnknown) else Doubt()

@@ -24,7 +24,7 @@ from scripts.kill_matrix import data, picture, tables
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "_figures"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
-PINS = re.compile(r"# Everything for Airflow (\S+) on Python (\S+ to \S+), packages as of (\S+)")
+PINS = re.compile(r"# Everything for Airflow (\S+) on Python (\S+ to \S+), packages as of ([0-9-]+)")
 THE_TASK = {  # by (transient, ambiguous)
     (False, False): "fails for good",
     (False, True): "fails for good, and says to look at the orders first",
@@ -38,7 +38,7 @@ ENDED_OTHERWISE = {
 
 
 def parts() -> dict[str, str]:
-    pins = [PINS.match(path.read_text()) for path in sorted((ROOT / "requirements").glob("airflow-*.txt"))]
+    pins = [PINS.match(path.read_text()) for path in sorted((ROOT / "requirements").glob("airflow-*.in"))]
     extras = [(f"`{e.name}`", e.type + ", secret" * e.is_secret, e.default, e.about) for e in EXTRA_FIELDS]
     kinds = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.TcBillingError)][1:]
     endings = [(f"`{kind.__name__}`", the_task(kind), first_words(kind)) for kind in kinds]

@@ -379,12 +379,11 @@ class BillingClient:
         if not self._budget.wait(action.name, send_by - self._clock(), self._sleep):
             raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
         try:
-            answer = self._wire.send(action, body, send_by)
-        except ApiError as error:
-            self._budget.note(action.name, refused=isinstance(error, RateLimited))
+            # An order number must reach its record, so nothing is done between the answer and the caller.
+            return self._wire.send(action, body, send_by)
+        except RateLimited:
+            self._budget.note(action.name, refused=True)
             raise
-        self._budget.note(action.name, refused=False)
-        return answer
 
 
 def may_repeat(action: Action, error: TcBillingError) -> bool:

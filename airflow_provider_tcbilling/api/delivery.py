@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, Payment, TcBillingError
+from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, TcBillingError
 from airflow_provider_tcbilling.api.models import Deal, Order, unique
 from airflow_provider_tcbilling.api.orderbook import can_be_one
+from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import PAYMENTS, SETTLEMENTS
 from airflow_provider_tcbilling.api.text import amount

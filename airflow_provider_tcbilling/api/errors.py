@@ -36,11 +36,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_tcbilling.api.error_codes import MEANINGS, NOT_REFUNDED, PERHAPS_DONE, REFUSALS
+from airflow_provider_tcbilling.api.outcome import Doubt, Payment
 from airflow_provider_tcbilling.api.text import harmless
 
 __all__ = ["MEANINGS", "NOT_REFUNDED", "PERHAPS_DONE", "REFUSALS"]
@@ -206,34 +206,18 @@ class PurchaseOutcomeUnknown(TcBillingError):
     :param reason: Why it was stopped.
     :param candidates: The orders that may be this purchase, each in words; empty if none is listed.
     :param record: Where the record of the purchase is, and its name.
-    :param state: That of the record.
-    :param doubt: What the order book says: the name of a
-        :class:`~airflow_provider_tcbilling.api.decision.Finding`, in lower case.
-    :param up_to: The most that may have been paid, such as ``100.00 USD``; empty if no listed order tells.
-    :param not_before: Epoch seconds before which nobody can say that nothing was bought.
+    :param doubt: What else is known.
     """
 
     ambiguous = True
     headline = ""
 
-    def __init__(  # noqa: PLR0917 - errors pickle by position
-        self,
-        reason: str,
-        candidates: Sequence[str],
-        record: str,
-        state: str = "intended",
-        doubt: str = "none",
-        up_to: str = "",
-        not_before: float = 0.0,
-    ) -> None:
-        super().__init__(reason, candidates, record, state, doubt, up_to, not_before)
+    def __init__(self, reason: str, candidates: Sequence[str], record: str, doubt: Doubt | None = None) -> None:
+        super().__init__(reason, candidates, record, doubt)
         self.reason = reason
         self.candidates = tuple(candidates)
         self.record = record
-        self.state = state
-        self.doubt = doubt
-        self.up_to = up_to
-        self.not_before = not_before
+        self.doubt = doubt or Doubt()
 
     def lines(self) -> Sequence[str]:
         found = [f"  - {candidate}" for candidate in self.candidates] or ["  - none"]
@@ -312,15 +296,6 @@ class RenewalNotSet(TcBillingError):
 
     def lines(self) -> Sequence[str]:
         return ["SetRenewal changed nothing for", *(f"  - {failure}" for failure in self.failures)]
-
-
-class Payment(str, Enum):
-    """What became of the money of an order that has ended."""
-
-    PAID = "paid"
-    RETURNED = "paid, and the paid part went back"
-    UNCLEAR = "perhaps paid"
-    UNPAID = "not paid"
 
 
 class DeliveryFailed(TcBillingError):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
-from airflow_provider_tcbilling.api.errors import Payment
 from airflow_provider_tcbilling.api.match import ACTIONS, REFUND, RENEW
 from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus
+from airflow_provider_tcbilling.api.outcome import Payment
 
 
 @dataclass(frozen=True)

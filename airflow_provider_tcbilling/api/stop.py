@@ -8,6 +8,7 @@ import pendulum
 
 from airflow_provider_tcbilling.api.decision import Finding
 from airflow_provider_tcbilling.api.errors import PurchaseCharged, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.api.outcome import Doubt
 from airflow_provider_tcbilling.api.record import Record, State
 from airflow_provider_tcbilling.api.spending import Candidate
 from airflow_provider_tcbilling.api.text import amount
@@ -30,4 +31,4 @@ def stopped(
     up_to = amount(most.paid_cents, most.currency) if most else ""
     kind = PurchaseCharged if record.state is State.CHARGED else PurchaseOutcomeUnknown
     words = [candidate.words for candidate in found]
-    return kind(why, words, told, record.state.value, finding.name.lower(), up_to, not_before)
+    return kind(why, words, told, Doubt(record.state.value, finding.name.lower(), up_to, not_before))

@@ -17,9 +17,10 @@ import numpy
 
 from airflow_provider_tcbilling.api import budget
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REQUESTS_PER_SECOND, SENT_PER_SECOND
-from airflow_provider_tcbilling.api.budget import WAITING_SHARE, Pace, PrivateNotes
+from airflow_provider_tcbilling.api.budget import WAITING_SHARE, Pace
 from airflow_provider_tcbilling.api.client import BACKOFF_BASE, BACKOFF_CAP, DEALS_PER_PAGE, THROTTLED
 from airflow_provider_tcbilling.api.models import Deal, Deals, DealStatus
+from airflow_provider_tcbilling.api.notes import PrivateNotes
 from airflow_provider_tcbilling.api.servertime import in_zone
 from airflow_provider_tcbilling.api.watchlist import Watchlist, step
 from airflow_provider_tcbilling.triggers.sharing import REMEMBERED, interval_of
@@ -141,7 +142,6 @@ def request(world: World, pace: Pace) -> Steps:
         is_refused = world.is_refused()
         yield LATENCY
         if not is_refused:
-            pace.was_let_in()
             return
         pace.was_refused()
         yield world.random.uniform(0, min(BACKOFF_CAP * THROTTLED, BACKOFF_BASE * 2**attempt))

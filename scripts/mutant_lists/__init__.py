@@ -3,6 +3,7 @@
 from scripts.mutant_lists.arguments import ARGUMENTS
 from scripts.mutant_lists.evidence import EVIDENCE
 from scripts.mutant_lists.fences import FENCES
+from scripts.mutant_lists.limiter import LIMITER
 from scripts.mutant_lists.loops import LOOPS
 from scripts.mutant_lists.mutant import Mutant
 from scripts.mutant_lists.places import PLACES
@@ -13,4 +14,15 @@ from scripts.mutant_lists.texts import TEXTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
-MUTANTS = FENCES + PURCHASES + SUBSCRIPTIONS + SCALE + EVIDENCE + PLACES + LOOPS + TEXTS + ARGUMENTS
+MUTANTS = (
+    *FENCES,
+    *PURCHASES,
+    *SUBSCRIPTIONS,
+    *SCALE,
+    *LIMITER,
+    *EVIDENCE,
+    *PLACES,
+    *LOOPS,
+    *TEXTS,
+    *ARGUMENTS,
+)

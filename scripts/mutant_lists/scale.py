@@ -1,19 +1,12 @@
-"""The guards of many at once: the limit of requests, and one watch for all that wait."""
+"""The guards of many at once: deadlines in a crowd, and one watch for all that wait."""
 
 from __future__ import annotations
 
 from scripts.mutant_lists.mutant import Mutant
 
-BUDGET, WATCHLIST, SHARING = "tests/api/test_budget.py", "tests/api/test_watchlist.py", "tests/airflow/test_sharing.py"
+WATCHLIST, SHARING = "tests/api/test_watchlist.py", "tests/airflow/test_sharing.py"
 
 SCALE = (
-    Mutant(
-        "sent although its turn came too late",
-        "api/client.py",
-        "if not self._budget.wait(action.name, send_by - self._clock(), self._sleep):",
-        "if self._budget.wait(action.name, send_by - self._clock(), self._sleep) and False:",
-        f"{BUDGET}::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
-    ),
     Mutant(
         "a pause outlasts the deadline",
         "api/client.py",
@@ -34,62 +27,6 @@ SCALE = (
         "send_by = max(self.deadline, self._clock()) + self._last_look",
         "send_by = math.inf",
         "tests/api/test_delivery.py::test_a_deadline_holds_while_the_server_refuses_every_look",
-    ),
-    Mutant(
-        "a limit of zero taken",
-        "api/budget.py",
-        "if not per_second > 0:",
-        "if False:",
-        f"{BUDGET}::test_a_limit_of_zero_or_below_is_refused",
-    ),
-    Mutant(
-        "a refusal does not slow down",
-        "api/budget.py",
-        "queue.rate * CUT",
-        "queue.rate",
-        f"{BUDGET}::test_a_refusal_slows_down_also_those_who_wait_already",
-    ),
-    Mutant(
-        "faster than the limit after a refusal",
-        "api/budget.py",
-        "queue.rate = min(self._per_second, queue.rate + GAIN)",
-        "queue.rate = 2 * queue.rate + GAIN",
-        f"{BUDGET}::test_it_speeds_up_again_with_what_is_let_in_and_not_beyond_the_limit",
-    ),
-    Mutant(
-        "waiting takes what buying needs",
-        "api/budget.py",
-        "self._per_second * WAITING_SHARE",
-        "self._per_second",
-        f"{BUDGET}::test_who_waits_leaves_half_to_those_who_buy",
-    ),
-    Mutant(
-        "accounts share a limit",
-        "api/budget.py",
-        'hashlib.sha256(f"{server_name(endpoint)} {secret_id}".encode())',
-        'hashlib.sha256(b"")',
-        f"{BUDGET}::test_two_accounts_and_two_actions_do_not_wait_for_each_other",
-    ),
-    Mutant(
-        "each process with a limit of its own",
-        "api/budget.py",
-        "notes = SharedNotes(folder / name)",
-        'notes = SharedNotes(folder / f"{name}.{os.getpid()}")',
-        f"{BUDGET}::test_all_processes_of_a_machine_share_one_limit",
-    ),
-    Mutant(
-        "the notes of somebody else used",
-        "api/budget.py",
-        "if folder.is_symlink() or folder.stat().st_uid != os.getuid():",
-        "if False:",
-        f"{BUDGET}::test_a_folder_of_somebody_else_is_not_used",
-    ),
-    Mutant(
-        "damaged notes believed",
-        "api/budget.py",
-        "if not (is_sound and queue.rate > 0 and queue.seen_at <= now):",
-        "if not queue.rate:",
-        f"{BUDGET}::test_notes_that_cannot_be_right_are_begun_anew",
     ),
     Mutant(
         "woken with one of several sub-orders",

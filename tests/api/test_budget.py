@@ -12,17 +12,10 @@ import time
 import pytest
 
 from airflow_provider_tcbilling.api import budget
-from airflow_provider_tcbilling.api.budget import (
-    BURST,
-    UNLIMITED,
-    Budget,
-    Pace,
-    PrivateNotes,
-    Queue,
-    SharedNotes,
-    notes_of,
-)
+from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
+from airflow_provider_tcbilling.api.budget import UNLIMITED, Budget, Pace
 from airflow_provider_tcbilling.api.errors import Unreachable
+from airflow_provider_tcbilling.api.notes import BURST, PrivateNotes
 from tests.conftest import ORDER, client_to
 
 ACTION = "DescribeDealsByCond"
@@ -45,7 +38,7 @@ def clock():
 def folder(tmp_path, monkeypatch):
     """Keep the notes of each test apart."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(budget, "_PRIVATE", {})
+    monkeypatch.setattr(budget, "_NOTES", {})
     return tmp_path / f"airflow-provider-tcbilling-{os.getuid()}"
 
 
@@ -117,21 +110,24 @@ def test_refusals_of_the_same_second_count_once(clock):
     pace = Pace(PrivateNotes(), 16, clock)
     for _ in range(5):
         pace.was_refused()
-    assert pace._notes._queue.rate == pytest.approx(16 * budget.CUT)
+    assert pace._notes.queue.rate == pytest.approx(16 * budget.CUT)
 
     clock.now += 1.1
     pace.was_refused()
 
-    assert pace._notes._queue.rate == pytest.approx(16 * budget.CUT**2)
+    assert pace._notes.queue.rate == pytest.approx(16 * budget.CUT**2)
 
 
-def test_it_speeds_up_again_with_what_is_let_in_and_not_beyond_the_limit(clock):
+def test_it_speeds_up_again_with_what_is_sent_and_not_beyond_the_limit(clock):
     pace = Pace(PrivateNotes(), 10, clock)
     pace.was_refused()
-    for _ in range(1000):
-        pace.was_let_in()
+    slowed = pace._notes.queue.rate
+    moments_of(pace, clock, 10)
+    assert slowed < pace._notes.queue.rate < 10
 
-    assert pace._notes._queue.rate == 10
+    moments_of(pace, clock, 1000)
+
+    assert pace._notes.queue.rate == 10
 
 
 def test_however_often_it_is_refused_it_goes_on(clock):
@@ -143,22 +139,25 @@ def test_however_often_it_is_refused_it_goes_on(clock):
     assert moments_of(pace, clock, BURST + 1)[-1] - 200 <= 1 / budget.SLOWEST + 0.01
 
 
-@pytest.mark.parametrize(
-    "noted",
-    [
-        pytest.param(b"", id="new"),
-        pytest.param(b"nonsense", id="too short"),
-        pytest.param(b"\xff" * 40, id="not a number"),
-        pytest.param(SharedNotes._layout.pack(90, 2, 19, 0, 1e9), id="of before the machine was started"),
-        pytest.param(SharedNotes._layout.pack(90, 2, -1, 0, 10), id="a rate below zero"),
-    ],
-)
-def test_notes_that_cannot_be_right_are_begun_anew(tmp_path, clock, noted):
-    (tmp_path / "notes").write_bytes(noted)
-    pace = Pace(SharedNotes(tmp_path / "notes"), 10, clock)
+def test_notes_of_before_the_machine_was_started_are_begun_anew(clock):
+    pace = Pace(PrivateNotes(), 10, clock)
+    moments_of(pace, clock, 90)
+    pace.draw(within=60)
+    clock.now = 5.0
 
     assert pace.draw(within=60)[1] == 0
-    assert moments_of(pace, clock, 10)[-1] == pytest.approx(1.0)
+    assert pace.draw(within=60)[1] == pytest.approx(0.1)
+
+
+def test_a_ticket_of_a_queue_that_was_begun_anew_goes_and_counts(clock):
+    notes = PrivateNotes()
+    pace = Pace(notes, 1, clock)
+    ticket = [pace.draw(within=60)[0] for _ in range(20)][-1]
+    notes.queue = notes.queue.__class__()
+    assert pace.draw(within=60)[1] == 0
+
+    assert pace.seconds_until(ticket) == 0
+    assert pace.draw(within=60)[1] == pytest.approx(2)
 
 
 def test_a_wall_clock_that_is_set_disturbs_nothing(monkeypatch):
@@ -256,23 +255,45 @@ def test_who_waits_leaves_half_to_those_who_buy():
     assert len(sent) <= took * 40 * budget.WAITING_SHARE + BURST + 4
 
 
-def test_a_folder_that_cannot_be_used_leaves_each_process_its_own_limit(folder, caplog):
-    folder.write_text("in the way")
+def test_a_slower_connection_holds_up_nobody_else():
+    slow, usual, slept = Budget("e", "id", 0.001), Budget("e", "id"), []
+    for _ in range(BURST):
+        assert slow.wait(ACTION, 0, slept.append)
 
-    asked = Budget("e", "id", 1)
-
-    assert all(asked.wait(ACTION, 60, time.sleep) for _ in range(BURST))
-    assert not asked.wait(ACTION, 0.1, time.sleep)
-    assert not Budget("e", "id", 1).wait(ACTION, 0.1, time.sleep)
-    assert "cannot share their limit" in caplog.text
+    assert not slow.wait(ACTION, 60, slept.append)
+    assert all(usual.wait(ACTION, 60, time.sleep) for _ in range(5))
+    assert slept == []
 
 
-def test_a_folder_of_somebody_else_is_not_used(folder, tmp_path, caplog):
-    (tmp_path / "elsewhere").mkdir()
-    folder.symlink_to(tmp_path / "elsewhere")
+def test_a_faster_connection_speeds_up_nobody_else():
+    fast, usual = Budget("e", "id", 1e5), Budget("e", "id")
+    start = time.monotonic()
+    for _ in range(20):
+        assert fast.wait(ACTION, 60, time.sleep)
+    for _ in range(6):
+        usual.wait(ACTION, 60, time.sleep)
 
-    assert isinstance(notes_of("n"), PrivateNotes)
-    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert time.monotonic() - start > 5 / SENT_PER_SECOND
+
+
+def test_slower_connections_together_stay_at_the_common_limit():
+    crowd, start = [Budget("e", "id", 15.0 + number / 10) for number in range(10)], time.monotonic()
+    for asked in crowd:
+        assert asked.wait(ACTION, 60, time.sleep)
+
+    assert time.monotonic() - start > (10 - BURST) / SENT_PER_SECOND - 0.1
+
+
+def test_a_refusal_slows_a_slower_connection_and_the_others():
+    slow, usual = Budget("e", "id", 5.0), Budget("e", "id")
+    slow.wait(ACTION, 60, time.sleep)
+
+    slow.note(ACTION, refused=True)
+
+    own, common = slow._of(ACTION)
+    assert own._change(lambda queue: queue.rate, 1) == pytest.approx(5 * budget.CUT)
+    assert common._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * budget.CUT)
+    assert usual._of(ACTION)[0]._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * budget.CUT)
 
 
 def test_the_notes_name_no_key(folder):
@@ -281,7 +302,7 @@ def test_the_notes_name_no_key(folder):
     (file,) = folder.iterdir()
     assert "AKID" not in file.name
     assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
-    assert len(file.read_bytes()) == 8 * len(Queue.__dataclass_fields__)
+    assert b"AKID" not in file.read_bytes()
 
 
 def test_a_purchase_whose_turn_comes_too_late_is_not_sent(sandbox):

@@ -1,0 +1,233 @@
+"""
+Notes: where a queue of requests is written down, in a file that the processes of a user on this machine share.
+
+The queue is a courtesy to the server, and a purchase never pays for it. Nothing here raises, and nothing waits for
+longer than its caller allows: a file that cannot be used is replaced by a queue of the process's own for a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import random
+import stat
+import struct
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+PATIENCE, GRACE = 2.0, 0.1
+"""Seconds to wait for another process that holds the file, which may stand still, and for a file system that hangs."""
+
+FIRST_POLL, LAST_POLL = 0.001, 0.02
+"""Seconds between two attempts to lock the file; each pause is twice the one before. A process in it needs 0.00002."""
+
+PRIVATE_SECONDS = 60.0
+"""How long the process keeps a queue of its own after the file could not be used."""
+
+QUICK_SECONDS, TRUSTED_SECONDS = 0.1, 1.0
+"""A file system that answers within QUICK_SECONDS is used without a guard for the next TRUSTED_SECONDS."""
+
+BURST = 1
+"""Requests that may go at once after a pause."""
+
+_NUMBERS, _CHECKSUM = struct.Struct("5d"), struct.Struct("I")
+SIZE = _NUMBERS.size + _CHECKSUM.size
+"""Bytes of a queue in a file."""
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass
+class Queue:
+    """
+    The tickets that were drawn, and how far the queue has been let in.
+
+    :param drawn: Number of the last ticket.
+    :param let_in: Tickets up to this number may go. It rises with *rate*, and to at most *BURST* above *drawn*.
+    :param rate: Requests a second; 0 until the first one comes.
+    :param refused_at: Time of the last rate-limit error.
+    :param seen_at: When *let_in* was right. All times are monotonic, so no clock that is set can disturb them.
+    """
+
+    drawn: float = 0.0
+    let_in: float = BURST
+    rate: float = 0.0
+    refused_at: float = -math.inf
+    seen_at: float = 0.0
+
+
+def packed(queue: Queue) -> bytes:
+    """Return a queue as the bytes of a file."""
+    numbers = _NUMBERS.pack(queue.drawn, queue.let_in, queue.rate, queue.refused_at, queue.seen_at)
+    return numbers + _CHECKSUM.pack(zlib.crc32(numbers))
+
+
+def unpacked(noted: bytes) -> Queue:
+    """Return the queue that the bytes of a file hold; a new one if they were not written as a whole by *packed*."""
+    numbers, checksum = noted[: _NUMBERS.size], noted[_NUMBERS.size :]
+    is_whole = len(noted) == SIZE and _CHECKSUM.pack(zlib.crc32(numbers)) == checksum
+    return Queue(*_NUMBERS.unpack(numbers)) if is_whole else Queue()
+
+
+class Notes(Protocol):
+    """Where a queue is written down."""
+
+    def change(self, step: Callable[[Queue], T], within: float) -> T:
+        """
+        Apply a step to the queue, keep what it changed, and return what it returns. Raise only what the step raises.
+
+        :param within: Seconds that are left to the caller. At most half of them are spent on waiting for others.
+        """
+
+
+class PrivateNotes:
+    """A queue that one process keeps for itself. It has no lock, since a fork would leave a lock taken for ever."""
+
+    def __init__(self) -> None:
+        self.queue = Queue()
+
+    def change(self, step: Callable[[Queue], T], within: float) -> T:
+        """Apply a step. Threads at the same moment may draw the same ticket, which sends one request too early."""
+        return step(self.queue)
+
+
+class SharedNotes:
+    """A queue in a file, for all processes of a user on a machine, or the process's own while there is trouble."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._private = name, PrivateNotes()
+        self._private_until = self._trusted_until = -math.inf
+        self._has_warned = False
+
+    def change(self, step: Callable[[Queue], T], within: float) -> T:
+        """Apply a step to the shared queue, and to the private one if that is impossible in time."""
+        began_at, patience = time.monotonic(), max(0.0, min(PATIENCE, within / 2))
+        if began_at >= self._private_until:
+            try:
+                if began_at < self._trusted_until:
+                    changed = self._write(step, patience)
+                else:
+                    changed = _in_a_thread(lambda: self._write(step, patience), patience + GRACE)
+            except Exception as error:  # A courtesy has no error that is worth a purchase.
+                self._go_private(error)
+            else:
+                if (now := time.monotonic()) - began_at < QUICK_SECONDS:
+                    self._trusted_until = now + TRUSTED_SECONDS
+                return changed
+        return self._private.change(step, patience)
+
+    def _go_private(self, error: Exception) -> None:
+        self._trusted_until = -math.inf
+        if not isinstance(error, BlockingIOError):
+            self._private_until = time.monotonic() + PRIVATE_SECONDS
+        level = logging.DEBUG if self._has_warned else logging.WARNING
+        self._has_warned = True
+        log.log(
+            level,
+            "The processes of this machine cannot share their rate limit now: %s. This process limits only itself; "
+            "requests go on.",
+            error,
+        )
+
+    def _write(self, step: Callable[[Queue], T], patience: float) -> T:
+        """
+        Apply a step while this process alone holds the file.
+
+        If nothing is written for the whole patience, the holder stands still, and perhaps for ever. The file is given
+        up then: the next process makes a new one, and the old process writes to a file that has no name any more.
+
+        :raises BlockingIOError: Another process holds it.
+        """
+        ends_at, poll, seen = time.monotonic() + patience, FIRST_POLL, set()
+        while True:
+            with _opened(self._name) as (path, file):
+                if _is_locked(file):
+                    try:
+                        return _changed(file, step)
+                    finally:
+                        # A process that was forked meanwhile has the file open too, so closing would not unlock it.
+                        fcntl.flock(file, fcntl.LOCK_UN)
+                seen.add((os.fstat(file).st_ino, os.pread(file, SIZE, 0)))
+                if time.monotonic() >= ends_at:
+                    if patience >= PATIENCE and len(seen) == 1:
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(path)
+                    raise BlockingIOError(f"another process has held {path} for {patience:.1f} s")
+            time.sleep(random.uniform(poll / 2, poll))
+            poll = min(LAST_POLL, 2 * poll)
+
+
+def _is_locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _changed(file: int, step: Callable[[Queue], T]) -> T:
+    queue = unpacked(os.pread(file, SIZE, 0))
+    result = step(queue)
+    os.pwrite(file, packed(queue), 0)
+    return result
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[tuple[str, int]]:
+    """
+    Open a file in the folder of this user for as long as the block runs.
+
+    :return: Its path and its descriptor.
+    :raises OSError: Folder or file cannot be used, or are not this user's own.
+    """
+    user = os.getuid()
+    folder = f"{tempfile.gettempdir()}/airflow-provider-tcbilling-{user}"
+    try:
+        about = os.lstat(folder)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        about = os.lstat(folder)
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != user:
+        raise PermissionError(f"{folder} is not a folder of this user")
+    path = f"{folder}/{name}"
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        about = os.fstat(file)
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != user or about.st_nlink > 1:
+            raise PermissionError(f"{path} is not a file of this user alone")
+        yield path, file
+    finally:
+        os.close(file)
+
+
+def _in_a_thread(work: Callable[[], T], seconds: float) -> T:
+    """
+    Do work that may never end, because a file system hangs, and wait for its result.
+
+    :raises TimeoutError: It took longer. The thread ends when it can.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name="tcbilling-notes", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not future.done():
+        raise TimeoutError(f"the folder for temporary files did not answer within {seconds:.1f} s")
+    return future.result()

@@ -1,0 +1,33 @@
+"""Outcome: what became of the money, as far as an error can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Payment(str, Enum):
+    """What became of the money of an order that has ended."""
+
+    PAID = "paid"
+    RETURNED = "paid, and the paid part went back"
+    UNCLEAR = "perhaps paid"
+    UNPAID = "not paid"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """
+    What is known of a purchase that may have been carried out.
+
+    :param state: That of its record.
+    :param finding: What the order book says: the name of a :class:`~airflow_provider_tcbilling.api.decision.Finding`,
+        in lower case.
+    :param up_to: The most that may have been paid, such as ``100.00 USD``; empty if no listed order tells.
+    :param not_before: Epoch seconds before which nobody can say that nothing was bought.
+    """
+
+    state: str = "intended"
+    finding: str = "none"
+    up_to: str = ""
+    not_before: float = 0.0
