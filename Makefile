@@ -35,7 +35,7 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 matrix: $(LINES:%=.matrix/%/ready) ## Test on every supported line of Airflow
 	@sh scripts/matrix.sh $(LINES)
 
-kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for an hour, and count the orders (ARGS="--subset 20")
+kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for hours, and count the orders (ARGS="--subset 20")
 	@$(BIN)/python -m scripts.kill_matrix $(ARGS)
 	@$(BIN)/python scripts/render_reference.py
 	@$(BIN)/python scripts/schedules.py
@@ -43,7 +43,7 @@ kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/read
 mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail
 	@$(BIN)/python scripts/mutants.py
 
-schedules: $(VENV)/ready ## Run 30,000 random schedules of faults and crashes (ARGS="--of renewals --replay 7" repeats one)
+schedules: $(VENV)/ready ## Run 30,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python scripts/schedules.py $(ARGS)
 
 bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/performance.md, in 90 minutes (ARGS="--only fleet")

@@ -12,6 +12,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
 from airflow_provider_tcbilling.api.orderbook import order_numbered
 from airflow_provider_tcbilling.api.purchase import task_run_key
+from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.record import VERSION, NoStore, Record, Store
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.connection import Settings
@@ -137,8 +138,8 @@ class TaskState:
         """
         text = self._backend.get(self._scope, key)
         try:
-            stored = json.loads(text) if text is not None else None
-        except ValueError:
+            stored = json_of(text) if text is not None else None
+        except (ValueError, RecursionError):
             return text
         if isinstance(stored, Mapping) and _ELSEWHERE in stored:
             raise Refused("The record is kept outside of Airflow, by [workers] state_store_backend: look there.")
@@ -276,10 +277,10 @@ def read(named: Named, store: Store, key: str) -> Case:
 def task_of(record: Record) -> Task | None:
     """Return the task that asked for a purchase, ``None`` if its record does not tell."""
     by = {"map_index": None, "loop_index": None, **record.placed_by}
-    if not all(by.get(name) for name in ("dag_id", "run_id", "task_id")):
-        return None
-    map_index = -1 if by["map_index"] is None else by["map_index"]
-    return Task(by["dag_id"], by["run_id"], by["task_id"], map_index, by["loop_index"])
+    names: list[Any] = [by.get(name) for name in ("dag_id", "run_id", "task_id")]
+    indices: list[Any] = [-1 if by["map_index"] is None else by["map_index"], by["loop_index"]]
+    is_told = all(isinstance(name, str) and name for name in names)
+    return Task(*names, *indices) if is_told and all(type(index) in (int, type(None)) for index in indices) else None
 
 
 def _task_state_of(task: Task) -> Store:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 
@@ -68,12 +68,12 @@ class Command:
             with _nothing_else_on_stdout():
                 answer, code = self.work(chosen)
         except WrongUsage as error:
-            print(lines_of(f"{self.name}: {error}"), file=sys.stderr)
+            _print(lines_of(f"{self.name}: {error}"), sys.stderr)
             return WRONG_USAGE
         except (Refused, TcBillingError) as error:
-            print(lines_of(str(error)), file=sys.stderr)
+            _print(lines_of(str(error)), sys.stderr)
             return NOT_DONE
-        print(lines_of(answer))
+        _print(lines_of(answer), sys.stdout)
         return code
 
     def run_and_exit(self, chosen: argparse.Namespace) -> None:
@@ -242,6 +242,12 @@ def _text_of(path: str) -> str:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print; what the terminal's encoding cannot write is written as an escape."""
+    encoding = stream.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 def _paid(row: Mapping[str, Any]) -> str | None:

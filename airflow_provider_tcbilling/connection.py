@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_tcbilling.api.access import LONGEST, is_span
 from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
@@ -151,15 +153,16 @@ class Settings:
         :param allowed_hosts: Hosts beside Tencent's and this machine that may get signed requests.
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
-        extra: Mapping[str, Any] = connection.extra_dejson or {}
+        extra, mistakes = _extra_of(connection)
         for name in sorted(set(extra) - {known.name for known in EXTRA_FIELDS}):
             log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
         given = {known.name: extra.get(known.name) or known.default for known in EXTRA_FIELDS}
         address = _address(connection.host, connection.port)
-        mistakes = [
+        mistakes += [
             *_key_mistakes("login (SecretId)", connection.login),
             *_key_mistakes("password (SecretKey)", connection.password),
-            *(_key_mistakes("extra token", extra["token"]) if extra.get("token") else ()),
+            *(_key_mistakes("extra token", extra["token"]) if extra.get("token") not in (None, "") else ()),
+            *(() if isinstance(connection.host, (str, type(None))) else ["host is not a text"]),
             *_endpoint_mistakes(address, allowed_hosts),
             *_extra_mistakes(extra),
         ]
@@ -196,24 +199,40 @@ def endpoint_of(host: str | None, port: int | None) -> str:
     return cleaned(_address(host, port))
 
 
-def _address(host: str | None, port: int | None) -> str:
-    name = (host or "").strip()
+def _address(host: Any, port: Any) -> str:
+    """Return the address that a host and a port make."""
+    name = host.strip() if isinstance(host, str) else ""
     if not name:
         return ENDPOINT
-    if "://" in name:
-        return name
-    if name.count(":") > 1 and "[" not in name and "@" not in name:
+    if name.count(":") > 1 and not re.search(r"\[|@|://", name):
         name = f"[{name}]"
-    return f"{name}:{port}" if port else name
+    is_named = not port or ("://" in name and re.search(f":{re.escape(str(port))}/*$", name))
+    return name if is_named else f"{name.rstrip('/')}:{port}"
+
+
+def _extra_of(connection: Connection) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the extra, and whether it is none; it is not shown, since it may hold a secret."""
+    try:
+        extra = connection.extra_dejson
+        if not extra:
+            # Airflow reads an extra that is no JSON as none, and a ledger that it names would be forgotten.
+            extra = json.loads(getattr(connection, "extra", None) or "{}")
+    except (ValueError, TypeError, RecursionError):
+        extra = False
+    if extra is None or extra == "":
+        return {}, []
+    return (extra, []) if isinstance(extra, Mapping) else ({}, ["extra must be a JSON object"])
 
 
 def _key_mistakes(name: str, value: Any) -> Iterator[str]:
     """Yield what is wrong with a part of the key, without showing it."""
-    if not value or not str(value).strip():
+    if value is None or not str(value).strip():
         yield f"{name} is missing"
-    elif str(value) != str(value).strip():
+    elif not isinstance(value, str):
+        yield f"{name} is not a text"
+    elif value != value.strip():
         yield f"{name} has blanks around it"
-    elif not re.fullmatch(r"[!-~]+", str(value)):
+    elif not re.fullmatch(r"[!-~]+", value):
         yield f"{name} holds characters that no key has"
 
 
@@ -247,22 +266,26 @@ def _hosts(names: Collection[str]) -> Iterator[str]:
 def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
     for known in EXTRA_FIELDS:
         value = extra.get(known.name)
-        if known.type == "number" and value not in (None, "") and not _is_positive(value):
-            yield f"extra {known.name} must be a number above 0"
-        if known.choices and value and value not in known.choices:
+        if value is None or value == "" or known.is_secret:
+            continue
+        if known.type == "number" and not is_span(value):
+            yield f"extra {known.name} must be a number above 0, and at most {LONGEST}"
+        elif known.choices and value not in known.choices:
             yield f"extra {known.name} must be one of {', '.join(known.choices)}"
+        elif known.type == "string" and not (isinstance(value, str) and value.isprintable()):
+            yield f"extra {known.name} must be a text of one line"
     ledger = extra.get("ledger_uri")
     if ledger and not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", str(ledger)):
         yield "extra ledger_uri must be an address such as s3://aws_default@bucket/purchases or file:///mnt/ledger"
     console = extra.get("console_url")
-    if console and urlsplit(str(console)).scheme not in ("http", "https"):
+    if console and not _is_web_address(str(console)):
         yield "extra console_url must be an http or https address"
 
 
-def _is_positive(value: Any) -> bool:
+def _is_web_address(text: str) -> bool:
     try:
-        return 0 < float(value) < float("inf") and not isinstance(value, bool)
-    except (TypeError, ValueError):
+        return urlsplit(text).scheme in ("http", "https")
+    except ValueError:
         return False
 
 

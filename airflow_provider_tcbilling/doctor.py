@@ -54,7 +54,7 @@ class Look:
 
 def diagnose(case: Case, settings: Settings, client: BillingClient, conn_id: str) -> dict[str, Any]:
     """
-    Explain a purchase, as plain JSON; *record* is exactly what is stored. Looking never spends, and nothing is written.
+    Explain a purchase, as plain JSON; *record* is what is stored, with its secrets masked. It never spends or writes.
 
     :param case: From :func:`airflow_provider_tcbilling.cases.find`.
     :param conn_id: The connection, for the commands that a person is told.

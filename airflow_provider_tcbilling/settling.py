@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from airflow_provider_tcbilling.api.errors import MAX_LINE, InvalidRecord, TcBil
 from airflow_provider_tcbilling.api.memory import Memory
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.orderbook import order_numbered
+from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.record import Record, State
 from airflow_provider_tcbilling.api.spending import Candidate
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, matching
@@ -183,7 +183,7 @@ class Desk:
 
     def _write(self, record: Record, note: str) -> str:
         """Write, unless the record changed since it was read; and see whether a task writes at the same moment."""
-        case, mine = self.case, replace(record, owner=f"a person, {uuid.uuid4().hex}")
+        case, mine = self.case, self._own(record)
         memory = self._memory(mine)
         if read(case.named, case.store, record.key).record != case.record:
             raise Refused("Nothing was written: the record changes at this moment. Ask explain again.")
@@ -194,6 +194,10 @@ class Desk:
             )
         was = f"a record that cannot be used, {self._unusable}" if case.unusable else "no record"
         return f"It was: {_words(case.record) if case.record else was}\nIt is:  {_words(mine)}\nNext:   {note}"
+
+    def _own(self, record: Record) -> Record:
+        fingerprint = self.client.seal(record.fingerprint)  # In a record of version 1 it was a plain hash.
+        return replace(record, owner=f"a person, {uuid.uuid4().hex}", fingerprint=fingerprint)
 
     def _memory(self, record: Record) -> Memory:
         return Memory(self.case.store, record, time.time, time.sleep)
@@ -206,8 +210,8 @@ def record_from(text: str) -> Record:
     :raises Refused: It is none.
     """
     try:
-        told: Any = json.loads(text)
-    except ValueError as error:
+        told: Any = json_of(text)
+    except (ValueError, RecursionError) as error:
         raise Refused(f"Nothing was written: what was given to --restore is not JSON ({error}).") from error
     if isinstance(told, Mapping) and isinstance(told.get("record"), Mapping):
         told = told["record"]

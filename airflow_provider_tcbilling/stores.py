@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
+from airflow_provider_tcbilling.api.key import key_bytes
+from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.record import NoStore, Store
 from airflow_provider_tcbilling.runs import is_mapped, loop_index_of
 
@@ -30,6 +32,9 @@ CANARY_SECONDS = 10.0
 
 RACES = 3
 """How often two creations are tried at once: a storage that looks first and creates then seldom loses three races."""
+
+FILE_MODE = 0o640
+"""Of a record in a local folder. The group may read it, as workers may run as several users of one group."""
 
 _EXCLUSIVE: dict[str, bool] = {}
 """What this process has found out about each ledger: whether of several creations only one succeeds."""
@@ -165,10 +170,13 @@ class Ledger:
         for path in sorted(paths):
             name = str(path).rpartition("/")[2]
             if name.endswith(".json"):
-                content = self._fs.cat_file(path)
                 try:
-                    yield name, json.loads(content)
-                except ValueError:
+                    content = self._fs.cat_file(path)
+                except (FileNotFoundError, IsADirectoryError):
+                    continue  # It was deleted while the others were read, or never was a record.
+                try:
+                    yield name, json_of(content)
+                except (ValueError, RecursionError):
                     yield name, content
 
     def _path(self, key: str) -> str:
@@ -179,7 +187,7 @@ class Ledger:
         """Write a file whole or not at all, and so that it survives a loss of power."""
         draft = Path(f"{path}.{uuid.uuid4().hex}.draft")
         try:
-            with draft.open("xb") as out:
+            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, FILE_MODE)) as out:
                 out.write(content)
                 out.flush()
                 os.fsync(out.fileno())
@@ -277,7 +285,7 @@ def store_of(context: Context, ledger_uri: str) -> Store:
 def _name(key: str) -> str:
     """Return the name of a purchase's object: something to recognise it by, and a hash that makes it the only one."""
     words = re.sub(r"[^A-Za-z0-9.-]+", "-", key).strip("-.")[:60]
-    return f"{words}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    return f"{words}-{hashlib.sha256(key_bytes(key)).hexdigest()[:24]}.json"
 
 
 def _text(stored: Mapping[str, Any]) -> bytes:
@@ -286,6 +294,6 @@ def _text(stored: Mapping[str, Any]) -> bytes:
 
 def _parsed(content: bytes, where: str) -> Any:
     try:
-        return json.loads(content)
-    except ValueError as error:
+        return json_of(content)
+    except (ValueError, RecursionError) as error:
         raise InvalidRecord(where, f"it is not JSON ({len(content)} bytes)") from error

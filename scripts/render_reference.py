@@ -17,7 +17,8 @@ from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_wo
 from airflow_provider_tcbilling.api.schema import Action, Field
 from airflow_provider_tcbilling.connection import EXTRA_FIELDS
 from airflow_provider_tcbilling.sandbox.book import DISTORTIONS
-from airflow_provider_tcbilling.sandbox.faults import KINDS
+from airflow_provider_tcbilling.sandbox.bounds import Range
+from airflow_provider_tcbilling.sandbox.faults import KINDS, Kind
 from scripts.bench import page
 from scripts.kill_matrix import data, picture, tables
 
@@ -33,7 +34,9 @@ THE_TASK = {  # by (transient, ambiguous)
 }
 
 ENDED_OTHERWISE = {
-    errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on"
+    errors.LeftAlone: "is skipped, with the reason",
+    errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
+    errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on",
 }
 
 
@@ -149,8 +152,14 @@ def status_row(status: DealStatus) -> tuple[str, ...]:
 
 
 def fault_row(name: str) -> tuple[str, ...]:
-    options = ", ".join(f"`{option}` (`{value!r}`)" for option, value in KINDS[name].options.items())
-    return f"`{name}`", KINDS[name].about, options, KINDS[name].part.value
+    kind = KINDS[name]
+    options = ", ".join(f"`{option}` (`{value!r}`{numbers_of(kind, option)})" for option, value in kind.options.items())
+    return f"`{name}`", kind.about, options, kind.part.value
+
+
+def numbers_of(kind: Kind, option: str) -> str:
+    limit = kind.limits.get(option)
+    return f", {limit.least:,} to {limit.most:,}" if isinstance(limit, Range) else ""
 
 
 def sandbox_flags() -> str:

@@ -155,7 +155,8 @@ class World:
         self._apart = APART if self.happens(0.5) else 0.0
         self._standstills = self.choose((0.0, 0.03, 0.2))
         delivery = self.choose((0.0, 1.0, 500.0))
-        self.sandbox = Sandbox(ServerRules(tokens=Tokens.parse(self.server), rate_limit=0, delivery_seconds=delivery))
+        rules = ServerRules(tokens=Tokens.parse(self.server), rate_limit=0, delivery_seconds=delivery, seed=0)
+        self.sandbox = Sandbox(rules)
         self.sandbox.ledger.clock.now = lambda: self.now  # type: ignore[method-assign]
         self.sandbox.gate = Gate(self.sandbox.rules, clock=lambda: self.now)
         shelves: dict[str, dict[str, str]] = {}
@@ -237,11 +238,10 @@ class World:
 
     def _share_the_ledger(self, ledger: dict[str, str]) -> None:
         """Let another endpoint have numbered its orders alike: its records say nothing about the orders of this one."""
-        day = self.sandbox.ledger.local_time(self.now)[:10].replace("-", "")
-        for number in (1, 2):
+        for place in (0, 1):
             elsewhere = Record(
-                f"elsewhere-{number}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
-                self.now, self.now, self.now, self.now, order_id=f"{day}{710_000_000_000 + number}811",
+                f"elsewhere-{place}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
+                self.now, self.now, self.now, self.now, order_id=self.sandbox.ledger.order_number(place, self.now),
             )  # fmt: skip
             ledger[elsewhere.key] = json.dumps(elsewhere.as_json())
 
@@ -291,8 +291,8 @@ class World:
             return self.now + ahead
 
         client = BillingClient(
-            "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", connect_timeout=1, read_timeout=2,
-            budget=UNLIMITED, clock=clock, sleep=self.sleep,
+            "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", allow_http=True, connect_timeout=1,
+            read_timeout=2, budget=UNLIMITED, clock=clock, sleep=self.sleep,
         )  # fmt: skip
         client._wire.session.mount("http://", Line(self))
         client._wire.session.trust_env = False

@@ -113,7 +113,7 @@ CREATE_INSTANCE = Action(
 RENEW_INSTANCE = Action(
     name="RenewInstance",
     about="Renews one instance and pays from the account balance, at once. Every renewal adds a period.",
-    replay=Replay.NEVER,
+    replay=Replay.AFTER_A_LOOK,
     permission=_TRADE,
     url=f"{_PAGES}/77178",
     fields=(
@@ -131,7 +131,7 @@ RENEW_INSTANCE = Action(
 REFUND_INSTANCE = Action(
     name="RefundInstance",
     about="Gives one instance back. Only what was really paid is refunded; used vouchers are lost.",
-    replay=Replay.NEVER,
+    replay=Replay.AFTER_A_LOOK,
     permission="finance:RefundInstance (the page prints finace:RefundInstance, a typo)",
     url=f"{_PAGES}/77180",
     fields=(_CLIENT_TOKEN, _PRODUCT_CODE, _SUB_PRODUCT_CODE, _INSTANCE_ID, _REGION_CODE),
@@ -242,7 +242,7 @@ DESCRIBE_ACCOUNT_BALANCE = Action(
     url=f"{_PAGES}/20253",
     fields=(Field("TempCredit", Kind.BOOLEAN, "List temporary credit too."),),
     answer=(
-        Field("Balance", Kind.INTEGER, "Prepaid money, in cents.", required=True),
+        Field("Balance", Kind.INTEGER, "Prepaid money, in cents."),
         Field("Uin", Kind.INTEGER, "The account's number.", required=True),
     ),
 )

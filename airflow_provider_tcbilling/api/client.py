@@ -10,18 +10,27 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider_tcbilling.api import actions
+from airflow_provider_tcbilling.api.access import checked
 from airflow_provider_tcbilling.api.budget import Budget
-from airflow_provider_tcbilling.api.endpoint import usable
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
-from airflow_provider_tcbilling.api.models import Balance, Deals, DealStatus, Order, RenewableInstance, instances_of
+from airflow_provider_tcbilling.api.fingerprint import Seal
+from airflow_provider_tcbilling.api.models import (
+    Balance,
+    Deals,
+    DealStatus,
+    Order,
+    RenewableInstance,
+    failures_of,
+    instances_of,
+)
+from airflow_provider_tcbilling.api.reading import read_by
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.servertime import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
-from airflow_provider_tcbilling.api.text import harmless_object
-from airflow_provider_tcbilling.api.wire import UNREADABLE, Wire
+from airflow_provider_tcbilling.api.wire import Wire
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
@@ -42,7 +51,6 @@ DAY = 86_400
 DEALS_PER_PAGE = 200
 """Above this the server hides the instances of an order."""
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +63,7 @@ class BillingClient:
     :param token: Session token of a temporary key pair, else empty.
     :param endpoint: ``https://host`` of the API, or ``http://127.0.0.1:port`` of a sandbox. It decides who gets
         signed requests, so take it only from somebody you trust. What is no address raises ``InvalidRequest``.
+    :param allow_http: Send without TLS to another machine, too. Whoever is on the way reads and changes everything.
     :param language: ``en-US`` or ``zh-CN``; changes the words of error messages, nothing else.
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
@@ -70,6 +79,7 @@ class BillingClient:
         *,
         token: str = "",
         endpoint: str = actions.ENDPOINT,
+        allow_http: bool = False,
         language: str = "en-US",
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
@@ -78,21 +88,19 @@ class BillingClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.endpoint = endpoint = usable(endpoint)
+        texts = {"secret_id": secret_id, "secret_key": secret_key, "token": token, "language": language}
+        seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
+        self.endpoint = endpoint = checked(endpoint, texts, seconds, allow_http=allow_http)
+        self.clock = self._clock = clock = clock or time.time
+        auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
         self.has_temporary_key = bool(token)
+        self.seal = Seal(secret_key).sealed
+        del secret_key, token, texts  # A tool that shows the variables of a failed call would show them.
         self.request_seconds = connect_timeout + read_timeout
-        self._attempts = attempts
-        self.clock = self._clock = clock = clock or time.time
-        self._sleep = sleep or time.sleep
+        self._attempts, self._sleep = attempts, sleep or time.sleep
         self._budget = budget or Budget(endpoint, secret_id)
-        self._wire = Wire(
-            endpoint,
-            Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock),
-            language=language,
-            timeout=(connect_timeout, read_timeout),
-            clock=clock,
-        )
+        self._wire = Wire(endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock)
 
     def close(self) -> None:
         """Close the connections."""
@@ -162,7 +170,7 @@ class BillingClient:
             period_unit=period_unit,
             renew_flag=renew_flag,
         )
-        return _read(actions.CREATE_INSTANCE, lambda: Order.from_wire(answer, client_token))
+        return read_by(actions.CREATE_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
 
     def renew_instance(
         self,
@@ -200,7 +208,7 @@ class BillingClient:
             period=period,
             period_unit=period_unit,
         )
-        return _read(actions.RENEW_INSTANCE, lambda: Order.from_wire(answer, client_token))
+        return read_by(actions.RENEW_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
 
     def refund_instance(
         self,
@@ -232,7 +240,7 @@ class BillingClient:
             region_code=region_code,
             instance_id=instance_id,
         )
-        return _read(actions.REFUND_INSTANCE, lambda: Order.from_wire(answer, client_token))
+        return read_by(actions.REFUND_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
 
     def set_renewal(
         self,
@@ -261,7 +269,7 @@ class BillingClient:
             renew_period=renew_period,
             renew_period_unit=renew_period_unit,
         )
-        return _read(actions.SET_RENEWAL, lambda: [harmless_object(one) for one in answer.get("InstanceList") or ()])
+        return read_by(actions.SET_RENEWAL.name, lambda: failures_of(answer))
 
     def describe_renew_instances(
         self, *, max_results: int = 100, **filters: Any
@@ -277,10 +285,8 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/78424
         """
-        action = actions.DESCRIBE_RENEW_INSTANCES
-        answer = self.call(action, max_results=max_results, **filters)
-        listed = _read(action, lambda: instances_of(answer))
-        return listed, str(answer.get("NextToken") or "") or None
+        answer = self.call(actions.DESCRIBE_RENEW_INSTANCES, max_results=max_results, **filters)
+        return read_by(actions.DESCRIBE_RENEW_INSTANCES.name, lambda: instances_of(answer))
 
     def describe_deals(
         self,
@@ -326,7 +332,7 @@ class BillingClient:
             # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
             status_set=[int(status) for status in statuses],
         )
-        deals = _read(actions.DESCRIBE_DEALS_BY_COND, lambda: Deals.from_wire(answer))
+        deals = read_by(actions.DESCRIBE_DEALS_BY_COND.name, lambda: Deals.from_wire(answer))
         if page == 0 and deals.total and not deals:
             raise OutcomeUnknown(f"DescribeDealsByCond: no order is listed, and the answer says {deals.total}.")
         return deals
@@ -338,7 +344,7 @@ class BillingClient:
         https://www.tencentcloud.com/document/api/555/20253
         """
         answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE)
-        return _read(actions.DESCRIBE_ACCOUNT_BALANCE, lambda: Balance.from_wire(answer))
+        return read_by(actions.DESCRIBE_ACCOUNT_BALANCE.name, lambda: Balance.from_wire(answer))
 
     @cached_property
     def account(self) -> str:
@@ -389,10 +395,3 @@ class BillingClient:
 def may_repeat(action: Action, error: TcBillingError) -> bool:
     """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
     return error.transient and not (error.ambiguous and action.moves_money)
-
-
-def _read(action: Action, reader: Callable[[], T]) -> T:
-    try:
-        return reader()
-    except UNREADABLE as error:
-        raise OutcomeUnknown(f"{action.name}: the answer holds something unreadable.") from error

@@ -11,7 +11,7 @@ from dataclasses import replace
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import DeliveryFailed, DeliveryTimeout, TcBillingError
-from airflow_provider_tcbilling.api.models import Deal, Order, unique
+from airflow_provider_tcbilling.api.models import Deal, Order, total_of, unique
 from airflow_provider_tcbilling.api.orderbook import can_be_one
 from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.servertime import earliest
@@ -122,7 +122,7 @@ class DeliveryWatch:
         if not deals or not all(self._settlement.is_done(deal) for deal in deals):
             return None
         self.order_ids = unique([self.order_id, *(deal.order_id for deal in deals)])
-        paid = sum(deal.paid_cents for deal in deals)
+        paid = total_of(deal.paid_cents for deal in deals)
         return Order(self.order_id, ids, paid_cents=paid, currency=deals[0].currency)
 
     def _see(self, what: str) -> None:
@@ -141,7 +141,7 @@ class DeliveryWatch:
 
 def _amount_of(deals: Sequence[Deal]) -> str:
     """Return what all sub-orders cost together; empty if none is listed, or if nothing was paid with money."""
-    return amount(sum(deal.paid_cents for deal in deals), deals[0].currency) if deals else ""
+    return amount(total_of(deal.paid_cents for deal in deals), deals[0].currency) if deals else ""
 
 
 def with_price(client: BillingClient, order: Order, action: str) -> Order:

@@ -71,7 +71,7 @@ def cleaned(endpoint: str) -> str:
     :raises InvalidRequest: It is no address, or more than an address. Nothing was sent.
     """
     try:
-        found = parsed(endpoint)
+        found = parsed(endpoint if isinstance(endpoint, str) else "")
     except ValueError as error:
         raise InvalidRequest("Endpoint", [str(error)]) from error
     if not found.is_bare:

@@ -29,7 +29,7 @@ What can go wrong, and the two questions that every failure answers.
 
     T  transient: another try may help         A  ambiguous: it may have happened
 
-The classes pickle, and no message holds a key, a token or a signature.
+The classes pickle, and no message holds a SecretKey, a session token or a signature.
 """
 
 from __future__ import annotations

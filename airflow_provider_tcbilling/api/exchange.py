@@ -7,7 +7,7 @@ may have been carried out, whatever the exception is called.
 
 The last check of the time stands immediately before each part that leaves, so a process that was stopped in the
 meantime sends nothing more. Name look-up, connection and handshake together have one deadline, and so has the whole
-answer.
+answer, which has a largest size, too, whatever it says of its own length.
 """
 
 from __future__ import annotations
@@ -27,9 +27,16 @@ from typing import Any
 
 from requests.adapters import HTTPAdapter
 
+MAX_ANSWER_BYTES = 8 * 2**20
+"""A full page of orders is below 1 MB; anything above this is not an answer."""
+
 
 class TooLate(OSError):
     """The time in which the request might leave is over."""
+
+
+class TooLarge(OSError):
+    """The answer is larger than any answer is."""
 
 
 class Exchange:
@@ -159,7 +166,7 @@ def _watching(pool: Any) -> Any:
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer whose every read, of the status line, the headers and the body, keeps to the exchange's deadline."""
+    """An answer whose every read, of status line, headers, body and trailers, keeps to the deadline and to a size."""
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(_Timed(sock), *args, **kwargs)  # type: ignore[arg-type]
@@ -179,13 +186,18 @@ class _Reader(io.RawIOBase):
     def __init__(self, sock: Any, raw: Any, exchange: Exchange) -> None:
         super().__init__()
         self._sock, self._raw, self._exchange = sock, raw, exchange
+        self._bytes_left = MAX_ANSWER_BYTES
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> Any:
         self._sock.settimeout(self._exchange.seconds_left())
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self._bytes_left -= count or 0
+        if self._bytes_left < 0:
+            raise TooLarge(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        return count
 
     def close(self) -> None:
         self._raw.close()

@@ -11,13 +11,13 @@ order of another product is another's, whatever else it leaves out.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from airflow_provider_tcbilling.api.reading import number_of
 from airflow_provider_tcbilling.api.servertime import MONTHS
 
 PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
@@ -89,7 +89,7 @@ def project(sent: int) -> Compared:
     """Compare the project that the cost is booked on."""
 
     def agrees(shown: Any) -> bool | None:
-        number = number_in(shown)
+        number = number_of(shown)
         return None if number is None or number < 0 or number != int(number) else number == sent
 
     return Compared(("ProjectId",), agrees)
@@ -99,7 +99,7 @@ def months(sent: float) -> Compared:
     """Compare the length of the subscription, in months."""
 
     def agrees(length: Any, unit: Any) -> bool | None:
-        number, factor = number_in(length), MONTHS.get(folded(unit))
+        number, factor = number_of(length), MONTHS.get(folded(unit))
         return None if number is None or number <= 0 or factor is None else number * factor == sent
 
     return Compared(("TimeSpan", "TimeUnit"), agrees)
@@ -137,12 +137,3 @@ def _code(sent: str, notation: str) -> Callable[[Any], bool | None]:
 def folded(shown: Any) -> str:
     """Return a text as it is compared, empty if it is none."""
     return shown.strip().casefold() if isinstance(shown, str) else ""
-
-
-def number_in(shown: Any) -> float | None:
-    """Return a number, which the server has been seen to write as text, too; ``None`` if it is none."""
-    if isinstance(shown, str) and re.fullmatch(r"\s*[+-]?[0-9]+(\.[0-9]+)?\s*", shown):
-        shown = float(shown)
-    if isinstance(shown, bool) or not isinstance(shown, (int, float)):
-        return None
-    return float(shown) if abs(shown) < 1e15 and math.isfinite(shown) else None

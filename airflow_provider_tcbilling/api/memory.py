@@ -17,11 +17,18 @@ from airflow_provider_tcbilling.api.errors import (
     StoreFailed,
     TcBillingError,
 )
+from airflow_provider_tcbilling.api.fingerprint import is_same
+from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.record import Record, State, Store
+from airflow_provider_tcbilling.api.spending import Spending
+from airflow_provider_tcbilling.api.stored import is_declined, is_elsewhere, lease_of, order_of, tells_what_was_asked
 
 SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
+
+LATEST_CHANGE = 2 * 86_400.0
+"""Seconds by which a record may come from the future: whoever is farther off with its clock can have sent nothing."""
 
 WRITE_TRIES = 3
 
@@ -35,11 +42,21 @@ class Memory:
 
     :param store: Where it is.
     :param asked: What is asked for now. A record of something else is refused, unless it was declined.
+    :param spending: What *asked* is about, with the secrets that no record has; ``None`` where a person decides.
     """
 
-    def __init__(self, store: Store, asked: Record, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        asked: Record,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        spending: Spending | None = None,
+    ) -> None:
         self._store = store
         self._asked = asked
+        self._spending = spending
+        self._has_warned = False
         self._clock = clock
         self._sleep = sleep
 
@@ -60,10 +77,27 @@ class Memory:
         if stored is None:
             return None
         record = Record.from_json(stored, self.where)
-        differences = list(_differences(record, self._asked))
+        if record.changed_at > self._clock() + LATEST_CHANGE:
+            raise InvalidRecord(self.where, "it was written in the future, or the clock of this machine is wrong")
+        if self._spending and record.fingerprint == self._spending.plain_fingerprint:
+            record = replace(record, fingerprint=self._asked.fingerprint)
+        differences = _differences(record, self._asked)
         if differences and record.state is not State.DECLINED:
             raise PurchaseChanged(self.where, differences)
+        self._warn_of_what_was_not_compared(record)
         return record
+
+    def _warn_of_what_was_not_compared(self, record: Record) -> None:
+        """Say once that a secret may have been edited: a record that another key has sealed cannot tell."""
+        asked = self._asked
+        if self._has_warned or record.state is State.DECLINED or not is_masked(asked.payload):
+            return
+        if is_same(record.fingerprint, asked.fingerprint) is None:
+            self._has_warned = True
+            log.warning(
+                "The purchase was begun with another key, so its secrets could not be compared: if one was edited "
+                "since, nothing tells. All else that is asked for is as the record says."
+            )
 
     def refresh(self, record: Record) -> Record:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
@@ -155,7 +189,7 @@ class Memory:
 
     def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
         """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
-        generation = record.generation + was_refused
+        generation, reason = record.generation + was_refused, self._without_secrets(reason)
         declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
         try:
             self.replace_own(record, declined)
@@ -185,7 +219,7 @@ class Memory:
         stored = self.refresh(record)
         if stored.order:
             return stored
-        final = replace(record, state=state, reason=reason, changed_at=self._clock())
+        final = replace(record, state=state, reason=self._without_secrets(reason), changed_at=self._clock())
         self.write(final)
         return final
 
@@ -195,6 +229,9 @@ class Memory:
         """
         Return the orders that other records own, and which other purchases may have placed one that fits.
 
+        A record that cannot be used owns the order that it names. If it names none it is a rival, unless what can be
+        read of it speaks against that.
+
         :param beside: Seconds by which the clock of this machine is known to be wrong.
         """
         owned: set[str] = set()
@@ -202,18 +239,20 @@ class Memory:
         for where, stored in self._try(lambda: list(self._store.others(record.key))):
             try:
                 other = Record.from_json(stored, where)
+                order_id, is_rival = _claim(other, record, looks_alike, beside)
+                words = f"{other.key}, its record: {where}"
             except InvalidRecord as error:
-                rivals.append(str(error))
-                continue
-            if other.is_at_another_server(record.endpoint) or other.is_of_another_account(record):
-                continue
-            if other.action != record.action:
-                continue
-            if other.order_id:
-                owned.add(other.order_id)
-            elif other.state.may_have_an_order and other.overlaps(record, beside) and looks_alike(other.payload):
-                rivals.append(f"{other.key}, its record: {where}")
+                order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)
+                words = str(error)
+            if order_id:
+                owned.add(order_id)
+            elif is_rival:
+                rivals.append(words)
         return owned, rivals
+
+    def _without_secrets(self, reason: str) -> str:
+        """Return what the server said, which may repeat what it does not like, as it may be stored."""
+        return without_these(self._spending.secrets, reason) if self._spending else reason
 
     def _try(self, use: Callable[[], T]) -> T:
         try:
@@ -223,6 +262,36 @@ class Memory:
         except Exception as error:
             text = f"The record of the purchase ({self.where}) cannot be read or written: {error!r}"
             raise StoreFailed(text) from error
+
+
+LooksAlike = Callable[[Mapping[str, Any]], bool]
+"""Whether an order of a payload could not be told from that of the purchase."""
+
+Claim = tuple[str, bool]
+"""The order that another record owns, empty if it knows none; and whether it may have placed one that fits."""
+
+
+def _claim(other: Record, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
+    is_elsewhere = other.is_at_another_server(record.endpoint) or other.is_of_another_account(record)
+    if is_elsewhere or other.action != record.action:
+        return "", False
+    may_fit = other.state.may_have_an_order and other.overlaps(record, beside)
+    return other.order_id or "", may_fit and _may_be_alike(other.payload, record.action, looks_alike)
+
+
+def _claim_of_damaged(stored: Any, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
+    if not isinstance(stored, Mapping):
+        return "", True
+    if is_elsewhere(stored, record.endpoint, record.action):
+        return "", False
+    lease = lease_of(stored) or (record.first_sent_at, record.sending_until)
+    overlaps = replace(record, first_sent_at=lease[0], sending_until=lease[1]).overlaps(record, beside)
+    is_alike = _may_be_alike(stored.get("payload"), record.action, looks_alike)
+    return order_of(stored), overlaps and is_alike and not is_declined(stored)
+
+
+def _may_be_alike(payload: Any, action: str, looks_alike: LooksAlike) -> bool:
+    return not tells_what_was_asked(payload, action) or looks_alike(payload)
 
 
 def _differences(record: Record, asked: Record) -> list[str]:
@@ -237,6 +306,6 @@ def _differences(record: Record, asked: Record) -> list[str]:
         },
     }
     differences = [f"{what}: it was {was!r}, and is {is_!r} now" for what, (was, is_) in compared.items() if was != is_]
-    if record.fingerprint != asked.fingerprint and not differences:
+    if is_same(record.fingerprint, asked.fingerprint) is False and not differences:
         return ["a part of it that is not shown here"]
     return differences

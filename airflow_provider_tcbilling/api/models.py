@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import AUTO_RENEW, RENEW_FLAGS
-from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, inert, matching
+from airflow_provider_tcbilling.api.reading import cents_of, number_of, whole_of
+from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, harmless_object, inert, matching
 
 MAX_CODE = 64
 """Characters of a code, a flag, a time or a currency."""
@@ -106,8 +108,10 @@ class Deal:
     :param resource_ids: The delivered instances; empty when the server says null, as it does above 200 deals a page.
     :param order_id: Its number; empty if the server sends none, or something that cannot be one. So is *big_deal_id*.
     :param created_at: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
+    :param status: 0, which is no ending, if the server sends none, or something that cannot be one.
     :param paid_cents: What was really paid, in 1/100 of *currency*; of a refund, what came back (the sign is unknown).
-    :param voucher_cents: What vouchers paid, in 1/100 of *currency*; a refund does not return it.
+        ``None`` if it is written in a way that is not known.
+    :param voucher_cents: What vouchers paid, in 1/100 of *currency*; a refund does not return it. ``None`` likewise.
     """
 
     order_id: str
@@ -116,8 +120,8 @@ class Deal:
     action: str
     resource_ids: tuple[str, ...]
     created_at: str
-    paid_cents: int
-    voucher_cents: int
+    paid_cents: int | None
+    voucher_cents: int | None
     currency: str
     product_code: str = ""
     sub_product_code: str = ""
@@ -128,23 +132,28 @@ class Deal:
     shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_wire(cls, deal: Mapping[str, Any]) -> Deal:
-        """Read a ``Deal`` object. A field that is missing or null reads as empty, an unknown field is ignored."""
+    def from_wire(cls, deal: Any) -> Deal:
+        """
+        Read a ``Deal`` object. A field that is missing, null or unreadable reads as empty, an unknown field is ignored.
+
+        So does what is no object at all: nothing is raised, because of a broken row the others must still be seen.
+        """
+        deal = deal if isinstance(deal, Mapping) else {}
         return cls(
             order_id=_number(deal.get("OrderId")),
             big_deal_id=_number(deal.get("BigDealId")),
-            status=int(deal.get("Status") or 0),
+            status=whole_of(deal.get("Status")) or 0,
             action=_code(deal.get("Action")).lower(),
             resource_ids=_instance_ids(deal.get("ResourceId")),
             created_at=_code(deal.get("CreateTime")),
-            paid_cents=int(deal.get("RealTotalCost") or 0),
-            voucher_cents=int(deal.get("VoucherDecline") or 0),
+            paid_cents=cents_of(deal.get("RealTotalCost")),
+            voucher_cents=cents_of(deal.get("VoucherDecline")),
             currency=_code(deal.get("Currency")),
             product_code=_code(deal.get("ProductCode")),
             sub_product_code=_code(deal.get("SubProductCode")),
-            project_id=_whole(deal.get("ProjectId")),
+            project_id=whole_of(deal.get("ProjectId")) or 0,
             zone_code=_code(deal.get("ZoneCode")),
-            time_span=_whole(deal.get("TimeSpan")),
+            time_span=whole_of(deal.get("TimeSpan")) or 0,
             time_unit=_code(deal.get("TimeUnit")),
             shown=deal,
         )
@@ -153,14 +162,6 @@ class Deal:
     def status_words(self) -> str:
         """The status in words and as a number, also when nobody has described the number."""
         return status_words(self.status)
-
-
-def _whole(value: Any) -> int:
-    """Return a whole number; 0 if it is none."""
-    try:
-        return int(value or 0)
-    except (TypeError, ValueError, OverflowError):
-        return 0
 
 
 class Deals(list[Deal]):
@@ -177,19 +178,25 @@ class Deals(list[Deal]):
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any]) -> Deals:
         """
-        Read the answer of DescribeDealsByCond.
+        Read the answer of DescribeDealsByCond. An order that cannot be read hides none of the others.
 
         :raises LookupError: It has not what such an answer must hold.
         :raises ValueError: It holds something else.
         """
         deals, total = answer["Deals"], answer["TotalCount"]
-        if isinstance(total, str) and total.strip().isdecimal():
-            total = int(total)
-        if isinstance(total, bool) or not isinstance(total, int) or total < 0:
-            raise ValueError(f"TotalCount is {total!r}")
+        total = whole_of(total)
+        if total is None or total < 0:
+            raise ValueError("TotalCount is no count")
         if not isinstance(deals, list) and not (deals is None and total == 0):
             raise ValueError(f"Deals is no list, and TotalCount {total}")
+        if deals and not any(map(_is_readable, deals)):
+            raise ValueError("not one of the orders can be read")
         return cls(map(Deal.from_wire, deals or ()), total)
+
+
+def _is_readable(deal: Any) -> bool:
+    """Whether a row is an order with a status that can be one, or without."""
+    return isinstance(deal, Mapping) and (deal.get("Status") in (None, "") or whole_of(deal["Status"]) is not None)
 
 
 @dataclass(frozen=True)
@@ -221,7 +228,6 @@ class RenewableInstance:
         """
         Read a ``RenewInstance`` object; an unknown field is ignored.
 
-        :raises LookupError: It names no instance.
         :raises ValueError: What it names is no id of an instance.
         """
         if not (instance_id := _id_of(listed)):
@@ -235,7 +241,7 @@ class RenewableInstance:
             renew_flag=_code(listed.get("RenewFlag")),
             expire_time=_code(listed.get("ExpireTime")),
             instance_name=harmless(listed.get("InstanceName") or "", MAX_NAME),
-            renew_period=int(listed.get("RenewPeriod") or 0),
+            renew_period=whole_of(listed.get("RenewPeriod")) or 0,
             renew_period_unit=_code(listed.get("RenewPeriodUnit")),
         )
 
@@ -275,10 +281,16 @@ class Balance:
 
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any]) -> Balance:
-        """Read the answer of DescribeAccountBalance; fractions of a cent are cut off, in the careful direction."""
-        balance = int(answer.get("Balance") or 0)
-        spendable = answer.get("RealCreditBalance")
-        return cls(int(answer.get("Uin") or 0), balance, balance if spendable is None else int(spendable))
+        """
+        Read the answer of DescribeAccountBalance; fractions of a cent are cut off, in the careful direction.
+
+        :raises ValueError: It holds no balance.
+        """
+        balance = number_of(answer.get("Balance"))
+        if balance is None:
+            raise ValueError("Balance is no number")
+        spendable = number_of(answer.get("RealCreditBalance"))
+        return cls(answer["Uin"], math.floor(balance), math.floor(balance if spendable is None else spendable))
 
 
 def status_words(status: int) -> str:
@@ -288,21 +300,52 @@ def status_words(status: int) -> str:
 
 
 def _instance_ids(listed: Any) -> tuple[str, ...]:
-    """Return the ids that can be ones; no list is none, as null is."""
-    ids = listed if isinstance(listed, (list, tuple)) else ()
+    """Return the ids that can be ones; a text that is one counts as a list of it, and what else is no list as empty."""
+    ids = [listed] if isinstance(listed, str) else listed if isinstance(listed, (list, tuple)) else ()
     return tuple(told for one in ids if (told := matching(one, INSTANCE_ID)))
 
 
-def instances_of(answer: Mapping[str, Any]) -> list[RenewableInstance]:
-    """Read the instances of an answer. One whose id cannot be one is left out, with a warning: nothing can name it."""
-    for one in answer["InstanceList"]:
-        if not _id_of(one):
-            log.warning("An instance is left out of the list, because its id is none: %s", harmless(one["InstanceId"]))
-    return [RenewableInstance.from_wire(one) for one in answer["InstanceList"] if _id_of(one)]
+def instances_of(answer: Mapping[str, Any]) -> tuple[list[RenewableInstance], str | None]:
+    """
+    Read a page of instances, and where the next one starts: ``None`` on the last.
+
+    An instance whose id cannot be one is left out, with a warning: nothing can name it.
+
+    :raises TypeError: What it holds is no list.
+    :raises ValueError: Nobody can tell whether there is another page.
+    """
+    listed, cursor = answer["InstanceList"], answer.get("NextToken")
+    if not isinstance(listed, list) or not isinstance(cursor, (str, type(None))):
+        raise TypeError("this is no page")
+    instances = []
+    for one in listed:
+        if isinstance(one, Mapping) and _id_of(one):
+            instances.append(RenewableInstance.from_wire(one))
+        else:
+            log.warning("An instance is left out of the list, because its id is none: %s", harmless(one))
+    return instances, cursor or None
+
+
+def failures_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """
+    Read the instances for which SetRenewal failed; the list is left out, or null, where there are none.
+
+    :raises TypeError: It is no list.
+    """
+    listed = answer.get("InstanceList")
+    if not isinstance(listed, (list, type(None))):
+        raise TypeError("InstanceList is no list")
+    return [harmless_object(one) for one in listed or ()]
+
+
+def total_of(cents: Iterable[int | None]) -> int | None:
+    """Return a sum of money; ``None`` if a part of it is not known."""
+    known = list(cents)
+    return None if None in known else sum(filter(None, known))
 
 
 def _id_of(listed: Mapping[str, Any]) -> str:
-    told = listed["InstanceId"]
+    told = listed.get("InstanceId")
     return matching(told.strip() if isinstance(told, str) else told, INSTANCE_ID)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.match import Compared, Match, folded, match, number_in
-from airflow_provider_tcbilling.api.models import Deal, unique
+from airflow_provider_tcbilling.api.match import Compared, Match, folded, match
+from airflow_provider_tcbilling.api.models import Deal, total_of, unique
+from airflow_provider_tcbilling.api.reading import number_of
 from airflow_provider_tcbilling.api.record import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.servertime import earliest, readings, with_zone
 from airflow_provider_tcbilling.api.spending import Candidate
@@ -120,7 +121,7 @@ def can_be_one(deals: list[Deal]) -> bool:
 def _project(deal: Deal) -> float | str:
     """Return the project as the server shows it: 0 is a project, and no project is shown by ``None``."""
     told = deal.shown.get("ProjectId")
-    number = number_in(told)
+    number = number_of(told)
     return repr(told) if number is None else number
 
 
@@ -139,7 +140,10 @@ def order_numbered(client: BillingClient, number: str) -> Candidate | None:
     mine = [deal for deal in client.describe_deals(order_id=number) if deal.order_id == number]
     group = mine[0].big_deal_id or mine[0].order_id if mine else number
     deals = [deal for deal in client.describe_deals(big_deal_id=group) if deal.big_deal_id == group] or mine
-    return _candidate(group, deals) if deals else None
+    if not deals:
+        return None
+    found = _candidate(group, deals)
+    return replace(found, order_id=found.order_id or group)
 
 
 def whole_book(
@@ -214,7 +218,7 @@ def _candidate(number: str, deals: list[Deal], unclear: tuple[str, ...] = ()) ->
     order_id = deals[0].order_id if len({deal.order_id for deal in deals}) == 1 else number
     states = ", ".join(unique(deal.status_words for deal in deals))
     instances = ", ".join(unique(i for deal in deals for i in deal.resource_ids)) or "no instance yet"
-    paid = sum({deal.order_id: deal.paid_cents for deal in deals}.values())
+    paid = total_of({deal.order_id: deal.paid_cents for deal in deals}.values())
     currency, made = deals[0].currency, with_zone(deals[0].created_at)
     words = f"order {order_id}, {states}, {instances}, {amount(paid, currency)}, made {made}"
     if unclear:

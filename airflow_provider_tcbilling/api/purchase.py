@@ -53,7 +53,7 @@ from airflow_provider_tcbilling.api.errors import (
 from airflow_provider_tcbilling.api.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.api.memory import SETTLE_SECONDS, Memory
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.api.record import Record, State, Store, fingerprint_of, without_secrets
+from airflow_provider_tcbilling.api.record import Record, State, Store
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.api.spending import Candidate, Sighting, Spending
 from airflow_provider_tcbilling.api.stop import stopped
@@ -111,7 +111,7 @@ class Purchase:
         self._account = ""
         self.is_in_doubt = False
         """Whether a request may have been carried out whose order is not known."""
-        self._memory = Memory(store, self._intent(), self._clock, self._sleep)
+        self._memory = Memory(store, self._intent(), self._clock, self._sleep, spending)
 
     def place(self) -> Order:
         """
@@ -379,7 +379,7 @@ class Purchase:
             key=self.key,
             client_token=self._client_token or client_token_for(self.key, generation),
             generation=generation,
-            fingerprint=fingerprint_of(self._spending.action.name, self._spending.payload),
+            fingerprint=self._spending.fingerprint,
             endpoint=self._spending.endpoint,
             action=self._spending.action.name,
             state=State.INTENDED,
@@ -388,7 +388,7 @@ class Purchase:
             sending_until=now + 2 * self._rules.request_seconds,
             replay_until=self._rules.replay_until(now, now + 2 * self._rules.request_seconds),
             changed_at=now,
-            payload=without_secrets(self._spending.payload),
+            payload=self._spending.payload_shown,
             placed_by=self._placed_by,
             before=before or {},
             key_id=self._spending.key_id,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,12 +13,15 @@ import pendulum
 
 from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_name
 from airflow_provider_tcbilling.api.errors import InvalidRecord
+from airflow_provider_tcbilling.api.masking import payload_without_secrets
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.api.schema import JsonText, canonical_json
-from airflow_provider_tcbilling.api.text import NUMBER, inert, matching
+from airflow_provider_tcbilling.api.stored import TIMES, fields_of
+from airflow_provider_tcbilling.api.text import inert
 
 FORMAT = "airflow-provider-tcbilling purchase"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
+"""Versions that are read. In version 1 the fingerprint is a plain hash, and fewer parts of the payload are masked."""
 
 COMMAND = "python -m airflow_provider_tcbilling"
 """What a person runs to explain a purchase, and to settle it."""
@@ -28,9 +29,7 @@ COMMAND = "python -m airflow_provider_tcbilling"
 CLOCK_MARGIN = 300.0
 """Seconds by which the clock of the order book may differ from ours; a signature allows for as much."""
 
-_TIMES = ("first_sent_at", "sending_until", "replay_until", "changed_at")
 _LISTS = ("instance_ids", "twins")
-_SECRET = re.compile("secret|password|passwd|passphrase|token|access_?key|private_?key|credential", re.IGNORECASE)
 
 
 class State(str, Enum):
@@ -66,7 +65,7 @@ class Record:
 
     :param key: Name of the purchase, from which the token is derived.
     :param generation: How often the token was changed; only a definite, uncharged refusal changes it.
-    :param fingerprint: Hash of what is bought.
+    :param fingerprint: Hash of what is bought, secrets too, sealed with the SecretKey.
     :param endpoint: The API that was asked. An order of one site or sandbox says nothing about another.
     :param owner: The process that may send. It changes when another one takes the purchase over.
     :param first_sent_at: From here on a request may have been sent.
@@ -152,7 +151,7 @@ class Record:
     def as_json(self) -> dict[str, Any]:
         """Return what is stored: plain JSON that a person can read."""
         plain = {"format": FORMAT, "version": VERSION, **vars(self)}
-        written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in _TIMES}
+        written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in TIMES}
         return {**plain, **written, "state": self.state.value, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod
@@ -165,26 +164,24 @@ class Record:
         """
         if not isinstance(stored, Mapping) or stored.get("format") != FORMAT:
             raise InvalidRecord(where, "it was not written by this package, or it is damaged")
-        if stored.get("version") != VERSION:
-            raise InvalidRecord(where, f"it has version {stored.get('version')!r}, and this package knows {VERSION}")
-        told = {name: value for name, value in stored.items() if name not in ("format", "version")}
+        if type(stored.get("version")) is not int or stored["version"] not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            raise InvalidRecord(where, f"it has version {stored.get('version')!r}, and this package knows {known}")
         try:
-            moments = {name: _moment(told[name]) for name in _TIMES}
-            lists = {name: tuple(told.get(name, ())) for name in _LISTS}
+            told = fields_of(stored)
             state = State(told["state"])
             if state is State.INTENDED and told.get("reason"):
                 state = State.CHARGED  # As it was written before this state had a name.
-            record = cls(**{**told, **moments, **lists, "state": state})
+            # An earlier version may have masked less.
+            payload = payload_without_secrets(told.get("payload", {}))
+            record = cls(**{**told, "payload": payload, "state": state})
             with contextlib.suppress(NoSuchHost):  # Nothing was sent there, and the record says so.
                 parsed(record.endpoint)
-            if record.order_id is not None and not matching(record.order_id, NUMBER):
-                raise ValueError(f"order_id {record.order_id!r}")
-            if not all(isinstance(told, Mapping) for told in (record.payload, record.placed_by, record.before)):
-                raise ValueError("what must be an object is none")
-        except (TypeError, ValueError, LookupError) as error:
+        except ValueError as error:
             raise InvalidRecord(where, f"it is damaged ({error})") from error
-        if record.state in (State.ORDERED, State.DELIVERED) and not record.order_id:
-            raise InvalidRecord(where, f"it is damaged (state {record.state.value} without an order)")
+        if (record.state in (State.ORDERED, State.DELIVERED)) != bool(record.order_id):
+            word = "with" if record.order_id else "without"
+            raise InvalidRecord(where, f"it is damaged (state {record.state.value} {word} an order)")
         return record
 
 
@@ -257,24 +254,3 @@ class NoStore:
 def command_line(verb: str, options: str, conn_id: str) -> str:
     """Return a command for a person to copy."""
     return f"{COMMAND} {verb} {options} --conn-id {shlex.quote(conn_id)}"
-
-
-def fingerprint_of(action: str, payload: Mapping[str, Any]) -> str:
-    """Return the hash of what is bought; the token is no part of it."""
-    return hashlib.sha256(canonical_json([action, dict(payload)]).encode()).hexdigest()
-
-
-def without_secrets(value: Any) -> Any:
-    """Return JSON data in which everything that is called like a secret is masked, also within JSON text."""
-    if isinstance(value, JsonText):
-        return canonical_json(without_secrets(value.read))
-    if isinstance(value, Mapping):
-        return {name: "***" if _SECRET.search(str(name)) else without_secrets(v) for name, v in value.items()}
-    return [without_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _moment(written: str) -> float:
-    read = pendulum.parse(written)
-    if not isinstance(read, pendulum.DateTime):
-        raise ValueError(f"{written!r} is not a moment")
-    return read.timestamp()

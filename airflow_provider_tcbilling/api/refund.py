@@ -10,7 +10,7 @@ from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
-from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance
+from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance, total_of
 from airflow_provider_tcbilling.api.orderbook import search, whole_book
 from airflow_provider_tcbilling.api.servertime import earliest
 from airflow_provider_tcbilling.api.settlement import SETTLEMENTS
@@ -101,7 +101,7 @@ class Refund(Spending):
             "instance_id": self.instance_id,
             "expire_time": instance.expire_time if instance else "",
             "orders": [_row(deal) for deal in bought],
-            "paid_cents": sum(deal.paid_cents for deal in bought),
+            "paid_cents": total_of(deal.paid_cents for deal in bought),
             "voucher_cents": vouchers_of(deals),
             "currency": bought[0].currency if bought else "",
             "age_days": age,
@@ -138,9 +138,9 @@ class Refund(Spending):
         return ""
 
 
-def vouchers_of(deals: list[Deal]) -> int:
-    """Return what vouchers paid of an instance's orders, in cents: a refund does not return it."""
-    return sum(deal.voucher_cents for deal in deals if deal.action in BOUGHT_BY)
+def vouchers_of(deals: list[Deal]) -> int | None:
+    """Return what vouchers paid of an instance's orders, in cents: a refund does not return it; ``None`` if unknown."""
+    return total_of(deal.voucher_cents for deal in deals if deal.action in BOUGHT_BY)
 
 
 def _status(instance: RenewableInstance | None) -> str:

@@ -171,13 +171,21 @@ class Renewal(Spending):
         if instance is None:
             return f"{self._id} is not listed any more, so nothing shows whether it was renewed"
         if was and instance.expire_time != was:
-            as_asked = instance.expire_time == later(was, int(self._months))
+            as_asked = _is_later(instance.expire_time, was, int(self._months))
             words = "just as by this renewal" if as_asked else "though not just as by this renewal"
             return (
                 f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {words}, and no order is listed "
                 "(server times, UTC or UTC+8)"
             )
         return ""
+
+
+def _is_later(local_time: str, before: str, months: int) -> bool:
+    """Whether a time is so many months after another one; False if either is none."""
+    try:
+        return local_time == later(before, months)
+    except (ValueError, OverflowError):
+        return False
 
 
 def _will_renew_itself(instance: RenewableInstance) -> bool:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.masking import without_secrets
 from airflow_provider_tcbilling.api.text import shown
 
 MOST = 2**63
@@ -35,7 +36,10 @@ class Replay(Enum):
 
     SAFE = "reads, or sets what is set already: send it as often as you like"
     WITH_TOKEN = "moves money: send it again only with the same client token and a byte-identical body"
-    NEVER = "moves money: after an unknown outcome look first, do not send it again"
+    AFTER_A_LOOK = (
+        "moves money: after an unknown outcome query the order book and the instance first; send it again only if "
+        "neither shows that it was carried out, with the same client token and a byte-identical body"
+    )
 
 
 class MistakeKind(Enum):
@@ -210,8 +214,14 @@ class Action:
         return mistakes + [Mistake(MistakeKind.VALUE, field.name, text) for field, text in texts]
 
     def check_answer(self, answer: Mapping[str, Any]) -> list[Mistake]:
-        """Return what is wrong with the required fields of a successful answer; nothing is asked of the others."""
-        return [mistake for field in self.answer if field.required for mistake in _mistakes_in(field, answer)]
+        """
+        Return what is wrong with the required fields of a successful answer; nothing is asked of the others.
+
+        Nor is anything asked of the rows of a list: a broken one must not hide the others.
+        """
+        asked = [field for field in self.answer if field.required]
+        of_rows = {field for field in asked if field.kind is Kind.OBJECTS and isinstance(answer.get(field.name), list)}
+        return [mistake for field in asked if field not in of_rows for mistake in _mistakes_in(field, answer)]
 
     def _disagreements(self, payload: Mapping[str, Any], unread: Container[str]) -> Iterator[tuple[Field, str]]:
         """Yield where a JSON field repeats another field and says something else; *unread* fields say nothing."""
@@ -225,7 +235,7 @@ class Action:
                 outer = payload.get(name, other.default)
                 said = inner.get(key, outer)
                 if said is not outer and str(said) != str(outer) and other.arg not in unread:
-                    yield field, f"its {key} is {said!r}, but {other.arg} is {outer!r}"
+                    yield field, f"its {key} is {_shown(said)}, but {other.arg} is {_shown(outer)}"
 
     @cached_property
     def _mirroring(self) -> list[Field]:
@@ -261,7 +271,9 @@ def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     if value is None or value == "":
         return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
-        return [Mistake(MistakeKind.TYPE, field.name, f"{_shown(value)} is not of type {field.kind.value}")]
+        # What is bought exactly may hold passwords.
+        words = _type_of(value) if field.kind is Kind.JSON else _shown(value)
+        return [Mistake(MistakeKind.TYPE, field.name, f"{words} is not of type {field.kind.value}")]
     return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
@@ -303,7 +315,7 @@ def _parse_json_object(value: Any) -> JsonText:
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(read, Mapping):
-        raise ValueError(f"JSON, but not an object: {value!r}")
+        raise ValueError(f"JSON, but not an object: {_type_of(read)}")
     text.read = read
     return text
 
@@ -339,7 +351,8 @@ _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
 
 
 def _shown(value: Any) -> str:
-    return shown(value)
+    """Return a value for a message; somebody may have given a secret to the wrong field."""
+    return shown(without_secrets(value))
 
 
 def _type_of(value: Any) -> str:
@@ -357,5 +370,5 @@ def _is_of(kind: Kind, value: Any) -> bool:
 def _is_json_object(value: Any) -> bool:
     try:
         return isinstance(value, str) and isinstance(json.loads(value), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -16,7 +16,7 @@ SERVER_ZONES = ("Asia/Shanghai", "UTC")
 """The zones that the server's times may be of."""
 
 FORMAT = "YYYY-MM-DD HH:mm:ss"
-_AS_THE_SERVER_WRITES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_AS_THE_SERVER_WRITES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 MONTHS = {"m": 1, "y": 12}
 """How many months a period's unit has."""

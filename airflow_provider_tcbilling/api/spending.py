@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.fingerprint import fingerprint_of
+from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Action
 
@@ -20,13 +23,13 @@ class Candidate:
 
     :param order_ids: All numbers by which it may be known.
     :param words: What the order book says of it, for people.
-    :param paid_cents: What was paid for it, in 1/100 of *currency*.
+    :param paid_cents: What was paid for it, in 1/100 of *currency*; ``None`` if that is not known.
     """
 
     order_id: str
     order_ids: frozenset[str]
     words: str
-    paid_cents: int = 0
+    paid_cents: int | None = 0
     currency: str = ""
 
 
@@ -85,6 +88,27 @@ class Spending(ABC):
         self._fields = dict(fields)
         payload = self.action.payload({**self._fields, "client_token": "-"})
         self.payload = {name: value for name, value in payload.items() if name != "ClientToken"}
+
+    @cached_property
+    def payload_shown(self) -> Mapping[str, Any]:
+        """The payload without its secrets, for the record."""
+        masked: Mapping[str, Any] = payload_without_secrets(self.payload)
+        return masked
+
+    @cached_property
+    def plain_fingerprint(self) -> str:
+        """The hash of the payload with its secrets. It is stored nowhere: passwords could be tried against it."""
+        return fingerprint_of(self.action.name, self.payload)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint for the record, sealed with the SecretKey."""
+        return self._client.seal(self.plain_fingerprint)
+
+    @property
+    def secrets(self) -> list[str]:
+        """The texts in the payload that its record hides."""
+        return secrets_in(self.payload)
 
     @property
     def endpoint(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pendulum
@@ -27,7 +28,7 @@ def stopped(
     """
     began = pendulum.from_timestamp(record.first_sent_at).to_iso8601_string()
     told = f"{record.key}, intended since {began}, client token {record.client_token}; {where}"
-    most = max(found, key=lambda candidate: candidate.paid_cents, default=None)
+    most = max(found, key=lambda one: math.inf if one.paid_cents is None else one.paid_cents, default=None)
     up_to = amount(most.paid_cents, most.currency) if most else ""
     kind = PurchaseCharged if record.state is State.CHARGED else PurchaseOutcomeUnknown
     words = [candidate.words for candidate in found]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
+import os
 import re
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -18,22 +19,24 @@ import requests
 from airflow_provider_tcbilling import __version__
 from airflow_provider_tcbilling.api.actions import LOOPBACK, VERSION
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError, Unreachable, api_error
-from airflow_provider_tcbilling.api.exchange import Exchange, WatchingAdapter, under_way
+from airflow_provider_tcbilling.api.exchange import MAX_ANSWER_BYTES, Exchange, WatchingAdapter, under_way
+from airflow_provider_tcbilling.api.reading import UNREADABLE, json_of
 from airflow_provider_tcbilling.api.schema import Action
 from airflow_provider_tcbilling.api.signing import MAX_CLOCK_DIFFERENCE, Tc3Auth
 from airflow_provider_tcbilling.api.text import harmless
 
-YEARS = range(2018, 2100)
-"""A server that is in another year does not tell the time: the API is of 2018."""
-
-MAX_ANSWER_BYTES = 8 * 2**20
-"""A full page of orders is below 1 MB; anything above this is not an answer."""
-
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-"""What reading an answer of the wrong shape raises."""
+FARTHEST_CLOCK = 86_400.0
+"""
+Seconds by which a clock is corrected at most: a wrong time zone is within them. A query of the order book looks as far
+ahead, so that even the one that finds the clock wrong lists the newest orders. A clock that is farther off is set by a
+person, and nothing is bought until then.
+"""
 
 _USER_INFO = re.compile(r"//.*@|(?<=Failed to parse: )'[^']*:[^']*'")
 """A user and a password, as they stand in the address of a proxy, also in one that cannot be parsed."""
+
+_ANY_HEADER = 47
+"""Of zlib: the header tells whether it is gzip or zlib."""
 
 _NOT_SHOWN = re.compile("signature=|authorization|x-tc-token", re.IGNORECASE)
 
@@ -66,7 +69,11 @@ class Wire:
         self._clock = clock
         self._is_reusable = False
         self.server_ahead = 0.0
-        """Seconds by which the server's clock was ahead of this machine's when it answered last, to a second."""
+        """
+        Seconds by which the server's clock was ahead of this machine's when it last gave an answer, to a second.
+
+        Only the date of an answer that was understood counts, and only one with which its signature was valid.
+        """
 
     def send(self, action: Action, body: bytes, send_by: float = math.inf) -> dict[str, Any]:
         """
@@ -79,12 +86,31 @@ class Wire:
         """
         ends_at = time.monotonic() + sum(self._timeout)
         response, content = self._post(action, body, send_by, ends_at)
+        before = self.auth.clock_offset
         try:
-            return _answer(action, response, content)
+            return self._answer(action, response, content)
         except AuthError as error:
             if error.code != "AuthFailure.SignatureExpire" or not self._correct_clock(response):
                 raise
-        return _answer(action, *self._post(action, body, send_by, ends_at))
+        try:
+            answer = self._answer(action, *self._post(action, body, send_by, ends_at))
+        except BaseException:
+            # Nothing confirms it: whoever stands between may have written the date, and the refusal.
+            self.auth.clock_offset = before
+            raise
+        log.warning(
+            "The local clock is %d seconds %s Tencent's; signing with theirs. Set the clock of this machine.",
+            abs(self.auth.clock_offset),
+            "behind" if self.auth.clock_offset > 0 else "ahead of",
+        )
+        return answer
+
+    def _answer(self, action: Action, response: requests.Response, content: bytes) -> dict[str, Any]:
+        answer = _answer(action, response, content)
+        ahead = self._ahead(response)
+        if ahead is not None and abs(ahead - self.auth.clock_offset) <= 2 * MAX_CLOCK_DIFFERENCE:
+            self.server_ahead = ahead
+        return answer
 
     def _post(self, action: Action, body: bytes, send_by: float, ends_at: float) -> tuple[requests.Response, bytes]:
         if action.moves_money or not self._is_reusable:
@@ -92,6 +118,7 @@ class Wire:
             for adapter in self.session.adapters.values():
                 getattr(adapter, "drop_connections", adapter.close)()
         self._is_reusable = False
+        failed: TcBillingError | None = None
         exchange = Exchange(*self._timeout, ends_at=ends_at, send_by=send_by, clock=self._clock)
         try:
             with (
@@ -110,9 +137,14 @@ class Wire:
         except TcBillingError:
             raise
         except Exception as error:
-            # Airflow logs what an error was raised from, and a library's text may hold a proxy's password.
-            raise self._failed(action, exchange, error) from None
-        self.server_ahead = self._ahead(response) or 0.0
+            failed = self._failed(action, exchange, error)
+        except BaseException as stop:
+            # The libraries' frames hold the signed headers, and tools that report errors show the variables of frames.
+            stop.__context__ = None
+            raise stop.with_traceback(None) from None
+        if failed:
+            # Not from within the handler: a library's error holds the request, and its text a proxy's password.
+            raise failed
         self._is_reusable = response.status_code == 200 and not action.moves_money
         return response, content
 
@@ -127,24 +159,19 @@ class Wire:
         return OutcomeUnknown(f"{action.name} was sent to {self.endpoint} and the answer was lost ({reason}).")
 
     def _ahead(self, response: requests.Response) -> float | None:
-        """Return the seconds by which the server's clock is ahead of ours; ``None`` if it does not tell."""
+        """Return the seconds by which the server's clock is ahead of ours; ``None`` if it tells none, or an odd one."""
         try:
-            told = parsedate_to_datetime(response.headers["Date"])
-            return told.timestamp() - self._clock() if told.year in YEARS else None
+            ahead = parsedate_to_datetime(response.headers["Date"]).timestamp() - self._clock()
         except UNREADABLE:
             return None
+        return ahead if abs(ahead) <= FARTHEST_CLOCK else None
 
     def _correct_clock(self, response: requests.Response) -> bool:
-        """Take the server's time over; return whether ours was wrong enough to explain an expired signature."""
+        """Try the server's time; return whether ours was wrong enough to explain an expired signature."""
         offset = self._ahead(response)
         if offset is None or abs(offset - self.auth.clock_offset) < MAX_CLOCK_DIFFERENCE / 2:
             return False
         self.auth.clock_offset = offset
-        log.warning(
-            "The local clock is %d seconds %s Tencent's; signing with theirs. Set the clock of this machine.",
-            abs(offset),
-            "behind" if offset > 0 else "ahead of",
-        )
         return True
 
 
@@ -163,12 +190,22 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
         yield from _with_causes(cause)
 
 
+class _Session(requests.Session):
+    """A session that knows no redirects: to look at one, requests would read its whole body, and trust its address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return nothing, whatever the answer says."""
+
+
 def _session(endpoint: str, language: str) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.mount("http://", WatchingAdapter())
     session.mount("https://", WatchingAdapter())
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.trust_env = urlsplit(endpoint).hostname not in LOOPBACK
+    if not session.trust_env:
+        # No proxy, but still the certificates that the machine trusts: a sandbox may speak https.
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     session.headers.update(
         {
             "Host": urlsplit(endpoint).netloc,
@@ -183,19 +220,23 @@ def _session(endpoint: str, language: str) -> requests.Session:
 
 
 def _content(action: Action, response: requests.Response) -> bytes:
-    content = bytearray()
-    for chunk in response.iter_content(2**16):
-        content += chunk
-        if len(content) > MAX_ANSWER_BYTES:
-            raise OutcomeUnknown(f"{action.name}: the answer is larger than {MAX_ANSWER_BYTES} bytes.")
-    return bytes(content)
+    """Return the body of an answer; nothing of what is none is read."""
+    if response.status_code != 200:
+        return b""
+    content = b"".join(response.raw.stream(2**16, decode_content=False))
+    if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate"):
+        # Nobody was asked to pack it, and a few bytes can unpack into gigabytes.
+        content = zlib.decompressobj(_ANY_HEADER).decompress(content, MAX_ANSWER_BYTES + 1)
+    if len(content) > MAX_ANSWER_BYTES:
+        raise OutcomeUnknown(f"{action.name}: the answer is larger than {MAX_ANSWER_BYTES} bytes.")
+    return content
 
 
 def _answer(action: Action, response: requests.Response, content: bytes) -> dict[str, Any]:
     if response.status_code != 200:
         raise OutcomeUnknown(f"{action.name}: HTTP status {response.status_code} instead of an answer.")
     try:
-        answer = dict(json.loads(content)["Response"])
+        answer: dict[str, Any] = json_of(content)["Response"]
         request_id = str(answer.get("RequestId") or "")
         error = "Error" in answer and api_error(action.name, answer["Error"], request_id)
     except UNREADABLE as fault:

@@ -6,9 +6,10 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook, conf
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook, conf
 
-from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
+from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
+from airflow_provider_tcbilling.api.reading import UNREADABLE
 from airflow_provider_tcbilling.arguments import A_COUNT, A_SPAN, optional
 from airflow_provider_tcbilling.connection import (
     CONN_TYPE,
@@ -50,7 +51,11 @@ class TcBillingHook(BaseHook):
         :raises AirflowNotFoundException: There is no such connection.
         :raises InvalidRequest: It has mistakes; all are named, and nothing was sent.
         """
-        return self._settings(self.get_connection(self.tcbilling_conn_id))
+        try:
+            connection = self.get_connection(self.tcbilling_conn_id)
+        except UNREADABLE as error:
+            raise self._unreadable(error) from None
+        return _sound(self._settings(connection))
 
     def get_conn(self) -> BillingClient:
         """Return a client for the connection. Blocking; errors as in :meth:`get_settings`."""
@@ -61,9 +66,12 @@ class TcBillingHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
         from asgiref.sync import sync_to_async
 
-        connection = await get_async_connection(self.tcbilling_conn_id)
+        try:
+            connection = await get_async_connection(self.tcbilling_conn_id)
+        except UNREADABLE as error:
+            raise self._unreadable(error) from None
         # In the triggerer, reading the extra can talk to the main loop to mask its secrets.
-        return await sync_to_async(self._settings)(connection)
+        return _sound(await sync_to_async(self._settings)(connection))
 
     async def aget_conn(self) -> BillingClient:
         """Return a client for somebody who waits: the connection is read once, here, and never per request."""
@@ -104,7 +112,7 @@ class TcBillingHook(BaseHook):
             balance = client.describe_account_balance()
         except ApiError as error:
             return False, f"{remedy_of(error) or error.message} [{error.code}, request {error.request_id}]"
-        except TcBillingError as error:
+        except (TcBillingError, AirflowException) as error:
             return False, str(error)
         can_spend = amount(balance.spendable_cents, "of its currency")
         message = f"{settings.endpoint} knows the key. Account {balance.uin} can spend {can_spend}."
@@ -134,10 +142,25 @@ class TcBillingHook(BaseHook):
             widgets[extra.name] = kind(extra.label, widget=look(), description=extra.about)
         return widgets
 
+    def _unreadable(self, error: Exception) -> InvalidRequest:
+        """Return the mistake that Airflow could not read the connection; what is in it is not shown."""
+        mistake = f"Airflow cannot read it ({type(error).__name__}): look at its port, its extra, its JSON"
+        return InvalidRequest(f"Connection {self.tcbilling_conn_id}", [mistake])
+
     @staticmethod
-    def _settings(connection: Any) -> Settings:
+    def _settings(connection: Any) -> Settings | InvalidRequest:
         allowed = conf.get("tcbilling", "allowed_hosts", fallback="")
-        return Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
+        try:
+            return Settings.read(connection, [host.strip() for host in allowed.split(",") if host.strip()])
+        except InvalidRequest as error:
+            return error.with_traceback(None)
+
+
+def _sound(read: Settings | InvalidRequest) -> Settings:
+    """Return settings, or raise their mistakes: here, where no frame has a connection, which shows its key."""
+    if isinstance(read, InvalidRequest):
+        raise read
+    return read
 
 
 def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -> BillingClient:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.masker import mask_in_airflow
 from airflow_provider_tcbilling.operators.spending import SpendingOperator
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ class CreateInstanceOperator(SpendingOperator):
     """
     Buy a prepaid instance from the account balance, and return its ids when it is delivered.
 
-    **Money moves when this task runs**, once: the intent is recorded before anything is sent, and a retry, a clear or
-    a second copy of the same attempt looks for the order before it sends the same client token again. If nothing can
-    decide what an earlier try did, it stops and says what to look for. An order is never refunded by itself, and
-    killing the task does not undo it.
+    **Money moves when this task runs**, once: with a ledger, or on Airflow 3.3, the intent is recorded before anything
+    is sent, and a retry, a clear or a second copy of the same attempt looks for the order before it sends the same
+    client token again. If nothing can decide what an earlier try did, it stops and says what to look for. An order is
+    never refunded by itself, and killing the task does not undo it.
 
     Returns a dict: ``order_id``, ``instance_ids``, ``client_token``, ``request_id``, and, where the order book was
     read, ``paid_cents`` and ``currency``. The XCom ``order_id`` is there as soon as the order is.
@@ -96,6 +97,15 @@ class CreateInstanceOperator(SpendingOperator):
         self.period = period
         self.period_unit = period_unit
         self.renew_flag = renew_flag
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Render, and have Airflow mask the secrets of the parameter before it stores the rendered fields."""
+        super()._do_render_template_fields(*args, **kwargs)
+        mask_in_airflow(self.parameter)
+
+    def _fields(self) -> dict[str, Any]:
+        mask_in_airflow(self.parameter)
+        return super()._fields()
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
         """Return the purchase of a new instance."""

@@ -43,11 +43,11 @@ class RenewInstanceOperator(SpendingOperator):
     """
     Renew one prepaid instance from the account balance, once, and return its old and new expiry.
 
-    **Money moves when this task runs**, and every renewal adds a period. The instance is looked at first: one that
-    does not expire soon, that the vendor renews by itself, that is being renewed, or that has another expiry than the
-    one the renewal was decided on is left alone, and the task is skipped with the reason. What was seen is recorded
-    before anything is sent. After an unknown outcome the order book and the expiry decide: moved and nobody knows by
-    which order, it stops; not moved and no order, the same request may be sent again.
+    **Money moves when this task runs**, and every renewal adds a period. The instance is looked at first: one that does
+    not expire soon, that the vendor renews by itself, that is being renewed, or that has another expiry than the one
+    the renewal was decided on is left alone, and the task is skipped with the reason. With a ledger, or on Airflow 3.3,
+    what was seen is recorded before anything is sent. After an unknown outcome the order book and the expiry decide:
+    moved and nobody knows by which order, it stops; not moved and no order, the same request may be sent again.
 
     Returns a dict: ``order_id``, ``order_ids``, ``instance_id``, ``old_expire_time``, ``new_expire_time``,
     ``client_token``, ``request_id``, ``paid_cents`` and ``currency``.

@@ -43,9 +43,9 @@ class SpendingOperator(Rendered, BaseOperator):
     """
     Send something that moves money, once, and wait until its order has come to its end.
 
-    The intent is recorded before anything is sent, and a retry, a clear or a second copy of the same attempt looks for
-    the order before it sends the same client token again. If nothing can decide what an earlier try did, it stops and
-    says what to look for. Killing the task undoes nothing.
+    With a ledger, or on Airflow 3.3, the intent is recorded before anything is sent. A retry, a clear or a second copy
+    of the same attempt looks for the order before it sends the same client token again. If nothing can decide what an
+    earlier try did, it stops and says what to look for. Killing the task undoes nothing.
 
     :param purchase_key: Business name of what is paid. The same key is the same purchase in whatever run. (templated)
     :param client_token: The idempotency key itself, at most 64 ASCII characters, for those who must choose it;

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import ssl
 import sys
 from dataclasses import fields
 from urllib.parse import quote
 
-from airflow_provider_tcbilling.sandbox.rules import Rules, add_arguments
+from airflow_provider_tcbilling.sandbox.bounds import Range
+from airflow_provider_tcbilling.sandbox.rules import Rules, add_arguments, reader_of
+
+PORTS = Range(0, 65_535, is_whole=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,25 +22,61 @@ def main(arguments: list[str] | None = None) -> int:
         description="A local, stateful Tencent Cloud billing API. No account, no money.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one (%(default)s)")
+    parser.add_argument("--port", type=reader_of(PORTS), default=8765, help="0 takes a free one (%(default)s)")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one more host name by which browsers and control calls may reach it; can be repeated",
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", help="speak https with this certificate (PEM)")
+    parser.add_argument("--tls-key", metavar="FILE", help="the certificate's key (PEM)")
     add_arguments(parser)
     chosen = parser.parse_args(arguments)
     rules = Rules(**{f.name: getattr(chosen, f.name) for f in fields(Rules) if hasattr(chosen, f.name)})
     try:
         from airflow_provider_tcbilling.sandbox.machine import Sandbox
-        from airflow_provider_tcbilling.sandbox.server import listening_socket, server_of
+        from airflow_provider_tcbilling.sandbox.server import address_of, listening_socket, server_of
+        from airflow_provider_tcbilling.sandbox.visitors import Hosts
     except ModuleNotFoundError as error:
         print(f"The sandbox needs {error.name}: pip install 'airflow-provider-tcbilling[sandbox]'", file=sys.stderr)
+        return 1
+    tls = (chosen.tls_cert, chosen.tls_key) if chosen.tls_cert or chosen.tls_key else None
+    if tls and (mistake := _mistake_in(*tls)):
+        print(mistake, file=sys.stderr)
         return 1
     try:
         listener = listening_socket(chosen.host, chosen.port)
     except OSError as error:
         print(f"Cannot listen on {chosen.host}:{chosen.port}: {error.strerror}", file=sys.stderr)
         return 1
+    hosts = Hosts.of(chosen.host, chosen.allow_host)
+    if not hosts.is_local:
+        print(OPEN, file=sys.stderr, flush=True)
     with listener:
-        print(greeting(rules, f"http://{chosen.host}:{listener.getsockname()[1]}"), flush=True)
-        server_of(Sandbox(rules)).run(sockets=[listener])
+        print(greeting(rules, address_of(listener, chosen.host, is_tls=bool(tls))), flush=True)
+        server_of(Sandbox(rules), hosts, tls).run(sockets=[listener])
     return 0
+
+
+OPEN = (
+    "Warning: other machines can reach this sandbox. It has no password: whoever reaches its port can read its orders, "
+    "set faults, move its clock and reset it. Without --tls-cert, everything travels unencrypted."
+)
+"""What is said on the error output when it listens on more than this machine."""
+
+
+def _mistake_in(certificate: str | None, key: str | None) -> str:
+    """Return in words why a certificate cannot be used, before the server would say so in a traceback."""
+    if not certificate or not key:
+        return "Say both, --tls-cert and --tls-key."
+    try:
+        # A password would be asked for in the terminal.
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        return f"Cannot use the certificate {certificate} with the key {key}: {error.strerror or error}"
+    return ""
 
 
 def greeting(rules: Rules, url: str) -> str:

@@ -31,6 +31,9 @@ from airflow_provider_tcbilling.sandbox.subscriptions import MONTHS, NOTIFY, Sub
 CURRENCY = "USD"
 SECONDS_UNTIL_DELIVERING = 1.0
 
+_FIRST_NUMBERS = (100_000_000_000, 900_000_000_000)
+"""Where the numbers of an account's orders begin: so far from another's that they do not meet."""
+
 
 class Clock:
     """The account's clock. It can be moved; signatures and the rate limit keep to the real time."""
@@ -52,16 +55,19 @@ class Account:
     What moves on when nobody does anything. It settles lazily: whenever somebody looks.
 
     :param rules: How it behaves.
+    :param source: What its numbers are drawn from; a new one, of the rules' seed, if not given.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, source: random.Random | None = None) -> None:
         self.rules = rules
         self.clock = Clock()
         self.uin = 100_000_000_001
         self.subscriptions = Subscriptions()
         self.voucher_cents = rules.voucher_cents
         self._balance_cents = rules.balance_cents
-        self._random = random.Random(rules.seed)
+        self._random = source or random.Random(rules.seed)
+        self._first_number = self._random.randrange(*_FIRST_NUMBERS)
+        self._instance_ids: set[str] = set()
         self._orders: list[LedgerOrder] = []
         self._by_number: dict[str, list[LedgerOrder]] = defaultdict(list)
         self._under_way: list[LedgerOrder] = []
@@ -133,9 +139,26 @@ class Account:
         except ValueError:
             raise Refused("InvalidParameterValue", f"{local_time!r} is not a time.") from None
 
+    def order_number(self, place: int, moment: float, end: str = "811") -> str:
+        """
+        Return the number of an order.
+
+        :param place: How many orders were placed before it.
+        :param moment: When it is placed, in epoch seconds.
+        :param end: The last digits, which differ between a sub-order and its big deal.
+        """
+        day = pendulum.from_timestamp(moment, tz=self.rules.zone).format("YYYYMMDD")
+        return f"{day}{self._first_number + place}{end}"
+
     def new_id(self) -> str:
-        """Return a request id; with the same seed the same ids come in the same order."""
+        """Return a new request id."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def _new_instance_id(self) -> str:
+        while (instance_id := f"ins-{self._random.getrandbits(32):08x}") in self._instance_ids:
+            pass
+        self._instance_ids.add(instance_id)
+        return instance_id
 
     def _renew_by_itself(self, subscription: Subscription, moment: float) -> None:
         request = {
@@ -183,11 +206,9 @@ class Account:
         at: float | None = None,
     ) -> LedgerOrder:
         moment = self.clock.now() if at is None else at
-        day = pendulum.from_timestamp(moment, tz=self.rules.zone).format("YYYYMMDD")
-        stem = f"{day}{710_000_000_000 + len(self._orders) + 1}"
         order = LedgerOrder(
-            f"{stem}811",
-            f"{stem}801",
+            self.order_number(len(self._orders), moment),
+            self.order_number(len(self._orders), moment, "801"),
             request.get("ClientToken", ""),
             dict(request),
             cost,
@@ -251,7 +272,7 @@ class Account:
 
     def _subscriptions_of(self, order: LedgerOrder, now: float) -> list[Subscription]:
         bought, quantity = order.request, order.request.get("Quantity", 1)
-        order.instance_ids = [f"ins-{self._random.getrandbits(32):08x}" for _ in range(quantity)]
+        order.instance_ids = [self._new_instance_id() for _ in range(quantity)]
         return [
             Subscription(
                 instance_id,

@@ -10,10 +10,18 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.sandbox.book import DISTORTIONS, LISTED
+from airflow_provider_tcbilling.sandbox.bounds import MAX_TEXT, YEAR, Range, WrongControl, is_finite, is_text
 from airflow_provider_tcbilling.sandbox.orders import Fate
 
 PLACING_ORDERS = ("CreateInstance", "RenewInstance", "RefundInstance")
 """The actions that place orders, which the faults of the order strike."""
+
+MOST_FAULTS = 100
+"""How many can be in force."""
+
+_TIMES = Range(1, 1_000_000, is_whole=True)
+_HOUR = Range(0, 3600)
+_STATUS = Range(-(2**31), 2**31 - 1, is_whole=True)
 
 
 class Part(Enum):
@@ -32,33 +40,51 @@ class Kind:
     One sort of misfortune.
 
     :param options: Its own words, each with the value that it has when left out.
-    :param choices: Of an option that is one of some words, those words.
+    :param limits: Of an option that is a number, the numbers that it can be; of one that is a word, those words.
     """
 
     part: Part
     about: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    choices: Mapping[str, Collection[str]] = field(default_factory=dict)
+    limits: Mapping[str, Range | Collection[str]] = field(default_factory=dict)
 
 
 KINDS: Mapping[str, Kind] = {
     "drop": Kind(Part.CONNECTION, "close the connection without an answer"),
     "reset": Kind(Part.CONNECTION, "reset the connection (TCP RST)"),
     "cut": Kind(Part.CONNECTION, "close the connection in the middle of the answer"),
-    "delay": Kind(Part.CONNECTION, "answer late", {"seconds": 1.0}),
+    "delay": Kind(
+        Part.CONNECTION,
+        "answer late",
+        {"seconds": 1.0},
+        {"seconds": _HOUR},
+    ),
     "interim": Kind(
-        Part.CONNECTION, "send an interim answer at once, and the real one late", {"status": 103, "seconds": 0.5}
+        Part.CONNECTION,
+        "send an interim answer at once, and the real one late",
+        {"status": 103, "seconds": 0.5},
+        {"status": Range(100, 199, is_whole=True), "seconds": _HOUR},
     ),
     "drip": Kind(
         Part.CONNECTION,
         "send the headers, or the body, byte by byte in so many seconds",
         {"seconds": 5.0, "part": "headers"},
-        {"part": ("headers", "body")},
+        {"seconds": _HOUR, "part": ("headers", "body")},
     ),
-    "http": Kind(Part.ANSWER, "answer with an HTTP status and an HTML page", {"status": 502}),
+    "http": Kind(
+        Part.ANSWER,
+        "answer with an HTTP status and an HTML page",
+        {"status": 502},
+        {"status": Range(200, 599, is_whole=True)},
+    ),
     "html": Kind(Part.ANSWER, "answer 200 with an HTML page"),
     "truncated": Kind(Part.ANSWER, "answer with half of the JSON text"),
-    "garbage": Kind(Part.ANSWER, "answer with this many bytes that mean nothing", {"bytes": 10_000_000}),
+    "garbage": Kind(
+        Part.ANSWER,
+        "answer with this many bytes that mean nothing",
+        {"bytes": 10_000_000},
+        {"bytes": Range(0, 100_000_000, is_whole=True)},
+    ),
     "charset": Kind(Part.ANSWER, "say application/json; charset=utf-8"),
     "no-request-id": Kind(Part.ANSWER, "leave RequestId out"),
     "no-order-id": Kind(Part.ANSWER, "leave OrderId out"),
@@ -73,16 +99,31 @@ KINDS: Mapping[str, Kind] = {
         {"distortion": "silent", "field": "ZoneCode"},
         {"distortion": DISTORTIONS, "field": LISTED},
     ),
-    "order-status": Kind(Part.ORDER, "let the order end in a status, known or not", {"status": 5}),
-    "not-visible": Kind(Part.ORDER, "do not list the order yet", {"looks": 1, "seconds": 0.0}),
+    "order-status": Kind(Part.ORDER, "let the order end in a status, known or not", {"status": 5}, {"status": _STATUS}),
+    "not-visible": Kind(
+        Part.ORDER,
+        "do not list the order yet",
+        {"looks": 1, "seconds": 0.0},
+        {"looks": Range(0, 1_000_000, is_whole=True), "seconds": Range(0, YEAR)},
+    ),
     "big-deal-id": Kind(Part.ORDER, "answer with the number of the big deal as OrderId"),
     "nameless": Kind(Part.ORDER, "let a renewal or a refund not name its instance before it is carried out"),
-    "expiry-late": Kind(Part.ORDER, "after a renewal, list the expiry of before for a while", {"seconds": 60.0}),
-    "clock-skew": Kind(Part.CLOCK, "let the server's clock be ahead (or behind, below 0)", {"seconds": 600.0}),
+    "expiry-late": Kind(
+        Part.ORDER,
+        "after a renewal, list the expiry of before for a while",
+        {"seconds": 60.0},
+        {"seconds": Range(0, YEAR)},
+    ),
+    "clock-skew": Kind(
+        Part.CLOCK,
+        "let the server's clock be ahead (or behind, below 0)",
+        {"seconds": 600.0},
+        {"seconds": Range(-10 * YEAR, 10 * YEAR)},
+    ),
 }
 
 
-class WrongFault(ValueError):
+class WrongFault(WrongControl):
     """The description of a fault cannot be read."""
 
 
@@ -129,17 +170,10 @@ class Faults:
         allowed = {"fault", "when", "times", "action", *kind.options}
         if unknown := sorted(set(wanted) - allowed):
             raise WrongFault(f"{', '.join(unknown)}: not known here; there are {', '.join(sorted(allowed))}")
-        when, times, action = wanted.get("when", "after"), wanted.get("times", 1), wanted.get("action")
-        if when not in ("before", "after"):
-            raise WrongFault("when must be before or after")
-        if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
-            raise WrongFault("times must be a whole number from 1 on, or null for always")
-        if action is not None and action not in ACTIONS:
-            raise WrongFault(f"action must be null or one of {', '.join(ACTIONS)}")
-        options = {name: _option(name, wanted.get(name, default), default) for name, default in kind.options.items()}
-        for name, words in kind.choices.items():
-            if options[name] not in words:
-                raise WrongFault(f"{name} must be one of {', '.join(words)}")
+        when, times, action = _common(wanted)
+        options = _options_of(kind, wanted)
+        if len(self._in_force) >= MOST_FAULTS:
+            raise WrongFault(f"there are {MOST_FAULTS} faults in force, and that is the most; lift them first")
         fault = Fault(next(self._numbers), str(wanted["fault"]), when, times, action, options)
         self._in_force.append(fault)
         return fault
@@ -185,8 +219,33 @@ class Faults:
         self._in_force.clear()
 
 
+def _common(wanted: Mapping[str, Any]) -> tuple[str, int | None, str | None]:
+    when, times, action = wanted.get("when", "after"), wanted.get("times", 1), wanted.get("action")
+    if when not in ("before", "after"):
+        raise WrongFault("when must be before or after")
+    if times is not None and not _TIMES.has(times):
+        raise WrongFault(f"times must be {_TIMES}, or null for always")
+    if action is not None and action not in list(ACTIONS):
+        raise WrongFault(f"action must be null or one of {', '.join(ACTIONS)}")
+    return when, times, action
+
+
+def _options_of(kind: Kind, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    options = {name: _option(name, wanted.get(name, default), default) for name, default in kind.options.items()}
+    for name, limit in kind.limits.items():
+        if isinstance(limit, Range):
+            limit.check(name, options[name])
+        elif options[name] not in limit:
+            raise WrongFault(f"{name} must be one of {', '.join(limit)}")
+    return options
+
+
 def _option(name: str, value: Any, default: Any) -> Any:
     wanted = (int, float) if isinstance(default, float) else type(default)
     if not isinstance(value, wanted) or isinstance(value, bool):
         raise WrongFault(f"{name} must be like {default!r}")
+    if isinstance(value, str) and not is_text(value):
+        raise WrongFault(f"{name} must have at most {MAX_TEXT} characters")
+    if isinstance(value, dict) and not is_finite(value):
+        raise WrongFault(f"{name} must be a JSON object, and NaN and infinity are not JSON")
     return value

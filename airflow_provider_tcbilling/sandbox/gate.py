@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import re
 import time
 from collections import defaultdict, deque
@@ -20,10 +19,9 @@ from airflow_provider_tcbilling.api.signing import (
     signing_key,
     string_to_sign,
 )
+from airflow_provider_tcbilling.sandbox.bounds import read_json
 from airflow_provider_tcbilling.sandbox.orders import Refused
 from airflow_provider_tcbilling.sandbox.rules import Rules
-
-MAX_REQUEST_BYTES = 10 * 2**20
 
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} Credential=(?P<id>[^/]+)/(?P<scope>[^,]+), ?"
@@ -41,7 +39,7 @@ class Gate:
 
     def admit(self, headers: Mapping[str, str], body: bytes, skew: float) -> tuple[str, dict[str, Any]]:
         """
-        Return the action and the request's JSON object.
+        Return the action and the request's JSON object, without the fields that are null or empty.
 
         :param headers: With lower-case names.
         :param skew: Seconds by which the server's clock is ahead.
@@ -55,12 +53,13 @@ class Gate:
             raise Refused("NoSuchVersion", f"The version is {VERSION}.")
         self._check_rate(action)
         try:
-            request = json.loads(body or b"{}")
-        except ValueError:
-            raise Refused("InvalidParameter", "The body is not JSON.") from None
+            request = read_json(body)
+        except ValueError as error:
+            raise Refused("InvalidParameter", f"The body is not JSON: {error}.") from None
         if not isinstance(request, dict):
             raise Refused("InvalidParameter", "The body is not a JSON object.")
-        return action, request
+        # Some SDKs leave a field out that is not set, others send null or an empty text.
+        return action, {name: value for name, value in request.items() if value is not None and value != ""}
 
     def _check_signature(self, headers: Mapping[str, str], body: bytes, now: float) -> None:
         given = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))

@@ -110,7 +110,7 @@ def _read_cursor(token: str | None, is_reverse: bool) -> tuple[tuple[bool, float
         is_last, place, instance_id, was_reverse = json.loads(base64.urlsafe_b64decode(token))
         if was_reverse is is_reverse:
             return (bool(is_last), float(place)), str(instance_id)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         pass
     raise Refused("InvalidParameter", "NextToken does not come from a page of this list.")
 

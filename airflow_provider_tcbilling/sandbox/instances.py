@@ -9,14 +9,21 @@ from typing import Any, NamedTuple
 
 import pendulum
 
+from airflow_provider_tcbilling.sandbox.bounds import MAX_TEXT, Range, WrongControl, is_text
 from airflow_provider_tcbilling.sandbox.ledger import Ledger
 from airflow_provider_tcbilling.sandbox.subscriptions import DAY, Subscription
 
 MOST_AT_ONCE = 10_000
+MOST = 100_000
+"""Instances of an account to which more can be added."""
+
+MOST_DAYS = 100_000
+"""How far from now an expiry or a purchase can be."""
+
 HOUR = 3600.0
 
 
-class WrongInstance(ValueError):
+class WrongInstance(WrongControl):
     """The description of instances cannot be read."""
 
 
@@ -28,32 +35,17 @@ class _Word(NamedTuple):
     argument: str = ""
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 100_000
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-_CENTS = (_is_whole, "a whole number from 0 on")
-_TEXT = (_is_text, "text")
+_COUNT, _CENTS = Range(1, MOST_AT_ONCE, is_whole=True), Range(0, 10**12, is_whole=True)
+_DAYS, _DAYS_AGO = Range(-MOST_DAYS, MOST_DAYS), Range(0, MOST_DAYS)
+_TEXT = (is_text, f"text of at most {MAX_TEXT} characters")
 _WORDS: Mapping[str, _Word] = {
-    "count": _Word(
-        lambda value: _is_whole(value) and 1 <= value <= MOST_AT_ONCE, f"a whole number from 1 to {MOST_AT_ONCE}"
-    ),
-    "expires_in_days": _Word(
-        lambda value: value is None or _is_number(value), "a number of days, or null for no expiry"
-    ),
+    "count": _Word(_COUNT.has, str(_COUNT)),
+    "expires_in_days": _Word(lambda value: value is None or _DAYS.has(value), f"{_DAYS}, or null for no expiry"),
     "expire_time": _Word(
-        lambda value: value is None or _is_text(value),
+        lambda value: value is None or is_text(value),
         "a time such as 2026-12-31T00:00:00Z, or null for no expiry",
     ),
-    "bought_days_ago": _Word(lambda value: _is_number(value) and value >= 0, "a number of days from 0 on"),
+    "bought_days_ago": _Word(_DAYS_AGO.has, str(_DAYS_AGO)),
     "name": _Word(*_TEXT),
     "product_code": _Word(*_TEXT, "product_code"),
     "sub_product_code": _Word(*_TEXT, "sub_product_code"),
@@ -61,8 +53,8 @@ _WORDS: Mapping[str, _Word] = {
     "zone_code": _Word(*_TEXT, "zone_code"),
     "renew_flag": _Word(*_TEXT, "renew_flag"),
     "locked": _Word(lambda value: isinstance(value, bool), "true or false", "is_locked"),
-    "paid_cents": _Word(*_CENTS, "paid_cents"),
-    "voucher_cents": _Word(*_CENTS, "voucher_cents"),
+    "paid_cents": _Word(_CENTS.has, str(_CENTS), "paid_cents"),
+    "voucher_cents": _Word(_CENTS.has, str(_CENTS), "voucher_cents"),
 }
 
 
@@ -76,6 +68,8 @@ def add_instances(ledger: Ledger, wanted: Mapping[str, Any]) -> list[Subscriptio
     """
     _check(wanted)
     now, count, name = ledger.clock.now(), wanted.get("count", 1), wanted.get("name", "")
+    if len(ledger.instances()) + count > MOST:
+        raise WrongInstance(f"count: there would be more than {MOST} instances")
     expiry = _expiry(wanted, now)
     arguments = {word.argument: wanted[key] for key, word in _WORDS.items() if word.argument and key in wanted}
     arguments["bought_at"] = now - wanted.get("bought_days_ago", 30) * DAY
@@ -105,9 +99,17 @@ def _expiry(wanted: Mapping[str, Any], now: float) -> float | None:
     text = wanted["expire_time"]
     if text is None:
         return None
-    moment: Any = None
-    with contextlib.suppress(ValueError):
-        moment = pendulum.parse(text)
-    if not isinstance(moment, datetime):
-        raise WrongInstance(f"expire_time must be {_WORDS['expire_time'].about}")
-    return moment.timestamp()
+    moment = read_time(text)
+    if moment is None or not _DAYS.has((moment - now) / DAY):
+        raise WrongInstance(f"expire_time must be {_WORDS['expire_time'].about}, at most {MOST_DAYS} days from now")
+    return moment
+
+
+def read_time(text: str) -> float | None:
+    """Read a time such as ``2026-12-31T00:00:00Z`` into epoch seconds; ``None`` if it is none."""
+    # The parser raises more than ValueError for texts that begin like a time.
+    with contextlib.suppress(Exception):
+        moment: Any = pendulum.parse(text)
+        if isinstance(moment, datetime):
+            return moment.timestamp()
+    return None

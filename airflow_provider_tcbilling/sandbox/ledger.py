@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.orders import PURCHASE, REFUND, RENEW, UNDER_WAY, Fate, LedgerOrder, Refused
 from airflow_provider_tcbilling.sandbox.rules import Rules
 from airflow_provider_tcbilling.sandbox.subscriptions import NOTIFY, Subscription, later
+
+LARGEST_QUANTITY = 10_000
+"""The most instances of an order. Invented: no maximum is documented."""
 
 LONGEST_MONTHS = 36
 """How far ahead a renewal may move an expiry."""
@@ -23,14 +27,17 @@ class Ledger(Account):
     The memory of one account.
 
     :param rules: How it behaves.
+    :param source: What its numbers are drawn from; a new one, of the rules' seed, if not given.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        super().__init__(rules)
+    def __init__(self, rules: Rules, source: random.Random | None = None) -> None:
+        super().__init__(rules, source)
         self._placed_with: dict[str, LedgerOrder] = {}
 
     def buy(self, request: Mapping[str, Any], fate: Fate) -> LedgerOrder:
         """Carry CreateInstance out: take the money and place the order, or answer with the one the token bought."""
+        if request.get("Quantity", 1) > LARGEST_QUANTITY:
+            raise Refused("FailedOperation.NumLimitError", f"An order has at most {LARGEST_QUANTITY} instances here.")
         return self._once(PURCHASE, request, lambda: self._pay(PURCHASE, request, fate))
 
     def renew(self, request: Mapping[str, Any], fate: Fate) -> LedgerOrder:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import status_words
 from airflow_provider_tcbilling.sandbox import handlers
 from airflow_provider_tcbilling.sandbox.book import Asked, distorted
@@ -20,6 +22,14 @@ from airflow_provider_tcbilling.sandbox.rules import Rules
 from airflow_provider_tcbilling.sandbox.subscriptions import Subscription
 
 JOURNAL_ENTRIES = 10_000
+
+MAX_SHOWN = 64
+"""Characters of a client token, which has no more, and of an unknown action in the journal."""
+
+MAX_MESSAGE = 2_000
+"""Characters of an error message."""
+
+UNKNOWN_ACTION = "(unknown)"
 
 LATE = ("delay", "interim", "drip")
 """Faults that let the request be carried out, whenever they strike."""
@@ -47,13 +57,38 @@ class Entry:
 
 
 @dataclass
+class Arrival:
+    """
+    A request that was received whole, and is not carried out yet.
+
+    :param request: Its JSON object.
+    :param refused: Why it is not carried out; ``None`` if it may be.
+    :param faults: What strikes it before it is carried out.
+    :param ledger: The account as it was then: after a reset the request belongs to no account.
+    """
+
+    entry: Entry
+    ledger: Ledger
+    in_force: Faults
+    action: str = ""
+    request: dict[str, Any] = field(default_factory=dict)
+    refused: Refused | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+
+@dataclass
 class Exchange:
-    """A request on its way through the sandbox: its line in the journal, its answer, what is to strike it."""
+    """
+    A request on its way out of the sandbox.
+
+    :param faults: All that struck it.
+    :param after: Those of them that struck when it was carried out.
+    """
 
     entry: Entry
     response: dict[str, Any]
     faults: list[Fault]
-    committed: bool
+    after: list[Fault]
 
 
 class Sandbox:
@@ -65,11 +100,13 @@ class Sandbox:
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
+        self._random = random.Random(self.rules.seed)
         self.reset()
 
     def reset(self) -> None:
         """Begin anew, with the rules of the start: no orders, no faults, no journal, the clock set right."""
-        self.ledger = Ledger(self.rules)
+        # The numbers go on: what a record of before says must be true of no order from now on.
+        self.ledger = Ledger(self.rules, self._random)
         self.faults = Faults()
         self.gate = Gate(self.rules)
         self.journal: deque[Entry] = deque(maxlen=JOURNAL_ENTRIES)
@@ -77,46 +114,71 @@ class Sandbox:
         self._entries = 0
 
     def exchange(self, headers: Mapping[str, str], body: bytes) -> Exchange:
-        """Carry one signed request out, as far as the faults in force let it."""
-        entry = self._entry(headers.get("x-tc-action", ""), body)
-        try:
-            action, request = self.gate.admit(headers, body, self.faults.clock_skew())
-            entry.client_token = str(request.get("ClientToken", ""))
-            before = self.faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="before")
-            if any(fault.fault not in LATE for fault in before):
-                return self._finished(entry, {}, before, committed=False)
-            answer = handlers.answer(self.ledger, action, request, self.faults.fate(action))
-            books = self.faults.strike(action, {Part.BOOK}) if action == "DescribeDealsByCond" else []
-            for book in books:
-                answer = self._distorted(answer, request, book)
-            entry.order_id = str(answer.get("OrderId") or "".join(answer.get("OrderIdList", ())))
-            after = self.faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")
-            return self._finished(entry, answer, before + books + after, committed=True)
-        except Refused as refused:
-            entry.outcome = refused.code
-            error = {"Error": {"Code": refused.code, "Message": refused.message}}
-            return self._finished(entry, error, [], committed=False)
+        """Carry one signed request out at once, as far as the faults in force let it."""
+        return self.carry_out(self.arrive(headers, body))
 
-    def _distorted(self, answer: dict[str, Any], request: dict[str, Any], book: Fault) -> dict[str, Any]:
+    def arrive(self, headers: Mapping[str, str], body: bytes) -> Arrival:
+        """Receive a request: check it, and find what strikes it before it is carried out."""
+        entry = self._entry(headers.get("x-tc-action", ""), body)
+        arrival = Arrival(entry, self.ledger, self.faults)
+        try:
+            arrival.action, arrival.request = self.gate.admit(headers, body, self.faults.clock_skew())
+        except Refused as refused:
+            arrival.refused = refused
+            return arrival
+        token = arrival.request.get("ClientToken", "")
+        entry.client_token = token[:MAX_SHOWN] if isinstance(token, str) else ""
+        arrival.faults = self.faults.strike(arrival.action, {Part.CONNECTION, Part.ANSWER}, when="before")
+        entry.faults = [fault.fault for fault in arrival.faults]
+        return arrival
+
+    def carry_out(self, arrival: Arrival) -> Exchange:
+        """Carry a request out that has arrived, as far as the faults in force let it."""
+        try:
+            if arrival.refused:
+                raise arrival.refused
+            if any(fault.fault not in LATE for fault in arrival.faults):
+                return self._finished(arrival, {}, "not carried out")
+            return self._carried_out(arrival)
+        except Refused as refused:
+            error = {"Error": {"Code": refused.code, "Message": refused.message[:MAX_MESSAGE]}}
+            return self._finished(arrival, error, refused.code)
+
+    def _carried_out(self, arrival: Arrival) -> Exchange:
+        action, request, faults = arrival.action, arrival.request, arrival.in_force
+        answer = handlers.answer(arrival.ledger, action, request, faults.fate(action))
+        books = faults.strike(action, {Part.BOOK}) if action == "DescribeDealsByCond" else []
+        for book in books:
+            answer = self._distorted(answer, arrival, book)
+        arrival.entry.order_id = str(answer.get("OrderId") or "".join(answer.get("OrderIdList", ())))
+        after = faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")
+        return self._finished(arrival, answer, "ok", books + after)
+
+    @staticmethod
+    def _distorted(answer: dict[str, Any], arrival: Arrival, book: Fault) -> dict[str, Any]:
+        request = arrival.request
+
         def ask(limit: int, page: int) -> dict[str, Any]:
             asked = {**request, "Limit": limit, "Offset": page}
-            return handlers.answer(self.ledger, "DescribeDealsByCond", asked, Fate())
+            return handlers.answer(arrival.ledger, "DescribeDealsByCond", asked, Fate())
 
         return distorted(answer, Asked(request["Limit"], request.get("Offset", 0), ask), **book.options)
 
     def _entry(self, action: str, body: bytes) -> Entry:
         self._entries += 1
-        self.requests[action] += 1
+        self.requests[action if action in ACTIONS else UNKNOWN_ACTION] += 1
         digest = hashlib.sha256(body).hexdigest()
-        entry = Entry(self._entries, self.written(self.ledger.clock.now()), action, body_sha256=digest)
+        now = self.written(self.ledger.clock.now())
+        entry = Entry(self._entries, now, action[:MAX_SHOWN], body_sha256=digest)
         self.journal.append(entry)
         return entry
 
-    def _finished(self, entry: Entry, answer: dict[str, Any], faults: list[Fault], *, committed: bool) -> Exchange:
-        entry.request_id = self.ledger.new_id()
+    @staticmethod
+    def _finished(arrival: Arrival, answer: dict[str, Any], outcome: str, after: Sequence[Fault] = ()) -> Exchange:
+        entry, faults = arrival.entry, [*arrival.faults, *after]
+        entry.request_id, entry.outcome = arrival.ledger.new_id(), outcome
         entry.faults = [fault.fault for fault in faults]
-        entry.outcome = entry.outcome or ("ok" if committed else "not carried out")
-        return Exchange(entry, {**answer, "RequestId": entry.request_id}, faults, committed)
+        return Exchange(entry, {**answer, "RequestId": entry.request_id}, faults, list(after))
 
     @staticmethod
     def written(moment: float) -> str:

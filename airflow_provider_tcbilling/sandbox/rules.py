@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
+from airflow_provider_tcbilling.sandbox.bounds import YEAR, Range
 
 FORGET_AFTER = "forget-after:"
 FROM_EXPIRY, FROM_NOW = "from-expiry", "from-now"
+
+_SECONDS = Range(0, 10 * YEAR)
+_COUNT = Range(0, 1_000_000, is_whole=True)
+_CENTS = Range(0, 10**15, is_whole=True)
+LIMITS: Mapping[str, Range] = {
+    "delivery_looks": _COUNT,
+    "delivery_seconds": _SECONDS,
+    "balance_cents": _CENTS,
+    "price_cents": _CENTS,
+    "voucher_cents": _CENTS,
+    "rate_limit": _COUNT,
+}
+"""The rules that are numbers, and which numbers each can be."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +39,15 @@ class Tokens:
     repeat: str = "honour"
     remembered_seconds: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.remembered_seconds is not None:
+            _SECONDS.check("remembered_seconds", self.remembered_seconds)
+
     @classmethod
     def parse(cls, text: str) -> Tokens:
         """Read ``honour``, ``forget-after:SECONDS``, ``ignore`` or ``reject-repeat``."""
         if text.startswith(FORGET_AFTER):
-            return cls("honour", _not_negative(text[len(FORGET_AFTER) :]))
+            return cls("honour", reader_of(_SECONDS)(text[len(FORGET_AFTER) :]))
         if text not in ("honour", "ignore", "reject-repeat"):
             raise argparse.ArgumentTypeError(f"{text!r} is not honour, forget-after:SECONDS, ignore or reject-repeat")
         return cls(text)
@@ -51,6 +70,8 @@ class Rules:
     :param voucher_cents: Vouchers on the account at the start. They are used before money.
     :param isolated_renewal: Whether the renewal of an expired instance counts ``from-expiry`` or ``from-now``, which
         is the moment of its delivery.
+    :param seed: Makes the numbers of orders, instances and requests repeatable. ``None`` takes other ones at each
+        start, so that records which outlive a sandbox own none of the next one's orders.
     :param zone: Zone in which times are written, which the real service does not tell.
     """
 
@@ -65,8 +86,12 @@ class Rules:
     isolated_renewal: str = FROM_EXPIRY
     rate_limit: int = REQUESTS_PER_SECOND
     tokens: Tokens = Tokens()
-    seed: int = 0
+    seed: int | None = None
     zone: str = "Asia/Shanghai"
+
+    def __post_init__(self) -> None:
+        for name, limit in LIMITS.items():
+            limit.check(name, getattr(self, name))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,14 +102,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
     parser.add_argument(
         "--delivery-looks",
-        type=_not_negative_integer,
+        type=reader_of(LIMITS["delivery_looks"]),
         default=default.delivery_looks,
         metavar="N",
         help="looks at the order book that show an order under way before one shows it delivered (%(default)s)",
     )
     parser.add_argument(
         "--delivery-seconds",
-        type=_not_negative,
+        type=reader_of(LIMITS["delivery_seconds"]),
         default=default.delivery_seconds,
         metavar="T",
         help="least time that delivery takes (%(default)s)",
@@ -92,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--balance",
         dest="balance_cents",
-        type=_not_negative_integer,
+        type=reader_of(LIMITS["balance_cents"]),
         default=default.balance_cents,
         metavar="CENTS",
         help="money on the account (%(default)s)",
@@ -100,14 +125,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vouchers",
         dest="voucher_cents",
-        type=_not_negative_integer,
+        type=reader_of(LIMITS["voucher_cents"]),
         default=default.voucher_cents,
         metavar="CENTS",
         help="vouchers on the account, which are used before money (%(default)s)",
     )
     parser.add_argument(
         "--rate-limit",
-        type=_not_negative_integer,
+        type=reader_of(LIMITS["rate_limit"]),
         default=default.rate_limit,
         metavar="N",
         help="requests a second for each action, 0 for no limit (%(default)s)",
@@ -125,21 +150,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.isolated_renewal,
         help="what the renewal of an expired instance counts from (%(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, help="makes every id repeatable (%(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=default.seed,
+        help="makes all numbers and ids repeatable; without it they differ from one start to the next",
+    )
 
 
-def _not_negative(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return number
+def reader_of(limit: Range) -> Callable[[str], float]:
+    """Return what reads a number on the command line."""
 
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        value = int(number) if limit.is_whole and number.is_integer() else number
+        if not limit.has(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {limit}")
+        return value
 
-def _not_negative_integer(text: str) -> int:
-    number = _not_negative(text)
-    if number != int(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(number)
+    return read

@@ -4,72 +4,71 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
 from email.utils import formatdate
-from importlib.resources import files
-from typing import Any
 
-import pendulum
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.sandbox.answers import Answer, answer_of
-from airflow_provider_tcbilling.sandbox.faults import KINDS, Fault, WrongFault
-from airflow_provider_tcbilling.sandbox.gate import MAX_REQUEST_BYTES
-from airflow_provider_tcbilling.sandbox.instances import WrongInstance, add_instances
+from airflow_provider_tcbilling.sandbox.bounds import MAX_REQUEST_BYTES, TooLarge, body_of
+from airflow_provider_tcbilling.sandbox.control import IN_WORDS, routes_of
+from airflow_provider_tcbilling.sandbox.faults import Fault
 from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.visitors import Guard, Hosts
 
 START_SECONDS = 10.0
 """How long a server may take to listen."""
 
 
-def application(sandbox: Sandbox) -> Starlette:
-    """Return the ASGI application of a sandbox."""
-    control = _Control(sandbox)
+def application(sandbox: Sandbox, hosts: Hosts | None = None) -> Starlette:
+    """
+    Return the ASGI application of a sandbox.
+
+    :param hosts: The names by which it is called; those of this machine's loopback if not given.
+    """
     return Starlette(
-        routes=[
-            Route("/", control.page, methods=["GET"]),
-            Route("/", _Billing(sandbox), methods=["POST"]),
-            Route("/_sandbox/health", control.health, methods=["GET"]),
-            Route("/_sandbox/state", control.state, methods=["GET"]),
-            Route("/_sandbox/orders", control.orders, methods=["GET"]),
-            Route("/_sandbox/instances", control.instances, methods=["GET", "POST"]),
-            Route("/_sandbox/journal", control.journal, methods=["GET"]),
-            Route("/_sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
-            Route("/_sandbox/clock", control.clock, methods=["GET", "POST"]),
-            Route("/_sandbox/reset", control.reset, methods=["POST"]),
-        ]
+        middleware=[Middleware(Guard, hosts=hosts or Hosts())],
+        routes=[Route("/", _Billing(sandbox), methods=["POST"]), *routes_of(sandbox)],
+        exception_handlers=IN_WORDS,
     )
 
 
 @contextlib.contextmanager
-def running(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def running(
+    sandbox: Sandbox,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    allow_hosts: Iterable[str] = (),
+    tls: tuple[str, str] | None = None,
+) -> Iterator[str]:
     """
     Serve a sandbox in a thread of this process, for tests and notebooks.
 
     :param port: 0 takes a free one.
+    :param allow_hosts: More names by which its page and its control interface may be called.
+    :param tls: Files of a certificate and of its key, to speak https.
     :return: Its address, which is a connection's ``host``.
     """
     with listening_socket(host, port) as listener:
-        server = server_of(sandbox)
+        server = server_of(sandbox, Hosts.of(host, allow_hosts), tls)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + START_SECONDS
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.005)
         try:
-            yield f"http://{host}:{listener.getsockname()[1]}"
+            yield address_of(listener, host, is_tls=bool(tls))
         finally:
             server.should_exit = server.force_exit = True
             thread.join()
@@ -85,12 +84,31 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=1024)
 
 
-def server_of(sandbox: Sandbox) -> uvicorn.Server:
-    """Return the server, not running yet."""
+def address_of(listener: socket.socket, host: str, *, is_tls: bool = False) -> str:
+    """Return the address at which this machine reaches a server, whatever it listens on."""
+    own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    name = f"[{own}]" if ":" in own else own
+    return f"http{'s' if is_tls else ''}://{name}:{listener.getsockname()[1]}"
+
+
+def server_of(sandbox: Sandbox, hosts: Hosts | None = None, tls: tuple[str, str] | None = None) -> uvicorn.Server:
+    """
+    Return the server, not running yet.
+
+    :param tls: Files of a certificate and of its key, to speak https.
+    """
+    certificate, key = tls or (None, None)
     return uvicorn.Server(
-        # The sandbox writes its own Date header, since its clock can be told to be wrong.
         uvicorn.Config(
-            application(sandbox), date_header=False, log_level="warning", access_log=False, lifespan="off", ws="none"
+            application(sandbox, hosts),
+            # The sandbox writes its own Date header, since its clock can be told to be wrong.
+            date_header=False,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
         )
     )
 
@@ -103,19 +121,19 @@ class _Billing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        if int(request.headers.get("content-length", 0)) > MAX_REQUEST_BYTES:
+        try:
+            body = await body_of(request.stream(), MAX_REQUEST_BYTES)
+        except TooLarge:
             await Response(status_code=413)(scope, receive, send)
             return
-        try:
-            body = await request.body()
         except ClientDisconnect:
             return
-        exchange = self._sandbox.exchange(dict(request.headers), body)
+        arrival = self._sandbox.arrive(dict(request.headers), body)
+        # From here on the request is carried out, even if its client hangs up meanwhile: it was received whole.
+        await _wait(receive, arrival.faults)
+        exchange = self._sandbox.carry_out(arrival)
+        await _wait(receive, exchange.after)
         struck = {fault.fault: fault for fault in exchange.faults}
-        if "delay" in struck:
-            await asyncio.sleep(struck["delay"].options["seconds"])
-        if "interim" in struck:
-            await _interim(receive, **struck["interim"].options)
         if "drop" in struck or "reset" in struck:
             await _hang_up(receive, reset="reset" in struck)
             return
@@ -135,6 +153,15 @@ class _Billing:
             await _hang_up(receive, reset=False)
             return
         await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _wait(receive: Receive, faults: Iterable[Fault]) -> None:
+    """Let the time of the faults pass."""
+    for fault in faults:
+        if fault.fault == "delay":
+            await asyncio.sleep(fault.options["seconds"])
+        if fault.fault == "interim":
+            await _interim(receive, **fault.options)
 
 
 async def _hang_up(receive: Receive, *, reset: bool) -> None:
@@ -180,89 +207,3 @@ async def _drip(
             transport.write(data[place : place + size])
             await asyncio.sleep(seconds / len(data) if name == part else 0)
     await _hang_up(receive, reset=False)
-
-
-class _Control:
-    """The page, and the JSON interface that tests and people steer the sandbox with."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-
-    async def page(self, request: Request) -> Response:
-        kinds = {name: [kind.part.value, kind.about, dict(kind.options)] for name, kind in KINDS.items()}
-        known = json.dumps({"kinds": kinds, "actions": list(ACTIONS)})
-        page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-        return HTMLResponse(page.replace("{known}", known))
-
-    async def health(self, request: Request) -> Response:
-        return JSONResponse(self._sandbox.health())
-
-    async def state(self, request: Request) -> Response:
-        return JSONResponse(self._sandbox.state())
-
-    async def orders(self, request: Request) -> Response:
-        orders = self._sandbox.ledger.orders()
-        return JSONResponse({"orders": [self._sandbox.described(order) for order in orders]})
-
-    async def instances(self, request: Request) -> Response:
-        ledger = self._sandbox.ledger
-        if request.method == "GET":
-            return JSONResponse({"instances": [self._sandbox.detailed(instance) for instance in ledger.instances()]})
-        try:
-            added = add_instances(ledger, await _json_object(request))
-        except (WrongFault, WrongInstance) as error:
-            return _wrong(str(error))
-        return JSONResponse({"instances": [self._sandbox.detailed(instance) for instance in added]}, status_code=201)
-
-    async def journal(self, request: Request) -> Response:
-        return JSONResponse({"entries": [asdict(entry) for entry in self._sandbox.journal]})
-
-    async def faults(self, request: Request) -> Response:
-        faults = self._sandbox.faults
-        if request.method == "DELETE":
-            faults.clear()
-        if request.method == "POST":
-            try:
-                fault: Fault = faults.add(await _json_object(request))
-            except WrongFault as error:
-                return _wrong(str(error))
-            return JSONResponse(asdict(fault), status_code=201)
-        return JSONResponse({"faults": faults.listed()})
-
-    async def clock(self, request: Request) -> Response:
-        clock = self._sandbox.ledger.clock
-        if request.method == "POST":
-            try:
-                _move(clock, await _json_object(request))
-            except WrongFault as error:
-                return _wrong(str(error))
-        return JSONResponse({"time": self._sandbox.written(clock.now()), "offset_seconds": round(clock.offset, 3)})
-
-    async def reset(self, request: Request) -> Response:
-        self._sandbox.reset()
-        return JSONResponse(self._sandbox.health())
-
-
-def _move(clock: Any, wanted: dict[str, Any]) -> None:
-    if set(wanted) == {"advance"} and isinstance(wanted["advance"], (int, float)):
-        clock.offset += wanted["advance"]
-        return
-    if set(wanted) == {"set"} and isinstance(wanted["set"], str):
-        with contextlib.suppress(ValueError):
-            clock.set(pendulum.parse(wanted["set"]).timestamp())  # type: ignore[union-attr]
-            return
-    raise WrongFault('say {"advance": SECONDS} or {"set": "2026-12-01T00:00:00Z"}')
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        wanted = json.loads(await request.body() or b"{}")
-    except ValueError:
-        wanted = None
-    if not isinstance(wanted, dict):
-        raise WrongFault("the body must be a JSON object")
-    return wanted
-
-
-def _wrong(text: str) -> Response:
-    return JSONResponse({"error": text}, status_code=400)

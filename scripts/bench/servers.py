@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_tcbilling.sandbox.ledger import Ledger
-from airflow_provider_tcbilling.sandbox.machine import Exchange, Sandbox
+from airflow_provider_tcbilling.sandbox.machine import Arrival, Exchange, Sandbox
 from airflow_provider_tcbilling.sandbox.orders import PURCHASE, Fate
 from airflow_provider_tcbilling.sandbox.rules import Rules
 from airflow_provider_tcbilling.sandbox.server import listening_socket, server_of
@@ -34,10 +34,10 @@ class Journal(Sandbox):
         self.asked: list[tuple[float, str, str]] = []
         super().__init__(rules)
 
-    def exchange(self, headers: Mapping[str, str], body: bytes) -> Exchange:
+    def carry_out(self, arrival: Arrival) -> Exchange:
         """Carry one signed request out."""
         arrived = time.time()
-        exchange = super().exchange(headers, body)
+        exchange = super().carry_out(arrival)
         self.asked.append((arrived, exchange.entry.action, exchange.entry.outcome))
         return exchange
 

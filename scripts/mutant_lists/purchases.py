@@ -53,7 +53,7 @@ PURCHASES = (
     Mutant(
         "hidden part of the fingerprint",
         "api/memory.py",
-        "if record.fingerprint != asked.fingerprint and not differences:",
+        "if is_same(record.fingerprint, asked.fingerprint) is False and not differences:",
         "if False:",
         f"{PURCHASE}::test_an_edited_secret_is_noticed_without_being_told",
     ),
@@ -88,8 +88,8 @@ PURCHASES = (
     Mutant(
         "no rotation after a refusal",
         "api/memory.py",
-        "generation = record.generation + was_refused",
-        "generation = record.generation",
+        "generation, reason = record.generation + was_refused",
+        "generation, reason = record.generation",
         f"{PURCHASE}::test_a_refusal_changes_the_token_and_the_next_try_buys",
     ),
     Mutant(

@@ -250,7 +250,7 @@ def test_a_damaged_record_is_told_and_not_touched(shop, run, text):
 def test_a_newer_record_asks_for_an_update_and_is_never_overwritten(shop, run, tmp_path):
     shop.ordered()
     saved = shop.saved(tmp_path)
-    shop.edit(version=2)
+    shop.edit(version=3)
 
     assert "Update airflow-provider-tcbilling" in explained(run)["next_step"]
     code, _, err = run("settle", "--restore", saved, "--force")

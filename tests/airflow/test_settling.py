@@ -209,7 +209,7 @@ def test_a_record_is_restored_from_what_explain_tells_and_the_standard_input(sho
     [
         (lambda told: "{half of", "is not JSON"),
         (lambda told: "[]", "not written by this package"),
-        (lambda told: json.dumps({**told, "version": 2}), "version 2"),
+        (lambda told: json.dumps({**told, "version": 3}), "version 3"),
         (lambda told: json.dumps({**told, "state": "declined"}), "a clear would BUY"),
         (lambda told: json.dumps({**told, "order_id": NOT_LISTED}), "a record already"),
         (lambda told: json.dumps({**told, "state": "intended", "order_id": None}), "a record already"),

@@ -389,8 +389,8 @@ def test_a_renewal_or_refund_whose_answer_is_lost_is_not_repeated(client, sandbo
     [
         (False, False, "SAFE", False),
         (False, True, "WITH_TOKEN", False),
-        (True, False, "NEVER", True),
-        (True, True, "NEVER", False),
+        (True, False, "AFTER_A_LOOK", True),
+        (True, True, "AFTER_A_LOOK", False),
         (True, True, "WITH_TOKEN", False),
         (True, True, "SAFE", True),
     ],
@@ -401,7 +401,7 @@ def test_the_rule_of_repeating(transient, ambiguous, replay, expected):
     action = {
         "SAFE": actions.DESCRIBE_ACCOUNT_BALANCE,
         "WITH_TOKEN": actions.CREATE_INSTANCE,
-        "NEVER": actions.RENEW_INSTANCE,
+        "AFTER_A_LOOK": actions.RENEW_INSTANCE,
     }
 
     assert may_repeat(action[replay], error) is expected

@@ -56,7 +56,9 @@ def proxy(sandbox, tmp_path, monkeypatch):
 
 
 def client_by(endpoint, **options):
-    return client_to(None, endpoint=endpoint, **{"connect_timeout": 2.0, "read_timeout": 0.5, **options})
+    return client_to(
+        None, endpoint=endpoint, allow_http=True, **{"connect_timeout": 2.0, "read_timeout": 0.5, **options}
+    )
 
 
 def spent(sandbox):

@@ -173,7 +173,7 @@ def test_orders_stay_in_the_order_of_time_when_older_ones_are_added(sandbox):
         ({"locked": "yes"}, "locked must be true or false"),
         ({"paid_cents": -1}, "paid_cents must be a whole number"),
         ({"bought_days_ago": -1}, "bought_days_ago must be"),
-        ({"name": 5, "renew_flag": None}, "name must be text; renew_flag must be text"),
+        ({"name": 5, "renew_flag": None}, "name must be text of at most 1000 characters; renew_flag must be text"),
         ({"colour": "red"}, "colour: not known here; there are count"),
         ([1], "must be a JSON object"),
     ],

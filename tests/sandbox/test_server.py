@@ -288,7 +288,7 @@ def test_faults_are_set_listed_and_lifted(sandbox):
         ("faults", {"fault": "delay", "seconds": "long"}, "seconds must be like 1.0"),
         ("faults", [1], "must be a JSON object"),
         ("clock", {}, "say "),
-        ("clock", {"advance": "far"}, "say "),
+        ("clock", {"advance": "far"}, "advance must be a number from "),
         ("clock", {"set": "never"}, "say "),
     ],
 )

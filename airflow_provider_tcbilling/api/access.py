@@ -1,0 +1,57 @@
+"""Access: what a client is given to reach a server with, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider_tcbilling.api.endpoint import parsed, shown, usable
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.reading import number_of
+
+LONGEST = 86_400
+"""The most seconds of a time-out, and of any other span that a connection may name: a day."""
+
+
+def checked(endpoint: str, texts: Mapping[str, Any], seconds: Mapping[str, Any], *, allow_http: bool) -> str:
+    """
+    Return the cleaned address of a server.
+
+    :param texts: The parts of the key, and what else is a text, by name.
+    :param seconds: The time-outs, by name.
+    :param allow_http: The server may be another machine without TLS.
+    :raises InvalidRequest: With every mistake at once; a part of the key is not shown. Nothing was sent.
+    """
+    if mistakes := [*_not_texts(texts), *_not_seconds(seconds)]:
+        raise InvalidRequest("BillingClient", mistakes)
+    address = usable(endpoint)
+    if address.startswith("http:") and not (allow_http or _is_loopback(address)):
+        raise InvalidRequest("Endpoint", [f"{shown(endpoint)} must be https: it gets signed requests"])
+    return address
+
+
+def is_span(value: Any) -> bool:
+    """Whether a value is a number above 0, also one that is written as a text, and at most a day of seconds."""
+    number = number_of(value)
+    return number is not None and 0 < number <= LONGEST
+
+
+def _not_texts(texts: Mapping[str, Any]) -> Iterator[str]:
+    for name, text in texts.items():
+        try:
+            str.encode(text)
+        except (TypeError, UnicodeEncodeError):
+            yield f"{name} is not a text that can be sent"
+
+
+def _not_seconds(seconds: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in seconds.items():
+        if isinstance(value, str) or not is_span(value):
+            yield f"{name} must be a number above 0, and at most {LONGEST}"
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return parsed(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,101 @@
+"""
+Reading: JSON and numbers that somebody else wrote.
+
+What decides, such as the number of an order or its status, is read strictly. What only informs, such as a price, is
+read in each notation that was ever seen. Either way what cannot be read is told as such, and stops nothing beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown
+
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What reading something of the wrong shape raises."""
+
+MAX_DEPTH = 24
+"""Levels of an object within an object; what is nested deeper is left out, so that it can be shown and compared."""
+
+MAX_DIGITS = 18
+"""Digits of a whole number; a longer one counts as infinite. Python refuses to write one of thousands."""
+
+_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,30}(\.[0-9]{1,30})?\s*", re.ASCII)
+
+T = TypeVar("T")
+
+
+def json_of(content: bytes | str) -> Any:
+    """
+    Read JSON so that whatever is in it can be written, compared and shown.
+
+    What is written twice in one object, with different values, reads as the list of all of them: which of them is meant
+    nobody can tell, and a list is of the wrong type wherever one value is expected.
+
+    :raises ValueError: It is not JSON.
+    :raises RecursionError: It is nested too deep to be read at all.
+    """
+    read = json.loads(content, object_pairs_hook=_object, parse_int=_int)
+    level = [read] if isinstance(read, (dict, list)) else []
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _values(outer) if isinstance(inner, (dict, list))]
+    for too_deep in level:
+        too_deep.clear()
+    return read
+
+
+def number_of(told: Any) -> float | None:
+    """Read a number, also one that is written as a text; ``None`` if it is none, or larger than any here can be."""
+    if isinstance(told, str) and _NUMBER.fullmatch(told):
+        told = float(told)
+    if isinstance(told, bool) or not isinstance(told, (int, float)):
+        return None
+    return float(told) if abs(told) < 1e15 and math.isfinite(told) else None
+
+
+def whole_of(told: Any) -> int | None:
+    """Read a whole number, also one that is written as a text; ``None`` if it is none."""
+    number = number_of(told)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def cents_of(told: Any) -> int | None:
+    """Read an amount to the nearest cent; ``None`` if it is none. What is left out, or null, is nothing: 0."""
+    if told is None or told == "":
+        return 0
+    number = number_of(told)
+    return None if number is None else round(number)
+
+
+def read_by(action: str, reader: Callable[[], T]) -> T:
+    """
+    Read a successful answer of an action.
+
+    :raises OutcomeUnknown: It holds something that cannot be read.
+    """
+    try:
+        return reader()
+    except UNREADABLE as error:
+        raise OutcomeUnknown(f"{action}: the answer holds something unreadable.") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        for name in read:
+            values = [value for other, value in pairs if other == name]
+            if any(value != values[0] for value in values):
+                read[name] = values
+    return read
+
+
+def _int(digits: str) -> float:
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf
+
+
+def _values(outer: Any) -> Any:
+    return outer.values() if isinstance(outer, dict) else outer

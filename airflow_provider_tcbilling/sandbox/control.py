@@ -1,0 +1,166 @@
+"""The page, and the JSON interface below ``/_sandbox`` that tests and people steer the sandbox with."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.sandbox.account import Clock
+from airflow_provider_tcbilling.sandbox.bounds import (
+    MAX_CONTROL_BYTES,
+    YEAR,
+    Range,
+    TooLarge,
+    WrongControl,
+    body_of,
+    read_json,
+)
+from airflow_provider_tcbilling.sandbox.faults import KINDS
+from airflow_provider_tcbilling.sandbox.instances import add_instances, read_time
+from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.visitors import PAGE_HEADERS
+
+_JUMP = Range(-10 * YEAR, 10 * YEAR)
+"""Seconds by which the clock moves at once."""
+
+_TIMES = ("2000-01-01T00:00:00+00:00", "2100-01-01T00:00:00+00:00")
+"""Between which it stays."""
+
+
+def routes_of(sandbox: Sandbox) -> list[Route]:
+    """Return the routes of the page and of the control interface."""
+    control = _Control(sandbox)
+    return [
+        Route("/", control.page, methods=["GET"]),
+        Route("/_sandbox/health", control.health, methods=["GET"]),
+        Route("/_sandbox/state", control.state, methods=["GET"]),
+        Route("/_sandbox/orders", control.orders, methods=["GET"]),
+        Route("/_sandbox/instances", control.instances, methods=["GET", "POST"]),
+        Route("/_sandbox/journal", control.journal, methods=["GET"]),
+        Route("/_sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
+        Route("/_sandbox/clock", control.clock, methods=["GET", "POST"]),
+        Route("/_sandbox/reset", control.reset, methods=["POST"]),
+    ]
+
+
+class _Control:
+    """The page, and the JSON interface that tests and people steer the sandbox with."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def page(self, request: Request) -> Response:
+        kinds = {name: [kind.part.value, kind.about, dict(kind.options)] for name, kind in KINDS.items()}
+        known = json.dumps({"kinds": kinds, "actions": list(ACTIONS)}).replace("<", "\\u003c")
+        page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+        nonce = secrets.token_urlsafe(16)
+        headers = {name: value.replace("{nonce}", nonce) for name, value in PAGE_HEADERS.items()}
+        return HTMLResponse(page.replace("{nonce}", nonce).replace("{known}", known), headers=headers)
+
+    async def health(self, request: Request) -> Response:
+        return _Json(self._sandbox.health())
+
+    async def state(self, request: Request) -> Response:
+        return _Json(self._sandbox.state())
+
+    async def orders(self, request: Request) -> Response:
+        orders = self._sandbox.ledger.orders()
+        return _Json({"orders": [self._sandbox.described(order) for order in orders]})
+
+    async def instances(self, request: Request) -> Response:
+        ledger = self._sandbox.ledger
+        if request.method == "GET":
+            return _Json({"instances": [self._sandbox.detailed(instance) for instance in ledger.instances()]})
+        added = add_instances(ledger, await _json_object(request))
+        return _Json({"instances": [self._sandbox.detailed(instance) for instance in added]}, status_code=201)
+
+    async def journal(self, request: Request) -> Response:
+        return _Json({"entries": [asdict(entry) for entry in self._sandbox.journal]})
+
+    async def faults(self, request: Request) -> Response:
+        faults = self._sandbox.faults
+        if request.method == "POST":
+            return _Json(asdict(faults.add(await _json_object(request))), status_code=201)
+        if request.method == "DELETE":
+            faults.clear()
+        return _Json({"faults": faults.listed()})
+
+    async def clock(self, request: Request) -> Response:
+        clock = self._sandbox.ledger.clock
+        if request.method == "POST":
+            _move(clock, await _json_object(request))
+        return _Json({"time": self._sandbox.written(clock.now()), "offset_seconds": round(clock.offset, 3)})
+
+    async def reset(self, request: Request) -> Response:
+        if await _json_object(request):
+            raise WrongControl("reset takes no words")
+        self._sandbox.reset()
+        return _Json(self._sandbox.health())
+
+
+def _move(clock: Clock, wanted: dict[str, Any]) -> None:
+    now = clock.now()
+    if set(wanted) == {"advance"}:
+        _JUMP.check("advance", wanted["advance"])
+        moment = now + wanted["advance"]
+    elif set(wanted) == {"set"} and isinstance(wanted["set"], str) and (read := read_time(wanted["set"])) is not None:
+        moment = read
+        _JUMP.check("set: the way from now, in seconds,", moment - now)
+    else:
+        raise WrongControl('say {"advance": SECONDS} or {"set": "2026-12-01T00:00:00Z"}')
+    first, last = (datetime.fromisoformat(time).timestamp() for time in _TIMES)
+    if not first <= moment <= last:
+        raise WrongControl(f"{next(iter(wanted))}: the clock stays between {_TIMES[0]} and {_TIMES[1]}")
+    clock.set(moment)
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    """
+    Return the object that a control call holds; none at all is an empty one.
+
+    A form of another site can send everything but ``application/json`` without being asked first.
+    """
+    body = await body_of(request.stream(), MAX_CONTROL_BYTES)
+    kind = request.headers.get("content-type", "")
+    if (body or kind) and kind.partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send the body with Content-Type: application/json")
+    try:
+        wanted = read_json(body)
+    except ValueError as error:
+        raise WrongControl(f"the body must be a JSON object: {error}") from None
+    if not isinstance(wanted, dict):
+        raise WrongControl("the body must be a JSON object")
+    return wanted
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII, like the billing API's: half of a surrogate pair has no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode("ascii")
+
+
+async def _in_words(request: Request, error: Exception) -> Response:
+    status, text, headers = 400, str(error), None
+    if isinstance(error, HTTPException):
+        status, text, headers = error.status_code, error.detail, error.headers
+    if isinstance(error, TooLarge):
+        status, text = 413, f"the body has more than {MAX_CONTROL_BYTES} bytes"
+    return _Json({"error": text}, status_code=status, headers=headers)
+
+
+IN_WORDS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = dict.fromkeys(
+    (WrongControl, HTTPException, TooLarge, ClientDisconnect), _in_words
+)
+"""How a control call that is not carried out is answered."""

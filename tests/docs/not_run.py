@@ -1,0 +1,24 @@
+"""The commands and blocks of the pages that these tests do not run, each with the reason."""
+
+from __future__ import annotations
+
+import re
+
+SUITE = "it runs, or contains, this very suite; .ci/run runs it"
+HOURS = "it takes an hour or more"
+DOWNLOADS = "it needs a package index, or uses what came from there"
+
+NOT_RUN: dict[str, str] = {
+    r"make (test|check)\b": SUITE,
+    r"make demo\b": "it starts a whole Airflow; .ci/run runs it, and tests/system starts one too",
+    r"make (matrix|schedules|kill-matrix|mutants|bench)\b": HOURS,
+    r"make (docs|dist|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",
+    r"(pip install|python -m venv|cat sandbox\.pem|tccli/bin/)": f"{DOWNLOADS}; the Makefile installs in the same way",
+    r"from airflow\.sdk import DAG, task\b": "tests/dags runs the Dag of the README, on every line of Airflow 3",
+}
+"""Regular expression of a command, or of the first line of a block, to the reason why it is not run."""
+
+
+def mark(text: str) -> str:
+    """Return the line of the table that says why a command or block is not run, empty if it is run."""
+    return next((pattern for pattern in NOT_RUN if re.match(pattern, text)), "")

@@ -1,0 +1,169 @@
+"""The documentation runs: each block and command of each page, in its order, and what the page says then holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+
+import pytest
+from airflow import __version__ as airflow_version
+
+from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
+from tests.docs.blocks import PAGES, Block, blocks_of, text_of
+from tests.docs.likeness import missing_lines
+from tests.docs.not_run import NOT_RUN, mark
+from tests.docs.outputs import OUTPUTS, two_orders_fit
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.skipif(not airflow_version.startswith("3.3."), reason="the pages are run where make test runs"),
+    pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="the pages say bash and curl"),
+]
+
+DAY = 86_400
+
+
+# Before a page: what it says that there is
+
+
+def two_orders_that_fit(reader):
+    """An answer was lost a while ago, and somebody has bought the same by hand."""
+    shop = two_orders_fit(reader.sandbox, reader.folder / "ledger")
+    reader.ledger_uri = shop.folder.as_uri()
+    reader.given["20261125710000000002811"] = shop.orders[1]
+
+
+def instances_that_expire(reader):
+    add, now = reader.sandbox.ledger.add_instance, time.time()
+    add(expires_at=now + 3 * DAY, name="edge-1")
+    add(expires_at=now + 5 * DAY, name="edge-2", renew_flag="NOTIFY_AND_AUTO_RENEW")
+    later = add(expires_at=now + 700 * DAY, name="renewed by somebody")
+    reader.given = {"ins-1": later.instance_id, "2027-01-31 08:00:00": "2026-01-31 08:00:00"}
+
+
+def an_instance_of_today(reader):
+    now = time.time()
+    instance = reader.sandbox.ledger.add_instance(expires_at=now + 30 * DAY, bought_at=now - 60, voucher_cents=100)
+    reader.given = {"ins-d82c07cd": instance.instance_id}
+    reader.params = {"confirm": True, "instance_id": instance.instance_id}
+
+
+def the_key_of_these_tests(reader):
+    reader.given = {"AKIDSANDBOX:sandbox-key": f"{SECRET_ID}:{SECRET_KEY}"}
+
+
+BEFORE = {
+    "docs/connection.md": the_key_of_these_tests,
+    "docs/doctor.md": two_orders_that_fit,
+    "docs/night.md": two_orders_that_fit,
+    "docs/refunds.md": an_instance_of_today,
+    "docs/renewing.md": instances_that_expire,
+}
+
+
+# After a page: what it says that has happened
+
+
+def a_lost_answer_was_found(reader):
+    assert "adopting order" in reader.printed
+    assert len(reader.asked("orders")["orders"]) == 1
+    assert reader.asked("health")["requests"]["CreateInstance"] == 1
+
+
+def the_notebook_shows_instances_and_price(reader):
+    assert reader.printed.startswith("('ins-")
+    assert f"{PRICE} USD" in reader.printed
+
+
+def the_first_is_renewed_and_what_renews_itself_is_not(reader):
+    assert reader.sandbox.requests["RenewInstance"] == 1
+    assert dict(re.findall(r"^task ended: (\S+) (\w+)$", reader.printed, re.MULTILINE)) == {
+        "expiring[-1]": "success",
+        "renew[0]": "success",
+        "renew[1]": "skipped",
+        "due[-1]": "success",
+        "renewed[-1]": "success",
+    }
+
+
+def the_plan_is_as_shown_and_one_is_refunded(reader):
+    plan = json.JSONDecoder().raw_decode(reader.printed.partition("What is known of this refund:\n")[2])[0]
+    shown = reader.json
+    assert list(plan) == list(shown)
+    assert list(plan["orders"][0]) == list(shown["orders"][0])
+    assert plan["obstacles"] == []
+    assert reader.sandbox.requests["RefundInstance"] == 1
+
+
+def every_address_of_the_table_answers(reader):
+    addresses = re.findall(r"`GET`?.* /_sandbox/(\w+)` \|", text_of("docs/sandbox.md"))
+    assert len(addresses) >= 7
+    for address in addresses:
+        assert reader.asked(address) is not None
+
+
+AFTER = {
+    "docs/api.md": the_notebook_shows_instances_and_price,
+    "docs/quickstart.md": a_lost_answer_was_found,
+    "docs/refunds.md": the_plan_is_as_shown_and_one_is_refunded,
+    "docs/sandbox.md": every_address_of_the_table_answers,
+    "docs/renewing.md": the_first_is_renewed_and_what_renews_itself_is_not,
+}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)])
+def test_a_page_does_what_it_says(page, reader):
+    BEFORE.get(page, lambda reader: None)(reader)
+
+    for block in blocks_of(page):
+        reader.read(block)
+    reader.finish()
+
+    AFTER.get(page, lambda reader: None)(reader)
+
+
+# Marks
+
+
+def test_each_mark_is_needed():
+    """A mark that matches nothing any more says something about a page that is not true."""
+    blocks = [block for page in PAGES for block in blocks_of(page)]
+    commands = [command for block in blocks if block.kind == "console" for command, _ in block.commands()]
+    texts = [*commands, *(block.text for block in blocks)]
+
+    assert set(NOT_RUN) - set(map(mark, texts)) == set()
+    assert [start for start in OUTPUTS if not any(text.startswith(start) for text in texts)] == []
+
+
+# What is wrong with a page is noticed
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        pytest.param("rust", "fn main() {}", id="a language that nothing runs"),
+        pytest.param("text", "What nobody says.", id="an output that nothing produces"),
+        pytest.param("console", "$ false", id="a command that fails"),
+        pytest.param("console", "$ echo 1\n2", id="an output that is not printed"),
+        pytest.param("console", "$ make no-such-target", id="a target of make that is not there"),
+        pytest.param("console", "$ export AIRFLOW_CONN_TCBILLING_DEFAULT='tcbilling://:key@'", id="no connection"),
+        pytest.param("json", '{"conn_type": "tcbilling", "extra": {"read_time": 1}}', id="an extra that is not read"),
+        pytest.param("json", "{", id="no JSON"),
+        pytest.param("ini", "[tcbilling]\nhosts = here", id="an option that is not read"),
+        pytest.param("python", "import no_such_module", id="Python that fails"),
+        pytest.param("python", "1 + 1  # 3", id="a value that is another one"),
+        pytest.param("", "no_such_file.py    what it does", id="a file that is not there"),
+    ],
+)
+def test_a_block_that_is_wrong_fails(reader, kind, text):
+    with pytest.raises(AssertionError):
+        reader.read(Block("page.md", 1, kind, "", text))
+
+
+def test_numbers_and_times_may_differ_and_words_may_not():
+    said = ["order 20261125710000000002811, made 2026-11-25 23:14:47", "...", "  then: ..."]
+
+    assert missing_lines(said, "order 20270101710000000000011, made 2027-01-01 00:00:00\n\nthen: clear") == []
+    assert missing_lines(said, "order 20270101710000000000011, paid 2027-01-01 00:00:00\n\nthen: clear") == said[:1]

@@ -1,0 +1,63 @@
+"""The page of the connection names the actions that each task calls: a key needs their permissions and no others."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.operators.expiry import ExpiringInstancesOperator
+from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
+from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator, SetRenewalOperator
+from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
+from airflow_provider_tcbilling.sensors.expiry import InstanceExpirySensor
+from tests.conftest import ORDER, context_of
+from tests.docs.blocks import tables_of
+
+pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("connection")]
+
+INSTANCE = {name: ORDER[name] for name in ("product_code", "region_code")}
+SUBSCRIPTION = {**INSTANCE, "sub_product_code": ORDER["sub_product_code"]}
+
+TASKS = {
+    "CreateInstanceOperator": lambda it: CreateInstanceOperator(task_id="it", **ORDER),
+    "RenewInstanceOperator": lambda it: RenewInstanceOperator(task_id="it", instance_id=it.instance_id, **SUBSCRIPTION),
+    "RefundInstanceOperator": lambda it: RefundInstanceOperator(
+        task_id="it", confirm=True, instance_id=it.instance_id, **SUBSCRIPTION
+    ),
+    "SetRenewalOperator": lambda it: SetRenewalOperator(
+        task_id="it", instance_id=it.instance_id, renew_flag="NOTIFY_AND_AUTO_RENEW", **INSTANCE
+    ),
+    "ExpiringInstancesOperator": lambda it: ExpiringInstancesOperator(task_id="it", within="P14D"),
+    "InstanceExpirySensor": lambda it: InstanceExpirySensor(task_id="it", within="P14D"),
+    "InstanceDeliverySensor": lambda it: InstanceDeliverySensor(task_id="it", order_id=it.order_ids[0]),
+}
+
+
+def calls_of_the_page():
+    """Return the actions by the name of the task. The test of the connection is no class, and has an empty name."""
+    ((_, *rows),) = [rows for _, rows in tables_of("docs/connection.md") if rows[0] == ["Task", "Calls"]]
+    return {name: set(calls.split(", ")) for tasks, calls in rows for name in re.findall(r"`(\w+)`", tasks) or [""]}
+
+
+def test_the_page_names_every_task():
+    assert {name for name in calls_of_the_page() if name} == set(TASKS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_calls_what_the_page_says(sandbox, name):
+    it = sandbox.ledger.add_instance(expires_at=time.time() + 86_400)
+    sandbox.faults.add({"fault": "null-instances", "action": "CreateInstance"})
+
+    TASKS[name](it).execute(context_of())
+
+    assert {entry.action for entry in sandbox.journal} == calls_of_the_page()[name]
+
+
+def test_the_test_of_the_connection_calls_what_the_page_says(sandbox):
+    TcBillingHook().test_connection()
+
+    assert {entry.action for entry in sandbox.journal} == calls_of_the_page()[""]
