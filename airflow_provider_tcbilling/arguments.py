@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -24,18 +23,17 @@ _FLAGS = {"true": True, "false": False}
 _UNSET = ("", "None")
 """What a template writes that rendered to nothing."""
 
-_DECIMAL = re.compile(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DECIMAL = r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _SECONDS = {"Y": 365 * DAY, "M": 30 * DAY, "W": 7 * DAY, "D": DAY, "TH": 3600.0, "TM": 60.0, "TS": 1.0}
 _PARTS = [(unit, f"(?:([0-9]+(?:[.,][0-9]+)?){unit[-1]})?") for unit in _SECONDS]
 _DATE, _TIME = ("".join(part for unit, part in _PARTS if unit.startswith("T") is is_time) for is_time in (False, True))
-_ISO = re.compile(rf"P(?=.){_DATE}(?:T(?=.){_TIME})?")
+_ISO = rf"P(?=.){_DATE}(?:T(?=.){_TIME})?"
 
 
 class Unset(ValueError):
     """A template rendered to nothing."""
 
 
-@dataclass(frozen=True)
 class Check:
     """
     What an argument must be.
@@ -44,8 +42,9 @@ class Check:
     :param wanted: What it must be, in words.
     """
 
-    read: Callable[[Any], Any]
-    wanted: str
+    def __init__(self, read: Callable[[Any], Any], wanted: str) -> None:
+        self.read = read
+        self.wanted = wanted
 
     def mistake(self, name: str, value: Any) -> str:
         """Return in words what is wrong with a value; empty if nothing is."""
@@ -149,9 +148,9 @@ def seconds_of(span: Any) -> float:
 
 
 def _seconds_in(text: str) -> float:
-    if _DECIMAL.fullmatch(text):
+    if re.fullmatch(_DECIMAL, text):
         return float(text)
-    if not (found := _ISO.fullmatch(text)):
+    if not (found := re.fullmatch(_ISO, text)):
         raise ValueError("not a span")
     numbers = [float((number or "0").replace(",", ".")) for number in found.groups()]
     return sum(number * seconds for number, seconds in zip(numbers, _SECONDS.values(), strict=True))
@@ -197,7 +196,9 @@ def name_of(value: Any) -> str:
 
     :raises ValueError: It is something else, or empty.
     """
-    return _text(value) if isinstance(value, str) else str(whole_number(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(whole_number(value))
+    return _text(value)
 
 
 def number_of(value: Any) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
 from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.api.match import folded
 from airflow_provider_tcbilling.api.text import harmless, shown, visible
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ ALL = "*"
 LISTED = 20
 """Values that a message lists."""
 
-_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_CODE = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}"
 _ITEM = r"""(?:'[^'"\\]*'|"[^'"\\]*")"""
-_LIST = re.compile(rf"[\[(]\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*,?\s*[\])]")
+_LIST = rf"[\[(]\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*,?\s*[\])]"
 """The text of a list of texts, as Python or JSON write it."""
 
 
@@ -73,6 +72,8 @@ class Wanted:
 
     def narrow(self, instances: Sequence[RenewableInstance]) -> Narrowed:
         """Return the instances that are meant, and what each filter left of them."""
+        from airflow_provider_tcbilling.api.match import folded
+
         left, steps, is_odd = list(instances), list[str](), False
         for name, codes, attribute in self._compared():
             values = {getattr(instance, attribute) for instance in instances}
@@ -128,7 +129,7 @@ def codes_of(told: Any) -> tuple[str, ...]:
         text = told.strip()
         if text == ALL:
             return ()
-        told = [item[1:-1] for item in re.findall(_ITEM, text)] if _LIST.fullmatch(text) else [text]
+        told = [item[1:-1] for item in re.findall(_ITEM, text)] if re.fullmatch(_LIST, text) else [text]
     codes = list(told) if isinstance(told, (Sequence, Set)) and not isinstance(told, (bytes, bytearray)) else []
     if not codes or not all(map(_is_code, codes)):
         raise ValueError("not codes")
@@ -141,6 +142,8 @@ def flags_of(told: Any) -> tuple[str, ...]:
 
     :raises ValueError: It is something else than ``*``, a flag or a list of flags.
     """
+    from airflow_provider_tcbilling.api.match import folded
+
     known = {folded(flag): flag for flag in RENEW_FLAGS}
     codes = codes_of(told)
     if not all(folded(code) in known for code in codes):
@@ -160,7 +163,7 @@ def pattern_of(told: Any) -> str:
 
 
 def _is_code(code: Any) -> bool:
-    return isinstance(code, str) and bool(_CODE.fullmatch(code.strip())) and code.strip() != "None"
+    return isinstance(code, str) and bool(re.fullmatch(_CODE, code.strip())) and code.strip() != "None"
 
 
 def _some(values: Iterable[str]) -> str:

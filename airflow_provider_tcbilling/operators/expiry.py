@@ -34,6 +34,8 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
     """
     List the instances that expire within a span, soonest first. It only reads.
 
+    The log tells what each filter left, at level WARNING if that is nothing, or if no instance has one of the codes.
+
     Those that have expired and can still be renewed are listed too. An expiry whose zone is not known counts as the
     earlier of what it may be, so an instance can come up to eight hours early. Instances without an expiry never come,
     nor do products that the renewal page of the console does not have.
@@ -49,11 +51,13 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         https://www.tencentcloud.com/document/api/555/78424
 
     :param within: How soon they expire: a timedelta, seconds, or an ISO 8601 duration such as ``P14D``. (templated)
-    :param product_codes: Only these layer-1 product codes: a text or a list. (templated)
-    :param sub_product_codes: Only these layer-2 product codes: a text or a list. (templated)
-    :param region_codes: Only these regions: a text or a list. (templated)
-    :param renew_flags: Only these renew flags: a text or a list. (templated)
-    :param name: Pattern of the instance's name, with ``*`` and ``?``; upper and lower case differ. (templated)
+    :param product_codes: Only these layer-1 product codes: a code or a list of codes, also as text. ``*`` is all; an
+        empty list, or nothing, is a mistake. (templated)
+    :param sub_product_codes: Only these layer-2 product codes, written likewise. (templated)
+    :param region_codes: Only these regions, written likewise. (templated)
+    :param renew_flags: Only these renew flags, written likewise. (templated)
+    :param name: Pattern of the instance's name, in which only ``*`` and ``?`` mean more than themselves; upper and
+        lower case differ. (templated)
     :param limit: Return at most so many, the soonest. (templated)
     :param tcbilling_conn_id: The Airflow connection. (templated)
     """

@@ -52,18 +52,18 @@ class SpendingOperator(Rendered, BaseOperator):
         excludes *purchase_key*. (templated)
     :param on_unknown_outcome: What to do when it may have been carried out and nothing decides it: ``stop`` fails the
         task and names what to look for, ``replay`` trusts the client token and sends it again.
-    :param replay_window: Seconds since the first request in which the same token may be sent again once the order
-        book shows nothing. ``None`` is five minutes, and as much longer as a try needs to take over from another
-        process.
+    :param replay_window: Time since the first request in which the same token may be sent again once the order book
+        shows nothing: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is five minutes, and as
+        much longer as a try needs to take over from another process.
     :param allow_backfill: Whether a run that a backfill made may spend.
     :param max_lateness: How long after its scheduled time a run may still spend: a timedelta, seconds, or an ISO 8601
         duration such as ``P1D``; ``None`` is without limit.
     :param on_refused_run: ``fail`` or ``skip`` the task when the run may not spend.
     :param wait_for_delivery: Return when the order has come to its end; ``False`` returns with the order.
     :param deferrable: Wait in the triggerer and not on a worker.
-    :param poll_interval: Seconds between two looks at the order; deferred, the most seconds.
-    :param delivery_timeout: Seconds to wait for the order's end. Afterwards the task fails, without a retry; the order
-        stays as it is, and a clear of the task waits on for it.
+    :param poll_interval: Time between two looks at the order, written likewise; deferred, the most time.
+    :param delivery_timeout: Time to wait for the order's end, written likewise. Afterwards the task fails, without a
+        retry; the order stays as it is, and a clear of the task waits on for it.
     :param tcbilling_conn_id: The Airflow connection. (templated)
     """
 

@@ -80,7 +80,7 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
         self,
         *,
         order_id: str,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         poke_interval: timedelta | float | str | None = None,
         timeout: timedelta | float | str | None = None,

@@ -61,11 +61,13 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
 
     :param within: How soon something expires: a timedelta, seconds, or an ISO 8601 duration such as ``P14D``; excludes
         *instance_id*. (templated)
-    :param product_codes: Only these layer-1 product codes: a text or a list. (templated)
-    :param sub_product_codes: Only these layer-2 product codes: a text or a list. (templated)
-    :param region_codes: Only these regions: a text or a list. (templated)
-    :param renew_flags: Only these renew flags: a text or a list. (templated)
-    :param name: Pattern of the instance's name, with ``*`` and ``?``; upper and lower case differ. (templated)
+    :param product_codes: Only these layer-1 product codes: a code or a list of codes, also as text. ``*`` is all; an
+        empty list, or nothing, is a mistake. (templated)
+    :param sub_product_codes: Only these layer-2 product codes, written likewise. (templated)
+    :param region_codes: Only these regions, written likewise. (templated)
+    :param renew_flags: Only these renew flags, written likewise. (templated)
+    :param name: Pattern of the instance's name, in which only ``*`` and ``?`` mean more than themselves; upper and
+        lower case differ. (templated)
     :param instance_id: The instance whose expiry must pass *expires_after*. (templated)
     :param expires_after: A time as the list of instances writes it, of the same unknown zone, or an ISO 8601 time with
         its zone. (templated)
@@ -101,7 +103,7 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
         name: str = ALL,
         instance_id: str | None = None,
         expires_after: str | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         poke_interval: timedelta | float | str | None = None,
         timeout: timedelta | float | str | None = None,

@@ -92,14 +92,14 @@ ARGUMENTS = (
     Mutant(
         "the text of a list is a code",
         "api/filters.py",
-        "if _LIST.fullmatch(text) else [text]",
+        "if re.fullmatch(_LIST, text) else [text]",
         "if False else [text]",
         f"{FILTERS}::test_a_list_is_the_same_however_a_template_writes_it",
     ),
     Mutant(
         "what cannot be a code selects nothing",
         "api/filters.py",
-        "bool(_CODE.fullmatch(code.strip()))",
+        "bool(re.fullmatch(_CODE, code.strip()))",
         "bool(code.strip())",
         NO_CODE,
     ),
