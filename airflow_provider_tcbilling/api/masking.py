@@ -225,8 +225,8 @@ def _texts_in(value: Any) -> list[str]:
     texts, parts = [], [value]
     while parts:
         part = parts.pop()
-        if isinstance(part, str):
-            texts.append(part)
+        if isinstance(part, (str, int, float)) and not isinstance(part, bool):
+            texts.append(str(part))
         elif isinstance(part, Mapping):
             parts += part.values()
         elif isinstance(part, (list, tuple)):

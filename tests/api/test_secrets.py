@@ -304,6 +304,21 @@ def test_a_value_of_another_field_is_bounded_and_harmless_in_a_message(field):
 @pytest.mark.parametrize(
     ("code", "state"), [("InvalidParameter", "declined"), ("FailedOperation.PaySuccDeliverFailed", "charged")]
 )
+def test_a_secret_number_that_the_server_repeats_is_not_stored(sandbox, shelf, code, state):
+    order = {**GUARDED, "parameter": {**GUARDED["parameter"], "rootPwd": 90817263}}
+    sandbox.faults.add({"fault": "error", "code": code, "message": "90817263 is too weak.", "when": "before"})
+
+    with pytest.raises(TcBillingError, match="too weak"):
+        purchase(sandbox, shelf, order).place()
+
+    assert stored(shelf)["state"] == state
+    assert "*** is too weak." in stored(shelf)["reason"]
+    assert "90817263" not in shelf.texts["firewall"]
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("InvalidParameter", "declined"), ("FailedOperation.PaySuccDeliverFailed", "charged")]
+)
 def test_a_secret_that_the_server_repeats_is_not_stored(sandbox, shelf, code, state):
     message = f"The password {PASSWORD} is too weak."
     sandbox.faults.add({"fault": "error", "code": code, "message": message, "when": "before"})
