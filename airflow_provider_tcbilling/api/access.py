@@ -13,20 +13,24 @@ LONGEST = 86_400
 """The most seconds of a time-out, and of any other span that a connection may name: a day."""
 
 
-def checked(endpoint: str, texts: Mapping[str, Any], seconds: Mapping[str, Any], *, allow_http: bool) -> str:
+def checked(
+    endpoint: str, texts: Mapping[str, Any], seconds: Mapping[str, Any], *, allow_http: bool
+) -> str | InvalidRequest:
     """
-    Return the cleaned address of a server.
+    Return the cleaned address of a server, or every mistake: to raise where no frame holds the key.
 
     :param texts: The parts of the key, and what else is a text, by name.
     :param seconds: The time-outs, by name.
     :param allow_http: The server may be another machine without TLS.
-    :raises InvalidRequest: With every mistake at once; a part of the key is not shown. Nothing was sent.
     """
     if mistakes := [*_not_texts(texts), *_not_seconds(seconds)]:
-        raise InvalidRequest("BillingClient", mistakes)
-    address = usable(endpoint)
+        return InvalidRequest("BillingClient", mistakes)
+    try:
+        address = usable(endpoint)
+    except InvalidRequest as error:
+        return error.with_traceback(None)
     if address.startswith("http:") and not (allow_http or _is_loopback(address)):
-        raise InvalidRequest("Endpoint", [f"{shown(endpoint)} must be https: it gets signed requests"])
+        return InvalidRequest("Endpoint", [f"{shown(endpoint)} must be https: it gets signed requests"])
     return address
 
 

@@ -68,8 +68,7 @@ class BillingClient:
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
     :param attempts: Tries of one call, the first included. What may be repeated: :func:`may_repeat`.
-    :param budget: How many requests a second may be sent; if not given, what everybody on this machine shares who
-        uses the same key at the same endpoint.
+    :param budget: Limits the requests a second; ``None`` is what all clients of this key on this machine share.
     """
 
     def __init__(
@@ -88,18 +87,22 @@ class BillingClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        texts = {"secret_id": secret_id, "secret_key": secret_key, "token": token, "language": language}
-        seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
-        self.endpoint = endpoint = checked(endpoint, texts, seconds, allow_http=allow_http)
         self.clock = self._clock = clock = clock or time.time
-        auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
+        address = checked(
+            endpoint,
+            {"secret_id": secret_id, "secret_key": secret_key, "token": token, "language": language},
+            {"connect_timeout": connect_timeout, "read_timeout": read_timeout},
+            allow_http=allow_http,
+        )
+        if not isinstance(address, str):
+            del secret_key, token  # A tool that shows the variables of a failed call would show them.
+            raise address
+        self.endpoint = endpoint = address
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
-        self.has_temporary_key = bool(token)
-        self.seal = Seal(secret_key).sealed
-        del secret_key, token, texts  # A tool that shows the variables of a failed call would show them.
-        self.request_seconds = connect_timeout + read_timeout
-        self._attempts, self._sleep = attempts, sleep or time.sleep
+        self.has_temporary_key, self.seal, self._attempts = bool(token), Seal(secret_key).sealed, attempts
+        self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
         self._budget = budget or Budget(endpoint, secret_id)
+        auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
         self._wire = Wire(endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock)
 
     def close(self) -> None:

@@ -40,6 +40,7 @@ class Replay(Enum):
         "moves money: after an unknown outcome query the order book and the instance first; send it again only if "
         "neither shows that it was carried out, with the same client token and a byte-identical body"
     )
+    NEVER = AFTER_A_LOOK  # Its name before.
 
 
 class MistakeKind(Enum):

@@ -52,10 +52,10 @@ class TcBillingHook(BaseHook):
         :raises InvalidRequest: It has mistakes; all are named, and nothing was sent.
         """
         try:
-            connection = self.get_connection(self.tcbilling_conn_id)
+            read = self._settings(self.get_connection(self.tcbilling_conn_id))
         except UNREADABLE as error:
-            raise self._unreadable(error) from None
-        return _sound(self._settings(connection))
+            read = self._unreadable(error)
+        return _sound(read)
 
     def get_conn(self) -> BillingClient:
         """Return a client for the connection. Blocking; errors as in :meth:`get_settings`."""
@@ -66,12 +66,12 @@ class TcBillingHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
         from asgiref.sync import sync_to_async
 
-        try:
-            connection = await get_async_connection(self.tcbilling_conn_id)
-        except UNREADABLE as error:
-            raise self._unreadable(error) from None
         # In the triggerer, reading the extra can talk to the main loop to mask its secrets.
-        return _sound(await sync_to_async(self._settings)(connection))
+        try:
+            read = await sync_to_async(self._settings)(await get_async_connection(self.tcbilling_conn_id))
+        except UNREADABLE as error:
+            read = self._unreadable(error)
+        return _sound(read)
 
     async def aget_conn(self) -> BillingClient:
         """Return a client for somebody who waits: the connection is read once, here, and never per request."""

@@ -100,8 +100,8 @@ EVIDENCE = (
     Mutant(
         "the second request of a wrong clock has a time of its own",
         "api/wire.py",
-        "return _answer(action, *self._post(action, body, send_by, ends_at))",
-        "return _answer(action, *self._post(action, body, send_by, time.monotonic() + sum(self._timeout)))",
+        "answer = self._answer(action, *self._post(action, body, send_by, ends_at))",
+        "answer = self._answer(action, *self._post(action, body, send_by, time.monotonic() + sum(self._timeout)))",
         f"{DEADLINE}::test_both_requests_of_a_wrong_clock_have_one_deadline",
     ),
     Mutant(

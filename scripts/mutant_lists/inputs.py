@@ -135,6 +135,13 @@ INPUTS = (
         f"{RECORDS}::test_an_order_that_a_damaged_record_may_own_is_not_adopted",
     ),
     Mutant(
+        "what is no object is nobody's rival",
+        "api/memory.py",
+        '        return "", True\n',
+        '        return "", False\n',
+        f"{RECORDS}::test_an_order_that_something_unreadable_may_own_is_not_adopted",
+    ),
+    Mutant(
         "a payload of which a part is missing speaks against an order",
         "api/memory.py",
         "return not tells_what_was_asked(payload, action) or looks_alike(payload)",

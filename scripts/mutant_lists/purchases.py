@@ -130,15 +130,15 @@ PURCHASES = (
     Mutant(
         "records of another endpoint counted",
         "api/memory.py",
-        "if other.is_at_another_server(record.endpoint) or other.is_of_another_account(record):",
-        "if other.is_of_another_account(record):",
+        "is_elsewhere = other.is_at_another_server(record.endpoint) or other.is_of_another_account(record)",
+        "is_elsewhere = other.is_of_another_account(record)",
         f"{PURCHASE}::test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_one",
     ),
     Mutant(
         "unreadable records of others passed over",
         "api/memory.py",
-        "rivals.append(str(error))",
-        "pass",
+        "order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)",
+        'order_id, is_rival = "", False',
         f"{PURCHASE}::test_a_record_of_others_that_cannot_be_read_is_a_rival",
     ),
     Mutant(

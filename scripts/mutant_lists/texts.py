@@ -130,15 +130,15 @@ TEXTS = (
     Mutant(
         "control characters obeyed by a terminal",
         "cli.py",
-        "        print(lines_of(answer))\n",
-        "        print(answer)\n",
+        "        _print(lines_of(answer), sys.stdout)\n",
+        "        _print(answer, sys.stdout)\n",
         f"{CLI}::test_whatever_a_command_answers_is_shown_and_not_obeyed",
     ),
     Mutant(
         "control characters of a refusal obeyed by a terminal",
         "cli.py",
-        "            print(lines_of(str(error)), file=sys.stderr)\n",
-        "            print(error, file=sys.stderr)\n",
+        "            _print(lines_of(str(error)), sys.stderr)\n",
+        "            _print(str(error), sys.stderr)\n",
         f"{CLI}::test_whatever_a_command_answers_is_shown_and_not_obeyed",
     ),
     Mutant(

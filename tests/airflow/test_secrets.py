@@ -122,6 +122,22 @@ def test_a_connection_with_mistakes_is_named_without_its_key(connect, wrong):
     assert_shows_nothing(caught.value)
 
 
+def test_a_connection_that_cannot_be_read_is_named_without_its_key(monkeypatch):
+    def broken(*args):
+        return json.loads(f'{{"password": "{SECRET_KEY}", ')
+
+    async def broken_too(*args):
+        return broken()
+
+    monkeypatch.setattr(TcBillingHook, "get_connection", broken)
+    monkeypatch.setattr("airflow.providers.common.compat.connection.get_async_connection", broken_too)
+
+    for read in (TcBillingHook().get_settings, lambda: asyncio.run(TcBillingHook().aget_settings())):
+        with pytest.raises(InvalidRequest) as caught:
+            read()
+        assert_shows_nothing(caught.value)
+
+
 def test_settings_do_not_show_the_key(connect):
     connect(extra={"token": TOKEN})
 

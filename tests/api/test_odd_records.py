@@ -203,6 +203,16 @@ def test_an_order_that_a_damaged_record_may_own_is_not_adopted(sandbox, damage):
 
 
 PAYLOAD = NewInstance(client_to(None, endpoint="http://127.0.0.1:9"), ORDER).payload
+
+
+@pytest.mark.parametrize("text", ["null", "7", "[]", '"half of"', "{}", '{"order_id": null}'])
+def test_an_order_that_something_unreadable_may_own_is_not_adopted(sandbox, text):
+    lose(sandbox)
+
+    with pytest.raises(PurchaseOutcomeUnknown, match="shelf/other"):
+        purchase(sandbox, Shelf(texts={"other": text})).place()
+
+
 SURELY_NOT = {
     "of another product": {"payload": PAYLOAD | {"ProductCode": "p_cvm"}, "before": None},
     "of another action": {"action": "RenewInstance", "before": None},
