@@ -170,6 +170,13 @@ INPUTS = (
         f"{LEDGER}::test_a_record_that_cannot_be_read_may_own_the_order_that_fits",
     ),
     Mutant(
+        "a ledger wherever the process happens to run",
+        "connection.py",
+        "    elif ledger and re.match(",
+        "    elif None and re.match(",
+        f"{CONNECTIONS}::test_a_ledger_in_the_working_directory_of_a_process_is_a_mistake",
+    ),
+    Mutant(
         "an extra that is no JSON is forgotten, and the ledger with it",
         "connection.py",
         'extra = json.loads(getattr(connection, "extra", None) or "{}")',
