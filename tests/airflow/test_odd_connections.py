@@ -82,7 +82,17 @@ def test_an_odd_value_of_the_extra_is_a_mistake_that_names_it(name, odd):
     assert str(caught.value).encode()
 
 
-RELATIVE = ["/", "//", "mnt/ledger", "./ledger", "../ledger", "~/ledger", "localhost/mnt/ledger", "conn@", "conn@ledger"]
+RELATIVE = [
+    "/",
+    "//",
+    "mnt/ledger",
+    "./ledger",
+    "../ledger",
+    "~/ledger",
+    "localhost/mnt/ledger",
+    "conn@",
+    "conn@ledger",
+]
 
 
 @pytest.mark.parametrize("scheme", ["file", "local"])
@@ -92,7 +102,9 @@ def test_a_ledger_in_the_working_directory_of_a_process_is_a_mistake(scheme, fol
         read(extra=json.dumps({"ledger_uri": f"{scheme}://{folder}"}))
 
 
-@pytest.mark.parametrize("uri", ["file:///mnt/l", "file:////mnt/l/", "local:///l", "file://c@/mnt/l", "s3://c@b/p", "s3://b"])
+@pytest.mark.parametrize(
+    "uri", ["file:///mnt/l", "file:////mnt/l/", "local:///l", "file://c@/mnt/l", "s3://c@b/p", "s3://b"]
+)
 def test_a_ledger_at_a_place_that_all_share_is_in_order(uri):
     assert read(extra=json.dumps({"ledger_uri": uri})).ledger_uri == uri
 
