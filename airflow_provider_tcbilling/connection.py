@@ -274,12 +274,18 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
             yield f"extra {known.name} must be one of {', '.join(known.choices)}"
         elif known.type == "string" and not (isinstance(value, str) and value.isprintable()):
             yield f"extra {known.name} must be a text of one line"
-    ledger = extra.get("ledger_uri")
-    if ledger and not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", str(ledger)):
-        yield "extra ledger_uri must be an address such as s3://aws_default@bucket/purchases or file:///mnt/ledger"
+    yield from _ledger_mistakes(extra.get("ledger_uri"))
     console = extra.get("console_url")
     if console and not _is_web_address(str(console)):
         yield "extra console_url must be an http or https address"
+
+
+def _ledger_mistakes(ledger: Any) -> Iterator[str]:
+    if ledger and not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", str(ledger)):
+        yield "extra ledger_uri must be an address such as s3://aws_default@bucket/purchases or file:///mnt/ledger"
+    elif ledger and re.match(r"(file|local)://(?!([^/@]*@)?/+[^/])", ledger):
+        # Relative to where the process happens to run, so another worker has another ledger.
+        yield "extra ledger_uri must have three slashes and a folder behind file:, as in file:///mnt/ledger"
 
 
 def _is_web_address(text: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowNotFoundException
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.task_end import TaskEnd
 
 log = logging.getLogger(__name__)
+
+
+def unguarded(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the ``execute`` of a base class for a call from within ours; Airflow 2 warns of its guarded one."""
+    inner: Callable[..., Any] = inspect.unwrap(execute)
+    return inner
 
 
 @contextmanager

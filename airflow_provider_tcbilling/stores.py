@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shlex
+import stat
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,11 @@ RACES = 3
 
 FILE_MODE = 0o640
 """Of a record in a local folder. The group may read it, as workers may run as several users of one group."""
+
+MAX_RECORD_BYTES = 16 * 2**20
+"""Of an object in a local folder; a request has at most 10 MiB, and what is larger than a record is none."""
+
+_OWN_NAME = re.compile(r"-[0-9a-f]{24}\.json$")
 
 _EXCLUSIVE: dict[str, bool] = {}
 """What this process has found out about each ledger: whether of several creations only one succeeds."""
@@ -159,7 +165,11 @@ class Ledger:
                 yield f"{self._uri}/{name}", stored
 
     def all(self) -> Iterator[tuple[str, Any]]:
-        """Yield every record with the name of its object; a damaged one as its text."""
+        """
+        Yield every record with the name of its object; a damaged one as its text.
+
+        A record that cannot be read is a damaged one, too. What has no name of a record and is none is left alone.
+        """
         self._fs.invalidate_cache()
         try:
             paths = self._fs.ls(self._folder, detail=False)
@@ -169,15 +179,34 @@ class Ledger:
             paths = []  # Object storage has no folders, so a ledger without records is not there.
         for path in sorted(paths):
             name = str(path).rpartition("/")[2]
-            if name.endswith(".json"):
-                try:
-                    content = self._fs.cat_file(path)
-                except (FileNotFoundError, IsADirectoryError):
-                    continue  # It was deleted while the others were read, or never was a record.
-                try:
-                    yield name, json_of(content)
-                except (ValueError, RecursionError):
-                    yield name, content
+            content = self._content(path) if name.endswith(".json") else None
+            if content is None:
+                continue
+            try:
+                stored = json_of(content)
+            except (ValueError, RecursionError):
+                stored = content
+            if _OWN_NAME.search(name) or (isinstance(stored, Mapping) and "format" in stored):
+                yield name, stored
+
+    def _content(self, path: str) -> bytes | None:
+        """Return what an object holds; ``None`` if it is gone, or no file, and nothing if it may not be read."""
+        try:
+            if self._is_local:
+                about = os.stat(path)
+                if not stat.S_ISREG(about.st_mode):
+                    return None  # A pipe, for example, would never end.
+                if about.st_size > MAX_RECORD_BYTES:
+                    raise OSError(f"{path} has {about.st_size} bytes")
+            content: bytes = self._fs.cat_file(path)
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        except OSError as error:
+            if not self._is_local and not isinstance(error, PermissionError):
+                raise  # It is not this object alone: the storage cannot be read.
+            log.warning("A record of %s cannot be read, so it counts as damaged: %r", self.about, error)
+            return b""
+        return content
 
     def _path(self, key: str) -> str:
         return f"{self._folder}/{_name(key)}"

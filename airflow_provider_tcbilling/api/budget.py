@@ -40,6 +40,9 @@ SLOWEST = 0.2
 ALMOST = 1e-6
 """The part of a place that sums of fractions may be wrong by."""
 
+MOST_TICKETS, LONGEST_QUEUE = 1e12, 10_000
+"""The tickets that were ever drawn, and those that wait at once: each is a thread of a process of this machine."""
+
 NAP_SECONDS = 60.0
 """The longest sleep before the notes are read again; they may have been begun anew."""
 
@@ -113,8 +116,9 @@ class Pace:
     def _change(self, step: Callable[[Queue], T], within: float) -> T:
         def on_time(queue: Queue) -> T:
             now = self._clock()
-            if not queue.rate or queue.seen_at > now:
-                # New, or of before the machine was started.
+            is_possible = queue.drawn < MOST_TICKETS and queue.drawn - queue.let_in <= LONGEST_QUEUE
+            if not queue.rate or queue.seen_at > now or not is_possible:
+                # New, or of before the machine was started, or not written by this package: nobody would ever go.
                 queue.drawn, queue.let_in, queue.rate = 0.0, BURST, self._per_second
                 queue.refused_at, queue.seen_at = -math.inf, now
             queue.rate = max(self._slowest, min(queue.rate, self._per_second))

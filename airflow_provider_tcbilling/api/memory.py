@@ -243,7 +243,7 @@ class Memory:
                 words = f"{other.key}, its record: {where}"
             except InvalidRecord as error:
                 order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)
-                words = str(error)
+                words = f"one that cannot be told, as its record cannot be used, {error.reason}: {where}"
             if order_id:
                 owned.add(order_id)
             elif is_rival:

@@ -9,6 +9,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -161,7 +162,9 @@ class Wire:
     def _ahead(self, response: requests.Response) -> float | None:
         """Return the seconds by which the server's clock is ahead of ours; ``None`` if it tells none, or an odd one."""
         try:
-            ahead = parsedate_to_datetime(response.headers["Date"]).timestamp() - self._clock()
+            told = parsedate_to_datetime(response.headers["Date"])
+            # A date without a zone is of UTC in HTTP, and of this machine's zone in Python.
+            ahead = (told if told.tzinfo else told.replace(tzinfo=timezone.utc)).timestamp() - self._clock()
         except UNREADABLE:
             return None
         return ahead if abs(ahead) <= FARTHEST_CLOCK else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.arguments import A_FLAG, A_YES, Check
-from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.failures import no_retry_unless_transient, unguarded
 from airflow_provider_tcbilling.operators.spending import SpendingOperator
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class RefundInstanceOperator(SpendingOperator):
         with no_retry_unless_transient(lambda: self._end(context)):
             fields = self._fields()
             if not self._read("dry_run"):
-                return super().execute(context)
+                done: dict[str, Any] = unguarded(SpendingOperator.execute)(self, context)
+                return done
             plan = self.spending(self._hook.get_conn(), fields).plan(time.time())
             self.log.info("Nothing was sent. What is known of this refund:\n%s", json.dumps(plan, indent=2))
             return plan

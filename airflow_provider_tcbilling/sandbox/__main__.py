@@ -47,11 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(mistake, file=sys.stderr)
         return 1
     try:
+        hosts = Hosts.of(chosen.host, chosen.allow_host)
+    except ValueError as error:
+        print(f"--allow-host {error}", file=sys.stderr)
+        return 1
+    try:
         listener = listening_socket(chosen.host, chosen.port)
     except OSError as error:
         print(f"Cannot listen on {chosen.host}:{chosen.port}: {error.strerror}", file=sys.stderr)
         return 1
-    hosts = Hosts.of(chosen.host, chosen.allow_host)
     if not hosts.is_local:
         print(OPEN, file=sys.stderr, flush=True)
     with listener:

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from email.utils import formatdate
 
 import uvicorn
@@ -49,7 +49,7 @@ def running(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
-    allow_hosts: Iterable[str] = (),
+    allow_hosts: Collection[str] = (),
     tls: tuple[str, str] | None = None,
 ) -> Iterator[str]:
     """

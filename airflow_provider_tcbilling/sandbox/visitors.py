@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -55,8 +55,14 @@ class Hosts:
     others: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, listens_on: str, others: Iterable[str] = ()) -> Hosts:
-        """Return the names of a sandbox on an address."""
+    def of(cls, listens_on: str, others: Collection[str] = ()) -> Hosts:
+        """
+        Return the names of a sandbox on an address.
+
+        :raises ValueError: One of the others is no name of a host, so it would never match.
+        """
+        if wrong := [other for other in others if not _name_in(other)]:
+            raise ValueError(f"{', '.join(map(repr, wrong))}: not the name of a host, such as sandbox or 10.0.0.5")
         return cls(listens_on.lower(), frozenset(map(_name_in, others)))
 
     @property

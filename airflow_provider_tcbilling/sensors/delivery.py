@@ -33,7 +33,7 @@ from airflow_provider_tcbilling.arguments import (
 )
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
-from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.failures import no_retry_unless_transient, unguarded
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait; a time-out says what it means for the order."""
         try:
-            return super().execute(context)
+            return unguarded(BaseSensorOperator.execute)(self, context)
         except AirflowSensorTimeout as error:
             ended = DeliveryTimeout(str(self.order_id), harmless(error))
             raise AirflowSensorTimeout("\n".join(self._end(context).report(ended))) from None

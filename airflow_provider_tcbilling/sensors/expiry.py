@@ -37,7 +37,7 @@ from airflow_provider_tcbilling.arguments import (
 )
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, instance_of, refuse_another
-from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.failures import no_retry_unless_transient, unguarded
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait; a time-out says what it means."""
         try:
-            return super().execute(context)
+            return unguarded(BaseSensorOperator.execute)(self, context)
         except AirflowSensorTimeout:
             raise self._timed_out(context) from None
 

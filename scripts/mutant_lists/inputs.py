@@ -158,9 +158,23 @@ INPUTS = (
     Mutant(
         "one record that is nested too deep closes the ledger",
         "stores.py",
-        "                except (ValueError, RecursionError):\n",
-        "                except ValueError:\n",
+        "            except (ValueError, RecursionError):\n",
+        "            except ValueError:\n",
         f"{LEDGER}::test_one_damaged_record_is_listed_as_such_and_stops_nobody",
+    ),
+    Mutant(
+        "a record that may not be read owns nothing",
+        "stores.py",
+        'return b""',
+        "return None",
+        f"{LEDGER}::test_a_record_that_cannot_be_read_may_own_the_order_that_fits",
+    ),
+    Mutant(
+        "a ledger wherever the process happens to run",
+        "connection.py",
+        "    elif ledger and re.match(",
+        "    elif None and re.match(",
+        f"{CONNECTIONS}::test_a_ledger_in_the_working_directory_of_a_process_is_a_mistake",
     ),
     Mutant(
         "an extra that is no JSON is forgotten, and the ledger with it",

@@ -74,9 +74,16 @@ LIMITER = (
     Mutant(
         "notes of before the machine was started believed",
         "api/budget.py",
-        "if not queue.rate or queue.seen_at > now:",
-        "if not queue.rate:",
+        "if not queue.rate or queue.seen_at > now or not is_possible:",
+        "if not queue.rate or not is_possible:",
         f"{BUDGET}::test_notes_of_before_the_machine_was_started_are_begun_anew",
+    ),
+    Mutant(
+        "a queue believed that nobody can have drawn",
+        "api/budget.py",
+        "is_possible = queue.drawn < MOST_TICKETS and queue.drawn - queue.let_in <= LONGEST_QUEUE",
+        "is_possible = True",
+        f"{NOTES}::test_a_queue_that_nobody_can_have_drawn_is_begun_anew",
     ),
     Mutant(
         "work between an answer and its reader",

@@ -389,7 +389,8 @@ def test_what_was_given_and_turned_out_as_nothing_is_not_left_out(connection, sa
     arguments = {**GOOD[kind], name: "{{ none }}"}
     with DAG(dag_id="shop", schedule=None, render_template_as_native_obj=True) as dag:
         if is_mapped:
-            task = kind.partial(task_id="task", **arguments).expand(pool=["a"]).unmap({"pool": "a"})
+            mapped = kind.partial(task_id="task", **arguments).expand(tcbilling_conn_id=["tcbilling_default"])
+            task = mapped.unmap({"tcbilling_conn_id": "tcbilling_default"})
         else:
             task = kind(task_id="task", **arguments)
     names = kind.template_fields

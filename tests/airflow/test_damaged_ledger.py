@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.cases import all_in
 from tests.airflow.shop import KEY
 
@@ -40,13 +43,90 @@ def test_one_damaged_record_is_listed_as_such_and_stops_nobody(shop, run, conten
     assert shop.ordered().order_id == order.order_id
 
 
-def test_what_is_no_record_at_all_is_left_alone(shop):
-    shop.ordered()
-    (shop.folder / "a folder.json").mkdir()
-    (shop.folder / "gone.json").symlink_to(shop.folder / "nowhere")
+FOREIGN = {
+    "a folder": lambda path: path.mkdir(),
+    "a link to nothing": lambda path: path.symlink_to(path.parent / "nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a pipe": os.mkfifo,
+    "a huge file": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**40),
+    "nothing": lambda path: path.touch(),
+    "another object": lambda path: path.write_text('{"name": "package"}'),
+    "no text": lambda path: path.write_bytes(b"\xff\x00"),
+}
 
-    assert [row["key"] for row in all_in(shop.folder.as_uri())] == [KEY]
-    assert shop.ordered("another one").order_id
+
+@pytest.mark.parametrize("made", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_no_record_at_all_is_left_alone(shop, made):
+    shop.ordered()
+    made(shop.folder / "package.json")
+    shop.lost("lost one")
+
+    assert [row["key"] for row in all_in(shop.folder.as_uri())] == [KEY, "lost one"]
+    assert shop.ordered("lost one").order_id == shop.orders[1]
+
+
+class Unreadable:
+    """Let one object of a ledger raise when it is opened."""
+
+    def __init__(self, monkeypatch, path, error):
+        read = LocalFileSystem.cat_file
+
+        def cat_file(fs, name, *args, **kwargs):
+            if str(name) == str(path):
+                raise error
+            return read(fs, name, *args, **kwargs)
+
+        monkeypatch.setattr(LocalFileSystem, "cat_file", cat_file)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_record_that_cannot_be_read_stops_only_what_it_may_own(shop, run, monkeypatch, error):
+    shop.ordered("unreadable")
+    Unreadable(monkeypatch, shop.path("unreadable"), error)
+    shop.clock.sleep(3 * 86_400.0)
+    order = shop.ordered()
+
+    code, out, _ = run("list")
+    assert (code, sorted(line.split()[0] for line in out.splitlines()[:-1])) == (0, ["ordered", "unusable"])
+    assert order.order_id in run("explain", "--order-id", order.order_id)[1]
+    shop.lost("never placed", carried_out=False)
+    assert shop.ordered("never placed").order_id == shop.orders[-1]
+    with pytest.raises(StoreFailed):
+        shop.ordered("unreadable")
+
+
+def test_a_record_that_cannot_be_read_may_own_the_order_that_fits(shop, monkeypatch):
+    shop.ordered("unreadable")
+    Unreadable(monkeypatch, shop.path("unreadable"), PermissionError(13, "Permission denied"))
+    shop.lost(carried_out=False)
+
+    with pytest.raises(PurchaseOutcomeUnknown, match="another purchase"):
+        shop.ordered()
+
+    assert len(shop.orders) == 1
+
+
+def test_a_storage_that_fails_is_no_ledger_of_damaged_records(shop, monkeypatch):
+    shop.ordered()
+    store = shop.ledger
+    store._is_local = False
+    Unreadable(monkeypatch, shop.path(), OSError(5, "SlowDown"))
+
+    with pytest.raises(OSError, match="SlowDown"):
+        list(store.all())
+
+
+def test_a_damaged_rival_is_named_without_saying_what_became_of_the_money(shop):
+    shop.ordered("another one")
+    shop.path("another one").write_text("{half of")
+    shop.lost()
+
+    with pytest.raises(PurchaseOutcomeUnknown) as stopped:
+        shop.ordered()
+
+    assert str(shop.path("another one")) in str(stopped.value)
+    assert "Nothing was sent" not in str(stopped.value)
 
 
 @pytest.mark.parametrize("options", [("--key", "edge \udcff"), ("--token", "\udcff"), ("--order-id", "\udcff")])

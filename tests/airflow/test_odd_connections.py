@@ -82,6 +82,33 @@ def test_an_odd_value_of_the_extra_is_a_mistake_that_names_it(name, odd):
     assert str(caught.value).encode()
 
 
+RELATIVE = [
+    "/",
+    "//",
+    "mnt/ledger",
+    "./ledger",
+    "../ledger",
+    "~/ledger",
+    "localhost/mnt/ledger",
+    "conn@",
+    "conn@ledger",
+]
+
+
+@pytest.mark.parametrize("scheme", ["file", "local"])
+@pytest.mark.parametrize("folder", RELATIVE)
+def test_a_ledger_in_the_working_directory_of_a_process_is_a_mistake(scheme, folder):
+    with pytest.raises(InvalidRequest, match="extra ledger_uri"):
+        read(extra=json.dumps({"ledger_uri": f"{scheme}://{folder}"}))
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///mnt/l", "file:////mnt/l/", "local:///l", "file://c@/mnt/l", "s3://c@b/p", "s3://b"]
+)
+def test_a_ledger_at_a_place_that_all_share_is_in_order(uri):
+    assert read(extra=json.dumps({"ledger_uri": uri})).ledger_uri == uri
+
+
 @pytest.mark.parametrize("name", ["login", "password"])
 @pytest.mark.parametrize("odd", [7, True, [SECRET_KEY], {"a": SECRET_KEY}, "\x00", "\ud800", "é", " x", ""])
 def test_an_odd_key_is_a_mistake_that_does_not_show_it(name, odd):

@@ -49,7 +49,8 @@ def test_no_text_of_the_server_forges_a_line_of_the_doctor():
 def test_no_command_lets_a_record_steer_the_terminal(shop, run, options):
     shop.ordered()
     nasty_one = "\x1b[2J\x9b31m\u202e\u2028paid"
-    shop.edit(reason=f"{nasty_one}\nSafe next step:\n  clear it", currency=nasty_one, request_id=nasty_one)
+    reason = f"{nasty_one}\nSafe next step:\n  clear it"
+    shop.edit(reason=reason, currency=nasty_one, request_id=nasty_one, paid_cents=5)
 
     _, out, err = run(*options, *(("--key", KEY) if options == ("explain", "--json") else ()))
 

@@ -102,6 +102,20 @@ def test_a_clock_that_is_absurd_or_explains_nothing_is_not_tried(asked, date):
     assert (client.signed, client.clock_offset, client.error.code) == ([0], 0, EXPIRED)
 
 
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S -0000", "%a, %d %b %Y %H:%M:%S", "%a %b %d %H:%M:%S %Y"])
+def test_a_date_without_a_zone_is_of_utc_wherever_this_machine_stands(asked, monkeypatch, form):
+    date = time.strftime(form, time.gmtime(NOW + 3600))
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        client = asked((date, EXPIRED), (date, OK))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert client.clock_offset == 3600.0
+
+
 @pytest.mark.parametrize("seed", range(300))
 def test_no_sequence_of_dates_and_answers_moves_the_clock_out_of_its_bounds(asked, seed):
     drawn = random.Random(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import random
 import shutil
@@ -165,6 +166,16 @@ def test_damaged_notes_are_begun_anew(folder, seed):
     assert unpacked(noted) == Queue()
     assert Budget("e", "id", 100.0).wait(ACTION, 60, slept.append)
     assert (drawn(folder), slept) == (1, [])
+
+
+@pytest.mark.parametrize("drawn_and_let_in", [(1e300, 0.0), (1.0, -1e300), (2e4, 0.0), (1e17, 1e17)])
+def test_a_queue_that_nobody_can_have_drawn_is_begun_anew(folder, drawn_and_let_in):
+    for number in (*drawn_and_let_in, math.inf, math.nan):
+        asks()
+        odd = Queue(*(drawn_and_let_in if math.isfinite(number) else (number, 0.0)), 20.0, 0.0, time.monotonic())
+        the_file(folder).write_bytes(packed(odd))
+
+        assert (asks(), drawn(folder)) == (True, 1)
 
 
 def test_notes_are_read_as_they_were_written():

@@ -242,3 +242,11 @@ def test_a_port_that_there_is_not_is_said_in_words(capsys, port):
         command.main([f"--port={port}"])
 
     assert "is not a whole number from 0 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["http://billing.test", "http://billing.test:8765/", "", "a b", "[::1", "x/y"])
+def test_a_name_that_no_host_header_can_hold_is_refused_at_the_start(capsys, name):
+    assert command.main(["--port", "0", "--allow-host", name]) == 1
+
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), repr(name) in err) == ("", 1, True)
