@@ -171,4 +171,18 @@ SECRETS = (
         "except LookupError as error:",
         f"{AIRFLOW}::test_a_masker_that_fails_stops_no_purchase",
     ),
+    Mutant(
+        "thousands of secrets hold a purchase up",
+        "masker.py",
+        "for secret in told[:MOST_SECRETS]:",
+        "for secret in told:",
+        f"{AIRFLOW}::test_airflow_is_told_no_more_than_it_can_mask_in_good_time",
+    ),
+    Mutant(
+        "a secret number that a server repeats is stored",
+        "api/masking.py",
+        "if isinstance(part, (str, int, float)) and not isinstance(part, bool):",
+        "if isinstance(part, str):",
+        f"{SEALED}::test_a_secret_number_that_the_server_repeats_is_not_stored",
+    ),
 )
