@@ -106,11 +106,12 @@ class Field:
         :raises ValueError: With every mistake in its ``args``.
         """
         value = value.strip() if isinstance(value, str) else value
-        if value is None or value == "":
+        word = value if isinstance(value, str) else None  # What else there is may compare in ways of its own.
+        if value is None or word == "":
             if self.required:
                 raise ValueError(f"missing: {self.about}")
             return None
-        if value == "None":
+        if word == "None":
             raise ValueError("given, but its template rendered to 'None'")
         wire = self._parse(value)
         if self._limits and (broken := self.limits_broken_by(wire)):

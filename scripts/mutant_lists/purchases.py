@@ -268,11 +268,11 @@ PURCHASES = (
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),
     Mutant(
-        "settled as not bought while a request is under way",
+        "judged while a request is under way",
         "doctor.py",
         "if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):",
         "if time.time() < (quiet := 0.0):",
-        f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
+        "tests/airflow/test_cli.py::test_each_state_and_finding_has_its_next_step",
     ),
     Mutant(
         "settled as not bought with a new token",

@@ -91,6 +91,15 @@ class Unspeakable:
         raise RuntimeError("no words")
 
 
+class Incomparable:
+    """What refuses to be compared, as arrays and frames do."""
+
+    def __eq__(self, other):
+        raise RuntimeError("no comparison")
+
+    __hash__ = None
+
+
 def test_no_class_of_tasks_is_left_out():
     assert {kind for kind in kinds() if kind.__name__ != "SpendingOperator"} == set(GOOD)
 
@@ -114,7 +123,7 @@ def test_every_argument_of_the_hook_has_a_check(connection, sandbox):
 
 @pytest.mark.parametrize(("kind", "name"), ARGUMENTS)
 def test_no_argument_takes_anything(connection, sandbox, kind, name):
-    for value in (object(), [object()], b"x", 2.5j, Unspeakable()):
+    for value in (object(), [object()], b"x", 2.5j, Unspeakable(), Incomparable()):
         assert f"{name}: " in mistake(kind, **{name: value})
     assert sandbox.requests == {}
 
