@@ -173,3 +173,15 @@ def test_an_order_without_a_number_of_its_own_is_settled_by_that_of_its_big_deal
 
     assert (code, err) == (0, "")
     assert json.loads(shop.path().read_text())["order_id"] == big_deal
+
+
+def test_the_name_of_a_damaged_rival_is_shown_on_one_line(shop):
+    shop.lost()
+    (shop.folder / f"\x1b[31mred\n\udcff-{'a' * 24}.json").write_text("{half of")
+
+    with pytest.raises(PurchaseOutcomeUnknown) as stopped:
+        shop.ordered()
+
+    text = str(stopped.value)
+    assert text.encode()
+    assert "\\x1b[31mred\\n" in text
