@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.record import NoStore, Store, command_line
 from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.runs import may_have_run_before
 from airflow_provider_tcbilling.stores import options_of, store_of
 from airflow_provider_tcbilling.task_end import READS, WORDS, TaskEnd
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_tcbilling.api.purchase import Purchase
     from airflow_provider_tcbilling.connection import Settings
     from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
 
-def end_of(context: Context, hook: TcBillingHook, action: str = "", *, key: str | None = None, **known: Any) -> TaskEnd:
+def end_of(
+    context: Context, hook: TcBillingHook, action: str = "", purchase: Purchase | None = None, **known: Any
+) -> TaskEnd:
     """
     Return what is known of a task. It never raises: what cannot be read is left out.
 
     :param action: Name of the action that the task sends; empty if it only reads.
-    :param key: The key of its purchase; ``None`` if it failed before it had one.
+    :param purchase: What the task buys; ``None`` if it failed before it had a purchase.
     :param known: What else is known: fields of :class:`~airflow_provider_tcbilling.task_end.TaskEnd`.
     """
     told, settings = hook.tcbilling_conn_id, _settings_of(hook)
@@ -35,8 +39,10 @@ def end_of(context: Context, hook: TcBillingHook, action: str = "", *, key: str 
         **known,
     }
     if action:
-        options, facts["keeps_records"] = _options(context, settings, key)
-        order_id = facts.get("order_id")
+        in_doubt = purchase.is_in_doubt if purchase else None
+        order_id = facts["order_id"] = facts.get("order_id") or (purchase.order_id if purchase else "")
+        facts["in_doubt"], facts["is_unread"] = bool(in_doubt), in_doubt is None and _may_have_run_before(context)
+        options, facts["keeps_records"] = _options(context, settings, purchase.key if purchase else None)
         asked = options or (f"--order-id {shlex.quote(order_id)}" if order_id else "")
         facts["explain"] = command_line("explain", asked, conn_id) if asked else ""
         facts["settle"] = command_line("settle", options, conn_id)
@@ -69,6 +75,13 @@ def _task(context: Context) -> str:
         return options_of(context)
     except Exception:
         return ""
+
+
+def _may_have_run_before(context: Context) -> bool:
+    try:
+        return may_have_run_before(context)
+    except Exception:
+        return True
 
 
 def _is_retried(ti: Any) -> bool:

@@ -9,10 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowNotFoundException
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
-from airflow_provider_tcbilling.api.errors import InvalidRequest, TcBillingError
-from airflow_provider_tcbilling.api.text import lines_of
+from airflow_provider_tcbilling.api.errors import InvalidRequest, TcBillingError, WaitEnded
+from airflow_provider_tcbilling.api.text import harmless, lines_of
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.task_end import TaskEnd
@@ -36,22 +43,42 @@ def no_retry_unless_transient(end: Callable[[], TaskEnd]) -> Iterator[None]:
 
     :param end: Returns what is known of the task by then.
     :raises AirflowFailException: Another try cannot help, or must not happen.
-    :raises AirflowException: In place of an error of something else, such as Airflow's own, once there is an order.
+    :raises AirflowTaskTimeout: The task's execution_timeout is over.
+    :raises AirflowException: In place of an error of something else, such as a secrets backend.
     """
     try:
         yield
         return
     except TcBillingError as error:
         error.report = end().report(error)
-        raised: Exception = error if error.transient else AirflowFailException(str(error))
+        raised: BaseException = error if error.transient else AirflowFailException(str(error))
     except AirflowNotFoundException as error:
         raised = AirflowFailException("\n".join(end().report(InvalidRequest("Connection", [str(error)]))))
     except AirflowException:
         raise
+    except AirflowTaskTimeout as error:
+        raised = AirflowTaskTimeout("\n".join(end().report(error)))
     except Exception as error:
-        known = end()
-        if not (known.order_id or known.in_doubt):
-            raise
         log.info("The error in full:\n%s", lines_of(traceback.format_exc()))
-        raised = AirflowException("\n".join(known.report(error)))
+        raised = AirflowException("\n".join(end().report(error)))
+    raise raised from None
+
+
+@contextmanager
+def told_if_airflow_ended_the_wait(next_method: str, end: Callable[[], TaskEnd]) -> Iterator[None]:
+    """
+    Say what it means for the money that Airflow resumed a task only to fail it, such as when no triggerer runs.
+
+    :param next_method: As what Airflow resumes the task.
+    :param end: Returns what is known of the task by then.
+    """
+    try:
+        yield
+        return
+    except AirflowException as error:
+        if next_method != "__fail__" or isinstance(error, AirflowSkipException):
+            raise
+        ended = WaitEnded(f"Airflow ended the wait in the triggerer ({harmless(error)}). See whether a triggerer runs.")
+        ended.transient = not isinstance(error, AirflowSensorTimeout)
+        raised = type(error)("\n".join(end().report(ended)))
     raise raised from None

@@ -186,6 +186,12 @@ CORRECT_AND_WAIT = (
     "Correct what the lines above name, then clear the task: it waits on for this order, and buys nothing."
 )
 
+CORRECT_AND_LOOK = (
+    "Correct what the lines above name, then clear the task: it looks for an order first, and {acts} only if there is "
+    "none."
+)
+RETRIED_WITHOUT_ORDERS = "Nothing: Airflow tries again by itself, and {acts}."
+
 ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
     errors.TcBillingError: LOOKS_FIRST,
     errors.InvalidRequest: "Correct what the lines above name, then clear the task: {acts}.",
@@ -220,6 +226,25 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
     errors.WrongEvent: "Clear the task: it goes on with its own order, and buys nothing.",
 }
 """What to do about an error that ends a task, by its class; the nearest class counts. Stopped purchases: STEPS."""
+
+IN_DOUBT: Mapping[type[errors.TcBillingError], str] = {
+    errors.StoreFailed: ERROR_STEPS[errors.StoreFailed],
+    errors.RunRefused: (
+        "Clear the task: it looks for an order again, and sends nothing while this run may not spend. To have the "
+        "request sent again if there is none, set allow_backfill=True for a backfill, or a larger max_lateness, before "
+        "the clear: {acts} then."
+    ),
+}
+"""What to do if an earlier try may have sent a request and its order is not known; elsewhere: LOOKS_FIRST."""
+
+WITHOUT_ORDERS: Mapping[type[errors.TcBillingError], str] = {
+    errors.TcBillingError: "Clear the task: {acts}.",
+    errors.ServerFault: "Wait some minutes, then clear the task: {acts}.",
+}
+"""What to do about a task that places no order, where it differs."""
+
+OF_A_RECORD = (errors.InvalidRecord, errors.PurchaseChanged)
+"""Errors of a record that stands in the way of whatever a clear would do."""
 
 OF_AN_ORDER = (errors.OrderNotRecorded, errors.DeliveryFailed, errors.DeliveryTimeout, errors.WrongEvent)
 """Errors whose step is about an order that is known."""

@@ -36,6 +36,7 @@ class Words:
     :param perhaps: There may be one.
     :param acts: What a clear of the task does if there is none.
     :param buys: The order is one that costs money.
+    :param orders: It places an order, which a clear looks for first.
     """
 
     nothing: str = "Nothing was bought"
@@ -43,10 +44,13 @@ class Words:
     perhaps: str = "Perhaps paid, up to {amount}."
     acts: str = "it BUYS"
     buys: bool = True
+    orders: bool = True
 
 
-READS = Words(paid="Nothing was bought by this task. Order {order_id} stays as it is.", acts="it looks again")
-SETS = Words(nothing="Nothing was paid", acts="it sets what differs")
+READS = Words(
+    paid="Nothing was bought by this task. Order {order_id} stays as it is.", acts="it looks again", orders=False
+)
+SETS = Words(nothing="Nothing was paid", acts="it sets what differs", orders=False)
 WORDS: Mapping[str, Words] = {
     CREATE_INSTANCE.name: Words(),
     RENEW_INSTANCE.name: Words(nothing="Nothing was renewed", acts="it RENEWS"),
@@ -80,6 +84,7 @@ class TaskEnd:
     :param order_id: The order that exists; empty if none is known.
     :param paid: What it costs, such as ``100.00 USD``; empty if that is not known.
     :param in_doubt: A request may have been carried out whose order is not known.
+    :param is_unread: An earlier try may have sent a request, and this one failed before it read the record.
     :param keeps_records: There is a record that can be settled.
     :param is_retried: Airflow tries again by itself.
     :param explain: The command that explains the purchase; empty if nothing can be asked.
@@ -94,6 +99,7 @@ class TaskEnd:
     order_id: str = ""
     paid: str = ""
     in_doubt: bool = False
+    is_unread: bool = False
     keeps_records: bool = True
     is_retried: bool = False
     explain: str = ""
@@ -101,7 +107,7 @@ class TaskEnd:
     restore: str = ""
     console: str = "the console"
 
-    def report(self, error: Exception) -> list[str]:
+    def report(self, error: BaseException) -> list[str]:
         """Return the message line by line: the money, the cause, the next step, the command, the page."""
         return [
             self.money(error),
@@ -112,7 +118,7 @@ class TaskEnd:
             f"Page: {next_steps.PAGE}",
         ]
 
-    def money(self, error: Exception) -> str:
+    def money(self, error: BaseException) -> str:
         """Return in one sentence what the error means for the money."""
         order_id = self.order_id or getattr(error, "order_id", "")
         cost = getattr(error, "amount", "") or self.paid or UNKNOWN_AMOUNT
@@ -125,14 +131,14 @@ class TaskEnd:
             return f"Paid: {up_to}, as the server said, and the order is not known."
         if self.in_doubt:
             return self.words.perhaps.format(amount=up_to)
-        return f"{self.words.nothing}{' by this try' if isinstance(error, BY_THIS_TRY) else ''}."
+        return f"{self.words.nothing}{' by this try' if self.is_unread or isinstance(error, BY_THIS_TRY) else ''}."
 
-    def _cause(self, error: Exception) -> Sequence[str]:
+    def _cause(self, error: BaseException) -> Sequence[str]:
         if isinstance(error, errors.InvalidRequest) and (self.in_doubt or (self.order_id and self.words != READS)):
             return [f"{error.subject}: this task cannot go on, because", *(f"  - {m}" for m in error.mistakes)]
         return error.lines() if isinstance(error, errors.TcBillingError) else [_named(error)]
 
-    def _step(self, error: Exception) -> str:
+    def _step(self, error: BaseException) -> str:
         step = self._stopped(error) if isinstance(error, errors.PurchaseOutcomeUnknown) else self._ended(error)
         return step.format(
             acts=self.words.acts,
@@ -147,25 +153,37 @@ class TaskEnd:
         state = error.doubt.state if self.keeps_records else next_steps.NO_STORE
         return next_steps.STEPS.get((state, Finding[error.doubt.finding.upper()]), next_steps.CHOOSE)
 
-    def _ended(self, error: Exception) -> str:
-        is_retried = self.is_retried and isinstance(error, errors.TcBillingError) and error.transient
+    def _ended(self, error: BaseException) -> str:
+        is_retried = self.is_retried and getattr(error, "transient", True)
         if is_retried and not isinstance(error, errors.DeliveryTimeout):
-            return next_steps.RETRIED_WITH_ORDER if self.order_id else next_steps.RETRIED
+            return self._retried()
         kind = next((kind for kind in type(error).__mro__ if kind in next_steps.ERROR_STEPS), errors.TcBillingError)
+        if kind in next_steps.OF_A_RECORD:
+            return next_steps.ERROR_STEPS[kind]
         if self.order_id and kind not in next_steps.OF_AN_ORDER:
             return next_steps.CORRECT_AND_WAIT if issubclass(kind, TO_CORRECT) else next_steps.WAITS_ON
-        return next_steps.LOOKS_FIRST if self.in_doubt else next_steps.ERROR_STEPS[kind]
+        if not self.order_id and (self.in_doubt or self.is_unread):
+            return next_steps.IN_DOUBT.get(kind) or (
+                next_steps.CORRECT_AND_LOOK if issubclass(kind, TO_CORRECT) else next_steps.LOOKS_FIRST
+            )
+        step = next_steps.ERROR_STEPS[kind]
+        return step if self.words.orders else next_steps.WITHOUT_ORDERS.get(kind, step)
 
-    def _connection(self, error: Exception) -> Iterator[str]:
+    def _retried(self) -> str:
+        if not self.words.orders:
+            return next_steps.RETRIED_WITHOUT_ORDERS
+        return next_steps.RETRIED_WITH_ORDER if self.order_id else next_steps.RETRIED
+
+    def _connection(self, error: BaseException) -> Iterator[str]:
         if isinstance(error, ABOUT_CONNECTION):
             key = f", SecretId {self.key_name}" if self.key_name else ""
             remedy = remedy_of(error) if isinstance(error, errors.ApiError) else ""
             yield f"Connection {self.conn_id}{key}{': ' if remedy else '.'}{remedy}"
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {harmless(error)}"
 
 
-def _doubt_of(error: Exception) -> Doubt:
+def _doubt_of(error: BaseException) -> Doubt:
     return error.doubt if isinstance(error, errors.PurchaseOutcomeUnknown) else Doubt()

@@ -103,14 +103,13 @@ class Purchase:
         self._presumed_since = presumed_since
         self._has_twins = has_twins and not store.is_shared
         self._check = check
-        self._clock = clock or time.time
-        self._sleep = sleep or time.sleep
+        self._clock, self._sleep = clock or time.time, sleep or time.sleep
         self._owner = uuid.uuid4().hex
         self._last_sent = 0.0
         self._observed: Mapping[str, Any] = {}
-        self._account = ""
-        self.is_in_doubt = False
-        """Whether a request may have been carried out whose order is not known."""
+        self._account = self.order_id = ""
+        self.is_in_doubt: bool | None = None
+        """Whether a request may have been carried out; ``None`` while the record was not read."""
         self._memory = Memory(store, self._intent(), self._clock, self._sleep, spending)
 
     def place(self) -> Order:
@@ -127,9 +126,9 @@ class Purchase:
         :raises OutcomeUnknown: It may have been bought, and the order book could not be read. Another try looks again.
         :raises ApiError: Refused, and nothing was bought.
         """
-        self.is_in_doubt = False
-        record = self._memory.read()
+        record, self.is_in_doubt = self._memory.read(), False
         if record:
+            self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
             self._refuse_another_account(record)
         if record is None and self._presumed_since is not None:
             log.warning("An earlier try may have sent this purchase, and no record tells. Looking first.")
@@ -177,12 +176,14 @@ class Purchase:
         except TcBillingError as error:
             if error.ambiguous:
                 return self._find_out(self._in_doubt(intent, error), error)
+            self.is_in_doubt = False
             self._memory.decline(intent, str(error), was_refused=isinstance(error, ApiError) and not error.transient)
             raise
         return self._memory.keep(intent, order)
 
     def _send(self, record: Record) -> Order:
         """Send the request of a record that is stored."""
+        self.is_in_doubt = True
         try:
             order = self._spending.send(record.client_token, record.sending_until - self._rules.request_seconds)
         finally:
@@ -298,9 +299,8 @@ class Purchase:
             why = f"no order fits, an earlier try may have been carried out, and the server says: {error}"
             return Next.STOP, why, Finding.NONE
         if self._clock() >= give_up:
-            raise OutcomeUnknown(
-                f"It may have been carried out, and no order fits yet. The last try: {error}"
-            ) from error
+            why = f"It may have been carried out, and no order fits yet. The last try: {error}"
+            raise OutcomeUnknown(why) from error
         return Next.SEND, "", Finding.SEND
 
     def _send_again(self, record: Record) -> tuple[Record, TcBillingError | None]:

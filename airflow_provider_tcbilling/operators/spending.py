@@ -24,7 +24,7 @@ from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.arguments import SPENDING, Check, Rendered, literals_of, mistakes_in, refuse_literals
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
-from airflow_provider_tcbilling.failures import no_retry_unless_transient
+from airflow_provider_tcbilling.failures import no_retry_unless_transient, told_if_airflow_ended_the_wait
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK, OrderConsoleLink
 
@@ -195,6 +195,11 @@ class SpendingOperator(Rendered, BaseOperator):
                 raise InvalidRequest(self.task_id, ["the task was resumed without the trigger's event"])
             return self._deliver(context, order, deadline)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a wait in the triggerer."""
+        with told_if_airflow_ended_the_wait(next_method, lambda: self._end(context, was_waiting=True)):
+            return super().resume_execution(next_method, next_kwargs, context)
+
     def on_kill(self) -> None:
         """Say which order stays open. It is not cancelled: a paid order is for a person to decide on."""
         if self._placed:
@@ -206,19 +211,14 @@ class SpendingOperator(Rendered, BaseOperator):
         self._cost = self.console_link = ""
         self._purchase_begun = None
 
-    def _end(self, context: Context) -> TaskEnd:
+    def _end(self, context: Context, *, was_waiting: bool = False) -> TaskEnd:
         """Return what is known of the task when it fails, for its message."""
         from airflow_provider_tcbilling.ending import end_of
 
-        return end_of(
-            context,
-            self._hook,
-            self.action.name,
-            key=self._purchase_begun.key if self._purchase_begun else None,
-            in_doubt=bool(self._purchase_begun and self._purchase_begun.is_in_doubt),
-            order_id=self._placed or "",
-            paid=self._cost,
-        )
+        if was_waiting:
+            self._own_order(context, None)
+        known = {"order_id": self._placed or "", "paid": self._cost}
+        return end_of(context, self._hook, self.action.name, self._purchase_begun, **known)
 
     def _own_order(self, context: Context, told: Order | None) -> Order | None:
         """

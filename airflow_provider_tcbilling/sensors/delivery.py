@@ -33,7 +33,11 @@ from airflow_provider_tcbilling.arguments import (
 )
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
-from airflow_provider_tcbilling.failures import no_retry_unless_transient, unguarded
+from airflow_provider_tcbilling.failures import (
+    no_retry_unless_transient,
+    told_if_airflow_ended_the_wait,
+    unguarded,
+)
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 
 if TYPE_CHECKING:
@@ -121,10 +125,16 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
             self._defer(watch, deadline)
         return order.as_dict() if order else {}
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a wait in the triggerer."""
+        with told_if_airflow_ended_the_wait(next_method, lambda: self._end(context)):
+            return super().resume_execution(next_method, next_kwargs, context)
+
     def execute(self, context: Context) -> Any:
         """Wait; a time-out says what it means for the order."""
         try:
-            return unguarded(BaseSensorOperator.execute)(self, context)
+            with no_retry_unless_transient(lambda: self._end(context)):
+                return unguarded(BaseSensorOperator.execute)(self, context)
         except AirflowSensorTimeout as error:
             ended = DeliveryTimeout(str(self.order_id), harmless(error))
             raise AirflowSensorTimeout("\n".join(self._end(context).report(ended))) from None

@@ -37,7 +37,11 @@ from airflow_provider_tcbilling.arguments import (
 )
 from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.events import deadline_of, instance_of, refuse_another
-from airflow_provider_tcbilling.failures import no_retry_unless_transient, unguarded
+from airflow_provider_tcbilling.failures import (
+    no_retry_unless_transient,
+    told_if_airflow_ended_the_wait,
+    unguarded,
+)
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
 if TYPE_CHECKING:
@@ -151,10 +155,16 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
             self._defer(deadline)
         return found
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a wait in the triggerer."""
+        with told_if_airflow_ended_the_wait(next_method, lambda: self._end(context)):
+            return super().resume_execution(next_method, next_kwargs, context)
+
     def execute(self, context: Context) -> Any:
         """Wait; a time-out says what it means."""
         try:
-            return unguarded(BaseSensorOperator.execute)(self, context)
+            with no_retry_unless_transient(lambda: self._end(context)):
+                return unguarded(BaseSensorOperator.execute)(self, context)
         except AirflowSensorTimeout:
             raise self._timed_out(context) from None
 

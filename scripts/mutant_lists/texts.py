@@ -239,4 +239,25 @@ TEXTS = (
         "        elif 0 > (decidable",
         "tests/airflow/test_settling.py::test_nobody_says_within_ten_minutes_that_nothing_was_bought",
     ),
+    Mutant(
+        "nothing was bought, said while an earlier try may have bought it and the record was not read",
+        "ending.py",
+        "in_doubt is None and _may_have_run_before(context)",
+        "False",
+        f"{MESSAGES}::test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before",
+    ),
+    Mutant(
+        "nothing was bought, said of a request that was under way when the task was ended",
+        "api/purchase.py",
+        "        self.is_in_doubt = True\n        try:",
+        "        try:",
+        f"{MESSAGES}::test_a_task_that_is_ended_from_outside_says_what_became_of_the_money",
+    ),
+    Mutant(
+        "an order of the record that is not told because the account could not be",
+        "api/purchase.py",
+        'self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""',
+        "pass",
+        f"{MESSAGES}::test_a_key_that_cannot_tell_its_account_does_not_hide_what_an_earlier_try_did",
+    ),
 )

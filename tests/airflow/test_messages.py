@@ -17,12 +17,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
 
 from airflow_provider_tcbilling import cli
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.record import COMMAND
 from airflow_provider_tcbilling.next_steps import ERROR_STEPS, PAGE
@@ -516,6 +518,111 @@ def test_an_airflow_that_is_away_after_the_purchase_does_not_lose_it(night, monk
     assert night.spent == PRICE
 
 
+# An earlier try
+
+
+def in_doubt(night):
+    """Let a try fail whose order nobody knows."""
+    night.fault("drop")
+    night.sandbox.faults.add({"fault": "drop", "action": "DescribeDealsByCond", "times": None})
+    assert night.fails().startswith("Perhaps paid, ")
+    night.sandbox.faults.clear()
+    assert len(night.orders) == 1
+
+
+@pytest.mark.parametrize("case", [a_mistake, no_connection, a_wrong_connection])
+@pytest.mark.parametrize("before", [in_doubt, Night.clear])
+def test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before(night, before, case):
+    before(night)
+    happening = case(night)
+    next(happening)
+
+    message = night.fails()
+
+    assert message.splitlines()[0] == "Nothing was bought by this try."
+    assert "it looks for an" in step_of(message)
+    assert "it BUYS only if there is none" in step_of(message)
+    assert next(happening, None) is None
+    assert night.clear()["order_id"] == night.orders[0]
+    assert night.spent == PRICE
+
+
+def test_a_key_that_cannot_tell_its_account_does_not_hide_what_an_earlier_try_did(night):
+    in_doubt(night)
+    night.connect(login="AKIDsomeoneelse")
+
+    message = night.fails()
+
+    assert message.splitlines()[0] == "Perhaps paid, up to an amount that is not known yet."
+    assert step_of(message).startswith("Undo the edit and clear the task: ")
+    night.connect()
+    assert night.clear()["order_id"] == night.orders[0]
+    assert night.spent == PRICE
+
+
+def test_a_run_that_may_no_longer_spend_looks_again_and_buys_after_its_step(night):
+    night.fault("drop", when="before", times=30)
+    night.sandbox.faults.add({"fault": "drop", "action": "DescribeDealsByCond", "times": None})
+    assert night.fails().startswith("Perhaps paid, ")
+    night.sandbox.faults.clear()
+    night.arguments = {"on_unknown_outcome": "replay"}
+    backfill = {"run_type": "backfill"}
+
+    message = night.fails(context=night.context(**backfill))
+
+    assert message.startswith("Perhaps paid, ")
+    assert "sends nothing while this run may not spend" in step_of(message)
+    assert night.fails(context=night.context(**backfill)).splitlines()[0] == message.splitlines()[0]
+    assert night.spent == 0
+    night.task(allow_backfill=True).execute(night.context(**backfill))
+    assert night.spent == PRICE
+
+
+@pytest.mark.parametrize("error", [AirflowTaskTimeout("Timeout"), MemoryError("no memory")])
+@pytest.mark.parametrize("moment", ["_request", "step"])
+def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, monkeypatch, error, moment):
+    night.open(delivery_looks=3)
+    what = {"_request": (BillingClient, "create_instance"), "step": (DeliveryWatch, "step")}[moment]
+    real = getattr(*what)
+
+    def ended(self, *given, **more):
+        if moment == "_request":
+            real(self, *given, **more)
+        raise error
+
+    kind = AirflowTaskTimeout if isinstance(error, AirflowTaskTimeout) else AirflowException
+    with monkeypatch.context() as patch:
+        patch.setattr(*what, ended)
+        message = night.fails(kind=kind)
+
+    known = f"Paid: an amount that is not known yet, order {night.orders[0]}."
+    assert message.splitlines()[0] == (
+        "Perhaps paid, up to an amount that is not known yet." if moment == "_request" else known
+    )
+    assert str(error) in message
+    step_of(message)
+    night.clock.sleep(600)
+    assert night.clear()["order_id"] == night.orders[0]
+    assert night.spent == PRICE
+
+
+@pytest.mark.parametrize("without_ledger", [False, True])
+def test_a_wait_that_airflow_ends_in_the_triggerer_says_that_it_is_paid(night, without_ledger):
+    night.open(delivery_looks=4)
+    night.connect(without_ledger=without_ledger)
+    task, context = night.task(deferrable=True, purchase_key=None), night.context()
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+
+    with pytest.raises(AirflowException) as failed:
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, context)
+
+    message = str(failed.value)
+    assert message.startswith(f"Paid: 100.00 USD, order {night.orders[0]}.\n")
+    assert "Trigger timeout" in message
+    assert step_of(message) == "Clear the task: it waits on for this order, and buys nothing."
+
+
 # The other tasks
 
 
@@ -604,6 +711,40 @@ def test_a_sensor_whose_time_is_over_says_that_the_order_stays(night, deferrable
     message = str(ended.value)
     assert message.startswith(f"Nothing was bought by this task. Order {order_id} stays as it is.\n")
     assert step_of(message) == "Clear the task: it waits on for this order, and buys nothing."
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_a_sensor_whose_wait_airflow_ends_says_so(night, error):
+    order_id = night.clear(wait_for_delivery=False)["order_id"]
+    for task, money in [
+        (sensor(order_id, deferrable=True), f"Nothing was bought by this task. Order {order_id} stays as it is."),
+        (InstanceExpirySensor(task_id="wait", within=60), "Nothing was bought."),
+    ]:
+        with pytest.raises(AirflowException) as failed:
+            task.resume_execution("__fail__", {"error": error}, night.context())
+
+        assert str(failed.value).splitlines()[0] == money
+        assert error in str(failed.value)
+        assert step_of(str(failed.value)).startswith("Clear the task: it waits ")
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("fault", [{"fault": "drop"}, {"fault": "error", "code": "InternalError"}])
+def test_a_task_that_places_no_order_does_not_promise_to_look_for_one(night, fault, retries):
+    night.sandbox.faults.add({"action": "DescribeRenewInstances", "times": None, **fault})
+    flag = {name: ORDER[name] for name in ("product_code", "region_code")} | {"renew_flag": "NOTIFY_AND_AUTO_RENEW"}
+    for task, acts in [
+        (ExpiringInstancesOperator(task_id="list", within="P14D"), "it looks again"),
+        (SetRenewalOperator(task_id="set", instance_id="ins-1", **flag), "it sets what differs"),
+    ]:
+        context = night.context()
+        context["ti"].max_tries = retries and 1000
+
+        step = step_of(night.fails(task, context=context))
+
+        assert "order" not in step
+        assert step.endswith(f"{acts}.")
+        assert ("tries again by itself" in step) is bool(retries)
 
 
 def test_a_sensor_whose_order_died_says_what_became_of_the_money(night):
