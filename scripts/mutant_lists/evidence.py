@@ -119,13 +119,6 @@ EVIDENCE = (
         f"{WIRE}::test_money_and_the_query_after_it_use_a_connection_of_their_own",
     ),
     Mutant(
-        "a connection is kept after an interim answer",
-        "api/wire.py",
-        "self._is_reusable = response.status_code == 200 and not action.moves_money",
-        "self._is_reusable = not action.moves_money",
-        f"{WIRE}::test_nothing_is_sent_on_a_connection_whose_answer_was_not_whole",
-    ),
-    Mutant(
         "the action is not signed",
         "api/signing.py",
         '({"x-tc-action": action} if action else {})',
