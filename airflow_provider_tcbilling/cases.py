@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
 from airflow_provider_tcbilling.api.orderbook import order_numbered
-from airflow_provider_tcbilling.api.purchase import task_run_key
+from airflow_provider_tcbilling.api.purchase import client_token_for, task_run_key
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.record import VERSION, NoStore, Record, Store
 from airflow_provider_tcbilling.api.text import harmless
@@ -338,7 +338,7 @@ def _scan(ledger: Ledger, fits: Callable[[Record], bool]) -> tuple[list[Record],
 
 def _test_of(named: Named, client: BillingClient) -> Callable[[Record], bool]:
     if named.token:
-        return lambda record: record.client_token == named.token
+        return lambda record: named.token in (record.client_token, client_token_for(record.key))
     if named.task:
         return lambda record: task_of(record) == named.task
     numbers = numbers_of(client, str(named.order_id))

@@ -100,10 +100,10 @@ def settle(chosen: argparse.Namespace) -> Answer:
 
     if sum(map(bool, (chosen.order_id, chosen.not_bought, chosen.restore))) != 1:
         raise WrongUsage("say one of --order-id, --not-bought and --restore")
-    if chosen.restore and any((chosen.key, chosen.dag_id, chosen.run_id, chosen.task_id)):
+    if chosen.restore and any((chosen.key, chosen.token, chosen.dag_id, chosen.run_id, chosen.task_id)):
         raise WrongUsage("the record to restore names its purchase: leave --key and the task out")
     restored = record_from(_text_of(chosen.restore)) if chosen.restore else None
-    named = Named(restored.key, task=task_of(restored)) if restored else _named(chosen)
+    named = Named(restored.key, task=task_of(restored)) if restored else _named(chosen, token=chosen.token)
     settings, client = _connected(chosen.conn_id)
     desk = Desk(find(named, settings, client), settings, client, chosen.force)
     if restored:
@@ -135,6 +135,7 @@ NAME = (
     Option("--task-id", "the task itself"),
     Option("--map-index", "its place, if it is mapped", {"type": int, "default": -1}),
     Option("--loop-index", "which iteration, if it is in a loop; the first is 0", {"type": int}),
+    Option("--token", "instead: the client token"),
 )
 CONN_ID = Option("--conn-id", f"the Airflow connection ({DEFAULT_CONN_ID})", {"default": DEFAULT_CONN_ID})
 JSON = Option("--json", "answer in JSON", {"action": "store_true"})
@@ -145,7 +146,6 @@ COMMANDS = (
         "what the record and the order book say of one purchase, and the safe next step",
         (
             *NAME,
-            Option("--token", "instead: the client token"),
             Option("--order-id", "instead: the order's number"),
             CONN_ID,
             JSON,

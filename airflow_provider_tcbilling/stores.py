@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
-from airflow_provider_tcbilling.api.key import key_bytes
+from airflow_provider_tcbilling.api.key import client_token_for, key_bytes
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.record import NoStore, Store
+from airflow_provider_tcbilling.api.text import visible
 from airflow_provider_tcbilling.runs import is_mapped, loop_index_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ CANARY_SECONDS = 10.0
 
 RACES = 3
 """How often two creations are tried at once: a storage that looks first and creates then seldom loses three races."""
+
+MAX_KEY_SHOWN = 300
+"""Characters of a key in a command; a longer one is named by its client token."""
 
 FILE_MODE = 0o640
 """Of a record in a local folder. The group may read it, as workers may run as several users of one group."""
@@ -128,7 +132,9 @@ class Ledger:
 
     def named(self, key: str) -> str:
         """Return the options that name a purchase on the command line."""
-        return f"--key {shlex.quote(key)}"
+        if visible(key) != key or len(key) > MAX_KEY_SHOWN:
+            return f"--token {client_token_for(key)}"  # The key itself would not stand in one line of a message.
+        return f"--key={shlex.quote(key)}" if key.startswith("-") else f"--key {shlex.quote(key)}"
 
     def read(self, key: str) -> Any:
         """Return the record, ``None`` if there is none."""

@@ -430,6 +430,24 @@ def test_without_a_record_the_step_names_what_can_be_done_without_one(night):
     assert night.spent == PRICE
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["it's $(this)", "-x", "--order-id", "new\nline", "tab\there", "\u202eturned", "\\n", "k" * 2500, "é " * 299 + "é"],
+)
+def test_the_commands_name_the_purchase_whatever_its_key_is(night, key, capsys):
+    night.arguments = {"purchase_key": key}
+    night.fault("error", code="FailedOperation.SomethingNew", when="before", times=1)
+
+    message = night.fails()
+
+    assert all(len(line) < errors.MAX_LINE for line in message.splitlines() if COMMAND in line)
+    night.clock.sleep(600)
+    assert "--not-bought" in explained(night, message, capsys)
+    night.settle(message, "--not-bought")
+    night.clear()
+    assert night.spent == PRICE
+
+
 # The order is known
 
 
