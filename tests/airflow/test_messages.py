@@ -383,6 +383,17 @@ def test_a_server_that_gives_no_answer_for_minutes_is_asked_again(night):
     assert night.spent == PRICE
 
 
+def test_a_retry_without_a_record_does_not_say_that_nothing_was_bought(night):
+    night.connect(without_ledger=True)
+    night.tries = 1
+    night.sandbox.faults.add({"fault": "drop", "action": "DescribeDealsByCond", "times": None})
+
+    message = night.fails(night.task(purchase_key=None))
+
+    assert message.startswith("Perhaps paid, up to an amount that is not known yet.\n")
+    assert "it looks for an order first" in step_of(message)
+
+
 @pytest.mark.parametrize("has_record", [True, False])
 def test_what_the_server_called_paid_is_for_the_support(night, has_record):
     night.connect(without_ledger=not has_record)
