@@ -139,7 +139,7 @@ class TaskEnd:
         return error.lines() if isinstance(error, errors.TcBillingError) else [_named(error)]
 
     def _step(self, error: BaseException) -> str:
-        step = self._stopped(error) if isinstance(error, errors.PurchaseOutcomeUnknown) else self._ended(error)
+        step = self._stopped(error) if isinstance(error, errors.PurchaseOutcomeUnknown) else self.template(error)
         return step.format(
             acts=self.words.acts,
             conn_id=self.conn_id,
@@ -153,7 +153,8 @@ class TaskEnd:
         state = error.doubt.state if self.keeps_records else next_steps.NO_STORE
         return next_steps.STEPS.get((state, Finding[error.doubt.finding.upper()]), next_steps.CHOOSE)
 
-    def _ended(self, error: BaseException) -> str:
+    def template(self, error: BaseException) -> str:
+        """Return the next step for an error that is no stop, its facts not filled in."""
         is_retried = self.is_retried and getattr(error, "transient", True)
         if is_retried and not isinstance(error, errors.DeliveryTimeout):
             return self._retried()

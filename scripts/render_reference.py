@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from airflow_provider_tcbilling import next_steps
+from airflow_provider_tcbilling import next_steps, task_end
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_words
@@ -50,7 +50,7 @@ def parts() -> dict[str, str]:
         "actions": "\n".join(map(action_section, ACTIONS.values())),
         "extra_fields": table(("Name", "Type", "Default", "Meaning"), extras),
         "error_classes": table(("Error", "The task", "Meaning"), endings),
-        "error_steps": table(("Error", "Next"), map(error_step, kinds)),
+        "error_steps": table(("Error", "Next", "Next, if it is perhaps paid"), map(error_step, kinds)),
         "steps": table(("The record", "The order book", "Next"), map(step_row, next_steps.STEPS)),
         "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(code_row, codes)),
         "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
@@ -73,11 +73,12 @@ def the_task(kind: type[errors.TcBillingError]) -> str:
     return ENDED_OTHERWISE.get(kind) or THE_TASK[kind.transient, kind.ambiguous]
 
 
-def error_step(kind: type[errors.TcBillingError]) -> tuple[str, str]:
+def error_step(kind: type[errors.TcBillingError]) -> tuple[str, ...]:
     if issubclass(kind, errors.PurchaseOutcomeUnknown):
-        return f"`{kind.__name__}`", "[By the record and the order book](doctor.md#the-next-step)"
-    step = next(next_steps.ERROR_STEPS[ancestor] for ancestor in kind.__mro__ if ancestor in next_steps.ERROR_STEPS)
-    return f"`{kind.__name__}`", in_cell(step)
+        return (f"`{kind.__name__}`", *["[By the record and the order book](doctor.md#the-next-step)"] * 2)
+    error, words = kind.__new__(kind), task_end.WORDS["CreateInstance"]
+    ends = (task_end.TaskEnd("", words=words), task_end.TaskEnd("", words=words, in_doubt=True))
+    return f"`{kind.__name__}`", *(in_cell(end.template(error)) for end in ends)
 
 
 def step_row(place: tuple[str, next_steps.Finding]) -> tuple[str, str, str]:
