@@ -6,6 +6,7 @@ import asyncio
 import json
 from types import SimpleNamespace
 
+import airflow
 import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -53,7 +54,13 @@ def test_an_extra_that_is_no_object_is_a_mistake_and_not_forgotten(connect, extr
 def test_an_extra_that_holds_nothing_is_none(connect, extra):
     connect(extra=extra)
 
-    assert TcBillingHook().get_settings().ledger_uri == ""
+    try:
+        settings = TcBillingHook().get_settings()
+    except AirflowNotFoundException:
+        assert airflow.__version__.startswith("3.0."), "only Airflow 3.0 itself does not read such a connection"
+        assert extra in ("null", '""')
+    else:
+        assert settings.ledger_uri == ""
 
 
 NO_NUMBER = ({}, [], True, False, "nan", "1e400", "1e9", 10**400, -1, "-5", "5 s", 1e300, 86_401, "\x00", "inf")
