@@ -170,6 +170,7 @@ def test_it_is_tried_once_for_each_process_and_ledger_and_leaves_nothing_that_lo
     assert len(files.written) <= 3 * RACES
     assert len({*files.written}) <= RACES
     assert len(files.objects) == (kind is DeletesNothing) * RACES
+    assert not [name for name in files.objects if name.endswith(".json")]
     if kind is DeletesNothing:
         assert list(ledger_on(files).all()) == []
 
