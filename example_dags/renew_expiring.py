@@ -1,7 +1,8 @@
 """
 Renew what expires within two weeks, once a person has said yes.
 
-Needs Airflow 3.1 or newer and apache-airflow-providers-standard 1.14 or newer, for its ApprovalOperator. The Dag is paused until you switch it on.
+Needs Airflow 3.1 or newer and apache-airflow-providers-standard 1.14 or newer, for its ApprovalOperator. The Dag is
+paused until you switch it on.
 """
 
 from __future__ import annotations
