@@ -21,7 +21,7 @@ LONGEST_DAYS = 36500
 
 _FLAGS = {"true": True, "false": False}
 _UNSET = ("", "None")
-"""What a template writes that rendered to nothing."""
+"""The texts of a template that rendered to nothing."""
 
 _DECIMAL = r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _SECONDS = {"Y": 365 * DAY, "M": 30 * DAY, "W": 7 * DAY, "D": DAY, "TH": 3600.0, "TM": 60.0, "TS": 1.0}
@@ -36,10 +36,10 @@ class Unset(ValueError):
 
 class Check:
     """
-    What an argument must be.
+    The rule for an argument.
 
     :param read: Returns what a value means.
-    :param wanted: What it must be, in words.
+    :param wanted: The rule in words.
     """
 
     def __init__(self, read: Callable[[Any], Any], wanted: str) -> None:

@@ -1,4 +1,4 @@
-"""What is known of an Airflow task when it fails: read from its context, its connection and its record's place."""
+"""The facts about an Airflow task that fails, read from its context, its connection and its record's place."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def end_of(
     context: Context, hook: TcBillingHook, action: str = "", purchase: Purchase | None = None, **known: Any
 ) -> TaskEnd:
     """
-    Return what is known of a task. It never raises: what cannot be read is left out.
+    Return the facts about a task. It never raises: a fact that cannot be read is left out.
 
     :param action: Name of the action that the task sends; empty if it only reads.
-    :param purchase: What the task buys; ``None`` if it failed before it had a purchase.
-    :param known: What else is known: fields of :class:`~airflow_provider_tcbilling.task_end.TaskEnd`.
+    :param purchase: The purchase of the task; ``None`` if it failed before it had a purchase.
+    :param known: Other facts: fields of :class:`~airflow_provider_tcbilling.task_end.TaskEnd`.
     """
     told, settings = hook.tcbilling_conn_id, _settings_of(hook)
     conn_id = harmless(told) if isinstance(told, str) else "CONN_ID"

@@ -1,4 +1,4 @@
-"""What our errors mean to Airflow: which failed task is worth another try, and what it says last."""
+"""The meaning of our errors for Airflow: whether a failed task is retried, and its last message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def no_retry_unless_transient(end: Callable[[], TaskEnd]) -> Iterator[None]:
     """
     Let an error that another try may help fly on, so that Airflow's retries apply; any other fails the task at once.
 
-    Its message is the whole report of the task, said once: the money, the cause, the next step. What it was raised from
+    Its message is the whole report of the task, said once: the money, the cause, the next step. The cause
     is left out, since Airflow would print that too, before it.
 
     :param end: Returns what is known of the task by then.

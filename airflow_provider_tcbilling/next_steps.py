@@ -1,5 +1,5 @@
 """
-Next steps: what a user does about a purchase, or about a task that has failed.
+Next steps: the advice to a user about a purchase, or about a task that has failed.
 
 The message of a failed task, ``explain`` and the documentation read the same tables, so they say the same.
 """
@@ -23,7 +23,7 @@ PAGE = "docs/night.md"
 
 NO_RECORD, UNUSABLE, NEWER = "no record", "a record that cannot be used", "a record of a newer version"
 NO_STORE = "no store"
-"""In place of a record's state: what the record is, or why there is none."""
+"""In place of a record's state: the reason why there is no record, or none that can be used."""
 
 _THEN_CLEAR = "Then clear the task. After --order-id it returns that order; after --not-bought it BUYS."
 CHOOSE = (
@@ -151,7 +151,7 @@ STEPS: Mapping[tuple[str, Finding], str] = {
     (NO_STORE, Finding.REFUSED): _WITHOUT_STORE_FINAL,
     (NO_STORE, Finding.UNREADABLE): f"{_READ_AGAIN} it looks for the order first, and sends nothing until then.",
 }
-"""What to do next, by what the record says and what the order book says."""
+"""The next step, by the state of the record and the result of the query of the order book."""
 
 _NO_PERMISSION = (
     "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the action "
@@ -177,7 +177,7 @@ REMEDIES: Mapping[str, str] = {
         "later."
     ),
 }
-"""What an error code means for a key or an account, by the code or its first part."""
+"""The remedy for an error of a key or an account, by its code or the first part of it."""
 
 LOOKS_FIRST = "Clear the task: it looks for an order first, and {acts} only if there is none."
 RETRIED = "Nothing: Airflow tries again by itself. It looks for an order first, and {acts} only if there is none."
@@ -225,7 +225,7 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
     errors.WaitEnded: "Clear the task: it waits anew. A larger timeout waits longer.",
     errors.WrongEvent: "Clear the task: it goes on with its own order, and buys nothing.",
 }
-"""What to do about an error that ends a task, by its class; the nearest class counts. Stopped purchases: STEPS."""
+"""The next step after an error that ends a task, by its class; the nearest class counts. Stopped purchases: STEPS."""
 
 IN_DOUBT: Mapping[type[errors.TcBillingError], str] = {
     errors.StoreFailed: ERROR_STEPS[errors.StoreFailed],
@@ -235,13 +235,13 @@ IN_DOUBT: Mapping[type[errors.TcBillingError], str] = {
         "the clear: {acts} then."
     ),
 }
-"""What to do if an earlier try may have sent a request and its order is not known; elsewhere: LOOKS_FIRST."""
+"""The next step if an earlier try may have sent a request and its order is not known; else: LOOKS_FIRST."""
 
 WITHOUT_ORDERS: Mapping[type[errors.TcBillingError], str] = {
     errors.TcBillingError: "Clear the task: {acts}.",
     errors.ServerFault: "Wait some minutes, then clear the task: {acts}.",
 }
-"""What to do about a task that places no order, where it differs."""
+"""The next step of a task that places no order, where it differs."""
 
 OF_A_RECORD = (errors.InvalidRecord, errors.PurchaseChanged)
 """Errors of a record that stands in the way of whatever a clear would do."""

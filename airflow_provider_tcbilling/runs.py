@@ -174,7 +174,7 @@ def _may_agree(name: str, task: Any, other: Any) -> bool:
     """
     Whether an argument of a task, which is rendered, may be that of another one, which is not.
 
-    It surely is another one only if both are plain: what may be a template, a file or anything else may be the same.
+    It surely is another one only if both are plain. A template, a file or anything else may be the same.
     """
     mine, told = _plain(getattr(task, name)), _plain(getattr(other, "partial_kwargs", vars(other)).get(name))
     return mine is None or told is None or mine == told or _may_be_template(told, other)

@@ -35,7 +35,7 @@ STEPS: Mapping[Finding, str] = {
     Finding.MOVED: SURE,
     Finding.UNREADABLE: "Let the key read the orders, or bring the network back. Then settle again.",
 }
-"""What to do in place of saying that nothing was bought, by what the order book says."""
+"""The advice in place of settling as not bought, by the result of the query of the order book."""
 
 
 @dataclass(frozen=True)

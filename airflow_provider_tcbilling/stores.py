@@ -174,7 +174,7 @@ class Ledger:
         """
         Yield every record with the name of its object; a damaged one as its text.
 
-        A record that cannot be read is a damaged one, too. What has no name of a record and is none is left alone.
+        A record that cannot be read is a damaged one. A file without the name and the form of a record is left alone.
         """
         self._fs.invalidate_cache()
         try:

@@ -29,12 +29,12 @@ TO_CORRECT = (errors.ApiError, errors.InvalidRequest)
 @dataclass(frozen=True)
 class Words:
     """
-    What an action is called in a message.
+    The words for an action in a message.
 
     :param nothing: Nothing came of it.
     :param paid: There is an order.
     :param perhaps: There may be one.
-    :param acts: What a clear of the task does if there is none.
+    :param acts: The effect of a clear if there is none.
     :param buys: The order is one that costs money.
     :param orders: It places an order, which a clear looks for first.
     """
@@ -70,19 +70,19 @@ PAYMENTS: Mapping[Payment, str] = {
     Payment.UNCLEAR: "Perhaps paid, up to {amount}, order {order_id}.",
     Payment.UNPAID: "Nothing was bought: order {order_id} was not paid.",
 }
-"""What an order that has failed means for the money."""
+"""The meaning of a failed order for the money."""
 
 
 @dataclass(frozen=True)
 class TaskEnd:
     """
-    What is known of a task when it fails.
+    The facts about a task that fails.
 
     :param conn_id: The Airflow connection.
     :param key_name: Its SecretId, shortened; empty if the connection could not be read.
     :param words: Those of the task's action.
     :param order_id: The order that exists; empty if none is known.
-    :param paid: What it costs, such as ``100.00 USD``; empty if that is not known.
+    :param paid: The price, such as ``100.00 USD``; empty if that is not known.
     :param in_doubt: A request may have been carried out whose order is not known.
     :param is_unread: An earlier try may have sent a request, and this one failed before it read the record.
     :param keeps_records: There is a record that can be settled.

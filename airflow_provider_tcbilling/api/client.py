@@ -63,7 +63,7 @@ class BillingClient:
     :param token: Session token of a temporary key pair, else empty.
     :param endpoint: ``https://host`` of the API, or ``http://127.0.0.1:port`` of a sandbox. It decides who gets
         signed requests, so take it only from somebody you trust. What is no address raises ``InvalidRequest``.
-    :param allow_http: Send without TLS to another machine, too. Whoever is on the way reads and changes everything.
+    :param allow_http: Send without TLS to another machine. Every machine in between can read and change the traffic.
     :param language: ``en-US`` or ``zh-CN``; changes the words of error messages, nothing else.
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.

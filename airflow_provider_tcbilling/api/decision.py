@@ -45,7 +45,7 @@ class Next(Enum):
 
 
 class Finding(Enum):
-    """What the order book says, in words."""
+    """The result of a query of the order book, in words."""
 
     UNDER_WAY = "too early to say: a request may be under way, or its order not be listed yet"
     ONE = "exactly one order fits"

@@ -64,7 +64,7 @@ class DeliveryWatch:
         self.placed_at: float | None = None
         """Epoch seconds at which the order was placed, or some hours before; ``None`` until it was listed."""
         self.amount = ""
-        """What it costs, such as ``100.00 USD``; empty until it was listed."""
+        """The price, such as ``100.00 USD``; empty until the order was listed."""
 
     def step(self) -> Order | None:
         """
@@ -154,6 +154,6 @@ def with_price(client: BillingClient, order: Order, action: str) -> Order:
     try:
         listed = watch.step()
     except TcBillingError as error:
-        log.info("What order %s costs is not known yet. %s", order.order_id, error)
+        log.info("The price of order %s is not known yet. %s", order.order_id, error)
         return order
     return replace(order, paid_cents=listed.paid_cents, currency=listed.currency) if listed else order

@@ -206,7 +206,7 @@ class PurchaseOutcomeUnknown(TcBillingError):
     :param reason: Why it was stopped.
     :param candidates: The orders that may be this purchase, each in words; empty if none is listed.
     :param record: Where the record of the purchase is, and its name.
-    :param doubt: What else is known.
+    :param doubt: The state of the record, the result of the query, the highest amount, and the earliest time to settle.
     """
 
     ambiguous = True
@@ -304,8 +304,8 @@ class DeliveryFailed(TcBillingError):
 
     :param order_id: The order that died.
     :param reason: Its status in words, and what that means for the money.
-    :param payment: What became of the money: one of :class:`Payment`.
-    :param amount: What it costs, such as ``100.00 USD``; empty if the order book does not tell.
+    :param payment: The outcome for the money: one of :class:`Payment`.
+    :param amount: The price, such as ``100.00 USD``; empty if the order book does not show it.
     """
 
     def __init__(self, order_id: str, reason: str, payment: Payment = Payment.PAID, amount: str = "") -> None:
@@ -324,8 +324,8 @@ class DeliveryTimeout(TcBillingError):
     The order is still open and waiting stopped. Nothing was cancelled; waiting again costs nothing.
 
     :param order_id: The order that was waited for.
-    :param last_seen: What the last query of the order book showed.
-    :param amount: What it costs, such as ``100.00 USD``; empty if the order book did not tell.
+    :param last_seen: The result of the last query of the order book.
+    :param amount: The price, such as ``100.00 USD``; empty if the order book did not show it.
     """
 
     transient = True

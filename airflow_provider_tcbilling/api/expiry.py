@@ -77,7 +77,7 @@ def expiring(
 
     :param now: Epoch seconds.
     :param within: Seconds from then on.
-    :param said: What the log said of the filters before, which is not said again.
+    :param said: Lines about the filters that the log has already; they are not repeated.
     :raises TcBillingError: The list could not be read.
     """
     said = set() if said is None else said

@@ -102,7 +102,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Narrowed:
     """
-    What filters left of a list.
+    The instances that the filters left.
 
     :param steps: In words what each filter left; empty if there was none.
     :param is_odd: They left nothing of something, or name a value that nothing listed has: perhaps misspelt.

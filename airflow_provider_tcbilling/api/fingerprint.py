@@ -1,5 +1,5 @@
 """
-Fingerprint: what a record keeps of all that is bought, secrets too, so that a change is noticed.
+Fingerprint: a hash in a record of all that is bought, secrets too, so that a change is noticed.
 
 It is a hash that is keyed with the SecretKey. A reader of records has no SecretKey, so passwords cannot be tried on it.
 """

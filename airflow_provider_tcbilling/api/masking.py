@@ -24,7 +24,7 @@ MIN_SECRET = 5
 """Characters of a secret that is looked for in other texts. Airflow 3 masks none that is shorter."""
 
 _COMMON = re.compile(r"true|false|null|none|default|basic|bearer|auto(matic)?|(en|dis)abled?|[\s*]*", re.IGNORECASE)
-"""What stands under the name of a secret and is none."""
+"""Values that are no secret although they stand under the name of one."""
 
 _ALWAYS = re.compile(
     "secret|passw[do]|passphrase|passcode|pwd|rootpw|token|accesskey|privatekey|privkey|credential|apikey|sshkey"
@@ -54,7 +54,7 @@ _VALUE = re.compile("values?|val|v|content|data|text|default|body|string")
 """The last word of a name whose value belongs to the name that stands beside it."""
 
 _NAME = re.compile(r"[\w.-][\w .-]{0,63}")
-"""What the name of a field looks like where it is a value itself."""
+"""The look of a field's name that is a value itself."""
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _ARMOUR = re.compile("---- ?BEGIN ")

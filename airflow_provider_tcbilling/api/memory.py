@@ -28,7 +28,7 @@ SETTLE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
 
 LATEST_CHANGE = 2 * 86_400.0
-"""Seconds by which a record may come from the future: whoever is farther off with its clock can have sent nothing."""
+"""Seconds by which a record may come from the future: a process whose clock is farther off can have sent nothing."""
 
 WRITE_TRIES = 3
 
@@ -42,7 +42,7 @@ class Memory:
 
     :param store: Where it is.
     :param asked: What is asked for now. A record of something else is refused, unless it was declined.
-    :param spending: What *asked* is about, with the secrets that no record has; ``None`` where a person decides.
+    :param spending: The purchase of *asked*, with the secrets that no record has; ``None`` where a user decides.
     """
 
     def __init__(

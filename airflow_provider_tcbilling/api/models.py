@@ -111,7 +111,7 @@ class Deal:
     :param status: 0, which is no ending, if the server sends none, or something that cannot be one.
     :param paid_cents: What was really paid, in 1/100 of *currency*; of a refund, what came back (the sign is unknown).
         ``None`` if it is written in a way that is not known.
-    :param voucher_cents: What vouchers paid, in 1/100 of *currency*; a refund does not return it. ``None`` likewise.
+    :param voucher_cents: Paid with vouchers, in 1/100 of *currency*; a refund does not return it. ``None`` likewise.
     """
 
     order_id: str
@@ -311,7 +311,7 @@ def instances_of(answer: Mapping[str, Any]) -> tuple[list[RenewableInstance], st
 
     An instance whose id cannot be one is left out, with a warning: nothing can name it.
 
-    :raises TypeError: What it holds is no list.
+    :raises TypeError: The list of instances is no list.
     :raises ValueError: Nobody can tell whether there is another page.
     """
     listed, cursor = answer["InstanceList"], answer.get("NextToken")

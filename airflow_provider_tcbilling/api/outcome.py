@@ -1,4 +1,4 @@
-"""Outcome: what became of the money, as far as an error can tell."""
+"""Outcome: the effect on the money, as far as an error can tell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Payment(str, Enum):
-    """What became of the money of an order that has ended."""
+    """The effect of an order that has ended on the money."""
 
     PAID = "paid"
     RETURNED = "paid, and the paid part went back"
@@ -18,11 +18,11 @@ class Payment(str, Enum):
 @dataclass(frozen=True)
 class Doubt:
     """
-    What is known of a purchase that may have been carried out.
+    The facts about a purchase that may have been carried out.
 
     :param state: That of its record.
-    :param finding: What the order book says: the name of a :class:`~airflow_provider_tcbilling.api.decision.Finding`,
-        in lower case.
+    :param finding: The result of the query of the order book: the name of a
+        :class:`~airflow_provider_tcbilling.api.decision.Finding`, in lower case.
     :param up_to: The most that may have been paid, such as ``100.00 USD``; empty if no listed order tells.
     :param not_before: Epoch seconds before which nobody can say that nothing was bought.
     """

@@ -1,8 +1,9 @@
 """
 Reading: JSON and numbers that somebody else wrote.
 
-What decides, such as the number of an order or its status, is read strictly. What only informs, such as a price, is
-read in each notation that was ever seen. Either way what cannot be read is told as such, and stops nothing beside it.
+Deciding fields, such as the number of an order or its status, are read strictly. An informational field, such as a
+price, is read in each notation that was ever seen. A field that cannot be read is reported as such, and stops nothing
+beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-"""What reading something of the wrong shape raises."""
+"""The errors that reading a value of the wrong shape raises."""
 
 MAX_DEPTH = 24
 """Levels of an object within an object; what is nested deeper is left out, so that it can be shown and compared."""
@@ -33,8 +34,8 @@ def json_of(content: bytes | str) -> Any:
     """
     Read JSON so that whatever is in it can be written, compared and shown.
 
-    What is written twice in one object, with different values, reads as the list of all of them: which of them is meant
-    nobody can tell, and a list is of the wrong type wherever one value is expected.
+    A name that stands twice in one object, with different values, reads as the list of all of them. Nobody can tell
+    which of them is meant, and a list is of the wrong type wherever one value is expected.
 
     :raises ValueError: It is not JSON.
     :raises RecursionError: It is nested too deep to be read at all.
@@ -64,7 +65,7 @@ def whole_of(told: Any) -> int | None:
 
 
 def cents_of(told: Any) -> int | None:
-    """Read an amount to the nearest cent; ``None`` if it is none. What is left out, or null, is nothing: 0."""
+    """Read an amount to the nearest cent; ``None`` if it is none. A missing or null amount is 0."""
     if told is None or told == "":
         return 0
     number = number_of(told)

@@ -52,7 +52,7 @@ PAYMENTS: Mapping[int, Payment] = {
     DealStatus.EXPIRED: Payment.UNPAID,
     DealStatus.PAYMENT_REFUSED: Payment.UNPAID,
 }
-"""What an ending means for the money of a purchase; of any other it is not documented."""
+"""The meaning of an ending for the money of a purchase; that of any other ending is not documented."""
 
 SETTLEMENTS: Mapping[str, Settlement] = {
     CREATE_INSTANCE.name: Settlement(names_instances=True),

@@ -23,7 +23,7 @@ class Candidate:
 
     :param order_ids: All numbers by which it may be known.
     :param words: What the order book says of it, for people.
-    :param paid_cents: What was paid for it, in 1/100 of *currency*; ``None`` if that is not known.
+    :param paid_cents: The amount that was paid for it, in 1/100 of *currency*; ``None`` if that is not known.
     """
 
     order_id: str

@@ -1,8 +1,8 @@
 """
 Stored: a record as somebody may have left it, read before anything of it is believed.
 
-What decides whether something is sent, or which order is whose, is of its type and possible, or the record is damaged.
-What only informs is left out where it is odd: an order must not be lost because its price cannot be read.
+A field that decides whether something is sent, or which order is whose, is of its type and possible, or the record is
+damaged. An informational field is left out where it is odd: an order must not be lost because its price cannot be read.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Wire:
         try:
             answer = self._answer(action, *self._post(action, body, send_by, ends_at))
         except BaseException:
-            # Nothing confirms it: whoever stands between may have written the date, and the refusal.
+            # Nothing confirms it: a machine in between may have written the date, and the refusal.
             self.auth.clock_offset = before
             raise
         log.warning(

@@ -78,7 +78,7 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         "limit": optional(A_COUNT),
         "tcbilling_conn_id": A_CONNECTION,
     }
-    """What each argument must be."""
+    """The rule for each argument."""
 
     ui_color = "#e6f5e9"
 

@@ -207,7 +207,7 @@ class SetRenewalOperator(Rendered, BaseOperator):
 
     action: ClassVar[Action] = SET_RENEWAL
     checks: ClassVar[Mapping[str, Check]] = {"tcbilling_conn_id": A_CONNECTION}
-    """What each argument of the provider's own must be; the others the action describes."""
+    """The rule for each argument of the provider's own; the action describes the others."""
 
     template_fields: Sequence[str] = (*(field.arg for field in SET_RENEWAL.fields), "tcbilling_conn_id")
     ui_color = "#fdf3d6"

@@ -69,7 +69,7 @@ class SpendingOperator(Rendered, BaseOperator):
 
     action: ClassVar[Action]
     checks: ClassVar[Mapping[str, Check]] = SPENDING
-    """What each argument of the provider's own must be; the others the action describes."""
+    """The rule for each argument of the provider's own; the action describes the others."""
 
     held_as: ClassVar[Mapping[str, str]] = {}
     """The attributes that hold arguments under another name."""

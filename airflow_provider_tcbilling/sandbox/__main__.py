@@ -65,10 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 OPEN = (
-    "Warning: other machines can reach this sandbox. It has no password: whoever reaches its port can read its orders, "
+    "Warning: other machines can reach this sandbox. It has no password: any of them can read its orders, "
     "set faults, move its clock and reset it. Without --tls-cert, everything travels unencrypted."
 )
-"""What is said on the error output when it listens on more than this machine."""
+"""The warning on the error output when it listens on more than this machine."""
 
 
 def _mistake_in(certificate: str | None, key: str | None) -> str:

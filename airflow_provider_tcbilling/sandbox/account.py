@@ -55,7 +55,7 @@ class Account:
     What moves on when nobody does anything. It settles lazily: whenever somebody looks.
 
     :param rules: How it behaves.
-    :param source: What its numbers are drawn from; a new one, of the rules' seed, if not given.
+    :param source: The source of its numbers; a new one, of the rules' seed, if not given.
     """
 
     def __init__(self, rules: Rules, source: random.Random | None = None) -> None:

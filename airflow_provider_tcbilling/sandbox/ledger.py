@@ -27,7 +27,7 @@ class Ledger(Account):
     The memory of one account.
 
     :param rules: How it behaves.
-    :param source: What its numbers are drawn from; a new one, of the rules' seed, if not given.
+    :param source: The source of its numbers; a new one, of the rules' seed, if not given.
     """
 
     def __init__(self, rules: Rules, source: random.Random | None = None) -> None:

@@ -63,7 +63,7 @@ class Arrival:
 
     :param request: Its JSON object.
     :param refused: Why it is not carried out; ``None`` if it may be.
-    :param faults: What strikes it before it is carried out.
+    :param faults: The faults that strike it before it is carried out.
     :param ledger: The account as it was then: after a reset the request belongs to no account.
     """
 
@@ -105,7 +105,7 @@ class Sandbox:
 
     def reset(self) -> None:
         """Begin anew, with the rules of the start: no orders, no faults, no journal, the clock set right."""
-        # The numbers go on: what a record of before says must be true of no order from now on.
+        # The numbers go on: no later order may have a number that an earlier record names.
         self.ledger = Ledger(self.rules, self._random)
         self.faults = Faults()
         self.gate = Gate(self.rules)

@@ -76,7 +76,7 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
         "tcbilling_conn_id": A_CONNECTION,
         **WAITING,
     }
-    """What each argument must be."""
+    """The rule for each argument."""
 
     ui_color = "#e6f5e9"
 

@@ -92,7 +92,7 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
         "tcbilling_conn_id": A_CONNECTION,
         **WAITING,
     }
-    """What each argument must be."""
+    """The rule for each argument."""
 
     ui_color = "#e6f5e9"
 
@@ -169,7 +169,7 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
             raise self._timed_out(context) from None
 
     def _timed_out(self, context: Context) -> AirflowSensorTimeout:
-        error = WaitEnded(f"What was waited for has not come within {self.timeout:g} seconds: {self._question()}.")
+        error = WaitEnded(f"Nothing matched within {self.timeout:g} seconds: {self._question()}.")
         return AirflowSensorTimeout("\n".join(self._end(context).report(error)))
 
     def _end(self, context: Context) -> TaskEnd:
