@@ -18,7 +18,7 @@ help: ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it (KEEP=1 leaves it running)
-	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
+	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 
 test: $(VENV)/ready ## Run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
@@ -28,30 +28,30 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/codespell airflow_provider_tcbilling docs example_dags scripts tests *.md Makefile
-	@$(BIN)/python scripts/render_reference.py --check
+	@$(BIN)/codespell airflow_provider_tcbilling docs example_dags scripts tests verification *.md Makefile
+	@$(BIN)/python docs/_ext/render_reference.py --check
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 matrix: $(LINES:%=.matrix/%/ready) ## Test on every supported line of Airflow
 	@sh scripts/matrix.sh $(LINES)
 
 kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for hours, and count the orders (ARGS="--subset 20")
-	@$(BIN)/python -m scripts.kill_matrix $(ARGS)
-	@$(BIN)/python scripts/render_reference.py
-	@$(BIN)/python scripts/schedules.py
+	@$(BIN)/python -m verification.kill_matrix $(ARGS)
+	@$(BIN)/python docs/_ext/render_reference.py
+	@$(BIN)/python -m verification.schedules
 
 mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail
-	@$(BIN)/python scripts/mutants.py
+	@$(BIN)/python -m verification.mutants
 
 schedules: $(VENV)/ready ## Run 30,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
-	@$(BIN)/python scripts/schedules.py $(ARGS)
+	@$(BIN)/python -m verification.schedules $(ARGS)
 
 bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/performance.md, in 90 minutes (ARGS="--only fleet")
-	@$(BIN)/python -m scripts.bench --publish $(ARGS)
-	@$(BIN)/python scripts/render_reference.py
+	@$(BIN)/python -m verification.bench --publish $(ARGS)
+	@$(BIN)/python docs/_ext/render_reference.py
 
 docs: $(VENV)/checkable ## Build the documentation into docs/_build/html
-	@$(BIN)/python scripts/render_reference.py
+	@$(BIN)/python docs/_ext/render_reference.py
 	@$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from airflow_provider_tcbilling.cli import main
+from airflow_provider_tcbilling.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ from typing import Any
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, task
 
-from airflow_provider_tcbilling.api.expiry import renewable
+from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator

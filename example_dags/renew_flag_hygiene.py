@@ -14,11 +14,11 @@ from typing import Any
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, Param, task
 
-from airflow_provider_tcbilling.api.expiry import renewable
-from airflow_provider_tcbilling.api.filters import like
+from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.models import RenewableInstance
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.operators.renewal import SetRenewalOperator
+from airflow_provider_tcbilling.waiting.filters import like
 
 # [START howto_wanted_flags]
 WANTED = [

@@ -23,8 +23,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from demo_show import NO_STATUS, Show, money
-from real_airflow import HTTP_SECONDS, STEP_SECONDS, AirflowTrouble, Process, RealAirflow, clean_environment, stop
+from scripts.demo_show import NO_STATUS, Show, money
+from tests.support.real_airflow import (
+    HTTP_SECONDS,
+    STEP_SECONDS,
+    AirflowTrouble,
+    Process,
+    RealAirflow,
+    clean_environment,
+    stop,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DAG_ID = "tcbilling_buy_deferrable"

@@ -19,10 +19,10 @@ os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 
 import pytest
 
-from airflow_provider_tcbilling.api.budget import UNLIMITED
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
-from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
+from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 
 SECRET_ID = "AKIDtestsonly"
@@ -239,3 +239,36 @@ class Time:
 def passing_time(monkeypatch: pytest.MonkeyPatch) -> Time:
     """Let sleeping take no time, and still let the clock go on."""
     return Time(monkeypatch)
+
+
+@pytest.fixture
+def shop(sandbox, connect, tmp_path, passing_time):
+    """A sandbox, a ledger, and a connection that names both."""
+    from tests.support.shop import LAG, Shop
+
+    shop = Shop(sandbox, tmp_path / "ledger", passing_time)
+    connect(host=sandbox.url, extra={"ledger_uri": shop.folder.as_uri(), "order_book_lag": LAG})
+    return shop
+
+
+@pytest.fixture
+def run(shop, capsys, monkeypatch):
+    """Run a command; nothing may be bought by it, and nothing may be written but by a ``settle`` that succeeds."""
+    from airflow_provider_tcbilling.cli import commands
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+
+    def spent():
+        return shop.sandbox.requests.get("CreateInstance", 0), shop.sandbox.ledger.balance_cents
+
+    def run(*arguments):
+        capsys.readouterr()
+        before, records = spent(), shop.files()
+        code = commands.main(list(arguments))
+        out, err = capsys.readouterr()
+        assert spent() == before
+        assert (arguments[0], code) == ("settle", 0) or shop.files() == records
+        assert SECRET_KEY not in out + err
+        return code, out, err
+
+    return run

@@ -14,7 +14,6 @@ from typing import Any
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.access import checked
-from airflow_provider_tcbilling.api.budget import Budget
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.fingerprint import Seal
 from airflow_provider_tcbilling.api.models import (
@@ -26,11 +25,12 @@ from airflow_provider_tcbilling.api.models import (
     failures_of,
     instances_of,
 )
+from airflow_provider_tcbilling.api.rate_limit import Budget
 from airflow_provider_tcbilling.api.reading import read_by
 from airflow_provider_tcbilling.api.schema import Action, compact_json
-from airflow_provider_tcbilling.api.servertime import first_of, last_of
+from airflow_provider_tcbilling.api.server_time import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
-from airflow_provider_tcbilling.api.wire import Wire
+from airflow_provider_tcbilling.api.transport import Wire
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
@@ -140,7 +140,7 @@ class BillingClient:
         Place an order for a prepaid product and pay it from the account balance.
 
         **Money moves in this call.** What may have been carried out is not repeated here: who has to buy once takes
-        :class:`~airflow_provider_tcbilling.api.purchase.Purchase`, which looks before it sends again.
+        :class:`~airflow_provider_tcbilling.purchasing.purchase.Purchase`, which looks before it sends again.
 
         :param client_token: Idempotency key, at most 64 ASCII characters. The same purchase, the same token.
         :param parameter: What exactly is bought: a mapping, or a JSON object as text.
@@ -191,8 +191,8 @@ class BillingClient:
         Renew one instance and pay from the account balance.
 
         **Money moves in this call**, and each renewal adds a period. What may have been carried out is not repeated
-        here: who has to renew once takes :class:`~airflow_provider_tcbilling.api.purchase.Purchase` with a
-        :class:`~airflow_provider_tcbilling.api.renewal.Renewal`.
+        here: who has to renew once takes :class:`~airflow_provider_tcbilling.purchasing.purchase.Purchase` with a
+        :class:`~airflow_provider_tcbilling.purchasing.renewal.Renewal`.
 
         :param send_by: Epoch seconds after which nothing is sent any more.
         :return: The order; its instances are not named.

@@ -21,6 +21,14 @@ MAX_NAME = 240
 
 log = logging.getLogger(__name__)
 
+PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
+
+DEAL_ACTIONS = frozenset(
+    {PURCHASE, RENEW, REFUND, "upgrade", "downgrade", "modifynetworkmode", "modifynetworksize"}
+    | {"premovein", "premoveout", "postmovein", "postmoveout", "pretopost"}
+)
+"""The actions of orders, folded (https://www.tencentcloud.com/document/api/555/67735)."""
+
 
 class DealStatus(IntEnum):
     """

@@ -22,7 +22,7 @@ class Doubt:
 
     :param state: That of its record.
     :param finding: The result of the query of the order book: the name of a
-        :class:`~airflow_provider_tcbilling.api.decision.Finding`, in lower case.
+        :class:`~airflow_provider_tcbilling.purchasing.decision.Finding`, in lower case.
     :param up_to: The most that may have been paid, such as ``100.00 USD``; empty if no listed order tells.
     :param not_before: Epoch seconds before which nobody can say that nothing was bought.
     """

@@ -114,3 +114,8 @@ def _visible(character: str) -> str:
     if unicodedata.category(character) in _INVISIBLE or character in _BLANK:
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+def folded(shown: Any) -> str:
+    """Return a text as it is compared, empty if it is none."""
+    return shown.strip().casefold() if isinstance(shown, str) else ""

@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook, conf
 
 from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.api.reading import UNREADABLE
-from airflow_provider_tcbilling.arguments import A_COUNT, A_SPAN, optional
-from airflow_provider_tcbilling.connection import (
+from airflow_provider_tcbilling.hooks.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
     EXTRA_FIELDS,
@@ -21,6 +20,7 @@ from airflow_provider_tcbilling.connection import (
     PLACEHOLDERS,
     Settings,
 )
+from airflow_provider_tcbilling.task.arguments import A_COUNT, A_SPAN, optional
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
@@ -90,8 +90,8 @@ class TcBillingHook(BaseHook):
         :raises InvalidRequest: An argument is not what it should be.
         :raises TcBillingError: The list could not be read.
         """
-        from airflow_provider_tcbilling.api.expiry import expiring
-        from airflow_provider_tcbilling.api.filters import Wanted
+        from airflow_provider_tcbilling.waiting.expiry import expiring
+        from airflow_provider_tcbilling.waiting.filters import Wanted
 
         seconds = A_SPAN.of("expiring_instances", "within", within)
         most = optional(A_COUNT).of("expiring_instances", "limit", limit)
@@ -104,7 +104,7 @@ class TcBillingHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed call that is free, and say in words what to fix if it fails."""
         from airflow_provider_tcbilling.api.text import amount
-        from airflow_provider_tcbilling.next_steps import remedy_of
+        from airflow_provider_tcbilling.task.next_steps import remedy_of
 
         try:
             settings = self.get_settings()
@@ -170,8 +170,8 @@ def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -
     :param is_waiting: It only waits, and leaves half of the requests to those who buy.
     :param options: The client's own, such as ``attempts``.
     """
-    from airflow_provider_tcbilling.api.budget import Budget
     from airflow_provider_tcbilling.api.client import BillingClient
+    from airflow_provider_tcbilling.api.rate_limit import Budget
 
     return BillingClient(
         settings.secret_id,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.api.filters import ALL
-from airflow_provider_tcbilling.arguments import (
+from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.task.arguments import (
     A_CONNECTION,
     A_COUNT,
     A_SPAN,
@@ -20,9 +21,8 @@ from airflow_provider_tcbilling.arguments import (
     mistakes_in,
     optional,
 )
-from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.failures import no_retry_unless_transient
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.task.errors import no_retry_unless_transient
+from airflow_provider_tcbilling.waiting.filters import ALL
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -112,7 +112,7 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         :raises AirflowFailException: A mistake in the task or its connection, or a refusal.
         :raises TcBillingError: It could not be read; another try may help.
         """
-        from airflow_provider_tcbilling.ending import end_of
+        from airflow_provider_tcbilling.task.failure_facts import end_of
 
         hook = TcBillingHook(self.tcbilling_conn_id)
         with no_retry_unless_transient(lambda: end_of(context, hook)):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.masker import mask_in_airflow
-from airflow_provider_tcbilling.operators.spending import SpendingOperator
+from airflow_provider_tcbilling.operators.base import SpendingOperator
+from airflow_provider_tcbilling.task.masker import mask_in_airflow
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_tcbilling.api.client import BillingClient
-    from airflow_provider_tcbilling.api.spending import Spending
+    from airflow_provider_tcbilling.purchasing.money_action import Spending
 
 
 class CreateInstanceOperator(SpendingOperator):
@@ -109,19 +109,19 @@ class CreateInstanceOperator(SpendingOperator):
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
         """Return the purchase of a new instance."""
-        from airflow_provider_tcbilling.api.instance import NewInstance
+        from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 
         return NewInstance(client, fields)
 
     def own_key(self, context: Context, fields: Mapping[str, Any]) -> str:
         """Return the key of a purchase that happens once in each run of the task."""
-        from airflow_provider_tcbilling.runs import run_key
+        from airflow_provider_tcbilling.task.dag_run import run_key
 
         return run_key(context)
 
     def has_twins(self, context: Context) -> bool:
         """Whether other tasks of the Dag may place an order that looks like one of this task."""
-        from airflow_provider_tcbilling.runs import may_have_twins
+        from airflow_provider_tcbilling.task.dag_run import may_have_twins
 
         return may_have_twins(self, context, CreateInstanceOperator)
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.arguments import A_FLAG, A_YES, Check
-from airflow_provider_tcbilling.failures import no_retry_unless_transient, unguarded
-from airflow_provider_tcbilling.operators.spending import SpendingOperator
+from airflow_provider_tcbilling.operators.base import SpendingOperator
+from airflow_provider_tcbilling.task.arguments import A_FLAG, A_YES, Check
+from airflow_provider_tcbilling.task.errors import no_retry_unless_transient, unguarded
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order
-    from airflow_provider_tcbilling.api.purchase import Purchase
-    from airflow_provider_tcbilling.api.refund import Refund
+    from airflow_provider_tcbilling.purchasing.purchase import Purchase
+    from airflow_provider_tcbilling.purchasing.refund import Refund
 
 
 class RefundInstanceOperator(SpendingOperator):
@@ -33,7 +33,7 @@ class RefundInstanceOperator(SpendingOperator):
 
     Returns a dict: ``order_id``, ``order_ids``, ``instance_id``, ``refunded_cents``, ``voucher_cents_lost``,
     ``currency``, ``client_token`` and ``request_id``; with *dry_run* the plan, whose fields are those of
-    :meth:`~airflow_provider_tcbilling.api.refund.Refund.plan`.
+    :meth:`~airflow_provider_tcbilling.purchasing.refund.Refund.plan`.
 
     .. seealso:: :ref:`howto/operator:RefundInstanceOperator`,
         https://www.tencentcloud.com/document/api/555/77180
@@ -102,7 +102,7 @@ class RefundInstanceOperator(SpendingOperator):
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Refund:
         """Return the refund."""
-        from airflow_provider_tcbilling.api.refund import Refund
+        from airflow_provider_tcbilling.purchasing.refund import Refund
 
         return Refund(client, fields)
 
@@ -116,7 +116,7 @@ class RefundInstanceOperator(SpendingOperator):
 
     def result(self, order: Order, order_ids: Sequence[str], purchase: Purchase | None) -> dict[str, Any]:
         """Return the order, the money that came back, and the vouchers that did not."""
-        from airflow_provider_tcbilling.api.refund import vouchers_of
+        from airflow_provider_tcbilling.purchasing.refund import vouchers_of
 
         lost = None
         try:

@@ -13,7 +13,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE, SET_RENEWAL
 from airflow_provider_tcbilling.api.errors import InvalidRequest, RenewalNotSet, TcBillingError
 from airflow_provider_tcbilling.api.schema import Action, whole_number
-from airflow_provider_tcbilling.arguments import (
+from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.operators.base import SpendingOperator
+from airflow_provider_tcbilling.task.arguments import (
     A_CONNECTION,
     A_FLAG,
     A_SERVER_TIME,
@@ -25,18 +28,15 @@ from airflow_provider_tcbilling.arguments import (
     one_of,
     optional,
 )
-from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.failures import no_retry_unless_transient
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.operators.spending import SpendingOperator
+from airflow_provider_tcbilling.task.errors import no_retry_unless_transient
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order, RenewableInstance
-    from airflow_provider_tcbilling.api.purchase import Purchase
-    from airflow_provider_tcbilling.api.spending import Spending
+    from airflow_provider_tcbilling.purchasing.money_action import Spending
+    from airflow_provider_tcbilling.purchasing.purchase import Purchase
 
 
 class RenewInstanceOperator(SpendingOperator):
@@ -131,7 +131,7 @@ class RenewInstanceOperator(SpendingOperator):
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
         """Return the renewal."""
-        from airflow_provider_tcbilling.api.renewal import Renewal, Terms
+        from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
 
         terms = Terms(
             within=self._read("renew_within"),
@@ -143,7 +143,7 @@ class RenewInstanceOperator(SpendingOperator):
 
     def own_key(self, context: Context, fields: Mapping[str, Any]) -> str:
         """Return a key for the expiry that is renewed, or for the run of the task if nobody has named it."""
-        from airflow_provider_tcbilling.runs import run_key
+        from airflow_provider_tcbilling.task.dag_run import run_key
 
         if expire_time := self._read("expire_time"):
             return json.dumps(["renew", fields["instance_id"], expire_time])
@@ -151,7 +151,7 @@ class RenewInstanceOperator(SpendingOperator):
 
     def has_twins(self, context: Context) -> bool:
         """Whether another iteration of a loop may place a renewal of the same instance."""
-        from airflow_provider_tcbilling.runs import loop_index_of
+        from airflow_provider_tcbilling.ledger.task_state import loop_index_of
 
         return self.expire_time is None and loop_index_of(context) is not None
 
@@ -240,8 +240,8 @@ class SetRenewalOperator(Rendered, BaseOperator):
         :raises AirflowFailException: A mistake, no such instance, a refusal, or the server says that it failed.
         :raises TcBillingError: Another try may help, and is safe.
         """
-        from airflow_provider_tcbilling.ending import end_of
-        from airflow_provider_tcbilling.task_end import SETS
+        from airflow_provider_tcbilling.task.failure_facts import end_of
+        from airflow_provider_tcbilling.task.failure_message import SETS
 
         hook = TcBillingHook(self.tcbilling_conn_id)
         with no_retry_unless_transient(lambda: end_of(context, hook, words=SETS)):
@@ -270,7 +270,7 @@ class SetRenewalOperator(Rendered, BaseOperator):
 
 
 def _instance(client: BillingClient, told: Mapping[str, Any]) -> RenewableInstance:
-    from airflow_provider_tcbilling.api.expiry import instance_named, mismatches
+    from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
 
     instance = instance_named(client, told["instance_id"])
     if instance is None:
@@ -281,7 +281,7 @@ def _instance(client: BillingClient, told: Mapping[str, Any]) -> RenewableInstan
 
 
 def _expire_time(client: BillingClient, instance_id: str) -> str | None:
-    from airflow_provider_tcbilling.api.expiry import instance_named
+    from airflow_provider_tcbilling.api.instance_list import instance_named
 
     instance = instance_named(client, instance_id)
     return instance.expire_time if instance else None

@@ -10,7 +10,7 @@ from dataclasses import fields
 from urllib.parse import quote
 
 from airflow_provider_tcbilling.sandbox.bounds import Range
-from airflow_provider_tcbilling.sandbox.rules import Rules, add_arguments, reader_of
+from airflow_provider_tcbilling.sandbox.options import Rules, add_arguments, reader_of
 
 PORTS = Range(0, 65_535, is_whole=True)
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     rules = Rules(**{f.name: getattr(chosen, f.name) for f in fields(Rules) if hasattr(chosen, f.name)})
     try:
-        from airflow_provider_tcbilling.sandbox.machine import Sandbox
+        from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
         from airflow_provider_tcbilling.sandbox.server import address_of, listening_socket, server_of
         from airflow_provider_tcbilling.sandbox.visitors import Hosts
     except ModuleNotFoundError as error:

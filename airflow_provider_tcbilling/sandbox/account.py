@@ -15,6 +15,8 @@ from typing import Any
 import pendulum
 
 from airflow_provider_tcbilling.api.models import DealStatus
+from airflow_provider_tcbilling.sandbox.instances import MONTHS, NOTIFY, Subscription, Subscriptions, later
+from airflow_provider_tcbilling.sandbox.options import FROM_NOW, Rules
 from airflow_provider_tcbilling.sandbox.orders import (
     AIMS,
     PURCHASE,
@@ -25,8 +27,6 @@ from airflow_provider_tcbilling.sandbox.orders import (
     LedgerOrder,
     Refused,
 )
-from airflow_provider_tcbilling.sandbox.rules import FROM_NOW, Rules
-from airflow_provider_tcbilling.sandbox.subscriptions import MONTHS, NOTIFY, Subscription, Subscriptions, later
 
 CURRENCY = "USD"
 SECONDS_UNTIL_DELIVERING = 1.0

@@ -27,8 +27,8 @@ from airflow_provider_tcbilling.sandbox.bounds import (
     read_json,
 )
 from airflow_provider_tcbilling.sandbox.faults import KINDS
-from airflow_provider_tcbilling.sandbox.instances import add_instances, read_time
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
+from airflow_provider_tcbilling.sandbox.seeding import add_instances, read_time
 from airflow_provider_tcbilling.sandbox.visitors import PAGE_HEADERS
 
 _JUMP = Range(-10 * YEAR, 10 * YEAR)

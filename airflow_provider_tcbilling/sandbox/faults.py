@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.sandbox.book import DISTORTIONS, LISTED
 from airflow_provider_tcbilling.sandbox.bounds import MAX_TEXT, YEAR, Range, WrongControl, is_finite, is_text
+from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS, LISTED
 from airflow_provider_tcbilling.sandbox.orders import Fate
 
 PLACING_ORDERS = ("CreateInstance", "RenewInstance", "RefundInstance")

@@ -11,9 +11,9 @@ from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.schema import MistakeKind
 from airflow_provider_tcbilling.sandbox.account import CURRENCY
-from airflow_provider_tcbilling.sandbox.ledger import Ledger
+from airflow_provider_tcbilling.sandbox.instances import ISOLATED, NORMAL, Subscription
 from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder, Refused
-from airflow_provider_tcbilling.sandbox.subscriptions import ISOLATED, NORMAL, Subscription
+from airflow_provider_tcbilling.sandbox.payments import Ledger
 
 IDS_SHOWN_UP_TO_LIMIT = 200
 

@@ -1,115 +1,167 @@
-"""Instances that exist already when a test begins: what the control interface reads, and what it adds."""
+"""What was bought and runs: prepaid instances, their expiry, and how both move on with the account's clock."""
 
 from __future__ import annotations
 
-import contextlib
+import heapq
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import pendulum
 
-from airflow_provider_tcbilling.sandbox.bounds import MAX_TEXT, Range, WrongControl, is_text
-from airflow_provider_tcbilling.sandbox.ledger import Ledger
-from airflow_provider_tcbilling.sandbox.subscriptions import DAY, Subscription
+MONTHS = {"m": 1, "y": 12}
+DAY = 86_400.0
 
-MOST_AT_ONCE = 10_000
-MOST = 100_000
-"""Instances of an account to which more can be added."""
+NOTIFY = "NOTIFY_AND_MANUAL_RENEW"
+RENEWS_BY_ITSELF = "NOTIFY_AND_AUTO_RENEW"
+NORMAL, ISOLATED = "NORMAL", "ISOLATED"
 
-MOST_DAYS = 100_000
-"""How far from now an expiry or a purchase can be."""
+ISOLATED_DAYS = 7
+"""How long an expired instance can still be renewed. Invented: it is not documented, and differs between products."""
 
-HOUR = 3600.0
-
-
-class WrongInstance(WrongControl):
-    """The description of instances cannot be read."""
+FULL_REFUND_DAYS = 5
+"""How long after the purchase a first refund gives everything back."""
 
 
-class _Word(NamedTuple):
-    """A word of the description: how a right value is told, what it is in words, and its name in the ledger."""
-
-    is_right: Callable[[Any], bool]
-    about: str
-    argument: str = ""
+def later(moment: float, period: int, unit: str, zone: str) -> float:
+    """Return the same day of a later month, or that month's last day, by the calendar of a zone."""
+    return pendulum.from_timestamp(moment, tz=zone).add(months=period * MONTHS[unit]).timestamp()
 
 
-_COUNT, _CENTS = Range(1, MOST_AT_ONCE, is_whole=True), Range(0, 10**12, is_whole=True)
-_DAYS, _DAYS_AGO = Range(-MOST_DAYS, MOST_DAYS), Range(0, MOST_DAYS)
-_TEXT = (is_text, f"text of at most {MAX_TEXT} characters")
-_WORDS: Mapping[str, _Word] = {
-    "count": _Word(_COUNT.has, str(_COUNT)),
-    "expires_in_days": _Word(lambda value: value is None or _DAYS.has(value), f"{_DAYS}, or null for no expiry"),
-    "expire_time": _Word(
-        lambda value: value is None or is_text(value),
-        "a time such as 2026-12-31T00:00:00Z, or null for no expiry",
-    ),
-    "bought_days_ago": _Word(_DAYS_AGO.has, str(_DAYS_AGO)),
-    "name": _Word(*_TEXT),
-    "product_code": _Word(*_TEXT, "product_code"),
-    "sub_product_code": _Word(*_TEXT, "sub_product_code"),
-    "region_code": _Word(*_TEXT, "region_code"),
-    "zone_code": _Word(*_TEXT, "zone_code"),
-    "renew_flag": _Word(*_TEXT, "renew_flag"),
-    "locked": _Word(lambda value: isinstance(value, bool), "true or false", "is_locked"),
-    "paid_cents": _Word(_CENTS.has, str(_CENTS), "paid_cents"),
-    "voucher_cents": _Word(_CENTS.has, str(_CENTS), "voucher_cents"),
-}
-
-
-def add_instances(ledger: Ledger, wanted: Mapping[str, Any]) -> list[Subscription]:
+@dataclass
+class Subscription:
     """
-    Add instances that were bought before.
+    One prepaid instance.
 
-    :param wanted: ``count`` (1), ``expires_in_days`` (30) or ``expire_time``, ``bought_days_ago`` (30), ``name``, and
-        what :meth:`Ledger.add_instance` takes. Several are numbered, and expire one hour after the other.
-    :raises WrongInstance: In words, what is wrong with it.
+    :param renew_period: Length of each automatic renewal, in ``renew_period_unit``.
+    :param bought_at: When it was delivered, in epoch seconds.
+    :param expires_at: When its paid time ends, in epoch seconds; ``None`` if the server tells no expiry.
+    :param paid_cents: Money of its purchase, without vouchers.
+    :param voucher_cents: Vouchers of its purchase.
+    :param is_locked: It can be neither renewed nor given back, for example because a refund is under way.
+    :param renewed_cents: Money of its renewals, without vouchers.
+    :param order_ids: Its purchase and its renewals.
+    :param renewals_under_way: The requests of renewals that are paid and not carried out yet.
     """
-    _check(wanted)
-    now, count, name = ledger.clock.now(), wanted.get("count", 1), wanted.get("name", "")
-    if len(ledger.instances()) + count > MOST:
-        raise WrongInstance(f"count: there would be more than {MOST} instances")
-    expiry = _expiry(wanted, now)
-    arguments = {word.argument: wanted[key] for key, word in _WORDS.items() if word.argument and key in wanted}
-    arguments["bought_at"] = now - wanted.get("bought_days_ago", 30) * DAY
-    return [
-        ledger.add_instance(
-            name=f"{name}-{number + 1}" if name and count > 1 else name,
-            expires_at=None if expiry is None else expiry + number * HOUR,
-            **arguments,
-        )
-        for number in range(count)
-    ]
+
+    instance_id: str
+    product_code: str
+    sub_product_code: str
+    region_code: str
+    zone_code: str
+    bought_at: float
+    expires_at: float | None
+    project_id: int = 0
+    name: str = ""
+    renew_flag: str = NOTIFY
+    renew_period: int = 1
+    renew_period_unit: str = "m"
+    paid_cents: int = 0
+    voucher_cents: int = 0
+    is_locked: bool = False
+    renewed_cents: int = 0
+    order_ids: list[str] = field(default_factory=list)
+    renewals_under_way: list[Mapping[str, Any]] = field(default_factory=list)
+    _shown_expiry: float | None = None
+    _shown_until: float = 0.0
+
+    def status(self, now: float) -> str:
+        """Whether it runs, or only waits for a renewal."""
+        return NORMAL if self.expires_at is None or now < self.expires_at else ISOLATED
+
+    def is_gone(self, now: float) -> bool:
+        """Its time of grace is over. One whose renewal is paid and under way is kept."""
+        if self.expires_at is None or self.renewals_under_way:
+            return False
+        return now >= self.expires_at + ISOLATED_DAYS * DAY
+
+    def renews_by_itself(self, now: float) -> bool:
+        """Whether it will be renewed when it expires, if there is money then."""
+        return self.renew_flag == RENEWS_BY_ITSELF and not self.is_locked and self.status(now) == NORMAL
+
+    def shown_expiry(self, now: float) -> float | None:
+        """Return the expiry as the list of renewals shows it, which can be that of before a renewal."""
+        return self._shown_expiry if now < self._shown_until else self.expires_at
+
+    def show_late(self, until: float, now: float) -> None:
+        """Let the list of renewals show the expiry of now for some time to come."""
+        self._shown_expiry, self._shown_until = self.shown_expiry(now), max(until, self._shown_until)
+
+    def mistakes_in(self, request: Mapping[str, Any]) -> list[str]:
+        """Return in words what a request says of it that is not so."""
+        facts = {
+            "ProductCode": self.product_code,
+            "SubProductCode": self.sub_product_code,
+            "RegionCode": self.region_code,
+        }
+        return [
+            f"{name} of {self.instance_id} is not {request[name]}"
+            for name, fact in facts.items()
+            if request.get(name, fact) != fact
+        ]
+
+    def refund(self, now: float, *, is_first: bool) -> tuple[int, str]:
+        """
+        Return what giving it back is worth, in cents, and how that was found, in words.
+
+        :param is_first: No other instance of the product was given back before.
+        """
+        paid = self.paid_cents + self.renewed_cents
+        if is_first and now - self.bought_at <= FULL_REFUND_DAYS * DAY:
+            return paid, f"all of {paid} cents: the product's first refund, within {FULL_REFUND_DAYS} days"
+        if self.expires_at is None:
+            return 0, "nothing: there is no expiry, so no time is left"
+        left, whole = int(self.expires_at - now), int(self.expires_at - self.bought_at)
+        if left <= 0 or whole <= 0:
+            return 0, "nothing: no time is left"
+        left = min(left, whole)
+        return paid * left // whole, f"{paid} cents * {left} s left / {whole} s paid, rounded down"
 
 
-def _check(wanted: Mapping[str, Any]) -> None:
-    if unknown := sorted(set(wanted) - set(_WORDS)):
-        raise WrongInstance(f"{', '.join(unknown)}: not known here; there are {', '.join(_WORDS)}")
-    if wrong := [f"{key} must be {_WORDS[key].about}" for key in wanted if not _WORDS[key].is_right(wanted[key])]:
-        raise WrongInstance("; ".join(wrong))
-    if {"expires_in_days", "expire_time"} <= set(wanted):
-        raise WrongInstance("say expires_in_days or expire_time, not both")
+class Subscriptions:
+    """All subscriptions of an account. An expiry is changed with :meth:`extend` only, since it is watched here."""
 
+    def __init__(self) -> None:
+        self._by_id: dict[str, Subscription] = {}
+        self._expiries: list[tuple[float, str]] = []
 
-def _expiry(wanted: Mapping[str, Any], now: float) -> float | None:
-    if "expire_time" not in wanted:
-        days = wanted.get("expires_in_days", 30)
-        return None if days is None else now + days * DAY
-    text = wanted["expire_time"]
-    if text is None:
-        return None
-    moment = read_time(text)
-    if moment is None or not _DAYS.has((moment - now) / DAY):
-        raise WrongInstance(f"expire_time must be {_WORDS['expire_time'].about}, at most {MOST_DAYS} days from now")
-    return moment
+    def add(self, subscription: Subscription, now: float) -> None:
+        """Take one in. If it has expired already, it is too late for it to renew itself."""
+        self._by_id[subscription.instance_id] = subscription
+        self._watch(subscription, now)
 
+    def remove(self, subscription: Subscription) -> None:
+        """Forget one that was given back."""
+        self._by_id.pop(subscription.instance_id, None)
 
-def read_time(text: str) -> float | None:
-    """Read a time such as ``2026-12-31T00:00:00Z`` into epoch seconds; ``None`` if it is none."""
-    # The parser raises more than ValueError for texts that begin like a time.
-    with contextlib.suppress(Exception):
-        moment: Any = pendulum.parse(text)
-        if isinstance(moment, datetime):
-            return moment.timestamp()
-    return None
+    def extend(self, subscription: Subscription, expires_at: float, now: float) -> None:
+        """Move an expiry."""
+        subscription.expires_at = expires_at
+        self._watch(subscription, now)
+
+    def find(self, instance_id: str, now: float) -> Subscription | None:
+        """Return the instance of that name, unless it is gone."""
+        found = self._by_id.get(instance_id)
+        return None if found is None or found.is_gone(now) else found
+
+    def all(self, now: float) -> list[Subscription]:
+        """Return those that are not gone, in the order in which they came."""
+        return [subscription for subscription in self._by_id.values() if not subscription.is_gone(now)]
+
+    def move_on(self, now: float, renew: Callable[[Subscription, float], None]) -> None:
+        """
+        Let everything happen that falls due by now, in the order of time.
+
+        An expiry is looked at once: what is not renewed then has lapsed, even if money comes later.
+
+        :param renew: Renews a subscription at a moment, its expiry, and extends it if there is money.
+        """
+        while self._expiries and self._expiries[0][0] <= now:
+            moment, instance_id = heapq.heappop(self._expiries)
+            due = self._by_id.get(instance_id)
+            if due and due.expires_at == moment and due.renew_flag == RENEWS_BY_ITSELF and not due.is_locked:
+                renew(due, moment)
+
+    def _watch(self, subscription: Subscription, since: float) -> None:
+        if subscription.expires_at is not None and subscription.expires_at > since:
+            heapq.heappush(self._expiries, (subscription.expires_at, subscription.instance_id))

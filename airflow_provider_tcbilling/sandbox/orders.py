@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_tcbilling.api.models import DealStatus
-from airflow_provider_tcbilling.sandbox.subscriptions import Subscription
+from airflow_provider_tcbilling.sandbox.instances import Subscription
 
 PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
 AIMS: Mapping[str, int] = {

@@ -19,11 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_tcbilling.sandbox.answers import Answer, answer_of
 from airflow_provider_tcbilling.sandbox.bounds import MAX_REQUEST_BYTES, TooLarge, body_of
 from airflow_provider_tcbilling.sandbox.control import IN_WORDS, routes_of
 from airflow_provider_tcbilling.sandbox.faults import Fault
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.responses import Answer, answer_of
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.visitors import Guard, Hosts
 
 START_SECONDS = 10.0

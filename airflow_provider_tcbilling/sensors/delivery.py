@@ -17,7 +17,9 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
 from airflow_provider_tcbilling.api.text import harmless
-from airflow_provider_tcbilling.arguments import (
+from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
+from airflow_provider_tcbilling.task.arguments import (
     A_CONNECTION,
     A_FLAG,
     AN_ORDER,
@@ -31,21 +33,19 @@ from airflow_provider_tcbilling.arguments import (
     refuse_literals,
     seconds_for_airflow,
 )
-from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.events import deadline_of, order_of, refuse_another
-from airflow_provider_tcbilling.failures import (
+from airflow_provider_tcbilling.task.errors import (
     no_retry_unless_transient,
     told_if_airflow_ended_the_wait,
     unguarded,
 )
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
+from airflow_provider_tcbilling.triggers.event import deadline_of, order_of, refuse_another
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_tcbilling.api.delivery import DeliveryWatch
     from airflow_provider_tcbilling.api.models import Order
-    from airflow_provider_tcbilling.task_end import TaskEnd
+    from airflow_provider_tcbilling.task.failure_message import TaskEnd
+    from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
 
 class InstanceDeliverySensor(Rendered, BaseSensorOperator):
@@ -140,7 +140,7 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
             raise AirflowSensorTimeout("\n".join(self._end(context).report(ended))) from None
 
     def _watch(self, context: Context, deadline: float = math.inf) -> DeliveryWatch:
-        from airflow_provider_tcbilling.api.delivery import DeliveryWatch
+        from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
         with no_retry_unless_transient(lambda: self._end(context)):
             if mistakes := mistakes_in(self, self.checks):
@@ -153,15 +153,15 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
             return watch.step()
 
     def _end(self, context: Context) -> TaskEnd:
-        from airflow_provider_tcbilling.ending import end_of
+        from airflow_provider_tcbilling.task.failure_facts import end_of
 
         is_known = not AN_ORDER.mistake("order_id", self.order_id)
         order_id = number_of(self.order_id) if is_known else ""
         return end_of(context, TcBillingHook(self.tcbilling_conn_id), order_id=order_id)
 
     def _defer(self, watch: DeliveryWatch, deadline: float) -> None:
+        from airflow_provider_tcbilling.triggers.base import deferral
         from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
-        from airflow_provider_tcbilling.triggers.waking import deferral
 
         placed_at = watch.placed_at or time.time()
         order = {"order_id": watch.order_id}

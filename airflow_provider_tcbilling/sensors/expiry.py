@@ -16,8 +16,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest, WaitEnded
-from airflow_provider_tcbilling.api.filters import ALL, Wanted
-from airflow_provider_tcbilling.arguments import (
+from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.task.arguments import (
     A_CONNECTION,
     A_FLAG,
     A_MOMENT,
@@ -35,19 +36,18 @@ from airflow_provider_tcbilling.arguments import (
     seconds_for_airflow,
     seconds_of,
 )
-from airflow_provider_tcbilling.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.events import deadline_of, instance_of, refuse_another
-from airflow_provider_tcbilling.failures import (
+from airflow_provider_tcbilling.task.errors import (
     no_retry_unless_transient,
     told_if_airflow_ended_the_wait,
     unguarded,
 )
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.triggers.event import deadline_of, instance_of, refuse_another
+from airflow_provider_tcbilling.waiting.filters import ALL, Wanted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_tcbilling.task_end import TaskEnd
+    from airflow_provider_tcbilling.task.failure_message import TaskEnd
 
 
 class InstanceExpirySensor(Rendered, BaseSensorOperator):
@@ -173,13 +173,13 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
         return AirflowSensorTimeout("\n".join(self._end(context).report(error)))
 
     def _end(self, context: Context) -> TaskEnd:
-        from airflow_provider_tcbilling.ending import end_of
+        from airflow_provider_tcbilling.task.failure_facts import end_of
 
         return end_of(context, TcBillingHook(self.tcbilling_conn_id))
 
     def _look(self, context: Context) -> list[dict[str, str]]:
-        from airflow_provider_tcbilling.api.expiry import look
         from airflow_provider_tcbilling.triggers.expiry import asked
+        from airflow_provider_tcbilling.waiting.expiry import look
 
         with no_retry_unless_transient(lambda: self._end(context)):
             question = asked(self._question())
@@ -188,8 +188,8 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
         return [instance.renewal_arguments() for instance in found]
 
     def _defer(self, deadline: float) -> None:
+        from airflow_provider_tcbilling.triggers.base import deferral
         from airflow_provider_tcbilling.triggers.expiry import ExpiryTrigger
-        from airflow_provider_tcbilling.triggers.waking import deferral
 
         self.defer(
             **deferral(ExpiryTrigger(self._question(), self.tcbilling_conn_id, float(self.poke_interval), deadline))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.triggers.waking import WakingTrigger
+from airflow_provider_tcbilling.triggers.base import WakingTrigger
 
 
 class DeliveryTrigger(WakingTrigger):
@@ -45,7 +45,7 @@ class DeliveryTrigger(WakingTrigger):
 
     async def wait(self) -> str:
         """Wait together with all others whose orders are of the same connection."""
-        from airflow_provider_tcbilling.triggers.sharing import SharedWatch
+        from airflow_provider_tcbilling.triggers.shared_watch import SharedWatch
 
         return await SharedWatch.of(self.tcbilling_conn_id).settled(
             (self.order["order_id"], self.action),

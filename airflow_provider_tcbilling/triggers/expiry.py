@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.triggers.waking import WakingTrigger, pause
+from airflow_provider_tcbilling.triggers.base import WakingTrigger, pause
 
 if TYPE_CHECKING:
-    from airflow_provider_tcbilling.api.expiry import Question
+    from airflow_provider_tcbilling.waiting.expiry import Question
 
 
 class ExpiryTrigger(WakingTrigger):
@@ -37,8 +37,8 @@ class ExpiryTrigger(WakingTrigger):
 
     async def wait(self) -> str:
         """Look again and again, until it has come true or the deadline has passed."""
-        from airflow_provider_tcbilling.api.expiry import look
-        from airflow_provider_tcbilling.next_steps import moment
+        from airflow_provider_tcbilling.task.next_steps import moment
+        from airflow_provider_tcbilling.waiting.expiry import look
 
         question = asked(self.question)
         client = await TcBillingHook(self.tcbilling_conn_id).aget_conn()
@@ -56,8 +56,8 @@ def asked(question: Mapping[str, Any]) -> Question:
 
     :raises InvalidRequest: Something in it is not what it should be.
     """
-    from airflow_provider_tcbilling.api.expiry import moved, soon
-    from airflow_provider_tcbilling.api.filters import Wanted
+    from airflow_provider_tcbilling.waiting.expiry import moved, soon
+    from airflow_provider_tcbilling.waiting.filters import Wanted
 
     if "within" in question:
         return soon(question["within"], Wanted.read(question["filters"]))

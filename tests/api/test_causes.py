@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import pytest
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.api.expiry import expiring
-from airflow_provider_tcbilling.api.orderbook import search
+from airflow_provider_tcbilling.purchasing.evidence import search
+from airflow_provider_tcbilling.waiting.expiry import expiring
 from tests.conftest import client_to
 
 PROXIES = [

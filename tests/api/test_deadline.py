@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import wire
+from airflow_provider_tcbilling.api import transport as wire
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
 from airflow_provider_tcbilling.api.exchange import Exchange, TooLate
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from tests.conftest import ORDER, client_to
 
-proxies = pytest.importorskip("scripts.proxy", reason="the certificates need cryptography")
+proxies = pytest.importorskip("tests.support.proxy", reason="the certificates need cryptography")
 
 PLAIN, TLS = "plain", "TLS"
 SLACK = 2.5

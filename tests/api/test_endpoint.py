@@ -9,13 +9,13 @@ import tempfile
 import pytest
 
 from airflow_provider_tcbilling.api.actions import ENDPOINT
-from airflow_provider_tcbilling.api.budget import BURST, Budget
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, server_name
 from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown, Unreachable
-from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-from airflow_provider_tcbilling.api.record import Record
-from airflow_provider_tcbilling.sandbox.rules import Tokens
+from airflow_provider_tcbilling.api.rate_limit import BURST, Budget
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
+from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.record import Record
+from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, Shelf, client_to
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]")
@@ -175,7 +175,7 @@ def test_two_workers_that_write_the_server_differently_see_each_other_as_rivals(
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     written = list(spellings(sandbox))[way]
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.wire._content", dies)
+        dying.setattr("airflow_provider_tcbilling.api.transport._content", dies)
         with pytest.raises(Died):
             purchase(sandbox, shelf, written, key="one").place()
     if is_earlier:

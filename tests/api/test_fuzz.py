@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from scripts.fuzz import KINDS
+from verification.fuzz import KINDS
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from scripts.fuzz import KINDS
 def test_only_designed_errors_leave_the_package_and_the_word_on_the_money_is_right(kind, first, count):
     wrong = {seed: faults for seed in range(first, first + count) if (faults := KINDS[kind](seed)[1])}
 
-    assert not wrong, f"replay with: python scripts/schedules.py --of {kind} --replay {next(iter(wrong))}"
+    assert not wrong, f"replay with: python verification/schedules.py --of {kind} --replay {next(iter(wrong))}"

@@ -10,8 +10,8 @@ import re
 import pytest
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.api.instance import NewInstance
 from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in, without_secrets
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from tests.conftest import ORDER, client_to
 
 SECRET_NAMES = re.findall(

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_tcbilling.api.delivery import DeliveryWatch
 from airflow_provider_tcbilling.api.errors import InvalidRequest, OutcomeUnknown
-from airflow_provider_tcbilling.api.expiry import renewable
-from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.orderbook import order_numbered, search
+from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.reading import json_of, number_of
-from airflow_provider_tcbilling.api.wire import Wire
+from airflow_provider_tcbilling.api.transport import Wire
+from airflow_provider_tcbilling.purchasing.evidence import order_numbered, search
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
+from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 from tests.conftest import ORDER, client_to
 
 BOUND = 24 * 2**20

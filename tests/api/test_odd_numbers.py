@@ -6,9 +6,9 @@ import pytest
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
-from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-from airflow_provider_tcbilling.sandbox.rules import Tokens
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
+from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, PRICE, Shelf, client_to
 
 ODD = "{{ conn.tcbilling_default.password }}"

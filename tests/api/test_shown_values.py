@@ -7,17 +7,17 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import match
-from airflow_provider_tcbilling.api.expiry import mismatches
-from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.match import Match
+from airflow_provider_tcbilling.api.instance_list import mismatches
 from airflow_provider_tcbilling.api.models import Deal, RenewableInstance
-from airflow_provider_tcbilling.api.orderbook import can_be_one
-from airflow_provider_tcbilling.api.purchase import Purchase, Rules
-from airflow_provider_tcbilling.api.renewal import Renewal, Terms
-from airflow_provider_tcbilling.sandbox.rules import Tokens
+from airflow_provider_tcbilling.purchasing import match
+from airflow_provider_tcbilling.purchasing.match import Match
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
+from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
+from airflow_provider_tcbilling.sandbox.options import Tokens
+from airflow_provider_tcbilling.waiting.order_end import can_be_one
 from tests.conftest import ORDER, Shelf, client_to
-from tests.sandbox.account import PRODUCT
+from tests.support.account import PRODUCT
 
 FALSE = [0, 0.0, -0.0, "0", "", " ", False, [], {}, [0], "00"]
 """What Python, or somebody in a hurry, takes for nothing."""

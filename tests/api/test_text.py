@@ -12,11 +12,11 @@ import pytest
 
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError, api_error
-from airflow_provider_tcbilling.api.expiry import Wanted
 from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, in_markdown, inert, lines_of, matching
-from tests.api.nasty import SECRET, nasty
+from airflow_provider_tcbilling.waiting.expiry import Wanted
 from tests.api.test_errors import ALL, ARGUMENTS
+from tests.support.nasty import SECRET, nasty
 
 TEMPLATE_EXTENSIONS = (".sh", ".bash", ".json", ".sql", ".md", ".py", ".html", ".txt", ".yaml")
 

@@ -80,8 +80,8 @@ def test_a_method_has_the_fields_of_its_table(method):
 
 
 def test_the_operator_has_the_fields_of_its_table_and_renders_them_all():
+    from airflow_provider_tcbilling.operators.base import SpendingOperator
     from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
-    from airflow_provider_tcbilling.operators.spending import SpendingOperator
 
     fields = {field.arg for field in CREATE_INSTANCE.fields}
     kinds = (CreateInstanceOperator, SpendingOperator)

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_tcbilling.connection import CONN_TYPE, EXTRA_FIELDS, Settings
-from airflow_provider_tcbilling.provider_info import get_provider_info
+from airflow_provider_tcbilling.get_provider_info import get_provider_info
+from airflow_provider_tcbilling.hooks.connection import CONN_TYPE, EXTRA_FIELDS, Settings
 from tests.dags.conftest import airflow_home, environment_of, run  # noqa: F401 - the first is a fixture
 from tests.docs.blocks import ROOT, Block
 from tests.docs.likeness import missing_lines

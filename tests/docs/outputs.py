@@ -8,11 +8,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
-from tests.airflow.shop import QUIET, Shop
 from tests.conftest import ORDER, Time, context_of
 from tests.dags.conftest import environment_of
+from tests.support.shop import QUIET, Shop
 
 KEY = "edge-firewall-2026-12"
 PLACED_BY = {

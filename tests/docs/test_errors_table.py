@@ -8,9 +8,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_tcbilling.api import errors
-from airflow_provider_tcbilling.api.delivery import DeliveryWatch
-from airflow_provider_tcbilling.api.purchase import Purchase
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
+from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 from tests.conftest import ORDER, context_of
 from tests.docs.blocks import tables_of
 

@@ -17,10 +17,10 @@ import pytest
 from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, conf
 
-from airflow_provider_tcbilling import cli
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.provider_info import get_provider_info
+from airflow_provider_tcbilling.cli import commands as cli
+from airflow_provider_tcbilling.get_provider_info import get_provider_info
 from tests.docs.blocks import PAGES, ROOT, tables_of, words_of
 
 pytestmark = [

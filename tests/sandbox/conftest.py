@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sandbox.account import reckoned
+from tests.support.account import reckoned
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import requests
 
 from airflow_provider_tcbilling.sandbox.bounds import Range
 from airflow_provider_tcbilling.sandbox.faults import KINDS, MOST_FAULTS, Faults, WrongFault
-from airflow_provider_tcbilling.sandbox.instances import MOST
-from airflow_provider_tcbilling.sandbox.rules import LIMITS, Rules, Tokens, add_arguments
+from airflow_provider_tcbilling.sandbox.options import LIMITS, Rules, Tokens, add_arguments
+from airflow_provider_tcbilling.sandbox.seeding import MOST
 from tests.conftest import client_to
 
 NO_NUMBERS = [float("nan"), float("inf"), float("-inf"), 1e300, -1e300, 10**400, True, False, "1", [1], {}]
@@ -145,7 +145,7 @@ def test_an_instance_that_cannot_be_is_refused(sandbox, wanted, field):
 
 
 def test_there_are_only_so_many_instances(sandbox, monkeypatch):
-    monkeypatch.setattr("airflow_provider_tcbilling.sandbox.instances.MOST", 30)
+    monkeypatch.setattr("airflow_provider_tcbilling.sandbox.seeding.MOST", 30)
     assert control(sandbox, "instances", {"count": 20}).status_code == 201
 
     assert_refused(sandbox, "instances", {"count": 11}, "count")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import PRICE, client_to
-from tests.sandbox.account import (
+from tests.support.account import (
     AUTO,
     DAY,
     MANUAL,

@@ -10,7 +10,7 @@ import requests
 
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
-from airflow_provider_tcbilling.sandbox.machine import LATE
+from airflow_provider_tcbilling.sandbox.sandbox import LATE
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
 from tests.sandbox.test_server import WIRE_ORDER, post
 

@@ -7,12 +7,12 @@ import re
 import pytest
 import requests
 
-from airflow_provider_tcbilling.api.instance import NewInstance
-from airflow_provider_tcbilling.api.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
+from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
 from airflow_provider_tcbilling.sandbox.account import Account
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
-from airflow_provider_tcbilling.sandbox.rules import Rules as ServerRules
-from airflow_provider_tcbilling.sandbox.rules import Tokens
+from airflow_provider_tcbilling.sandbox.options import Rules as ServerRules
+from airflow_provider_tcbilling.sandbox.options import Tokens
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, Shelf, client_to
 

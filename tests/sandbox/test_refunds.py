@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_tcbilling.sandbox.rules import Tokens
-from airflow_provider_tcbilling.sandbox.subscriptions import FULL_REFUND_DAYS
+from airflow_provider_tcbilling.sandbox.instances import FULL_REFUND_DAYS
+from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import PRICE
-from tests.sandbox.account import (
+from tests.support.account import (
     AUTO,
     DAY,
     added,

@@ -26,7 +26,7 @@ from airflow_provider_tcbilling.api.signing import (
 from airflow_provider_tcbilling.sandbox import handlers
 from airflow_provider_tcbilling.sandbox.__main__ import greeting, main
 from airflow_provider_tcbilling.sandbox.faults import KINDS
-from airflow_provider_tcbilling.sandbox.rules import Rules, Tokens
+from airflow_provider_tcbilling.sandbox.options import Rules, Tokens
 from tests.conftest import ORDER, PRICE, SECRET_ID, SECRET_KEY, client_to
 
 WIRE_ORDER = {

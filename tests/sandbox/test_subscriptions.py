@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.sandbox.rules import Tokens
-from airflow_provider_tcbilling.sandbox.subscriptions import ISOLATED_DAYS
+from airflow_provider_tcbilling.sandbox.instances import ISOLATED_DAYS
+from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import PRICE, client_to
-from tests.sandbox.account import (
+from tests.support.account import (
     AUTO,
     DAY,
     MANUAL,

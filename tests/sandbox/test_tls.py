@@ -17,8 +17,8 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_tcbilling.api.errors import Unreachable
 from airflow_provider_tcbilling.sandbox.__main__ import main
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
-from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conformance.test_vendor_sdk import purchase
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to

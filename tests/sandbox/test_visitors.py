@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from airflow_provider_tcbilling.sandbox import __main__ as command
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
-from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from airflow_provider_tcbilling.sandbox.visitors import Hosts
 from tests.conftest import client_to

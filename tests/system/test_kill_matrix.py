@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.kill_matrix import judge
-from scripts.kill_matrix.__main__ import run
-from scripts.kill_matrix.cells import (
+from verification.kill_matrix import judge
+from verification.kill_matrix.__main__ import run
+from verification.kill_matrix.cells import (
     CONTENDERS,
     OURS,
     REFUNDS,
@@ -21,8 +21,8 @@ from scripts.kill_matrix.cells import (
     Kind,
     cells,
 )
-from scripts.kill_matrix.rows import LOOPED, ROWS
-from scripts.kill_matrix.trial import EXPLAINED, Ending
+from verification.kill_matrix.rows import LOOPED, ROWS
+from verification.kill_matrix.trial import EXPLAINED, Ending
 
 SEED = 20261125
 CAUGHT = (

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tcbilling.api.actions import AUTO_RENEW
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
-from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
-from scripts.real_airflow import RealAirflow
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
+from tests.support.real_airflow import RealAirflow
 
 pytest.importorskip("airflow.sdk.execution_time.hitl", reason="approvals came with Airflow 3.1")
 pytestmark = pytest.mark.system

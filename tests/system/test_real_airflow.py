@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tcbilling.sandbox.machine import Sandbox
-from airflow_provider_tcbilling.sandbox.rules import Rules
+from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
-from scripts.real_airflow import RealAirflow
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
+from tests.support.real_airflow import RealAirflow
 
 pytestmark = pytest.mark.system
 

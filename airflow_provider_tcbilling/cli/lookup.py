@@ -1,0 +1,366 @@
+"""Case: one purchase that a person asks about, and what is remembered of it. Finding it only reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.reading import json_of
+from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.hooks.connection import Settings
+from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.task_state import TaskStateStore, is_mapped
+from airflow_provider_tcbilling.purchasing.evidence import order_numbered
+from airflow_provider_tcbilling.purchasing.purchase import client_token_for, task_run_key
+from airflow_provider_tcbilling.purchasing.record import VERSION, NoStore, Record, Store
+
+T = TypeVar("T")
+
+LISTED = ("state", "changed_at", "order_id", "paid_cents", "currency", "key")
+"""What a list tells of each purchase."""
+
+_ELSEWHERE = "__airflow_state_ref__"
+"""Airflow stores this in place of a value that a worker's own state store backend keeps."""
+
+
+class Refused(Exception):
+    """The command does not do what was asked; the text tells why. Nothing was written, nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    One task of one run.
+
+    :param map_index: -1 if it is not mapped.
+    :param loop_index: Which iteration of a loop; ``None`` outside of loops.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+    loop_index: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of its purchase, unless it was given another."""
+        return task_run_key(self.dag_id, self.run_id, self.task_id, self.map_index, self.loop_index)
+
+    @property
+    def place(self) -> str:
+        """What tells it from others of the same task on the command line."""
+        mapped = [f"--map-index {self.map_index}"] if self.map_index >= 0 else []
+        looped = [] if self.loop_index is None else [f"--loop-index {self.loop_index}"]
+        return " ".join(["with", *mapped, *looped]) if mapped or looped else "without an index"
+
+    def has_name_of(self, other: Task) -> bool:
+        """Whether another one is of the same task, at whatever place."""
+        return (self.dag_id, self.run_id, self.task_id) == (other.dag_id, other.run_id, other.task_id)
+
+
+@dataclass(frozen=True)
+class Named:
+    """How a purchase is named: by a person in one of these ways, by a record to restore with its key and its task."""
+
+    key: str | None = None
+    token: str | None = None
+    order_id: str | None = None
+    task: Task | None = None
+
+    def __str__(self) -> str:
+        words = {"client token": self.token, "order": self.order_id, "task": self.task and self.task.key}
+        return self.key or next(f"of {what} {name}" for what, name in words.items() if name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One purchase, as far as it could be found.
+
+    :param named: How it was asked for.
+    :param store: Where its record is, or belongs.
+    :param key: Its key; ``None`` while nothing tells it.
+    :param record: ``None`` if there is none, or none that can be used.
+    :param unusable: Why there is a record that cannot be used.
+    :param is_newer: That record is of a newer version of this package.
+    :param notes: What else a person should know.
+    """
+
+    named: Named
+    store: Store
+    key: str | None = None
+    record: Record | None = None
+    unusable: InvalidRecord | None = None
+    is_newer: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Where its record is, or belongs, in words."""
+        return self.store.where(self.key) if self.key else self.store.about
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether it is of a mapped task or an iteration of a loop, whose siblings may buy the same."""
+        task = self.named.task
+        return task is not None and (is_mapped(task) or task.loop_index is not None)
+
+
+class TaskState:
+    """
+    The state of one task in Airflow's metadata database: what the task has as ``context["task_state_store"]``.
+
+    :raises Refused: This line of Airflow has none, or the task has no such place.
+    """
+
+    def __init__(self, task: Task) -> None:
+        try:
+            from airflow.state import get_state_backend  # type: ignore[import-untyped,unused-ignore]
+        except ImportError:
+            raise Refused(
+                "No record is kept: this line of Airflow has no task state store, and the connection names no ledger. "
+                "Look for the order in the console, in every status."
+            ) from None
+        self._backend = get_state_backend()
+        self._scope = _scope_of(task)
+
+    def get(self, key: str) -> Any:
+        """
+        Return what is stored; text that is no JSON as it is.
+
+        :raises Refused: A worker's own backend keeps it, which cannot be asked from here.
+        """
+        text = self._backend.get(self._scope, key)
+        try:
+            stored = json_of(text) if text is not None else None
+        except (ValueError, RecursionError):
+            return text
+        if isinstance(stored, Mapping) and _ELSEWHERE in stored:
+            raise Refused("The record is kept outside of Airflow, by [workers] state_store_backend: look there.")
+        return stored
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store it for ever, as the operator does."""
+        self._backend.set(self._scope, key, json.dumps(value), expires_at=None)
+
+
+def _scope_of(task: Task) -> Any:
+    """
+    Return where the state of a task stands.
+
+    From Airflow 3.4 on that of a mapped task, and of a loop, is kept by region, and only the database knows which.
+
+    :raises Refused: The run has this task, but not at this place, or twice.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.state import TaskScope
+    from airflow.utils.session import create_session
+
+    named: dict[str, Any] = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id}
+    with create_session() as session:
+        rows = session.query(TaskInstance).filter_by(**named).all()
+        places = [(place, scope) for row in rows for place, scope in _places(row, session)]
+    if not places:
+        refuse_unknown_run(task)
+        return TaskScope(**named, map_index=task.map_index)
+    found = [
+        scope for place, scope in places if (place.map_index, place.loop_index) == (task.map_index, task.loop_index)
+    ]
+    if len(found) == 1:
+        return TaskScope(**named, **found[0])
+    known = "\n".join(sorted({f"  {place.place}" for place, _ in places}))
+    many = "more than one" if found else "no"
+    raise Refused(
+        f"Run {task.run_id} has {many} task {task.task_id} {task.place}, so nothing is known of its purchase. It has "
+        f"the task\n{known}"
+    )
+
+
+def refuse_unknown_run(task: Task) -> None:
+    """
+    Raise if Airflow's database can be read and does not know the run of a task.
+
+    :raises Refused: There is no such run.
+    """
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        if session.query(DagRun).filter_by(dag_id=task.dag_id, run_id=task.run_id).first() is None:
+            raise Refused(
+                f"No such run: Airflow knows no run {harmless(task.run_id)} of DAG {harmless(task.dag_id)}, so it "
+                "keeps no record of it. Compare the names with the page of the task."
+            )
+
+
+def _places(row: Any, session: Any) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Yield the place of a task instance and the scope of its state; nothing if only Airflow can tell the place."""
+    named = (row.dag_id, row.run_id, row.task_id)
+    if not hasattr(row, "region_id"):  # before Airflow 3.4
+        yield Task(*named, row.map_index), {"map_index": row.map_index}
+        return
+    from airflow.models.dynamic_region import (  # type: ignore[import-not-found,unused-ignore]
+        SENTINEL_REGION_ID,
+        DynamicRegion,
+    )
+
+    if row.working_set is not True:
+        return
+    scope = {"region_index": row.region_index, "region_id": row.region_id}
+    if row.region_id == SENTINEL_REGION_ID:
+        yield Task(*named, row.region_index), scope
+        return
+    region = session.get(DynamicRegion, row.region_id)
+    is_expansion = region.node_id == row.task_id
+    loop = session.get(DynamicRegion, region.parent_region_id) if is_expansion and region.parent_region_id else region
+    if loop.parent_region_id:
+        return
+    if not is_expansion:
+        yield Task(*named, loop_index=row.region_index), scope
+    else:
+        yield Task(*named, row.region_index, region.parent_region_index), scope
+
+
+def find(named: Named, settings: Settings, client: BillingClient) -> Case:
+    """
+    Find a purchase.
+
+    :raises StoreFailed: What remembers it cannot be read, so nothing is known.
+    :raises Refused: It cannot be found in this way, or is not the only one.
+    """
+    if settings.ledger_uri:
+        return _trying(settings.ledger_uri, lambda: _in_ledger(named, Ledger(settings.ledger_uri), client))
+    if task := named.task:
+        return _trying("the task state store", lambda: read(named, _task_state_of(task), task.key))
+    if named.order_id:
+        return Case(named, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
+    raise Refused(
+        "The connection names no ledger, so a record can only be found by its task: give --dag-id, --run-id and "
+        "--task-id, or ask with the connection that has ledger_uri."
+    )
+
+
+def all_in(ledger_uri: str) -> list[dict[str, Any]]:
+    """
+    Return every purchase of a ledger as plain JSON.
+
+    A record that cannot be used has the state ``unusable``, and the name of its object in place of its key.
+
+    :raises StoreFailed: The ledger cannot be read.
+    """
+    return _trying(ledger_uri, lambda: [_row(name, stored) for name, stored in Ledger(ledger_uri).all()])
+
+
+def read(named: Named, store: Store, key: str) -> Case:
+    """Read the record of a key; whatever the store raises flies on."""
+    stored = None
+    try:
+        stored = store.read(key)
+        record = Record.from_json(stored, store.where(key)) if stored is not None else None
+        if record and record.key != key and store.is_shared:
+            raise InvalidRecord(store.where(key), f"it is of another purchase, {record.key}")
+    except InvalidRecord as error:
+        version = stored.get("version") if isinstance(stored, Mapping) else None
+        is_newer = isinstance(version, int) and version > VERSION
+        return Case(named, store, key, unusable=error, is_newer=is_newer)
+    if record is None and isinstance(store, Ledger):
+        next(store.all(), None)  # Raises if there is no folder, which would look like an empty one.
+    return Case(named, store, record.key if record else key, record)
+
+
+def task_of(record: Record) -> Task | None:
+    """Return the task that asked for a purchase, ``None`` if its record does not tell."""
+    by = {"map_index": None, "loop_index": None, **record.placed_by}
+    names: list[Any] = [by.get(name) for name in ("dag_id", "run_id", "task_id")]
+    indices: list[Any] = [-1 if by["map_index"] is None else by["map_index"], by["loop_index"]]
+    is_told = all(isinstance(name, str) and name for name in names)
+    return Task(*names, *indices) if is_told and all(type(index) in (int, type(None)) for index in indices) else None
+
+
+def _task_state_of(task: Task) -> Store:
+    loop = None if task.loop_index is None else SimpleNamespace(index=task.loop_index)
+    context = {"ti": SimpleNamespace(**vars(task)), "loop": loop, "task_state_store": TaskState(task)}
+    return TaskStateStore(context)  # type: ignore
+
+
+def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
+    """Return all numbers by which an order may be known: this one alone, if the order book does not tell more."""
+    try:
+        order = order_numbered(client, order_id)
+    except TcBillingError:
+        order = None
+    return frozenset({order_id}) | (order.order_ids if order else frozenset())
+
+
+def _in_ledger(named: Named, ledger: Ledger, client: BillingClient) -> Case:
+    key = named.key or (named.task.key if named.task else None)
+    case = read(named, ledger, key) if key else Case(named, ledger)
+    if named.key or case.record or case.unusable:
+        return case
+    found, notes = _scan(ledger, _test_of(named, client))
+    if len(found) > 1:
+        keys = "\n".join(f"  {harmless(record.key)}" for record in found)
+        raise Refused(f"{len(found)} purchases are {named}. Name one of them with --key:\n{keys}")
+    if found:
+        return Case(named, ledger, found[0].key, found[0], notes=notes)
+    return Case(named, ledger, key, notes=(*notes, *_note_of_siblings(named.task, ledger)))
+
+
+def _note_of_siblings(task: Task | None, ledger: Ledger) -> tuple[str, ...]:
+    """Return a note of what the ledger has of the same task at other places: one may have been meant."""
+    if task is None:
+        return ()
+    records, _ = _scan(ledger, lambda record: bool((other := task_of(record)) and other.has_name_of(task)))
+    places = sorted({other.place for record in records if (other := task_of(record))})
+    return (f"The ledger has purchases of this task {', '.join(places)}.",) if places else ()
+
+
+def _scan(ledger: Ledger, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
+    """Read the whole ledger; return the records that fit, and a note of those that cannot be read."""
+    found, damaged = [], []
+    for name, stored in ledger.all():
+        try:
+            record = Record.from_json(stored, name)
+        except InvalidRecord:
+            damaged.append(name)
+            continue
+        if fits(record):
+            found.append(record)
+    note = f"Records of {ledger.about} that cannot be used, and may be it: {', '.join(damaged)}"
+    return found, (note,) if damaged else ()
+
+
+def _test_of(named: Named, client: BillingClient) -> Callable[[Record], bool]:
+    if named.token:
+        return lambda record: named.token in (record.client_token, client_token_for(record.key))
+    if named.task:
+        return lambda record: task_of(record) == named.task
+    numbers = numbers_of(client, str(named.order_id))
+    return lambda record: record.order_id in numbers
+
+
+def _row(name: str, stored: Any) -> dict[str, Any]:
+    try:
+        told = Record.from_json(stored, name).as_json()
+    except InvalidRecord as error:
+        told = {"state": "unusable", "key": f"{name}: {error.reason}"}
+    return {column: told.get(column) for column in LISTED}
+
+
+def _trying(what: str, use: Callable[[], T]) -> T:
+    try:
+        return use()
+    except (Refused, TcBillingError):
+        raise
+    except FileNotFoundError as error:
+        raise StoreFailed(
+            f"There is no folder {what}, or it is empty. Is it mounted here? Nothing is known of any purchase."
+        ) from error
+    except Exception as error:
+        raise StoreFailed(f"The records ({what}) cannot be read, so nothing is known: {error!r}") from error

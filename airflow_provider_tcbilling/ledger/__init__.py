@@ -1,0 +1,1 @@
+"""Where purchases are remembered."""

@@ -1,0 +1,247 @@
+"""Where purchases are remembered: a ledger in object storage, Airflow's task state store, or nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shlex
+import stat
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.api.errors import InvalidRecord
+from airflow_provider_tcbilling.api.reading import json_of
+from airflow_provider_tcbilling.api.text import visible
+from airflow_provider_tcbilling.purchasing.key import client_token_for, key_bytes
+
+if TYPE_CHECKING:
+    pass
+
+
+CANARY_SECONDS = 10.0
+"""How long one of two creations that are tried at once waits for the other to begin."""
+
+RACES = 3
+"""How often two creations are tried at once: a storage that looks first and creates then seldom loses three races."""
+
+MAX_KEY_SHOWN = 300
+"""Characters of a key in a command; a longer one is named by its client token."""
+
+FILE_MODE = 0o640
+"""Of a record in a local folder. The group may read it, as workers may run as several users of one group."""
+
+MAX_RECORD_BYTES = 16 * 2**20
+"""Of an object in a local folder; a request has at most 10 MiB, and what is larger than a record is none."""
+
+_OWN_NAME = re.compile(r"-[0-9a-f]{24}\.json$")
+
+_EXCLUSIVE: dict[str, bool] = {}
+"""What this process has found out about each ledger: whether of several creations only one succeeds."""
+
+log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """
+    Records in object storage, one object for each purchase key.
+
+    It outlives clears, runs and the metadata database, and it sees all purchases. A folder on a disk must exist, and
+    all workers must share it: one that was not mounted would look like an empty ledger.
+
+    :param uri: The folder, such as ``s3://aws_default@bucket/purchases`` or ``file:///mnt/ledger``.
+    """
+
+    is_shared = keeps_records = True
+
+    def __init__(self, uri: str) -> None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        self._uri = uri.rstrip("/")
+        folder = ObjectStoragePath(self._uri)
+        self._fs, self._folder = folder.fs, folder.path.rstrip("/")
+        protocol = folder.protocol or "file"
+        self._is_local = protocol in ("file", "local")
+        self.about = f"the ledger {self._uri}"
+
+    @property
+    def is_exclusive(self) -> bool:
+        """
+        Whether the storage creates an object once only: tried once for each process and ledger, when it is first asked.
+
+        Storage that ignores the wish to create, and storage that looks first and creates then, let both of two win.
+        """
+        if self._uri not in _EXCLUSIVE:
+            why = next(filter(None, (self._flaw() for _ in range(RACES))), "")
+            _EXCLUSIVE[self._uri] = not why
+            if why:
+                log.warning(
+                    "%s does not keep two processes from creating the same record (%s). A purchase waits 2 seconds and "
+                    "reads its record again before it is sent. Two copies of a task that start in the same moment, of "
+                    "which one stands still for longer, could both send, with the same client token.",
+                    self.about.capitalize(),
+                    why,
+                )
+        return _EXCLUSIVE[self._uri]
+
+    def _flaw(self) -> str:
+        """Create an object twice at once, and once more; return in words what is wrong with that, empty if nothing."""
+        path = f"{self._folder}/{uuid.uuid4().hex}.canary"
+        texts = [f"{number} of {path}".encode() for number in range(3)]
+        start = threading.Barrier(2, timeout=CANARY_SECONDS)
+
+        def create(text: bytes) -> bool:
+            start.wait()
+            return self._create(path, text)
+
+        try:
+            with ThreadPoolExecutor(2) as racers:
+                won = [*racers.map(create, texts[:2])]
+            won.append(self._create(path, texts[2]))
+            if won not in ([True, False, False], [False, True, False]):
+                return f"of 3 creations of the same object {sum(won)} succeeded"
+            if self._fs.cat_file(path) != texts[won.index(True)]:
+                return "a creation that failed has changed the object"
+        except Exception as error:
+            return f"the test of it failed: {error!r}"
+        finally:
+            self._discard(path)
+        return ""
+
+    def _discard(self, path: str) -> None:
+        try:
+            self._fs.rm_file(path)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            log.info("The test object %s stays where it is; it is no record: %r", path, error)
+
+    def where(self, key: str) -> str:
+        """Return the object's address."""
+        return f"{self._uri}/{_name(key)}"
+
+    def named(self, key: str) -> str:
+        """Return the options that name a purchase on the command line."""
+        if visible(key) != key or len(key) > MAX_KEY_SHOWN:
+            return f"--token {client_token_for(key)}"  # The key itself would not stand in one line of a message.
+        return f"--key={shlex.quote(key)}" if key.startswith("-") else f"--key {shlex.quote(key)}"
+
+    def read(self, key: str) -> Any:
+        """Return the record, ``None`` if there is none."""
+        try:
+            return _parsed(self._fs.cat_file(self._path(key)), self.where(key))
+        except FileNotFoundError:
+            return None
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Store the first record of a purchase; where the storage can, only one of two succeeds."""
+        return self._create(self._path(key), _text(stored))
+
+    def _create(self, path: str, content: bytes) -> bool:
+        try:
+            if self._is_local:
+                self._put_file(path, content, is_new=True)
+            else:
+                self._fs.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Store a record in place of the one before; a reader sees the one or the other, never a part."""
+        if self._is_local:
+            self._put_file(self._path(key), _text(stored), is_new=False)
+        else:
+            self._fs.pipe_file(self._path(key), _text(stored))
+
+    def others(self, key: str) -> Iterator[tuple[str, Any]]:
+        """Yield all other records. It reads each of them, so it is slow, and rarely asked for."""
+        for name, stored in self.all():
+            if name != _name(key):
+                yield f"{self._uri}/{name}", stored
+
+    def all(self) -> Iterator[tuple[str, Any]]:
+        """
+        Yield every record with the name of its object; a damaged one as its text.
+
+        A record that cannot be read is a damaged one. A file without the name and the form of a record is left alone.
+        """
+        self._fs.invalidate_cache()
+        try:
+            paths = self._fs.ls(self._folder, detail=False)
+        except FileNotFoundError:
+            if self._is_local:
+                raise
+            paths = []  # Object storage has no folders, so a ledger without records is not there.
+        for path in sorted(paths):
+            name = str(path).rpartition("/")[2]
+            content = self._content(path) if name.endswith(".json") else None
+            if content is None:
+                continue
+            try:
+                stored = json_of(content)
+            except (ValueError, RecursionError):
+                stored = content
+            if _OWN_NAME.search(name) or (isinstance(stored, Mapping) and "format" in stored):
+                yield name, stored
+
+    def _content(self, path: str) -> bytes | None:
+        """Return what an object holds; ``None`` if it is gone, or no file, and nothing if it may not be read."""
+        try:
+            if self._is_local:
+                about = os.stat(path)
+                if not stat.S_ISREG(about.st_mode):
+                    return None  # A pipe, for example, would never end.
+                if about.st_size > MAX_RECORD_BYTES:
+                    raise OSError(f"{path} has {about.st_size} bytes")
+            content: bytes = self._fs.cat_file(path)
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        except OSError as error:
+            if not self._is_local and not isinstance(error, PermissionError):
+                raise  # It is not this object alone: the storage cannot be read.
+            log.warning("A record of %s cannot be read, so it counts as damaged: %r", self.about, error)
+            return b""
+        return content
+
+    def _path(self, key: str) -> str:
+        return f"{self._folder}/{_name(key)}"
+
+    @staticmethod
+    def _put_file(path: str, content: bytes, *, is_new: bool) -> None:
+        """Write a file whole or not at all, and so that it survives a loss of power."""
+        draft = Path(f"{path}.{uuid.uuid4().hex}.draft")
+        try:
+            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, FILE_MODE)) as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            if is_new:
+                os.link(draft, path)
+            else:
+                draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _name(key: str) -> str:
+    """Return the name of a purchase's object: something to recognise it by, and a hash that makes it the only one."""
+    words = re.sub(r"[^A-Za-z0-9.-]+", "-", key).strip("-.")[:60]
+    return f"{words}-{hashlib.sha256(key_bytes(key)).hexdigest()[:24]}.json"
+
+
+def _text(stored: Mapping[str, Any]) -> bytes:
+    return (json.dumps(stored, indent=2) + "\n").encode()
+
+
+def _parsed(content: bytes, where: str) -> Any:
+    try:
+        return json_of(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(where, f"it is not JSON ({len(content)} bytes)") from error

@@ -1,0 +1,134 @@
+"""Airflow's task state store (3.3 and newer), and the name of a task's run in it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+def loop_index_of(context: Context) -> int | None:
+    """
+    Return which iteration of a loop this is, ``None`` outside of loops. Airflow 3.4 brought them.
+
+    There a task has the same map index in every iteration. A clear may make later iterations anew, in another region,
+    so neither the region nor the try tells them apart: only the iteration's index stays.
+
+    :raises InvalidRequest: Nothing tells it for sure, and two iterations would count as one purchase.
+    """
+    ti, loop = context["ti"], context.get("loop")
+    region_index = getattr(ti, "region_index", None)
+    repeated = [kind for kind in map(_repeats, _groups_around(context.get("task"))) if kind]
+    if loop is None:
+        if "loop" in repeated or region_index not in (None, -1, ti.map_index):
+            raise _not_told(ti, "Airflow does not tell which iteration of its loop this is")
+        return None
+    index = getattr(loop, "index", None)
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise _not_told(ti, f"Airflow tells {index!r} as the iteration of its loop")
+    if (repeated and repeated[-1] != "loop") or repeated.count("loop") > 1:
+        raise _not_told(ti, "its loop stands in a group that is repeated itself, and only one index is known")
+    if not is_mapped(ti) and region_index not in (None, index):
+        raise _not_told(ti, f"Airflow tells iteration {index} of its loop, and {region_index} as its place")
+    return index
+
+
+def is_mapped(ti: Any) -> bool:
+    """Whether a task instance is one of several that an expansion made."""
+    return ti.map_index is not None and ti.map_index >= 0
+
+
+def _groups_around(task: Any) -> Iterator[Any]:
+    """Yield the groups that a task is in, from the inside out."""
+    group = getattr(task, "task_group", None)
+    while group is not None:
+        yield group
+        group = getattr(group, "parent_group", None)
+
+
+def _repeats(group: Any) -> str:
+    """Return what repeats the tasks of a group: ``loop``, ``mapping``, or nothing. A group may be behind a proxy."""
+    if hasattr(group, "max_iterations"):
+        return "loop"
+    return "mapping" if group.__class__.__name__ == "MappedTaskGroup" else ""
+
+
+def _not_told(ti: Any, why: str) -> InvalidRequest:
+    advice = "Take it out of the loop, or give every iteration a Dag run of its own (TriggerDagRunOperator)"
+    return InvalidRequest(ti.task_id, [f"{why}, so two iterations could not be told apart. {advice}"])
+
+
+TASK_STATE_KEY = "tcbilling_purchase"
+"""Under this key the record stands in the task state store."""
+
+
+class TaskStateStore:
+    """
+    The record in Airflow's task state store (3.3 and newer): one for each task, map index and loop index of a run.
+
+    It survives retries and a clear (until Airflow 3.4, which lets a clear discard it), and is deleted with the run. It
+    does not see the purchases of other tasks, and two copies of a task that start at the same moment both create.
+
+    :param context: The task's.
+    """
+
+    about = "the task state store"
+    keeps_records = True
+    is_shared = is_exclusive = False
+
+    def __init__(self, context: Context) -> None:
+        self._state = context["task_state_store"]
+        self._task = context["ti"]
+        self._loop_index = loop_index_of(context)
+
+    def where(self, key: str) -> str:
+        """Return the place in Airflow where a person finds it."""
+        ti = self._task
+        mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
+        looped = "" if self._loop_index is None else f", loop index {self._loop_index}"
+        return (
+            f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}{looped}, run {ti.run_id}, Dag {ti.dag_id}"
+        )
+
+    def named(self, key: str) -> str:
+        """Return the options that name the task on the command line."""
+        return _options(self._task, self._loop_index)
+
+    def read(self, key: str) -> Any:
+        """Return the record, ``None`` if there is none."""
+        return self._state.get(TASK_STATE_KEY)
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Store the record."""
+        self.write(key, stored)
+        return True
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Store the record, without an expiry."""
+        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
+
+        self._state.set(TASK_STATE_KEY, dict(stored), retention=NEVER_EXPIRE)
+
+    def others(self, key: str) -> Iterator[tuple[str, Any]]:
+        """Yield nothing: a task sees its own state only."""
+        yield from ()
+
+
+def options_of(context: Context) -> str:
+    """
+    Return the options that name a task on the command line.
+
+    :raises InvalidRequest: It is in a loop, and nothing tells which iteration.
+    """
+    return _options(context["ti"], loop_index_of(context))
+
+
+def _options(ti: Any, loop_index: int | None) -> str:
+    mapped = ["--map-index", str(ti.map_index)] if is_mapped(ti) else []
+    looped = [] if loop_index is None else ["--loop-index", str(loop_index)]
+    return shlex.join(["--dag-id", ti.dag_id, "--run-id", ti.run_id, "--task-id", ti.task_id, *mapped, *looped])

@@ -1,0 +1,59 @@
+"""NewInstance: CreateInstance as something to spend money on, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
+from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.models import PURCHASE, Order
+from airflow_provider_tcbilling.api.server_time import months_of
+from airflow_provider_tcbilling.api.text import folded
+from airflow_provider_tcbilling.purchasing import match
+from airflow_provider_tcbilling.purchasing.evidence import search
+from airflow_provider_tcbilling.purchasing.money_action import Sighting, Spending
+
+
+class NewInstance(Spending):
+    """
+    A new instance: how it is bought, and which order shows that it was.
+
+    :param fields: The arguments of :meth:`BillingClient.create_instance`, but for the token.
+    """
+
+    action = CREATE_INSTANCE
+
+    def __init__(self, client: BillingClient, fields: Mapping[str, Any]) -> None:
+        super().__init__(client, {"pay_mode": "PrePay", **fields})
+        product, sub_product, zone, project, months = _visible(self.payload)
+        self._compared = (
+            match.product(product),
+            match.sub_product(sub_product),
+            match.zone(zone),
+            match.project(project),
+            match.months(months),
+            match.action(PURCHASE),
+        )
+
+    def send(self, client_token: str, send_by: float) -> Order:
+        """**Money moves in this call**; errors as in :meth:`BillingClient.create_instance`."""
+        return self._client.create_instance(client_token=client_token, send_by=send_by, **self._fields)
+
+    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
+        """Return the orders that may be this purchase."""
+        found = search(self._client, since, until, self._compared)
+        return Sighting(found.matching, unclear=found.unclear)
+
+    def looks_like(self, payload: Mapping[str, Any]) -> bool:
+        """Whether an order of *payload* could not be told from an order of this."""
+        return _visible(payload) == _visible(self.payload)
+
+
+def _visible(payload: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what an order of *payload* shows of it in the order book."""
+    return (
+        *(folded(payload.get(name)) for name in ("ProductCode", "SubProductCode", "ZoneCode")),
+        payload.get("ProjectId", 0),
+        months_of(payload.get("Period", 1), payload.get("PeriodUnit", "m")),
+    )

@@ -1,0 +1,246 @@
+"""Record: what is remembered of one purchase, and Store: what remembers it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Protocol
+
+import pendulum
+
+from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_name
+from airflow_provider_tcbilling.api.errors import InvalidRecord
+from airflow_provider_tcbilling.api.masking import payload_without_secrets
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
+from airflow_provider_tcbilling.api.text import inert
+from airflow_provider_tcbilling.purchasing.record_json import TIMES, fields_of
+
+FORMAT = "airflow-provider-tcbilling purchase"
+VERSION = 2
+READABLE = (1, VERSION)
+"""Versions that are read. In version 1 the fingerprint is a plain hash, and fewer parts of the payload are masked."""
+
+
+_LISTS = ("instance_ids", "twins")
+
+
+class State(str, Enum):
+    """
+    How far a purchase has come.
+
+    *Charged* and *refused* are never sent again: the server said that it was paid, or refused a repeat of a request
+    that it had not answered.
+    """
+
+    INTENDED = "intended"
+    CHARGED = "charged"
+    REFUSED = "refused"
+    DECLINED = "declined"
+    ORDERED = "ordered"
+    DELIVERED = "delivered"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is sent any more although no order is known, whatever the policy."""
+        return self in (State.CHARGED, State.REFUSED)
+
+    @property
+    def may_have_an_order(self) -> bool:
+        """Whether an order may exist that is not known."""
+        return self is State.INTENDED or self.is_final
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    What is remembered of one purchase. Moments are epoch seconds here, and ISO 8601 in UTC where they are stored.
+
+    :param key: Name of the purchase, from which the token is derived.
+    :param generation: How often the token was changed; only a definite, uncharged refusal changes it.
+    :param fingerprint: Hash of what is bought, secrets too, sealed with the SecretKey.
+    :param endpoint: The API that was asked. An order of one site or sandbox says nothing about another.
+    :param owner: The process that may send. It changes when another one takes the purchase over.
+    :param first_sent_at: From here on a request may have been sent.
+    :param sending_until: Until here a request of the owner may be under way.
+    :param replay_until: Until here the same token may be sent again without asking anybody.
+    :param changed_at: When this was written.
+    :param payload: What was asked for; no key, no token, and what looks like a secret in it is masked.
+    :param placed_by: Who asked: DAG, run, task, map index, try.
+    :param before: What was seen before the first request, such as an instance's expiry; empty if nobody looked.
+    :param reason: Why it was declined, or what the server said of it.
+    :param paid_cents: What was paid, in 1/100 of *currency*; ``None`` until the order book was read.
+    :param key_id: Hash of the SecretId that asked. The same key is of the same account.
+    :param account: Number of the account, where it was read; empty if it is not known.
+    :param is_resent: The request was sent more than once, so there may be two orders.
+    :param is_checked: The order book was searched for a second order after its lag.
+    :param twins: Second orders that were found, in words. No record owns them.
+    """
+
+    key: str
+    client_token: str
+    generation: int
+    fingerprint: str
+    endpoint: str
+    action: str
+    state: State
+    owner: str
+    first_sent_at: float
+    sending_until: float
+    replay_until: float
+    changed_at: float
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    placed_by: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    order_id: str | None = None
+    request_id: str | None = None
+    instance_ids: tuple[str, ...] = ()
+    paid_cents: int | None = None
+    currency: str | None = None
+    key_id: str = ""
+    account: str = ""
+    is_resent: bool = False
+    is_checked: bool = False
+    twins: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> Order | None:
+        """The order, if there is one. Tasks hand it on, and Airflow may render what they hand on: it is inert."""
+        if self.order_id is None:
+            return None
+        request_id, currency = (told and inert(told) for told in (self.request_id, self.currency))
+        ids = tuple(map(inert, self.instance_ids))
+        return Order(self.order_id, ids, self.client_token, request_id, self.paid_cents, currency)
+
+    def overlaps(self, other: Record, beside: float = 0.0) -> bool:
+        """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
+        return (
+            self.first_sent_at - 2 * CLOCK_MARGIN - beside <= other.sending_until
+            and other.first_sent_at - 2 * CLOCK_MARGIN - beside <= self.sending_until
+        )
+
+    def is_of_another_account(self, other: Record) -> bool:
+        """Whether the two are known to be of different accounts."""
+        return bool(self.account and other.account) and self.account != other.account
+
+    def is_at_another_server(self, endpoint: str) -> bool:
+        """Whether it is of another server than this, however the two addresses are written."""
+        return server_name(self.endpoint) != server_name(endpoint)
+
+    def ordered(self, order: Order, now: float, state: State = State.ORDERED) -> Record:
+        """Return the record of a purchase whose order is known."""
+        return replace(
+            self,
+            state=state,
+            changed_at=now,
+            order_id=order.order_id,
+            request_id=order.request_id,
+            instance_ids=tuple(order.instance_ids),
+            paid_cents=order.paid_cents,
+            currency=order.currency,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is stored: plain JSON that a person can read."""
+        plain = {"format": FORMAT, "version": VERSION, **vars(self)}
+        written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in TIMES}
+        return {**plain, **written, "state": self.state.value, **{name: list(plain[name]) for name in _LISTS}}
+
+    @classmethod
+    def from_json(cls, stored: Any, where: str) -> Record:
+        """
+        Read what was stored.
+
+        :param where: Where it is, for the message.
+        :raises InvalidRecord: It is damaged, was written by something else, or by a newer version. Nothing was sent.
+        """
+        if not isinstance(stored, Mapping) or stored.get("format") != FORMAT:
+            raise InvalidRecord(where, "it was not written by this package, or it is damaged")
+        if type(stored.get("version")) is not int or stored["version"] not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            raise InvalidRecord(where, f"it has version {stored.get('version')!r}, and this package knows {known}")
+        try:
+            told = fields_of(stored)
+            state = State(told["state"])
+            if state is State.INTENDED and told.get("reason"):
+                state = State.CHARGED  # As it was written before this state had a name.
+            # An earlier version may have masked less.
+            payload = payload_without_secrets(told.get("payload", {}))
+            record = cls(**{**told, "payload": payload, "state": state})
+            with contextlib.suppress(NoSuchHost):  # Nothing was sent there, and the record says so.
+                parsed(record.endpoint)
+        except ValueError as error:
+            raise InvalidRecord(where, f"it is damaged ({error})") from error
+        if (record.state in (State.ORDERED, State.DELIVERED)) != bool(record.order_id):
+            word = "with" if record.order_id else "without"
+            raise InvalidRecord(where, f"it is damaged (state {record.state.value} {word} an order)")
+        return record
+
+
+class Store(Protocol):
+    """
+    What remembers records. Whatever its methods raise means that it is out of order.
+
+    :param about: What it is, for people.
+    :param keeps_records: There is a record that a person can read and mend.
+    :param is_shared: It sees the records of other purchases too.
+    :param is_exclusive: Of two that create the same record at the same moment, one is told that it lost.
+    """
+
+    about: str
+    keeps_records: bool
+    is_shared: bool
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Asked when a purchase begins; the answer may take a moment."""
+
+    def where(self, key: str) -> str:
+        """Return in words where the record of a purchase is."""
+
+    def named(self, key: str) -> str:
+        """Return the options that name a purchase on the command line."""
+
+    def read(self, key: str) -> Any:
+        """Return what is stored, ``None`` if nothing is."""
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Store the first record of a purchase; return False, and store nothing, if there is one."""
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Store a record in place of the one before."""
+
+    def others(self, key: str) -> Iterable[tuple[str, Any]]:
+        """Yield the records of all other purchases, each with the words where it is; none if they cannot be seen."""
+
+
+class NoStore:
+    """Remembers nothing: on Airflow before 3.3, without a ledger."""
+
+    about = "nothing"
+    keeps_records = is_shared = is_exclusive = False
+
+    def where(self, key: str) -> str:
+        """Return that there is no record."""
+        return "no record is kept"
+
+    def named(self, key: str) -> str:
+        """Return nothing: there is no record to ask for."""
+        return ""
+
+    def read(self, key: str) -> None:
+        """Return nothing."""
+
+    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
+        """Forget."""
+        return True
+
+    def write(self, key: str, stored: Mapping[str, Any]) -> None:
+        """Forget."""
+
+    def others(self, key: str) -> Iterable[tuple[str, Any]]:
+        """Return nothing."""
+        return ()

@@ -1,0 +1,35 @@
+"""Stop: the error of a purchase that ends in doubt, with everything that a user needs to decide it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pendulum
+
+from airflow_provider_tcbilling.api.errors import PurchaseCharged, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.api.outcome import Doubt
+from airflow_provider_tcbilling.api.text import amount
+from airflow_provider_tcbilling.purchasing.decision import Finding
+from airflow_provider_tcbilling.purchasing.money_action import Candidate
+from airflow_provider_tcbilling.purchasing.record import Record, State
+
+
+def stopped(
+    record: Record, where: str, found: Sequence[Candidate], *, why: str, finding: Finding, not_before: float
+) -> PurchaseOutcomeUnknown:
+    """
+    Return the error.
+
+    :param where: Where the record is, in words.
+    :param found: The orders that may be the purchase.
+    :param why: Why nothing decides it.
+    :param not_before: Epoch seconds before which nobody can say that nothing was bought.
+    """
+    began = pendulum.from_timestamp(record.first_sent_at).to_iso8601_string()
+    told = f"{record.key}, intended since {began}, client token {record.client_token}; {where}"
+    most = max(found, key=lambda one: math.inf if one.paid_cents is None else one.paid_cents, default=None)
+    up_to = amount(most.paid_cents, most.currency) if most else ""
+    kind = PurchaseCharged if record.state is State.CHARGED else PurchaseOutcomeUnknown
+    words = [candidate.words for candidate in found]
+    return kind(why, words, told, Doubt(record.state.value, finding.name.lower(), up_to, not_before))

@@ -1,0 +1,269 @@
+"""Sandbox: gate, ledger, faults and journal put together, without HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.api.models import status_words
+from airflow_provider_tcbilling.sandbox import handlers
+from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
+from airflow_provider_tcbilling.sandbox.gateway import Gate
+from airflow_provider_tcbilling.sandbox.instances import Subscription
+from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.order_book import Asked, distorted
+from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder, Refused
+from airflow_provider_tcbilling.sandbox.payments import Ledger
+
+JOURNAL_ENTRIES = 10_000
+
+MAX_SHOWN = 64
+"""Characters of a client token, which has no more, and of an unknown action in the journal."""
+
+MAX_MESSAGE = 2_000
+"""Characters of an error message."""
+
+UNKNOWN_ACTION = "(unknown)"
+
+LATE = ("delay", "interim", "drip")
+"""Faults that let the request be carried out, whenever they strike."""
+
+
+@dataclass
+class Entry:
+    """
+    One line of the journal.
+
+    :param outcome: ``ok``, an error code, or what else became of the answer.
+    :param body_sha256: Hash of the body: a replay of the same purchase has the same.
+    :param faults: The misfortunes that struck it.
+    """
+
+    number: int
+    time: str
+    action: str
+    client_token: str = ""
+    outcome: str = ""
+    order_id: str = ""
+    request_id: str = ""
+    body_sha256: str = ""
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Arrival:
+    """
+    A request that was received whole, and is not carried out yet.
+
+    :param request: Its JSON object.
+    :param refused: Why it is not carried out; ``None`` if it may be.
+    :param faults: The faults that strike it before it is carried out.
+    :param ledger: The account as it was then: after a reset the request belongs to no account.
+    """
+
+    entry: Entry
+    ledger: Ledger
+    in_force: Faults
+    action: str = ""
+    request: dict[str, Any] = field(default_factory=dict)
+    refused: Refused | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+
+@dataclass
+class Exchange:
+    """
+    A request on its way out of the sandbox.
+
+    :param faults: All that struck it.
+    :param after: Those of them that struck when it was carried out.
+    """
+
+    entry: Entry
+    response: dict[str, Any]
+    faults: list[Fault]
+    after: list[Fault]
+
+
+class Sandbox:
+    """
+    One account on a local billing API.
+
+    :param rules: How it behaves.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
+        self._random = random.Random(self.rules.seed)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, with the rules of the start: no orders, no faults, no journal, the clock set right."""
+        # The numbers go on: no later order may have a number that an earlier record names.
+        self.ledger = Ledger(self.rules, self._random)
+        self.faults = Faults()
+        self.gate = Gate(self.rules)
+        self.journal: deque[Entry] = deque(maxlen=JOURNAL_ENTRIES)
+        self.requests: Counter[str] = Counter()
+        self._entries = 0
+
+    def exchange(self, headers: Mapping[str, str], body: bytes) -> Exchange:
+        """Carry one signed request out at once, as far as the faults in force let it."""
+        return self.carry_out(self.arrive(headers, body))
+
+    def arrive(self, headers: Mapping[str, str], body: bytes) -> Arrival:
+        """Receive a request: check it, and find what strikes it before it is carried out."""
+        entry = self._entry(headers.get("x-tc-action", ""), body)
+        arrival = Arrival(entry, self.ledger, self.faults)
+        try:
+            arrival.action, arrival.request = self.gate.admit(headers, body, self.faults.clock_skew())
+        except Refused as refused:
+            arrival.refused = refused
+            return arrival
+        token = arrival.request.get("ClientToken", "")
+        entry.client_token = token[:MAX_SHOWN] if isinstance(token, str) else ""
+        arrival.faults = self.faults.strike(arrival.action, {Part.CONNECTION, Part.ANSWER}, when="before")
+        entry.faults = [fault.fault for fault in arrival.faults]
+        return arrival
+
+    def carry_out(self, arrival: Arrival) -> Exchange:
+        """Carry a request out that has arrived, as far as the faults in force let it."""
+        try:
+            if arrival.refused:
+                raise arrival.refused
+            if any(fault.fault not in LATE for fault in arrival.faults):
+                return self._finished(arrival, {}, "not carried out")
+            return self._carried_out(arrival)
+        except Refused as refused:
+            error = {"Error": {"Code": refused.code, "Message": refused.message[:MAX_MESSAGE]}}
+            return self._finished(arrival, error, refused.code)
+
+    def _carried_out(self, arrival: Arrival) -> Exchange:
+        action, request, faults = arrival.action, arrival.request, arrival.in_force
+        answer = handlers.answer(arrival.ledger, action, request, faults.fate(action))
+        books = faults.strike(action, {Part.BOOK}) if action == "DescribeDealsByCond" else []
+        for book in books:
+            answer = self._distorted(answer, arrival, book)
+        arrival.entry.order_id = str(answer.get("OrderId") or "".join(answer.get("OrderIdList", ())))
+        after = faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")
+        return self._finished(arrival, answer, "ok", books + after)
+
+    @staticmethod
+    def _distorted(answer: dict[str, Any], arrival: Arrival, book: Fault) -> dict[str, Any]:
+        request = arrival.request
+
+        def ask(limit: int, page: int) -> dict[str, Any]:
+            asked = {**request, "Limit": limit, "Offset": page}
+            return handlers.answer(arrival.ledger, "DescribeDealsByCond", asked, Fate())
+
+        return distorted(answer, Asked(request["Limit"], request.get("Offset", 0), ask), **book.options)
+
+    def _entry(self, action: str, body: bytes) -> Entry:
+        self._entries += 1
+        self.requests[action if action in ACTIONS else UNKNOWN_ACTION] += 1
+        digest = hashlib.sha256(body).hexdigest()
+        now = self.written(self.ledger.clock.now())
+        entry = Entry(self._entries, now, action[:MAX_SHOWN], body_sha256=digest)
+        self.journal.append(entry)
+        return entry
+
+    @staticmethod
+    def _finished(arrival: Arrival, answer: dict[str, Any], outcome: str, after: Sequence[Fault] = ()) -> Exchange:
+        entry, faults = arrival.entry, [*arrival.faults, *after]
+        entry.request_id, entry.outcome = arrival.ledger.new_id(), outcome
+        entry.faults = [fault.fault for fault in faults]
+        return Exchange(entry, {**answer, "RequestId": entry.request_id}, faults, list(after))
+
+    @staticmethod
+    def written(moment: float) -> str:
+        """Write a time for the control interface: ISO 8601, UTC."""
+        written = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+        return written.replace("+00:00", "Z")
+
+    def health(self) -> dict[str, Any]:
+        """Return whether it runs, and what it has done so far."""
+        return {
+            "status": "ok",
+            "time": self.written(self.ledger.clock.now()),
+            "balance_cents": self.ledger.balance_cents,
+            "voucher_cents": self.ledger.voucher_cents,
+            "orders": len(self.ledger.orders()),
+            "requests": dict(self.requests),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the page shows."""
+        hidden = {"secret_key": "***", "session_token": "***"}
+        return {
+            **self.health(),
+            "start_balance_cents": self.rules.balance_cents,
+            "uin": self.ledger.uin,
+            "rules": {**asdict(self.rules), **hidden, "tokens": str(self.rules.tokens)},
+            "all_orders": [self.described(order) for order in reversed(self.ledger.orders())],
+            "subscriptions": [self.summarised(instance) for instance in self.ledger.instances()],
+            "journal": [asdict(entry) for entry in list(self.journal)[-50:]][::-1],
+            "faults": self.faults.listed(),
+        }
+
+    def described(self, order: LedgerOrder) -> dict[str, Any]:
+        """Return an order as JSON, with its status over time."""
+        return {
+            "order_id": order.order_id,
+            "big_deal_id": order.big_deal_id,
+            "action": order.action,
+            "client_token": order.client_token,
+            "status": int(order.status),
+            "status_words": status_words(order.status),
+            "product_code": order.request["ProductCode"],
+            "sub_product_code": order.request["SubProductCode"],
+            "region_code": order.request["RegionCode"],
+            "quantity": order.request.get("Quantity", 1),
+            "period": order.period,
+            "period_unit": order.period_unit,
+            "cost_cents": order.cost_cents,
+            "voucher_cents": order.voucher_cents,
+            "instance_ids": list(order.instance_ids),
+            "looks": order.looks,
+            "created_at": self.written(order.created_at),
+            "history": [
+                {"time": self.written(at), "status": int(status), "status_words": status_words(status)}
+                for at, status in order.history
+            ],
+        }
+
+    def summarised(self, subscription: Subscription) -> dict[str, Any]:
+        """Return of an instance what the page shows of it, as JSON."""
+        now, expiry = self.ledger.clock.now(), subscription.expires_at
+        return {
+            "instance_id": subscription.instance_id,
+            "name": subscription.name,
+            "product": subscription.product_code,
+            "region": subscription.region_code,
+            "renew_flag": subscription.renew_flag,
+            "status": subscription.status(now),
+            "expires_at": None if expiry is None else self.written(expiry),
+            "renews_by_itself": subscription.renews_by_itself(now),
+        }
+
+    def detailed(self, subscription: Subscription) -> dict[str, Any]:
+        """Return all that is known of an instance, as JSON."""
+        return {
+            **self.summarised(subscription),
+            "sub_product": subscription.sub_product_code,
+            "zone": subscription.zone_code,
+            "project_id": subscription.project_id,
+            "renew_period": subscription.renew_period,
+            "renew_period_unit": subscription.renew_period_unit,
+            "bought_at": self.written(subscription.bought_at),
+            "paid_cents": subscription.paid_cents,
+            "voucher_cents": subscription.voucher_cents,
+            "renewed_cents": subscription.renewed_cents,
+            "locked": subscription.is_locked,
+            "order_ids": subscription.order_ids,
+        }

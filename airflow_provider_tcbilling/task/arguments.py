@@ -1,0 +1,356 @@
+"""Arguments as a user, a Dag's params or a template writes them: how each is read, and what it must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, SET_RENEWAL
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.schema import Field, whole_number
+from airflow_provider_tcbilling.api.text import NUMBER, matching, shown
+from airflow_provider_tcbilling.waiting.filters import READERS
+
+DAY = 86400.0
+
+LONGEST_DAYS = 36500
+"""A hundred years. A longer span is a mistake, and would not fit into a date."""
+
+_FLAGS = {"true": True, "false": False}
+_UNSET = ("", "None")
+"""The texts of a template that rendered to nothing."""
+
+_DECIMAL = r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_SECONDS = {"Y": 365 * DAY, "M": 30 * DAY, "W": 7 * DAY, "D": DAY, "TH": 3600.0, "TM": 60.0, "TS": 1.0}
+_PARTS = [(unit, f"(?:([0-9]+(?:[.,][0-9]+)?){unit[-1]})?") for unit in _SECONDS]
+_DATE, _TIME = ("".join(part for unit, part in _PARTS if unit.startswith("T") is is_time) for is_time in (False, True))
+_ISO = rf"P(?=.){_DATE}(?:T(?=.){_TIME})?"
+
+
+class Unset(ValueError):
+    """A template rendered to nothing."""
+
+
+class Check:
+    """
+    The rule for an argument.
+
+    :param read: Returns what a value means.
+    :param wanted: The rule in words.
+    """
+
+    def __init__(self, read: Callable[[Any], Any], wanted: str) -> None:
+        self.read = read
+        self.wanted = wanted
+
+    def mistake(self, name: str, value: Any) -> str:
+        """Return in words what is wrong with a value; empty if nothing is."""
+        try:
+            self.read(value)
+        except Unset:
+            return f"{name}: given, but its template rendered to {shown(value)}"
+        except (ValueError, OverflowError):
+            return f"{name}: {shown(value)} is not {self.wanted}"
+        return ""
+
+    def of(self, owner: str, name: str, value: Any) -> Any:
+        """
+        Return what a value means.
+
+        :param owner: Whose argument it is, for the message.
+        :raises InvalidRequest: It is not what it must be. Nothing was sent.
+        """
+        if mistake := self.mistake(name, value):
+            raise InvalidRequest(owner, [mistake])
+        return self.read(value)
+
+
+class Rendered:
+    """
+    An operator that knows which of its arguments a template, or another task, gave as nothing.
+
+    For most of them ``None`` is "left out", which selects more, or names a purchase otherwise. So what was given and
+    turned out as ``None`` is a mistake.
+    """
+
+    rendered_to_nothing: tuple[str, ...] = ()
+
+    def _do_render_template_fields(self, parent: Any, template_fields: Iterable[str], *args: Any, **more: Any) -> None:
+        names = list(template_fields)
+        given = [name for name in names if getattr(parent, name, None) is not None]
+        super()._do_render_template_fields(parent, names, *args, **more)  # type: ignore[misc]
+        if parent is self:
+            self.rendered_to_nothing = tuple(name for name in given if getattr(parent, name) is None)
+
+
+def mistakes_in(
+    task: Any, checks: Mapping[str, Check], attributes: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """
+    Return what is wrong with the arguments of a task.
+
+    :param attributes: The attributes that hold arguments under another name.
+    """
+    told = {name: getattr(task, attributes.get(name, name)) for name in checks}
+    mistakes = {name: check.mistake(name, told[name]) for name, check in checks.items()}
+    for name in set(task.rendered_to_nothing) & set(checks):
+        mistakes[name] = f"{name}: given, but its template rendered to None"
+    return [mistake for mistake in mistakes.values() if mistake]
+
+
+def refuse_literals(owner: str, checks: Mapping[str, Check], told: Mapping[str, Any]) -> None:
+    """
+    Raise if an argument that is no template is not what it must be, so that the import of the Dag tells.
+
+    :param owner: Whose arguments they are, for the message.
+    :param told: The arguments, none of which Airflow renders.
+    :raises InvalidRequest: With every mistake at once.
+    """
+    mistakes = [
+        f"{name}: {shown(value)} is a template, and {name} is not templated: give {checks[name].wanted}"
+        if is_template(value)
+        else checks[name].mistake(name, value)
+        for name, value in told.items()
+    ]
+    if found := [mistake for mistake in mistakes if mistake]:
+        raise InvalidRequest(owner, found)
+
+
+def literals_of(task: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return arguments of a task by name, without those that a subclass made a template field."""
+    return {name: getattr(task, name) for name in names if name not in task.template_fields}
+
+
+def is_template(value: Any) -> bool:
+    """Whether a value is Jinja, or the output of another task, which stands for what it will be."""
+    is_jinja = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
+    return is_jinja or hasattr(value, "iter_references")
+
+
+def seconds_of(span: Any) -> float:
+    """
+    Return a span in seconds, at most a hundred years.
+
+    :param span: A timedelta, a number of seconds, or either as text: ISO 8601, such as ``P14D``, of which a month has
+        30 days and a year 365.
+    :raises ValueError: It is no span, below zero, or longer.
+    """
+    if isinstance(span, str):
+        span = _seconds_in(_text(span))
+    if isinstance(span, timedelta):
+        span = span.total_seconds()
+    if isinstance(span, bool) or not isinstance(span, (int, float)) or not 0 <= span <= LONGEST_DAYS * DAY:
+        raise ValueError("not a span")
+    return float(span)
+
+
+def _seconds_in(text: str) -> float:
+    if re.fullmatch(_DECIMAL, text):
+        return float(text)
+    if not (found := re.fullmatch(_ISO, text)):
+        raise ValueError("not a span")
+    numbers = [float((number or "0").replace(",", ".")) for number in found.groups()]
+    return sum(number * seconds for number, seconds in zip(numbers, _SECONDS.values(), strict=True))
+
+
+def wait_of(span: Any) -> float:
+    """
+    Return a span in seconds that somebody waits.
+
+    :raises ValueError: It is no span, zero, or longer than orders stay in the order book.
+    """
+    if not 0 < (seconds := seconds_of(span)) <= ORDER_BOOK_DAYS * DAY:
+        raise ValueError("not a wait")
+    return seconds
+
+
+def is_true(value: Any) -> bool:
+    """
+    Return a flag; a template may have written it as text.
+
+    :raises ValueError: It is neither true nor false, whatever Python takes it for.
+    """
+    read = value if isinstance(value, bool) else _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
+    if read is None:
+        raise ValueError("not a flag")
+    return read
+
+
+def confirmed(value: Any) -> bool:
+    """
+    Return that a user has said yes.
+
+    :raises ValueError: It is no, or anything else.
+    """
+    if not is_true(value):
+        raise ValueError("no")
+    return True
+
+
+def name_of(value: Any) -> str:
+    """
+    Return a name, which may be a whole number.
+
+    :raises ValueError: It is something else, or empty.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(whole_number(value))
+    return _text(value)
+
+
+def number_of(value: Any) -> str:
+    """
+    Return the number of an order.
+
+    :raises ValueError: It cannot be one.
+    """
+    if value is None:
+        raise Unset("rendered to nothing")
+    if not (number := matching(name_of(value), NUMBER)):
+        raise ValueError("not a number of an order")
+    return number
+
+
+def text_of(value: Any) -> str:
+    """
+    Return a text as it is.
+
+    :raises ValueError: It is none.
+    """
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    return value
+
+
+def count_of(value: Any) -> int:
+    """
+    Return a whole number from 1 on.
+
+    :raises ValueError: It is none.
+    """
+    if (number := whole_number(value)) < 1:
+        raise ValueError("not a count")
+    return number
+
+
+def server_time_of(value: Any) -> str:
+    """
+    Return a time as the server writes it.
+
+    :raises ValueError: It is none.
+    """
+    from airflow_provider_tcbilling.api.server_time import readings
+
+    readings(text := text_of(value).strip())
+    return text
+
+
+def moment_of(value: Any) -> str:
+    """
+    Return a time as the server writes it, or of ISO 8601.
+
+    :raises ValueError: It is none.
+    """
+    from airflow_provider_tcbilling.api.server_time import moments_of
+
+    text = _text(value)
+    if not re.match(r"[0-9]{4}", text):
+        raise ValueError("not a time")
+    moments_of(text)
+    return text
+
+
+def _text(value: Any) -> str:
+    """Return a text without the blanks around it; raise :class:`Unset` if a template rendered to nothing."""
+    if (text := text_of(value).strip()) in _UNSET:
+        raise Unset("rendered to nothing")
+    return text
+
+
+def one_of(*words: str) -> Check:
+    """Return the check of an argument that is one of some words."""
+
+    def read(value: Any) -> str:
+        if (word := text_of(value).strip()) not in words:
+            raise ValueError("none of them")
+        return word
+
+    return Check(read, f"one of {', '.join(words)}")
+
+
+def optional(check: Check) -> Check:
+    """Return the check of an argument that may be left out."""
+    return Check(lambda value: None if value is None else check.read(value), check.wanted)
+
+
+def as_field(field: Field) -> Check:
+    """Return the check of an argument that a field of an action describes."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, str) and value.strip() in _UNSET:
+            raise Unset("rendered to nothing")
+        return field.read(value)
+
+    return Check(read, field.pattern[1] if field.pattern else field.about)
+
+
+A_SPAN = Check(
+    seconds_of,
+    "a timedelta, a number of seconds, or an ISO 8601 duration such as P14D, from 0 on and at most "
+    f"{LONGEST_DAYS} days",
+)
+A_WAIT = Check(
+    wait_of, f"a number of seconds above 0 and within {ORDER_BOOK_DAYS} days, a timedelta, or a duration such as PT30S"
+)
+A_FLAG = Check(is_true, "True or False")
+A_YES = Check(confirmed, "True. A refund cannot be undone; dry_run shows the plan")
+A_NAME = Check(name_of, "a text, or a whole number")
+A_COUNT = Check(count_of, "a number from 1 on")
+A_TEXT = Check(text_of, "a text")
+A_TOKEN = Check(lambda value: _text(value) if isinstance(value, str) else value, "an idempotency key")
+"""That it rendered at all; the rest the table of the action says."""
+
+AN_ORDER = Check(number_of, NUMBER[1])
+A_SERVER_TIME = Check(server_time_of, "a time as the list of instances writes it, such as 2027-01-31 08:00:00")
+A_MOMENT = Check(
+    moment_of, "a time as the list of instances writes it, such as 2027-01-31 08:00:00, or an ISO 8601 time"
+)
+AN_INSTANCE = as_field(next(field for field in SET_RENEWAL.fields if field.arg == "instance_id"))
+A_CONNECTION = Check(_text, "the id of an Airflow connection")
+
+FILTERS: Mapping[str, Check] = MappingProxyType({name: Check(read, wanted) for name, (read, wanted) in READERS.items()})
+"""The filters of a list of instances."""
+
+SPENDING: Mapping[str, Check] = MappingProxyType(
+    {
+        "purchase_key": optional(A_NAME),
+        "client_token": optional(A_TOKEN),
+        "on_unknown_outcome": one_of("stop", "replay"),
+        "replay_window": optional(A_WAIT),
+        "allow_backfill": A_FLAG,
+        "max_lateness": optional(A_SPAN),
+        "on_refused_run": one_of("fail", "skip"),
+        "wait_for_delivery": A_FLAG,
+        "deferrable": A_FLAG,
+        "poll_interval": A_WAIT,
+        "delivery_timeout": A_WAIT,
+        "tcbilling_conn_id": A_CONNECTION,
+    }
+)
+"""The provider's own arguments of every task that moves money."""
+
+WAITING: Mapping[str, Check] = MappingProxyType({"poke_interval": optional(A_SPAN), "timeout": optional(A_SPAN)})
+"""A sensor's own times, of which Airflow wants the seconds."""
+
+
+def seconds_for_airflow(owner: str, times: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return a sensor's own times as Airflow wants them, without those that are left to Airflow.
+
+    :raises InvalidRequest: With every mistake at once.
+    """
+    refuse_literals(owner, WAITING, times)
+    return {name: seconds_of(value) for name, value in times.items() if value is not None}

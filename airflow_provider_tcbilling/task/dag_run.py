@@ -1,0 +1,143 @@
+"""What a run of a Dag tells about a purchase: who asks, since when, and whether it may spend."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.api.errors import RunRefused
+from airflow_provider_tcbilling.api.schema import whole_number
+from airflow_provider_tcbilling.api.text import folded
+from airflow_provider_tcbilling.ledger.task_state import is_mapped, loop_index_of
+from airflow_provider_tcbilling.purchasing.key import task_run_key
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+TELLING = ("product_code", "sub_product_code", "zone_code", "project_id")
+"""Arguments of a purchase that tell its order from another one. A period can be written in two ways."""
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+"""A code, folded. Anything else may be a template, whatever its delimiters are."""
+
+
+def placed_by(context: Context) -> dict[str, Any]:
+    """Return who asks for a purchase, for its record."""
+    ti, loop_index = context["ti"], loop_index_of(context)
+    place = {} if loop_index is None else {"loop_index": loop_index}
+    return {
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": ti.map_index,
+        **place,
+        "try_number": ti.try_number,
+    }
+
+
+def run_key(context: Context) -> str:
+    """Return the key of a purchase that happens once in each run of the task, in a loop once in each iteration."""
+    ti = context["ti"]
+    return task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, loop_index_of(context))
+
+
+def may_have_run_before(context: Context) -> bool:
+    """
+    Whether an earlier try of this task may have sent something.
+
+    A clear in a loop makes the later iterations anew, whose tries count from one again.
+    """
+    is_in_loop = loop_index_of(context) is not None
+    return context["ti"].try_number > 1 or (is_in_loop and getattr(context["dag_run"], "clear_number", None) != 0)
+
+
+def may_have_twins(task: Any, context: Context, kind: type) -> bool:
+    """
+    Whether other tasks of the same Dag may place an order that cannot be told from one of this task.
+
+    Unrendered templates, mapped arguments and other iterations are treated as the same.
+
+    :param kind: The class of tasks that place such orders.
+    """
+    others = [other for other in task.dag.tasks if other.task_id != task.task_id] if task.has_dag() else []
+    buyers = [other for other in others if _is_of(other, kind)]
+    if is_mapped(context["ti"]) or loop_index_of(context) is not None:
+        return True
+    return any(all(_may_agree(name, task, other) for name in TELLING) for other in buyers)
+
+
+def _is_of(task: Any, kind: type) -> bool:
+    """Whether a task, mapped or not, is of a class, or of one that is not known."""
+    its_class = getattr(task, "operator_class", type(task))
+    return not isinstance(its_class, type) or issubclass(its_class, kind)
+
+
+def since_when(context: Context) -> float:
+    """Return from when on a try of this run may have sent something, in epoch seconds."""
+    run = context["dag_run"]
+    # A clear sets start_date anew, so it is not the only one to ask.
+    known = [moment.timestamp() for moment in (_due(run), run.start_date) if moment]
+    return min([time.time(), *known])
+
+
+def refuse_unless_due(context: Context, *, allow_backfill: bool, max_lateness: timedelta | None, what: str) -> None:
+    """
+    Raise if the run may not spend.
+
+    :param max_lateness: How long after its scheduled time a run may still spend; ``None`` is without limit.
+    :param what: What is not sent then, for the message.
+    :raises RunRefused: It is a backfill, or too late.
+    """
+    run = context["dag_run"]
+    if not allow_backfill and _kind(run) == "backfill":
+        raise RunRefused(
+            f"Nothing was sent for {what}. This run is a backfill; allow_backfill=True would let it spend."
+        )
+    due = _due(run)
+    if max_lateness is None or due is None:
+        return
+    lateness = timedelta(seconds=round(time.time() - due.timestamp()))
+    if lateness > max_lateness:
+        when = f"This run was due {due.isoformat()}, {lateness} ago; max_lateness is {max_lateness}."
+        raise RunRefused(f"Nothing was sent for {what}. {when}")
+
+
+def _due(run: Any) -> Any:
+    """
+    Return when a run should have started.
+
+    Airflow 2 has no ``run_after``, and gives a run that a person started the interval of the last scheduled one.
+    """
+    told = None if _kind(run) == "manual" else run.data_interval_end
+    return getattr(run, "run_after", None) or told or run.logical_date
+
+
+def _kind(run: Any) -> str:
+    return str(getattr(run.run_type, "value", run.run_type))
+
+
+def _may_agree(name: str, task: Any, other: Any) -> bool:
+    """
+    Whether an argument of a task, which is rendered, may be that of another one, which is not.
+
+    It surely is another one only if both are plain. A template, a file or anything else may be the same.
+    """
+    mine, told = _plain(getattr(task, name)), _plain(getattr(other, "partial_kwargs", vars(other)).get(name))
+    return mine is None or told is None or mine == told or _may_be_template(told, other)
+
+
+def _plain(value: Any) -> str | None:
+    """Return a code or a whole number as it is compared, ``None`` if a value may be more than that."""
+    with suppress(ValueError):
+        return str(whole_number(value))
+    return folded(value) if _PLAIN.fullmatch(folded(value)) else None
+
+
+def _may_be_template(text: str, task: Any) -> bool:
+    """Whether a plain text may be one all the same: a file's name, or where the Dag has delimiters of its own."""
+    return bool(getattr(task.dag, "jinja_environment_kwargs", None)) or text.endswith(
+        tuple(map(str.lower, task.template_ext))
+    )

@@ -1,0 +1,83 @@
+"""Settlement: which status of an order is its good end, and what its other endings mean for the money."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
+from airflow_provider_tcbilling.api.models import DEAL_ACTIONS, ENDINGS, REFUND, RENEW, Deal, DealStatus
+from airflow_provider_tcbilling.api.outcome import Payment
+from airflow_provider_tcbilling.api.reading import number_of
+from airflow_provider_tcbilling.api.server_time import earliest
+from airflow_provider_tcbilling.api.text import folded
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """
+    How the orders of an action end.
+
+    :param done: The status of success.
+    :param names_instances: Success is waited for until the order names its instances.
+    :param endings: Every other ending, and what it means for the money.
+    :param action: What the order book calls it; empty if an order of another action is waited for as well.
+    """
+
+    done: DealStatus = DealStatus.DELIVERED
+    names_instances: bool = False
+    endings: Mapping[int, str] = field(default_factory=lambda: ENDINGS)
+    action: str = ""
+
+    def is_done(self, deal: Deal) -> bool:
+        """Whether a sub-order has come to its good end."""
+        return deal.status == self.done and bool(deal.resource_ids or not self.names_instances)
+
+    def is_of_another_action(self, deal: Deal) -> bool:
+        """Whether a sub-order is known to do something else than was asked for."""
+        return bool(self.action) and deal.action in DEAL_ACTIONS and deal.action != self.action
+
+    def is_open(self, deal: Deal) -> bool:
+        """Whether a sub-order may still come to an end, in a status that is known or not."""
+        return deal.status not in self.endings and not self.is_done(deal)
+
+
+_REFUND_ENDINGS = {
+    status: "nothing was returned; look in the console whether the instance is still there"
+    for status in ENDINGS
+    if status not in (DealStatus.REFUNDED, DealStatus.DELIVERY_FAILED)
+}
+
+PAYMENTS: Mapping[int, Payment] = {
+    DealStatus.DELIVERY_FAILED: Payment.PAID,
+    DealStatus.REFUNDED: Payment.RETURNED,
+    DealStatus.EXPIRED: Payment.UNPAID,
+    DealStatus.PAYMENT_REFUSED: Payment.UNPAID,
+}
+"""The meaning of an ending for the money of a purchase; that of any other ending is not documented."""
+
+SETTLEMENTS: Mapping[str, Settlement] = {
+    CREATE_INSTANCE.name: Settlement(names_instances=True),
+    RENEW_INSTANCE.name: Settlement(action=RENEW),
+    REFUND_INSTANCE.name: Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND),
+}
+"""By the action that placed the order."""
+
+
+MOMENT = 5.0
+"""Seconds within which all sub-orders of one request are made."""
+
+
+def can_be_one(deals: list[Deal]) -> bool:
+    """Whether one request can have placed them all; what is not understood of one speaks against nothing."""
+    made = [moment for deal in deals if math.isfinite(moment := earliest(deal.created_at))]
+    what = {(folded(deal.zone_code), _project(deal), deal.action) for deal in deals}
+    return len(what) == 1 and max(made, default=0.0) - min(made, default=0.0) <= MOMENT
+
+
+def _project(deal: Deal) -> float | str:
+    """Return the project as the server shows it: 0 is a project, and no project is shown by ``None``."""
+    told = deal.shown.get("ProjectId")
+    number = number_of(told)
+    return repr(told) if number is None else number

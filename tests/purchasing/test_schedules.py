@@ -1,0 +1,17 @@
+"""Random schedules of faults, crashes and clocks: spent at most once, and known or explained."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("greenlet")
+
+from verification.schedule_world import SPENDINGS, World
+
+
+@pytest.mark.parametrize("first", [0, 100, 200])
+@pytest.mark.parametrize("spends_on", SPENDINGS)
+def test_no_schedule_spends_twice_or_loses_an_order(spends_on, first):
+    wrong = {seed: faults for seed in range(first, first + 100) if (faults := World(seed, spends_on).run())}
+
+    assert not wrong, f"replay with: python verification/schedules.py --of {spends_on} --replay {next(iter(wrong))}"

@@ -1,0 +1,167 @@
+"""A shop: a sandbox, a ledger, and purchases that end in every way, for the tests of the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
+from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.record import Record
+from airflow_provider_tcbilling.sandbox.options import Tokens
+from tests.conftest import ORDER, client_to
+
+LAG = 10.0
+QUIET, LATE = 335.0, 700.0
+"""Seconds after which nothing is under way any more, and after which a user may say that nothing was bought."""
+
+KEY = "edge firewall"
+TASK = ("--dag-id", "shop", "--run-id", "manual__1", "--task-id", "buy")
+PLACED_BY = {"dag_id": "shop", "run_id": "manual__1", "task_id": "buy", "map_index": -1, "try_number": 1}
+NOT_LISTED = "20261125000000000"
+
+
+class Died(BaseException):
+    """What no handler catches, like the end of the process."""
+
+
+def dies(*args, **kwargs):
+    raise Died
+
+
+class Shop:
+    """A sandbox, a ledger, and purchases that end in every way."""
+
+    def __init__(self, sandbox, folder, clock):
+        self.sandbox, self.folder, self.clock = sandbox, folder, clock
+        folder.mkdir(exist_ok=True)
+
+    @property
+    def ledger(self):
+        return Ledger(self.folder.as_uri())
+
+    @property
+    def orders(self):
+        return [order.order_id for order in self.sandbox.ledger.orders()]
+
+    def purchase(self, key=KEY, placed_by=PLACED_BY):
+        spending = NewInstance(client_to(self.sandbox, read_timeout=2.0), ORDER)
+        return Purchase(key, spending, self.ledger, Rules(lag=LAG, request_seconds=5.0), placed_by=placed_by)
+
+    def ordered(self, key=KEY, **options):
+        return self.purchase(key, **options).place()
+
+    def lost(self, key=KEY, *, carried_out=True, code=None, after=QUIET):
+        """Send a purchase whose answer is lost, let the process die, and some time go by."""
+        fault = {"fault": "error", "code": code} if code else {"fault": "drop"}
+        self.sandbox.faults.add({**fault, "when": "after" if carried_out else "before", "action": "CreateInstance"})
+        with pytest.MonkeyPatch.context() as dying:
+            dying.setattr(Purchase, "_find_out", dies)
+            with pytest.raises(Died):
+                self.purchase(key).place()
+        self.clock.sleep(after)
+
+    def declined(self, key=KEY):
+        code = "FailedOperation.BalanceInsufficient"
+        self.sandbox.faults.add({"fault": "error", "code": code, "when": "before", "times": 1})
+        with pytest.raises(TcBillingError):
+            self.purchase(key).place()
+
+    def somebody_elses(self, **other):
+        fields = {**ORDER, **other}
+        return client_to(self.sandbox).create_instance(client_token=f"other-{len(self.orders)}", **fields)
+
+    def closed_book(self):
+        self.sandbox.faults.add({"fault": "drop", "action": "DescribeDealsByCond", "times": None})
+
+    def record(self, key=KEY):
+        return Record.from_json(self.ledger.read(key), "here")
+
+    def edit(self, key=KEY, **changes):
+        self.ledger.write(key, {**self.ledger.read(key), **changes})
+
+    def path(self, key=KEY):
+        return Path(self.ledger.where(key).removeprefix("file://"))
+
+    def files(self):
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()} if self.folder.is_dir() else {}
+
+    def damaged(self, key=KEY):
+        self.ordered(key)
+        self.path(key).write_text("{half of")
+
+    def saved(self, tmp_path, **changes):
+        told = tmp_path / "record.json"
+        told.write_text(json.dumps({**self.ledger.read(KEY), **changes}))
+        return str(told)
+
+
+def two_orders_fit(shop):
+    shop.lost(after=0)
+    shop.somebody_elses()
+    shop.clock.sleep(QUIET)
+
+
+def an_open_purchase_of_the_same(shop):
+    shop.lost("another one", after=0)
+    shop.lost()
+
+
+def an_order_with_status(shop, status):
+    shop.sandbox.faults.add({"fault": "order-status", "status": status})
+    shop.ordered()
+
+
+def delivered(shop):
+    purchase = shop.purchase()
+    purchase.note_delivery(purchase.place())
+
+
+def forgotten(shop):
+    shop.ordered()
+    shop.sandbox.ledger.__init__(shop.sandbox.rules)
+
+
+def said_to_be_paid(shop):
+    shop.lost(carried_out=False, code="FailedOperation.PaySuccDeliverFailed", after=LATE)
+
+
+def lost_and_no_book(shop):
+    shop.lost()
+    shop.closed_book()
+
+
+def settled_by_mistake(shop):
+    shop.lost()
+    shop.edit(state="declined")
+
+
+def nothing_arrived(shop):
+    shop.lost(carried_out=False, after=LATE)
+
+
+def at_another_endpoint(shop):
+    shop.lost()
+    shop.edit(endpoint="https://billing.tencentcloudapi.com")
+
+
+def refused_after_a_lost_try(shop):
+    shop.lost(carried_out=False)
+    shop.sandbox.ledger.balance_cents = 0
+    with pytest.raises(PurchaseOutcomeUnknown):
+        shop.purchase().place()
+
+
+def paid_twice(shop, *, is_known=True):
+    """Let the first answer be lost and its order be listed late, where the server ignores tokens."""
+    object.__setattr__(shop.sandbox.rules, "tokens", Tokens("ignore"))
+    shop.sandbox.faults.add({"fault": "not-visible", "looks": 1 if is_known else 9})
+    shop.sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
+    with pytest.MonkeyPatch.context() as patch:
+        if not is_known:
+            patch.setattr(Purchase, "_checked", lambda self, record: record.order)
+        shop.ordered()

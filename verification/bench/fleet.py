@@ -1,0 +1,166 @@
+"""Many purchases at the limit of 20 requests a second, from one process, from several, and from several machines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
+from verification.bench.buyers import RETRIES, RETRY_DELAY
+from verification.bench.figures import BASELINE, Part, Table, Target
+from verification.bench.servers import served
+
+AT_ONCE = 16
+CONTAINERS = 256
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """
+    Who buys.
+
+    :param processes: How many begin at once; each has its share of the purchases.
+    :param threads: Of each process.
+    :param purchases: How many at most.
+    :param are_machines: Each has a folder for temporary files of its own, as if it were another machine.
+    :param is_one_each: A new process for each purchase, as Airflow runs tasks, and some of them at a time.
+    """
+
+    name: str
+    who: str = "ours"
+    processes: int = 1
+    threads: int = 4
+    purchases: int = 1000
+    are_machines: bool = False
+    is_one_each: bool = False
+
+
+ONE, EIGHT = "1 process", "8 processes"
+FLEETS = (
+    Fleet(ONE),
+    Fleet("4 processes", processes=4),
+    Fleet(EIGHT, processes=8),
+    Fleet(f"a process for each purchase, {AT_ONCE} at a time", purchases=100, is_one_each=True),
+    Fleet("2 machines that do not know of each other", processes=2, are_machines=True),
+    Fleet("8 machines that do not know of each other", processes=8, are_machines=True),
+    Fleet(f"{CONTAINERS} containers that do not know of each other", "apart", 1, CONTAINERS, CONTAINERS),
+    Fleet(f"{BASELINE}official SDK in a PythonOperator, 8 processes", "sdk", 8),
+    Fleet(f"{BASELINE}the same in {CONTAINERS} containers", "sdk", 1, CONTAINERS, CONTAINERS),
+)
+
+COLUMNS = ("", "purchases", "seconds", "% of the limit", "refused %", "duplicates", "failed", "busiest second")
+
+NOTE = (
+    f"Each process has {Fleet.threads} threads and buys as the operator does, with a ledger on this disk. 100 % is "
+    f"{REQUESTS_PER_SECOND} purchases a second from the first second on, start and end included; what failed does not "
+    "count. The sandbox refuses what comes above the limit, and counts that, too. The SDK is tried again "
+    f"{RETRIES} times after {RETRY_DELAY:.0f} s, as Airflow's retries do, with a new token. Busiest second: requests "
+    "that arrived within any one second. Where each purchase has a process of its own, starting those processes is "
+    f"what takes the time. The {CONTAINERS} containers are threads that begin at once and buy once each, with a limit "
+    "of their own."
+)
+
+
+def measure(quick: bool) -> Part:
+    """Let each fleet buy, one after the other."""
+    count = 200 if quick else 1000
+    rows = {fleet.name: row_of(fleet, min(count, fleet.purchases)) for fleet in FLEETS}
+    ours = [row for name, row in rows.items() if not name.startswith(BASELINE)]
+    known = [
+        row for fleet, row in zip(FLEETS, rows.values(), strict=True) if fleet.who == "ours" and not fleet.are_machines
+    ]
+    targets = [
+        Target.at_least(f"{count:,} purchases, {ONE}: of the limit", rows[ONE][3], 90, " %"),
+        Target.at_least(f"{count:,} purchases, {EIGHT}: of the limit", rows[EIGHT][3], 85, " %"),
+        Target.at_most("Refused, of all requests, on one machine", max(row[4] for row in known), 5, " %"),
+        Target.at_most("Purchases made twice", sum(row[5] for row in ours), 0),
+        Target.at_most("Purchases that failed", sum(row[6] for row in ours), 0),
+    ]
+    return Part(
+        [Table("Purchases at the limit", NOTE, COLUMNS, [[name, *row[1:]] for name, row in rows.items()])], targets
+    )
+
+
+def row_of(fleet: Fleet, count: int) -> list:
+    """Let a fleet buy; return a row of the table."""
+    with served(rate_limit=REQUESTS_PER_SECOND) as server, tempfile.TemporaryDirectory() as folder:
+        ledger = Path(folder)
+        start = time.time()
+        failed = sum(bought_by(fleet, count, server.url, ledger))
+        bought = count - failed
+        asked = [entry for entry in server.stop() if entry[1] == "CreateInstance"]
+        orders = server.orders()
+    last = max(arrived for arrived, _, outcome in asked if outcome == "ok")
+    took = last - min(start, asked[0][0]) if fleet.is_one_each else last - asked[0][0]
+    refused = sum(outcome.startswith("RequestLimitExceeded") for _, _, outcome in asked)
+    moments = sorted(arrived for arrived, _, _ in asked)
+    return [
+        fleet.name,
+        count,
+        took,
+        100 * bought / REQUESTS_PER_SECOND / took,
+        100 * refused / len(asked),
+        orders - bought,
+        failed,
+        busiest_second(moments),
+    ]
+
+
+def busiest_second(moments: list[float]) -> int:
+    """Return how many of these moments lie within one second at most."""
+    most = first = 0
+    for last, moment in enumerate(moments):
+        while moment - moments[first] >= 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def bought_by(fleet: Fleet, count: int, url: str, ledger: Path) -> Iterator[int]:
+    """Let a fleet buy; yield of each process how many of its purchases failed."""
+    size = 1 if fleet.is_one_each else count // fleet.processes
+    at_once = AT_ONCE if fleet.is_one_each else fleet.processes
+    waiting = [(first, min(size, count - first)) for first in range(0, count, size)]
+    with contextlib.ExitStack() as stack:
+        temp = stack.enter_context(tempfile.TemporaryDirectory())
+        running: list[subprocess.Popen[str]] = []
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                first, share = waiting.pop(0)
+                machine = Path(temp, str(first) if fleet.are_machines else "shared")
+                machine.mkdir(exist_ok=True)
+                told = (fleet.who, url, ledger, first, share, fleet.threads)
+                running.append(buyer(map(str, told), machine))
+                if fleet.is_one_each:
+                    go(running[-1])
+            if not fleet.is_one_each:
+                for process in running:
+                    process.stdout and process.stdout.readline()
+                for process in running:
+                    go(process)
+            process = running.pop(0)
+            yield int(process.communicate()[0].split()[-1])
+            if not fleet.is_one_each:
+                yield from (int(process.communicate()[0].split()[-1]) for process in running)
+                return
+
+
+def buyer(told: Iterable[str], temp: Path) -> subprocess.Popen[str]:
+    """Start a process that waits to be told to buy."""
+    command = [sys.executable, "-m", "verification.bench.buyers", *told]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temp)}
+    return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    """Tell a process to buy."""
+    if process.stdin:
+        process.stdin.write("go\n")
+        process.stdin.flush()

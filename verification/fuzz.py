@@ -1,0 +1,16 @@
+"""The kinds of random input: each is a function of a seed, which returns how it ended and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from verification.fuzz_answers import an_answer
+from verification.fuzz_connections import a_connection
+from verification.fuzz_records import a_record
+from verification.fuzz_world import Verdict
+
+KINDS: Mapping[str, Callable[[int], Verdict]] = {
+    "answers": an_answer,
+    "records": a_record,
+    "connections": a_connection,
+}

@@ -1,0 +1,368 @@
+"""The cells of the matrix: columns, stores, lines and contenders as tables, and what fits together with what."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
+from airflow_provider_tcbilling.sandbox.options import Tokens
+from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
+from verification.kill_matrix.rows import CLOCKS, LOOPED, PAUSED, ROWS, Row
+
+LAG = 2.0
+"""Seconds after which the connection says that a new order is listed; the lagging server stays below it."""
+
+HIDDEN = 1.4
+"""Seconds in which the lagging server does not list a new order."""
+
+LATE_SECONDS = 3.0
+"""Seconds after which a delayed answer comes: more than the connection's read time-out."""
+
+
+class Kind(Enum):
+    """What a column varies."""
+
+    SERVER = "the server's memory of tokens"
+    NETWORK = "a fault of the network"
+    PROXY = "a fault of the network, behind a proxy"
+    BOOK = "an order book that contradicts itself"
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    One kind of server, or one misfortune before a server that ignores tokens.
+
+    :param tokens: What the server does with a token that it has seen, as in the sandbox's rules.
+    :param fault: What strikes the first request that spends; an order book's, what strikes the queries of it.
+    :param lists_late: New orders are listed after :data:`HIDDEN` seconds only.
+    :param task: More attributes of the operator.
+    """
+
+    id: str
+    words: str
+    tokens: str = "ignore"
+    fault: Mapping[str, Any] = field(default_factory=dict)
+    lists_late: bool = False
+    kind: Kind = Kind.SERVER
+    task: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a misfortune of the network, which strikes the request that spends."""
+        return self.kind in (Kind.NETWORK, Kind.PROXY)
+
+    @property
+    def honours(self) -> bool:
+        """Whether the server's memory of the token alone would be enough."""
+        return self.tokens == "honour"
+
+    @property
+    def knows_repeats(self) -> bool:
+        """Whether the server never places a second order for a token."""
+        return self.tokens in ("honour", "reject-repeat")
+
+
+WITHOUT_ORDER = ("drop", "reset", "cut", "http", "html", "truncated", "garbage", "error")
+"""Faults that make sense also when the request is not carried out."""
+
+UNREADABLE = ("drop-after", "drop-before", "reset-after", "reset-before", "delay")
+"""Columns in which not even the head of an answer arrives, or too late."""
+
+LATE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "delay": ("above the read time-out", {"seconds": LATE_SECONDS}),
+    "interim": ("having carried it out", {"status": 103, "seconds": 0.5}),
+    "drip": ("above the read time-out", {"part": "headers", "seconds": LATE_SECONDS}),
+}
+"""Faults of an answer that comes late, with more words and options."""
+
+
+def _network() -> Iterator[Column]:
+    for name, kind in KINDS.items():
+        if kind.part not in (Part.CONNECTION, Part.ANSWER) or name == "answer":
+            continue
+        fault = {"fault": name, "when": "after", "times": 1}
+        if name in LATE:
+            words, options = LATE[name]
+            yield Column(name, f"{kind.about}, {words}", fault={**fault, **options}, kind=Kind.NETWORK)
+            continue
+        yield Column(f"{name}-after", f"{kind.about}, having carried it out", fault=fault, kind=Kind.NETWORK)
+        if name in WITHOUT_ORDER:
+            fault = {**fault, "when": "before"}
+            yield Column(f"{name}-before", f"{kind.about}, having done nothing", fault=fault, kind=Kind.NETWORK)
+
+
+SILENT = ("silent", "deals-null", "deals-empty", "another-action", "count-high")
+"""Distortions of the whole answer; the order book is in order again after :data:`DISTORTED_ANSWERS`."""
+
+UNCLEAR = (
+    ("missing", "ZoneCode"),
+    ("upper-case", "ZoneCode"),
+    ("another-word", "Action"),
+    ("negative", "ProjectId"),
+    ("nan", "TimeSpan"),
+    ("absurd-time", "CreateTime"),
+)
+"""Distortions of a field that is compared, which last."""
+
+DISTORTED_ANSWERS = 8
+
+
+def _books() -> Iterator[Column]:
+    fault = {"fault": "book", "action": "DescribeDealsByCond"}
+    for name in SILENT:
+        words = f"{DISTORTIONS[name].about}, {DISTORTED_ANSWERS} times"
+        of_answer = {**fault, "distortion": name, "times": DISTORTED_ANSWERS}
+        yield Column(f"book-{name}", words, fault=of_answer, kind=Kind.BOOK)
+    for name, wire_name in UNCLEAR:
+        words = DISTORTIONS[name].about.replace("the field", wire_name)
+        of_field = {**fault, "distortion": name, "field": wire_name, "times": None}
+        yield Column(f"book-{name}-{wire_name}", words, fault=of_field, kind=Kind.BOOK, task={"replay_window": 4.0})
+
+
+SERVERS = (
+    Column("honour", "honours tokens", "honour"),
+    Column("forget", "honours them for 1 s", "forget-after:1"),
+    Column("ignore", "ignores them"),
+    Column("reject", "answers a repeat with an error", "reject-repeat"),
+    Column("lists-late", "ignores them, lists orders late", lists_late=True),
+)
+NETWORK = tuple(_network())
+PROXIED = tuple(replace(column, id=f"proxy-{column.id}", kind=Kind.PROXY) for column in NETWORK)
+BOOKS = tuple(_books())
+COLUMNS = (*SERVERS, *NETWORK, *PROXIED, *BOOKS)
+
+STORES: Mapping[str, str] = {
+    "ledger": "a ledger",
+    "state": "the task state store",
+    "nothing": "no record",
+}
+LINES: Mapping[str, tuple[str, ...]] = {"3.3": ("ledger", "state"), "3.2": ("ledger", "nothing"), "2.11": ("nothing",)}
+"""For each line of Airflow, what can remember a purchase there."""
+
+LOOP_LINES: Mapping[str, tuple[str, ...]] = {"3.4": ("ledger", "state")}
+"""The same of the lines that are run for their loops only."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """
+    What money is moved for.
+
+    :param action: The request that moves it.
+    :param order: How the sandbox's ledger calls its orders.
+    :param proof: What the provider's task returns when it has come to its end.
+    """
+
+    action: str
+    order: str
+    proof: str
+
+
+SPENT: Mapping[str, Spent] = {
+    "purchase": Spent("CreateInstance", "purchase", "instance_ids"),
+    "renewal": Spent("RenewInstance", "renew", "new_expire_time"),
+    "refund": Spent("RefundInstance", "refund", "refunded_cents"),
+}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """
+    One way to spend.
+
+    :param short: The same as *words*, for a heading.
+    :param store: What remembers its purchases; ours has several, one for each cell.
+    :param places: Where its kill points are: a name in :data:`verification.kill_matrix.points.PLACES`.
+    :param spends: A name in :data:`SPENT`.
+    """
+
+    words: str
+    short: str
+    store: str = "nothing"
+    places: str = "sdk"
+    spends: str = "purchase"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this provider."""
+        return self.places == "ours"
+
+    @property
+    def heading(self) -> str:
+        """What it spends, to begin a heading with."""
+        return f"{self.spends[0].upper()}{self.spends[1:]}s on"
+
+
+OURS, RENEWS, REFUNDS = "ours", "ours-renews", "ours-refunds"
+CONTENDERS: Mapping[str, Contender] = {
+    OURS: Contender("this provider", "this provider", places="ours"),
+    RENEWS: Contender("this provider renews", "renews", places="ours", spends="renewal"),
+    REFUNDS: Contender("this provider refunds", "refunds", places="ours", spends="refund"),
+    "fresh": Contender("official SDK, a fresh token per attempt", "SDK, fresh token"),
+    "constant": Contender("official SDK, a constant token, XCom as memory", "SDK, constant token"),
+    "resumable": Contender(
+        "Airflow's ResumableJobMixin, a fresh token per attempt", "ResumableJobMixin", "state", "mixin"
+    ),
+    "resumable-constant": Contender(
+        "Airflow's ResumableJobMixin, a constant token", "the same, constant token", "state", "mixin"
+    ),
+    "fresh-renews": Contender(
+        "official SDK renews, a fresh token per attempt", "SDK renews", places="sdk-renews", spends="renewal"
+    ),
+    "resend": Contender("waiting by sending the purchase again, with a constant token", "waits by sending again"),
+}
+ALTERNATIVES = {name: contender for name, contender in CONTENDERS.items() if not contender.is_ours}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the matrix."""
+
+    line: str
+    contender: str
+    store: str
+    row: Row
+    column: Column
+
+    @property
+    def identity(self) -> tuple[str, str, str, str, str]:
+        """What tells it from the others."""
+        return self.line, self.contender, self.store, self.row.id, self.column.id
+
+    @property
+    def name(self) -> str:
+        """How it is called on the command line."""
+        return "/".join(self.identity)
+
+    @property
+    def slug(self) -> str:
+        """The same, as the name of a run, a connection or a file."""
+        return self.name.replace("/", "--")
+
+    @property
+    def dag_id(self) -> str:
+        """The Dag that plays it."""
+        return f"{self.contender}-{self.row.shape}"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this provider plays it."""
+        return CONTENDERS[self.contender].is_ours
+
+    @property
+    def spends(self) -> str:
+        """What the money is moved for."""
+        return CONTENDERS[self.contender].spends
+
+    @property
+    def spent(self) -> Spent:
+        """The same, as the server sees it."""
+        return SPENT[self.spends]
+
+    @property
+    def tokens(self) -> Tokens:
+        """What its server does with tokens."""
+        return Tokens.parse(self.column.tokens)
+
+    @property
+    def is_documented_limit(self) -> bool:
+        """
+        Whether more than one order is a limit that the docs name.
+
+        Two copies at the same instant need a record, or a server that honours tokens. A process that is stopped between
+        the last check of the time and the body, until another one has taken over, needs a server that knows repeats.
+        """
+        is_alone = self.row.id == "two-copies" and self.store == "nothing" and not self.column.honours
+        is_past_the_check = self.row.id == "paused-last-check" and not self.column.knows_repeats
+        return self.is_ours and (is_alone or is_past_the_check)
+
+    @property
+    def unfit(self) -> str:
+        """Why it is not run; empty if it is."""
+        return next((why for is_so, why in self._obstacles() if is_so), "")
+
+    def _obstacles(self) -> Iterator[tuple[bool, str]]:
+        row, is_network, is_purchase = self.row, self.column.is_network, self.spends == "purchase"
+        yield not self.is_ours and not row.is_for_all, "the alternatives have no such point"
+        if row.id in SELECTED_ROWS or self.column.id in SELECTED_COLUMNS:
+            yield not any(meeting.holds(self) for meeting in MEETINGS), SELECTED
+            return
+        yield (
+            is_network and (not self.is_ours or not row.spends),
+            "the network's misfortunes are combined with the rows that strike the request that spends",
+        )
+        yield (
+            is_network and not is_purchase and self.store != "ledger",
+            "renewals and refunds meet the network's misfortunes with a ledger",
+        )
+        yield not is_purchase and self.column.id == "null-instances-after", "only a purchase is answered with instances"
+        yield self.spends == "refund" and self.line != "3.3", "refunds are run on Airflow 3.3"
+        yield self.spends == "refund" and row.id == "edited", "nothing of a refund can be edited but the instance"
+        yield is_network and self.line != "3.3", "the network's misfortunes are run on Airflow 3.3"
+        yield bool(row.phase) and self.line == "2.11", "components are killed on Airflow 3"
+        yield row.point == "half-read" and self.column.id in UNREADABLE, "there is no answer to read half of"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Rows and columns that are combined in some panels only: each a line, a contender and a store."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    panels: tuple[tuple[str, str, str], ...]
+
+    def holds(self, cell: Cell) -> bool:
+        """Whether a cell is one of it."""
+        is_met = cell.row.id in self.rows and cell.column.id in self.columns
+        return is_met and (cell.line, cell.contender, cell.store) in self.panels
+
+
+def _ids(*groups: tuple[Column, ...]) -> tuple[str, ...]:
+    return tuple(column.id for group in groups for column in group)
+
+
+ON_LEDGER, ON_STATE = ("3.3", OURS, "ledger"), ("3.3", OURS, "state")
+RENEWING, REFUNDING = ("3.3", RENEWS, "ledger"), ("3.3", REFUNDS, "ledger")
+OLDER = (("3.2", OURS, "ledger"), ("3.2", OURS, "nothing"), ("2.11", OURS, "nothing"))
+
+PAUSED_ROWS = tuple(row.id for row in ROWS if row.family == PAUSED)
+CLOCK_ROWS = tuple(row.id for row in ROWS if row.family == CLOCKS)
+SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS)
+SELECTED_COLUMNS = _ids(PROXIED, BOOKS, tuple(column for column in NETWORK if column.id in ("interim", "drip")))
+SELECTED = "pauses, clocks, proxies and order books are combined where they tell most"
+
+IN_TRANSIT = tuple(f"proxy-{name}" for name in (*UNREADABLE, "cut-after", "cut-before", "interim", "drip"))
+"""Of the faults behind a proxy, those of the connection."""
+
+MEETINGS = (
+    Meeting(PAUSED_ROWS, ("honour", "ignore", "reject", "lists-late"), (ON_LEDGER,)),
+    Meeting(PAUSED_ROWS, ("honour", "ignore", "reject"), (ON_STATE,)),
+    Meeting(PAUSED_ROWS, ("ignore",), (RENEWING, REFUNDING, OLDER[0])),
+    Meeting(tuple(row for row in CLOCK_ROWS if row != "skew-behind"), _ids(SERVERS), (ON_LEDGER, ON_STATE)),
+    Meeting(CLOCK_ROWS, ("ignore",), (ON_LEDGER, ON_STATE, RENEWING)),
+    Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER,)),
+    Meeting(("before-answer",), tuple(c for c in IN_TRANSIT if c != "proxy-delay"), (ON_LEDGER,)),
+    Meeting(("no-misfortune",), IN_TRANSIT, (ON_STATE, RENEWING, REFUNDING, *OLDER)),
+    Meeting(("no-misfortune", "two-copies"), ("interim", "drip"), (ON_LEDGER, ON_STATE, RENEWING, REFUNDING)),
+    Meeting(("before-answer",), _ids(BOOKS), (ON_LEDGER, ON_STATE, OLDER[2])),
+    Meeting(("after-intent",), tuple(f"book-{name}" for name in SILENT), (ON_LEDGER, ON_STATE)),
+    Meeting(("before-answer",), tuple(f"book-{'-'.join(one)}" for one in UNCLEAR), (RENEWING,)),
+)
+"""What is run of the rows and columns that are not combined with everything."""
+
+
+def cells() -> Iterator[Cell]:
+    """Yield every cell, those that do not fit included; the alternatives are run on Airflow 3.3."""
+    for (line, stores), contender in itertools.product(LINES.items(), (OURS, RENEWS, REFUNDS)):
+        for store, row, column in itertools.product(stores, ROWS, COLUMNS):
+            yield Cell(line, contender, store, row, column)
+    for (name, other), row, column in itertools.product(ALTERNATIVES.items(), ROWS, SERVERS):
+        yield Cell("3.3", name, other.store, row, column)
+    for line, stores in LOOP_LINES.items():
+        for store, row, column in itertools.product(stores, LOOPED, SERVERS):
+            yield Cell(line, OURS, store, row, column)

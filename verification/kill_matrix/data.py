@@ -1,0 +1,57 @@
+"""The published results: one JSON file, from which pages and picture can be written again at any time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from verification.kill_matrix.cells import COLUMNS, CONTENDERS, LINES, LOOP_LINES, STORES
+from verification.kill_matrix.rows import LOOPED, ROWS
+
+Result = Mapping[str, Any]
+Identity = tuple[str, str, str, str, str]
+Results = Mapping[Identity, Result]
+
+ALL_ROWS, ALL_LINES = (*ROWS, *LOOPED), (*LINES, *LOOP_LINES)
+DATA = Path(__file__).resolve().parents[2] / "docs" / "kill-matrix.json"
+
+
+def cell_of(result: Result) -> Identity:
+    """Return which cell a result is of: line, contender, store, row, column."""
+    return result["line"], result["contender"], result["store"], result["row"], result["column"]
+
+
+def read() -> Results:
+    """Return the published results, of the cells that there are today."""
+    stored = json.loads(DATA.read_text(encoding="utf-8"))["results"] if DATA.exists() else []
+    found = {cell_of(result): result for result in stored}
+    rows, columns = {row.id for row in ALL_ROWS}, {column.id for column in COLUMNS}
+    return {
+        cell: result
+        for cell, result in found.items()
+        if cell[0] in ALL_LINES
+        and cell[1] in CONTENDERS
+        and cell[2] in STORES
+        and cell[3] in rows
+        and cell[4] in columns
+    }
+
+
+def merge(results: Sequence[Result]) -> None:
+    """Publish results, in place of older ones of the same cells."""
+    known = {**read(), **{cell_of(result): result for result in results}}
+    orders = [ALL_LINES, list(CONTENDERS), list(STORES), [row.id for row in ALL_ROWS], [c.id for c in COLUMNS]]
+    kept = sorted(known, key=lambda cell: [order.index(name) for order, name in zip(orders, cell, strict=True)])
+    lines = ",\n".join(json.dumps(known[cell]) for cell in kept)
+    draft = DATA.with_suffix(".draft")
+    draft.write_text(f'{{"results": [\n{lines}\n]}}\n', encoding="utf-8")
+    draft.replace(DATA)
+
+
+def stamp() -> dict[str, str]:
+    """Return when and with which version of the provider a result was made."""
+    return {"date": datetime.now(timezone.utc).date().isoformat(), "provider": version("airflow-provider-tcbilling")}

@@ -1,0 +1,34 @@
+"""Each guard, the line that holds it, how it is broken, and the test that must see it."""
+
+from verification.mutant_lists.arguments import ARGUMENTS
+from verification.mutant_lists.evidence import EVIDENCE
+from verification.mutant_lists.fences import FENCES
+from verification.mutant_lists.inputs import INPUTS
+from verification.mutant_lists.limiter import LIMITER
+from verification.mutant_lists.loops import LOOPS
+from verification.mutant_lists.mutant import Mutant
+from verification.mutant_lists.places import PLACES
+from verification.mutant_lists.purchases import PURCHASES
+from verification.mutant_lists.sandboxes import SANDBOXES
+from verification.mutant_lists.scale import SCALE
+from verification.mutant_lists.secrets import SECRETS
+from verification.mutant_lists.subscriptions import SUBSCRIPTIONS
+from verification.mutant_lists.texts import TEXTS
+
+__all__ = ["MUTANTS", "Mutant"]
+
+MUTANTS = (
+    *FENCES,
+    *PURCHASES,
+    *SUBSCRIPTIONS,
+    *SCALE,
+    *LIMITER,
+    *EVIDENCE,
+    *PLACES,
+    *LOOPS,
+    *TEXTS,
+    *ARGUMENTS,
+    *SECRETS,
+    *SANDBOXES,
+    *INPUTS,
+)

@@ -1,0 +1,152 @@
+"""The guards of a lease, of what the server said once, of a second order, of clocks and of accounts."""
+
+from __future__ import annotations
+
+from verification.mutant_lists.mutant import Mutant
+
+STANDSTILL, FINALITY, SKEW = (
+    "tests/purchasing/test_standstill.py",
+    "tests/purchasing/test_finality.py",
+    "tests/purchasing/test_skew.py",
+)
+SETTLING, CLI = "tests/cli/test_settle.py", "tests/cli/test_cli.py"
+SAID = f"{FINALITY}::test_what_the_server_said_is_never_sent_again"
+EXPLAINED = f"{CLI}::test_each_state_and_finding_has_its_next_step"
+
+FENCES = (
+    Mutant(
+        "a process that stood still sends",
+        "Memory.claim",
+        "if self._clock() - began > SETTLE_SECONDS:",
+        "if False:",
+        f"{STANDSTILL}::test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up",
+    ),
+    Mutant(
+        "a record that is given up covers only what it covered",
+        "Memory._given_up",
+        "until = self._clock() + mine.sending_until - mine.changed_at",
+        "until = mine.sending_until",
+        f"{STANDSTILL}::test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up",
+    ),
+    Mutant(
+        "a late refusal is put over what another process wrote",
+        "Memory.replace_own",
+        "if self.refresh(mine).owner != mine.owner or self._clock() > mine.sending_until:",
+        "if False:",
+        f"{STANDSTILL}::test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try",
+    ),
+    Mutant(
+        "an old intent is put over what another process wrote",
+        "Memory.replace_own",
+        "if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:",
+        "if self._clock() > mine.sending_until:",
+        f"{STANDSTILL}::test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try",
+    ),
+    Mutant(
+        "a process that stood still stops by what it saw before",
+        "Purchase._stop_or_go_on",
+        "if (current.owner, current.state) == (record.owner, record.state):",
+        "if True:",
+        f"{STANDSTILL}::test_a_process_that_stood_still_over_its_look_does_not_stop_where_another_one_has_bought",
+    ),
+    Mutant(
+        "a second order takes the place of the first",
+        "Memory._ordered",
+        "if self._clock() > record.sending_until:\n            with",
+        "if False:\n            with",
+        f"{STANDSTILL}::test_what_remains_is_told",
+    ),
+    Mutant(
+        "headers that have left let the body follow at any time",
+        "Exchange.begin",
+        "        if self._clock() > self._send_by or now > self._begin_at:\n",
+        "        if not self.has_begun and (self._clock() > self._send_by or now > self._begin_at):\n",
+        "tests/api/test_deadline.py"
+        "::test_a_body_whose_headers_have_left_in_time_is_held_back_after_it_and_is_not_called_unsent",
+    ),
+    Mutant(
+        "what was paid is no state",
+        "Purchase._in_doubt",
+        "if isinstance(error, PaidButNotDelivered):",
+        "if False:",
+        SAID,
+    ),
+    Mutant("what was paid is sent again", "decide", "    if state.is_final:\n", "    if False:\n", SAID),
+    Mutant(
+        "a refused repeat is no state",
+        "Purchase._in_doubt",
+        "if was_refused and is_repeat else record",
+        "if False else record",
+        SAID,
+    ),
+    Mutant(
+        "an older record forgets that it was paid",
+        "Record.from_json",
+        'if state is State.INTENDED and told.get("reason"):',
+        "if False:",
+        f"{FINALITY}::test_a_record_of_before_that_was_paid_is_still_never_sent_again",
+    ),
+    Mutant(
+        "what was paid is settled as not bought",
+        "Desk.not_bought",
+        "        self._refuse_to_send_again(was)\n        look =",
+        "        look =",
+        f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
+    ),
+    Mutant(
+        "a restored record undoes what the server said",
+        "Desk.restore",
+        "if was and not record.order_id and record.state is not was.state:",
+        "if False:",
+        f"{SETTLING}::test_a_restored_record_does_not_undo_what_the_server_said",
+    ),
+    Mutant(
+        "no look for a second order",
+        "Purchase._checked",
+        "if record.is_resent and not record.is_checked:",
+        "if False:",
+        f"{FINALITY}::test_a_second_order_is_told_with_its_cents",
+    ),
+    Mutant(
+        "nothing is lost although it was paid twice",
+        "look_for",
+        "if record and order_id and record.is_resent and (",
+        "if False and (",
+        EXPLAINED,
+    ),
+    Mutant(
+        "the key of any account goes on",
+        "Purchase._refuse_another_account",
+        'is_ours = record.key_id in ("", self._spending.key_id) or record.state is State.DECLINED',
+        "is_ours = True",
+        f"{FINALITY}::test_the_key_of_another_account_does_not_go_on_with_a_purchase",
+    ),
+    Mutant(
+        "a worker's clock is believed",
+        "_span",
+        "offs = (0.0, client.clock_offset, client.server_ahead)",
+        "offs = (client.clock_offset,)",
+        f"{SKEW}::test_a_worker_finds_the_order_of_another_one_whichever_clock_is_wrong",
+    ),
+    Mutant(
+        "the first look does not learn the clock",
+        "search",
+        "if not asked[0] <= span[0] <= span[1] <= asked[1]:",
+        "if False:",
+        f"{SKEW}::test_a_worker_finds_the_order_of_another_one_whichever_clock_is_wrong",
+    ),
+    Mutant(
+        "rivals of a wrong clock are not seen",
+        "Purchase._judge",
+        "owned, rivals = self._memory.others(record, self._spending.looks_like, beside)",
+        "owned, rivals = self._memory.others(record, self._spending.looks_like)",
+        f"{SKEW}::test_an_older_purchase_of_the_same_is_seen_as_a_rival_whichever_clock_is_wrong",
+    ),
+    Mutant(
+        "an order of another action counts as carried out",
+        "Settlement.is_of_another_action",
+        "return bool(self.action) and deal.action in DEAL_ACTIONS and deal.action != self.action",
+        "return False",
+        "tests/waiting/test_delivery.py::test_an_order_of_another_action_is_told_and_not_waited_for",
+    ),
+)
