@@ -21,7 +21,7 @@ import pytest
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 
@@ -37,7 +37,7 @@ ORDER: dict[str, Any] = {
 }
 """The least that CreateInstance needs, beside the token."""
 
-PRICE = Rules().price_cents
+PRICE = Options().price_cents
 
 StartSandbox = Callable[..., Sandbox]
 
@@ -48,7 +48,7 @@ def start_sandbox() -> Iterator[StartSandbox]:
     stops = []
 
     def start(**rules: Any) -> Sandbox:
-        sandbox = Sandbox(Rules(**{"secret_id": SECRET_ID, "secret_key": SECRET_KEY, "rate_limit": 0, **rules}))
+        sandbox = Sandbox(Options(**{"secret_id": SECRET_ID, "secret_key": SECRET_KEY, "rate_limit": 0, **rules}))
         start.started.append(sandbox)  # type: ignore[attr-defined]
         server = running(sandbox)
         sandbox.url = server.__enter__()  # type: ignore[attr-defined]
@@ -259,7 +259,7 @@ def run(shop, capsys, monkeypatch):
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
 
     def spent():
-        return shop.sandbox.requests.get("CreateInstance", 0), shop.sandbox.ledger.balance_cents
+        return shop.sandbox.requests.get("CreateInstance", 0), shop.sandbox.account.balance_cents
 
     def run(*arguments):
         capsys.readouterr()

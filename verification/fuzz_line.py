@@ -16,7 +16,7 @@ from unittest import mock
 from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.models import DEAL_ACTIONS
-from airflow_provider_tcbilling.api.transport import Wire
+from airflow_provider_tcbilling.api.transport import Transport
 from verification.fuzz_values import Draw
 
 NOW = 1_796_000_000.0
@@ -196,7 +196,9 @@ class Server:
         :param is_whole: Below requests, urllib3 and HTTP, instead of above them, which is ten times as fast.
         """
         if not is_whole:
-            with mock.patch.object(Wire, "_post", lambda wire, action, body, *times: self._posted(action.name, body)):
+            with mock.patch.object(
+                Transport, "_post", lambda wire, action, body, *times: self._posted(action.name, body)
+            ):
                 yield
             return
         with (

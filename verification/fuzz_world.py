@@ -69,7 +69,7 @@ class Shelf:
 def client_of(clock: Clock, **options: Any) -> BillingClient:
     """Return a client of a server at this machine, which is none."""
     given = {"endpoint": "http://127.0.0.1:9", "attempts": 2, "clock": clock, "sleep": clock.sleep, **options}
-    return BillingClient("AKIDfuzz", "key", budget=UNLIMITED, **given)
+    return BillingClient("AKIDfuzz", "key", rate_limiter=UNLIMITED, **given)
 
 
 def purchase_of(client: BillingClient, clock: Clock, shelf: Shelf, **options: Any) -> Purchase:

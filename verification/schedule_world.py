@@ -21,16 +21,16 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
-from airflow_provider_tcbilling.purchasing.money_action import Spending
+from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.purchasing.record import NoStore, Record, State, Store
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
-from airflow_provider_tcbilling.sandbox.gateway import Gate
-from airflow_provider_tcbilling.sandbox.options import Rules as ServerRules
+from airflow_provider_tcbilling.sandbox.gateway import Gateway
+from airflow_provider_tcbilling.sandbox.options import Options as ServerRules
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder
+from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from verification.schedule_line import LAST_CHECK, Died, Line
 
@@ -47,7 +47,7 @@ ORDER = {
     "parameter": {"pid": 1002147},
 }
 PRODUCT = {name: ORDER[name] for name in ("product_code", "sub_product_code", "region_code")}
-SPENDINGS: Mapping[str, Callable[[BillingClient, str], Spending]] = {
+MONEY_ACTIONS: Mapping[str, Callable[[BillingClient, str], MoneyAction]] = {
     "purchases": lambda client, instance_id: NewInstance(client, ORDER),
     "renewals": lambda client, instance_id: Renewal(client, {**PRODUCT, "instance_id": instance_id}),
     "refunds": lambda client, instance_id: Refund(client, {**PRODUCT, "instance_id": instance_id}),
@@ -139,7 +139,7 @@ class World:
     One schedule.
 
     :param seed: Everything follows from it.
-    :param spends_on: One of :data:`SPENDINGS`.
+    :param spends_on: One of :data:`MONEY_ACTIONS`.
     """
 
     def __init__(self, seed: int, spends_on: str = "purchases") -> None:
@@ -158,8 +158,8 @@ class World:
         delivery = self.choose((0.0, 1.0, 500.0))
         rules = ServerRules(tokens=Tokens.parse(self.server), rate_limit=0, delivery_seconds=delivery, seed=0)
         self.sandbox = Sandbox(rules)
-        self.sandbox.ledger.clock.now = lambda: self.now  # type: ignore[method-assign]
-        self.sandbox.gate = Gate(self.sandbox.rules, clock=lambda: self.now)
+        self.sandbox.account.clock.now = lambda: self.now  # type: ignore[method-assign]
+        self.sandbox.gateway = Gateway(self.sandbox.options, clock=lambda: self.now)
         shelves: dict[str, dict[str, str]] = {}
         names = [f"purchase-{n}" for n in range(self.choose((1, 1, 2, 3)))]
         self.buyers = [
@@ -167,7 +167,7 @@ class World:
                 name,
                 NoStore() if self.kind == "nothing" else Shelf(self, self.kind, shelves, name),
                 self.now,
-                self.sandbox.ledger.add_instance(expires_at=self.now + 300 * DAY).instance_id
+                self.sandbox.account.add_instance(expires_at=self.now + 300 * DAY).instance_id
                 if spends_on != "purchases"
                 else "",
             )
@@ -242,13 +242,13 @@ class World:
         for place in (0, 1):
             elsewhere = Record(
                 f"elsewhere-{place}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
-                self.now, self.now, self.now, self.now, order_id=self.sandbox.ledger.order_number(place, self.now),
+                self.now, self.now, self.now, self.now, order_id=self.sandbox.account.order_number(place, self.now),
             )  # fmt: skip
             ledger[elsewhere.key] = json.dumps(elsewhere.as_json())
 
     def _spend_long_ago(self) -> None:
         """Let there be an identical order of another day, which nobody here may take for its own."""
-        ledger = self.sandbox.ledger
+        ledger = self.sandbox.account
         if self.spends_on == "purchases":
             request = CREATE_INSTANCE.payload({**ORDER, "pay_mode": "PrePay", "client_token": "long-ago"})
             ledger.buy(request, Fate()).created_at = self.now - 90_000.0
@@ -293,14 +293,14 @@ class World:
 
         client = BillingClient(
             "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", allow_http=True, connect_timeout=1,
-            read_timeout=2, budget=UNLIMITED, clock=clock, sleep=self.sleep,
+            read_timeout=2, rate_limiter=UNLIMITED, clock=clock, sleep=self.sleep,
         )  # fmt: skip
         client._wire.session.mount("http://", Line(self))
         client._wire.session.trust_env = False
         self._hide_next_order()
         buyer.stop = None
         purchase = Purchase(
-            buyer.name, SPENDINGS[self.spends_on](client, buyer.instance_id), buyer.store, self._rules,
+            buyer.name, MONEY_ACTIONS[self.spends_on](client, buyer.instance_id), buyer.store, self._rules,
             presumed_since=buyer.first_try_at + self._ahead if try_number > 1 else None,
             has_twins=len(self.buyers) > 1 and self.spends_on == "purchases", clock=clock, sleep=self.sleep,
         )  # fmt: skip
@@ -325,20 +325,20 @@ class World:
     # What must hold
 
     def _faults(self) -> Iterable[str]:
-        orders = self.sandbox.ledger.orders()
+        orders = self.sandbox.account.orders()
         returned = Counter(buyer.order_id for buyer in self.buyers if buyer.order_id)
         yield from (f"{count} purchases return order {order_id}" for order_id, count in returned.items() if count > 1)
         for buyer in self.buyers:
             yield from self._faults_of(buyer, [order for order in orders if order.client_token in buyer.tokens])
-        moved = abs(self.sandbox.rules.balance_cents - self.sandbox.ledger.balance_cents)
+        moved = abs(self.sandbox.options.balance_cents - self.sandbox.account.balance_cents)
         if moved != sum(order.cost_cents for order in orders if order.client_token and self._has_moved(order)):
             yield f"moved {moved} cents for {len(orders)} orders"
 
-    def _has_moved(self, order: LedgerOrder) -> bool:
+    def _has_moved(self, order: PlacedOrder) -> bool:
         """Whether an order's money has moved: a refund's comes back at its end."""
         return self.spends_on != "refunds" or order.status == DealStatus.REFUNDED
 
-    def _faults_of(self, buyer: Buyer, bought: list[LedgerOrder]) -> Iterable[str]:
+    def _faults_of(self, buyer: Buyer, bought: list[PlacedOrder]) -> Iterable[str]:
         ids = [order.order_id for order in bought]
         if len(bought) > 1:
             yield f"{buyer.name} bought {len(bought)} times: {ids}"

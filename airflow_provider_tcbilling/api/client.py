@@ -25,12 +25,12 @@ from airflow_provider_tcbilling.api.models import (
     failures_of,
     instances_of,
 )
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.reading import read_by
 from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.server_time import first_of, last_of
 from airflow_provider_tcbilling.api.signing import Tc3Auth
-from airflow_provider_tcbilling.api.transport import Wire
+from airflow_provider_tcbilling.api.transport import Transport
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection."""
@@ -68,7 +68,7 @@ class BillingClient:
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
     :param attempts: Tries of one call, the first included. What may be repeated: :func:`may_repeat`.
-    :param budget: Limits the requests a second; ``None`` is what all clients of this key on this machine share.
+    :param rate_limiter: Limits the requests a second; ``None`` is what all clients of this key on this machine share.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class BillingClient:
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
         attempts: int = ATTEMPTS,
-        budget: Budget | None = None,
+        rate_limiter: RateLimiter | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
@@ -101,9 +101,9 @@ class BillingClient:
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
         self.has_temporary_key, self.seal, self._attempts = bool(token), Seal(secret_key).sealed, attempts
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
-        self._budget = budget or Budget(endpoint, secret_id)
+        self._rate_limiter = rate_limiter or RateLimiter(endpoint, secret_id)
         auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
-        self._wire = Wire(endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock)
+        self._wire = Transport(endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock)
 
     def close(self) -> None:
         """Close the connections."""
@@ -385,13 +385,13 @@ class BillingClient:
 
     def _send(self, action: Action, body: bytes, send_by: float) -> dict[str, Any]:
         """Send once, when it is this request's turn."""
-        if not self._budget.wait(action.name, send_by - self._clock(), self._sleep):
+        if not self._rate_limiter.wait(action.name, send_by - self._clock(), self._sleep):
             raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
         try:
             # An order number must reach its record, so nothing is done between the answer and the caller.
             return self._wire.send(action, body, send_by)
         except RateLimited:
-            self._budget.note(action.name, refused=True)
+            self._rate_limiter.note(action.name, refused=True)
             raise
 
 

@@ -1,5 +1,5 @@
 """
-Budget: how many requests a second this machine sends to an account, so that the server need not refuse them.
+RateLimiter: how many requests a second this machine sends to an account, so that the server need not refuse them.
 
 Tencent allows each account 20 requests a second for each action. A task of Airflow is a process of its own, so what
 one process knows is not enough: all processes of a user on a machine queue up in a small file for each account and
@@ -129,7 +129,7 @@ class Pace:
         return self._notes.change(on_time, within)
 
 
-class Budget:
+class RateLimiter:
     """
     What one account may be asked, by action. All on this machine who use the same key at the same endpoint share it.
 
@@ -203,5 +203,5 @@ def notes_of(name: str) -> Notes:
 
 _NOTES: dict[str, SharedNotes] = {}
 
-UNLIMITED = Budget("", "", math.inf)
+UNLIMITED = RateLimiter("", "", math.inf)
 """For a server that refuses nobody, such as a sandbox that was told so."""

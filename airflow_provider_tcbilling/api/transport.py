@@ -44,7 +44,7 @@ _NOT_SHOWN = re.compile("signature=|authorization|x-tc-token", re.IGNORECASE)
 log = logging.getLogger(__name__)
 
 
-class Wire:
+class Transport:
     """
     A connection to one endpoint with one key.
 

@@ -24,7 +24,7 @@ from airflow_provider_tcbilling.cli.lookup import Case
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Finding, finding_of
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
-from airflow_provider_tcbilling.purchasing.money_action import Sighting, Spending
+from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Next, Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.purchasing.record import Record, State
@@ -33,13 +33,13 @@ from airflow_provider_tcbilling.purchasing.renewal import Renewal
 from airflow_provider_tcbilling.task.next_steps import COMMAND, NEWER, NO_RECORD, STEPS, UNUSABLE, command_line, moment
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
-SPENDINGS: Mapping[str, type[Spending]] = {kind.action.name: kind for kind in (NewInstance, Renewal, Refund)}
+MONEY_ACTIONS: Mapping[str, type[MoneyAction]] = {kind.action.name: kind for kind in (NewInstance, Renewal, Refund)}
 """By the action that a record names."""
 
 
 SHOWN = (
     *("action", "client_token", "order_id", "instance_ids", "paid_cents", "currency", "reason"),
-    *("first_sent_at", "changed_at", "placed_by", "endpoint", "payload"),
+    *("intended_at", "changed_at", "placed_by", "endpoint", "payload"),
 )
 """What a person is shown of a record."""
 
@@ -125,9 +125,9 @@ def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
         return Look(Finding.UNREADABLE, (str(error),))
 
 
-def spending_of(record: Record, client: BillingClient) -> Spending:
+def spending_of(record: Record, client: BillingClient) -> MoneyAction:
     """Return what a record asked for. What was masked in it is nothing that the order book shows."""
-    kind = SPENDINGS[record.action]
+    kind = MONEY_ACTIONS[record.action]
     return kind(client, kind.action.named(record.payload))
 
 
@@ -182,7 +182,7 @@ def _search(case: Case, record: Record, settings: Settings, client: BillingClien
     return _judged(record, seen, step, why)
 
 
-def _judged(record: Record, seen: Sighting, step: Next, why: str) -> Look:
+def _judged(record: Record, seen: Evidence, step: Next, why: str) -> Look:
     finding = finding_of(record, seen, step)
     words = tuple(order.words for order in (*seen.orders, *seen.unclear))
     reasons = {

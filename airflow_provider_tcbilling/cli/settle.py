@@ -157,7 +157,7 @@ class Desk:
         """Return the order as the order book lists it, if it can be what the record asked for."""
         try:
             order = order_numbered(self.client, number)
-            found = spending_of(record, self.client).look(record.first_sent_at, record.sending_until, record.before)
+            found = spending_of(record, self.client).look(record.intended_at, record.sending_until, record.before)
         except TcBillingError as error:
             why = f"the order book cannot be read, so nothing tells what order {number} is. {error}"
             self._doubt(why, STEPS[Finding.UNREADABLE])

@@ -171,7 +171,7 @@ def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -
     :param options: The client's own, such as ``attempts``.
     """
     from airflow_provider_tcbilling.api.client import BillingClient
-    from airflow_provider_tcbilling.api.rate_limit import Budget
+    from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 
     return BillingClient(
         settings.secret_id,
@@ -181,6 +181,8 @@ def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -
         language=settings.language,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
-        budget=Budget(settings.endpoint, settings.secret_id, settings.requests_per_second, is_waiting=is_waiting),
+        rate_limiter=RateLimiter(
+            settings.endpoint, settings.secret_id, settings.requests_per_second, is_waiting=is_waiting
+        ),
         **options,
     )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.hooks.connection import Settings
-    from airflow_provider_tcbilling.purchasing.money_action import Spending
+    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.purchase import Purchase
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
 
@@ -120,7 +120,7 @@ class SpendingOperator(Rendered, BaseOperator):
 
     # What each kind of spending says for itself
 
-    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
+    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """Return what is sent, and what shows that it was."""
         raise NotImplementedError
 

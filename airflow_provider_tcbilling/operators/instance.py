@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_tcbilling.api.client import BillingClient
-    from airflow_provider_tcbilling.purchasing.money_action import Spending
+    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 
 
 class CreateInstanceOperator(SpendingOperator):
@@ -107,7 +107,7 @@ class CreateInstanceOperator(SpendingOperator):
         mask_in_airflow(self.parameter)
         return super()._fields()
 
-    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
+    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """Return the purchase of a new instance."""
         from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order, RenewableInstance
-    from airflow_provider_tcbilling.purchasing.money_action import Spending
+    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.purchase import Purchase
 
 
@@ -129,7 +129,7 @@ class RenewInstanceOperator(SpendingOperator):
         self.renew_isolated = renew_isolated
         self.instance_name = instance_name
 
-    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Spending:
+    def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """Return the renewal."""
         from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
 

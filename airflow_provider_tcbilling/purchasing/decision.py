@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
-from airflow_provider_tcbilling.purchasing.money_action import Sighting
+from airflow_provider_tcbilling.purchasing.money_action import Evidence
 from airflow_provider_tcbilling.purchasing.record import Record, State
 
 ORDER_BOOK_LAG = 30.0
@@ -121,7 +121,7 @@ class Situation:
     """
 
     record: Record
-    seen: Sighting
+    seen: Evidence
     rivals: Sequence[str]
     is_patient: bool
     rivals_may_clear_up: bool
@@ -153,7 +153,7 @@ def decide(it: Situation) -> tuple[Next, str]:  # noqa: PLR0911 - one return is 
     return Next.SEND, ""
 
 
-def finding_of(record: Record, seen: Sighting, step: Next) -> Finding:
+def finding_of(record: Record, seen: Evidence, step: Next) -> Finding:
     """Return what a look has found, for a person."""
     if step is Next.ADOPT:
         return Finding.ONE

@@ -20,7 +20,7 @@ from airflow_provider_tcbilling.api.errors import (
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.purchasing.money_action import Spending
+from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 from airflow_provider_tcbilling.purchasing.record import Record, State, Store
 from airflow_provider_tcbilling.purchasing.record_json import (
     is_declined,
@@ -57,7 +57,7 @@ class Memory:
         asked: Record,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
-        spending: Spending | None = None,
+        spending: MoneyAction | None = None,
     ) -> None:
         self._store = store
         self._asked = asked
@@ -290,8 +290,8 @@ def _claim_of_damaged(stored: Any, record: Record, looks_alike: LooksAlike, besi
         return "", True
     if is_elsewhere(stored, record.endpoint, record.action):
         return "", False
-    lease = lease_of(stored) or (record.first_sent_at, record.sending_until)
-    overlaps = replace(record, first_sent_at=lease[0], sending_until=lease[1]).overlaps(record, beside)
+    lease = lease_of(stored) or (record.intended_at, record.sending_until)
+    overlaps = replace(record, intended_at=lease[0], sending_until=lease[1]).overlaps(record, beside)
     is_alike = _may_be_alike(stored.get("payload"), record.action, looks_alike)
     return order_of(stored), overlaps and is_alike and not is_declined(stored)
 

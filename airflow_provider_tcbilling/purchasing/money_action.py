@@ -1,4 +1,4 @@
-"""Spending: what a purchase needs to know of the action that moves the money."""
+"""MoneyAction: what a purchase needs to know of the action that moves the money."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Evidence:
     """
     What a look has shown.
 
@@ -49,7 +49,7 @@ class Sighting:
     may_clear_up: bool = True
     unclear: list[Candidate] = field(default_factory=list)
 
-    def without(self, owned: Set[str]) -> Sighting:
+    def without(self, owned: Set[str]) -> Evidence:
         """Return the same without the orders that other records own. An order without a number cannot be adopted."""
         orders = [order for order in self.orders if not order.order_ids & owned]
         unclear = [order for order in self.unclear if not order.order_ids & owned]
@@ -73,7 +73,7 @@ class Sighting:
         return found
 
 
-class Spending(ABC):
+class MoneyAction(ABC):
     """
     What is done with the money: how it is sent, and what shows afterwards whether it was carried out.
 
@@ -154,7 +154,7 @@ class Spending(ABC):
         """Send it, once; begin nothing after *send_by*, in epoch seconds. **Money moves in this call.**"""
 
     @abstractmethod
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
+    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """
         Return what shows it, if it was carried out between two moments. Looking never costs anything.
 

@@ -12,10 +12,10 @@ from airflow_provider_tcbilling.api.server_time import months_of
 from airflow_provider_tcbilling.api.text import folded
 from airflow_provider_tcbilling.purchasing import match
 from airflow_provider_tcbilling.purchasing.evidence import search
-from airflow_provider_tcbilling.purchasing.money_action import Sighting, Spending
+from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 
 
-class NewInstance(Spending):
+class NewInstance(MoneyAction):
     """
     A new instance: how it is bought, and which order shows that it was.
 
@@ -40,10 +40,10 @@ class NewInstance(Spending):
         """**Money moves in this call**; errors as in :meth:`BillingClient.create_instance`."""
         return self._client.create_instance(client_token=client_token, send_by=send_by, **self._fields)
 
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
+    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """Return the orders that may be this purchase."""
         found = search(self._client, since, until, self._compared)
-        return Sighting(found.matching, unclear=found.unclear)
+        return Evidence(found.matching, unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether an order of *payload* could not be told from an order of this."""

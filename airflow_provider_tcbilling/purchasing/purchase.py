@@ -27,7 +27,7 @@ after an unanswered try, is never sent again. After every repeat the order book 
 
 Renewals and refunds take the same way and have more evidence: what was seen of the instance before. Where that has
 changed and no order tells why, nothing is sent again: see
-:class:`~airflow_provider_tcbilling.purchasing.money_action.Spending`.
+:class:`~airflow_provider_tcbilling.purchasing.money_action.MoneyAction`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.purchasing.decision import Finding, Next, Rules, Situation, decide, finding_of
 from airflow_provider_tcbilling.purchasing.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.purchasing.memory import SETTLE_SECONDS, Memory
-from airflow_provider_tcbilling.purchasing.money_action import Candidate, Sighting, Spending
+from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction
 from airflow_provider_tcbilling.purchasing.record import Record, State, Store
 from airflow_provider_tcbilling.purchasing.stop import stopped
 
@@ -84,7 +84,7 @@ class Purchase:
     def __init__(
         self,
         key: str,
-        spending: Spending,
+        spending: MoneyAction,
         store: Store,
         rules: Rules | None = None,
         *,
@@ -145,7 +145,7 @@ class Purchase:
             record = self._memory.refresh(intent)
         return self._find_out(record)
 
-    def foresee(self, record: Record) -> tuple[Sighting, Next, str]:
+    def foresee(self, record: Record) -> tuple[Evidence, Next, str]:
         """Return what is seen, what a try would do about it, and why. Nothing is sent; raises if it cannot be read."""
         return self._judge(record, self._seen(record), is_patient=False)
 
@@ -251,7 +251,7 @@ class Purchase:
 
     def decidable_from(self, record: Record) -> float:
         """Return the epoch seconds before which nobody can say that nothing was bought."""
-        return max(record.first_sent_at + self._rules.not_bought_seconds, self.quiet_from(record))
+        return max(record.intended_at + self._rules.not_bought_seconds, self.quiet_from(record))
 
     def _look(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str, Finding]:
         """Look once, at the order book and at the records of others; return what fits, and what that means."""
@@ -273,11 +273,11 @@ class Purchase:
             self._sleep(PAUSE_SECONDS)
         return [*seen.orders, *seen.unclear], step, why, finding_of(record, seen, step)
 
-    def _seen(self, record: Record) -> Sighting:
+    def _seen(self, record: Record) -> Evidence:
         beside, until = self._rules.beside, max(record.sending_until, self._last_sent)
-        return self._spending.look(record.first_sent_at - beside, until + beside, record.before)
+        return self._spending.look(record.intended_at - beside, until + beside, record.before)
 
-    def _judge(self, record: Record, seen: Sighting, *, is_patient: bool) -> tuple[Sighting, Next, str]:
+    def _judge(self, record: Record, seen: Evidence, *, is_patient: bool) -> tuple[Evidence, Next, str]:
         beside = self._spending.clock_error + 2 * self._rules.beside
         owned, rivals = self._memory.others(record, self._spending.looks_like, beside)
         rivals += ["an identical task of the same Dag"] * self._has_twins
@@ -385,7 +385,7 @@ class Purchase:
             action=self._spending.action.name,
             state=State.INTENDED,
             owner=self._owner,
-            first_sent_at=now,
+            intended_at=now,
             sending_until=now + 2 * self._rules.request_seconds,
             replay_until=self._rules.replay_until(now, now + 2 * self._rules.request_seconds),
             changed_at=now,
@@ -398,4 +398,4 @@ class Purchase:
 
     def _presumed(self, since: float) -> Record:
         """Return the record of an intent that nobody has written: sent at any time since, by somebody else."""
-        return replace(self._intent(), owner="", first_sent_at=since, sending_until=self._clock())
+        return replace(self._intent(), owner="", intended_at=since, sending_until=self._clock())

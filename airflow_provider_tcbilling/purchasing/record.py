@@ -63,7 +63,7 @@ class Record:
     :param fingerprint: Hash of what is bought, secrets too, sealed with the SecretKey.
     :param endpoint: The API that was asked. An order of one site or sandbox says nothing about another.
     :param owner: The process that may send. It changes when another one takes the purchase over.
-    :param first_sent_at: From here on a request may have been sent.
+    :param intended_at: From here on a request may have been sent.
     :param sending_until: Until here a request of the owner may be under way.
     :param replay_until: Until here the same token may be sent again without asking anybody.
     :param changed_at: When this was written.
@@ -87,7 +87,7 @@ class Record:
     action: str
     state: State
     owner: str
-    first_sent_at: float
+    intended_at: float
     sending_until: float
     replay_until: float
     changed_at: float
@@ -118,8 +118,8 @@ class Record:
     def overlaps(self, other: Record, beside: float = 0.0) -> bool:
         """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
         return (
-            self.first_sent_at - 2 * CLOCK_MARGIN - beside <= other.sending_until
-            and other.first_sent_at - 2 * CLOCK_MARGIN - beside <= self.sending_until
+            self.intended_at - 2 * CLOCK_MARGIN - beside <= other.sending_until
+            and other.intended_at - 2 * CLOCK_MARGIN - beside <= self.sending_until
         )
 
     def is_of_another_account(self, other: Record) -> bool:

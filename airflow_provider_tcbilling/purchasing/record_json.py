@@ -19,7 +19,10 @@ from airflow_provider_tcbilling.api.reading import UNREADABLE, cents_of
 from airflow_provider_tcbilling.api.schema import Kind
 from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, matching
 
-TIMES = ("first_sent_at", "sending_until", "replay_until", "changed_at")
+TIMES = ("intended_at", "sending_until", "replay_until", "changed_at")
+
+_RENAMED = {"first_sent_at": "intended_at"}
+"""Fields of records that an earlier release wrote, and their names now."""
 
 LONGEST_LEASE = 7 * 86_400.0
 """Seconds for which a request may be under way: no time-outs that a connection may have add up to more."""
@@ -46,6 +49,7 @@ def fields_of(stored: Mapping[str, Any]) -> dict[str, Any]:
     :raises ValueError: The record is damaged. The text names the field.
     """
     fields: dict[str, Any] = {}
+    stored = _with_new_names(stored)
     for name, read in _READERS.items():
         if name not in stored:
             if name in _REQUIRED:
@@ -59,10 +63,15 @@ def fields_of(stored: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("payload", "before"):
         if odd := _odd_in(fields["action"], fields.get(name, {})):
             raise ValueError(f"{odd} in its {name} is of another type")
-    began, until = fields["first_sent_at"], fields["sending_until"]
+    began, until = fields["intended_at"], fields["sending_until"]
     if until - max(began, fields["changed_at"]) > LONGEST_LEASE or began - until > LONGEST_LEASE:
-        raise ValueError("its first_sent_at and sending_until contradict each other")
+        raise ValueError("its intended_at and sending_until contradict each other")
     return fields
+
+
+def _with_new_names(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record with the names that its fields have now; a record that has both names has the new one."""
+    return {**{_RENAMED[name]: value for name, value in stored.items() if name in _RENAMED}, **stored}
 
 
 def is_elsewhere(damaged: Mapping[str, Any], endpoint: str, action: str) -> bool:
@@ -88,8 +97,9 @@ def order_of(damaged: Mapping[str, Any]) -> str:
 
 def lease_of(damaged: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return from when until when a record that cannot be used may have sent; ``None`` if it does not tell."""
+    damaged = _with_new_names(damaged)
     try:
-        return moment(damaged["first_sent_at"]), moment(damaged["sending_until"])
+        return moment(damaged["intended_at"]), moment(damaged["sending_until"])
     except UNREADABLE:
         return None
 

@@ -13,8 +13,8 @@ from airflow_provider_tcbilling.api.models import REFUND, Deal, Order, Renewable
 from airflow_provider_tcbilling.api.server_time import earliest
 from airflow_provider_tcbilling.purchasing import match
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
-from airflow_provider_tcbilling.purchasing.money_action import Sighting, Spending
-from airflow_provider_tcbilling.waiting.order_end import SETTLEMENTS
+from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
+from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS
 
 FULL_REFUND_DAYS = 5
 """Within so many days of the purchase, one instance of each product can be given back whole, once."""
@@ -32,7 +32,7 @@ documented, and no action of the API quotes a refund: the amount is known when t
 BOUGHT_BY = ("purchase", "renew")
 
 
-class Refund(Spending):
+class Refund(MoneyAction):
     """
     The refund of one instance: how it is sent, and what shows that it was.
 
@@ -65,10 +65,10 @@ class Refund(Spending):
         """**It cannot be undone**; errors as in :meth:`BillingClient.refund_instance`."""
         return self._client.refund_instance(client_token=client_token, send_by=send_by, **self._fields)
 
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
+    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """Return the orders that refund this instance; if none does, whether the instance is gone."""
         found = search(self._client, since, until, self._refunds_it)
-        return Sighting(found.matching, "" if found.matching else self._bar(before), unclear=found.unclear)
+        return Evidence(found.matching, "" if found.matching else self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* gives the same instance back."""
@@ -120,7 +120,7 @@ class Refund(Spending):
             yield from mismatches(instance, self._fields)
         for deal in listed:
             verdict, unclear = match.match(deal.shown, self._refunds_it)
-            if verdict is match.Match.OF_ANOTHER or deal.status in SETTLEMENTS[self.action.name].endings:
+            if verdict is match.Match.OF_ANOTHER or deal.status in ORDER_ENDS[self.action.name].endings:
                 continue
             order, is_ = f"order {deal.order_id or 'without a number'}", f"and is {deal.status_words}"
             if unclear:

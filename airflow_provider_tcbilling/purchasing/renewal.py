@@ -21,8 +21,8 @@ from airflow_provider_tcbilling.api.models import RENEW, Deal, DealStatus, Order
 from airflow_provider_tcbilling.api.server_time import earliest, later, months_of, with_zone
 from airflow_provider_tcbilling.purchasing import match
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
-from airflow_provider_tcbilling.purchasing.money_action import Sighting, Spending
-from airflow_provider_tcbilling.waiting.order_end import SETTLEMENTS
+from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
+from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS
 
 ISOLATED = "ISOLATED"
 """An instance's status after its expiry, as long as it can be renewed."""
@@ -46,7 +46,7 @@ class Terms:
     isolated: bool = False
 
 
-class Renewal(Spending):
+class Renewal(MoneyAction):
     """
     The renewal of one instance: how it is bought, and what shows that it was.
 
@@ -94,7 +94,7 @@ class Renewal(Spending):
             f"order {deal.order_id or 'without a number'} may renew it and is {deal.status_words}: its "
             f"{' and '.join(unclear)} cannot be compared"
             for deal, (_, unclear) in verdicts
-            if unclear and SETTLEMENTS[self.action.name].is_open(deal)
+            if unclear and ORDER_ENDS[self.action.name].is_open(deal)
         ]
         mistakes += [*mismatches(instance, self._fields), *self._obstacles(instance, earlier)]
         if mistakes:
@@ -107,7 +107,7 @@ class Renewal(Spending):
         """**Money moves in this call**; errors as in :meth:`BillingClient.renew_instance`."""
         return self._client.renew_instance(client_token=client_token, send_by=send_by, **self._fields)
 
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Sighting:
+    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """
         Return the orders that renew this instance; if none does, what else speaks against sending again.
 
@@ -115,13 +115,13 @@ class Renewal(Spending):
         """
         found = search(self._client, since, until, self._compared, before.get("orders", ()))
         if found.matching:
-            return Sighting(found.matching, unclear=found.unclear)
+            return Evidence(found.matching, unclear=found.unclear)
         # A task that was edited, and has no record that says so, meets the order of what it was before.
         others = search(self._client, since, until, self._renews_it, before.get("orders", ()))
         if others.matching:
             words = "; ".join(one.words for one in others.matching)
-            return Sighting(bar=f"it was renewed, but not as is asked now: {words}", may_clear_up=False)
-        return Sighting(bar=self._bar(before), unclear=found.unclear)
+            return Evidence(bar=f"it was renewed, but not as is asked now: {words}", may_clear_up=False)
+        return Evidence(bar=self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* renews the same instance."""
@@ -141,7 +141,7 @@ class Renewal(Spending):
             yield f"its renew flag is {instance.renew_flag!r}, so whether the vendor renews it too is not known"
         if _will_renew_itself(instance) and terms.on_auto_renew == "fail":
             yield "the vendor will renew it by itself (NOTIFY_AND_AUTO_RENEW), so it would be paid twice"
-        done = max((deal.created_at for deal in earlier if SETTLEMENTS[self.action.name].is_done(deal)), default="")
+        done = max((deal.created_at for deal in earlier if ORDER_ENDS[self.action.name].is_done(deal)), default="")
         for deal in earlier:
             # One that was renewed since has been settled by somebody.
             if deal.status == DealStatus.DELIVERY_FAILED and deal.created_at >= done:
@@ -157,7 +157,7 @@ class Renewal(Spending):
         if _will_renew_itself(instance) and terms.on_auto_renew == "skip":
             yield f"the vendor will renew it by itself at {with_zone(expiry)} (NOTIFY_AND_AUTO_RENEW)"
         for deal in earlier:
-            if SETTLEMENTS[self.action.name].is_open(deal):
+            if ORDER_ENDS[self.action.name].is_open(deal):
                 yield f"order {deal.order_id} renews it already and is {deal.status_words}"
 
     def _now(self) -> float:

@@ -26,7 +26,7 @@ def stopped(
     :param why: Why nothing decides it.
     :param not_before: Epoch seconds before which nobody can say that nothing was bought.
     """
-    began = pendulum.from_timestamp(record.first_sent_at).to_iso8601_string()
+    began = pendulum.from_timestamp(record.intended_at).to_iso8601_string()
     told = f"{record.key}, intended since {began}, client token {record.client_token}; {where}"
     most = max(found, key=lambda one: math.inf if one.paid_cents is None else one.paid_cents, default=None)
     up_to = amount(most.paid_cents, most.currency) if most else ""

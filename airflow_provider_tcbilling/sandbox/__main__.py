@@ -10,7 +10,7 @@ from dataclasses import fields
 from urllib.parse import quote
 
 from airflow_provider_tcbilling.sandbox.bounds import Range
-from airflow_provider_tcbilling.sandbox.options import Rules, add_arguments, reader_of
+from airflow_provider_tcbilling.sandbox.options import Options, add_arguments, reader_of
 
 PORTS = Range(0, 65_535, is_whole=True)
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tls-key", metavar="FILE", help="the certificate's key (PEM)")
     add_arguments(parser)
     chosen = parser.parse_args(arguments)
-    rules = Rules(**{f.name: getattr(chosen, f.name) for f in fields(Rules) if hasattr(chosen, f.name)})
+    options = Options(**{f.name: getattr(chosen, f.name) for f in fields(Options) if hasattr(chosen, f.name)})
     try:
         from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
         from airflow_provider_tcbilling.sandbox.server import address_of, listening_socket, server_of
@@ -59,8 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not hosts.is_local:
         print(OPEN, file=sys.stderr, flush=True)
     with listener:
-        print(greeting(rules, address_of(listener, chosen.host, is_tls=bool(tls))), flush=True)
-        server_of(Sandbox(rules), hosts, tls).run(sockets=[listener])
+        print(greeting(options, address_of(listener, chosen.host, is_tls=bool(tls))), flush=True)
+        server_of(Sandbox(options), hosts, tls).run(sockets=[listener])
     return 0
 
 
@@ -83,13 +83,13 @@ def _mistake_in(certificate: str | None, key: str | None) -> str:
     return ""
 
 
-def greeting(rules: Rules, url: str) -> str:
+def greeting(options: Options, url: str) -> str:
     """Return what a person needs to use the sandbox: its page, and the Airflow connection in both notations."""
-    connection = {"conn_type": "tcbilling", "host": url, "login": rules.secret_id, "password": rules.secret_key}
-    uri = f"tcbilling://{quote(rules.secret_id, safe='')}:{quote(rules.secret_key, safe='')}@{quote(url, safe='')}"
-    if rules.session_token:
-        connection["extra"] = json.dumps({"token": rules.session_token})
-        uri += f"/?token={quote(rules.session_token, safe='')}"
+    connection = {"conn_type": "tcbilling", "host": url, "login": options.secret_id, "password": options.secret_key}
+    uri = f"tcbilling://{quote(options.secret_id, safe='')}:{quote(options.secret_key, safe='')}@{quote(url, safe='')}"
+    if options.session_token:
+        connection["extra"] = json.dumps({"token": options.session_token})
+        uri += f"/?token={quote(options.session_token, safe='')}"
     return "\n".join(
         [
             "Tencent Cloud billing sandbox: a stand-in, no account, no money.",

@@ -1,297 +1,164 @@
-"""An account: its money, its clock, its orders and instances, and how they move on with time."""
+"""What the requests that spend, or give back, do to the account, and what it remembers of their client tokens."""
 
 from __future__ import annotations
 
-import contextlib
 import random
-import threading
-import time
-import uuid
-from bisect import insort
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pendulum
-
 from airflow_provider_tcbilling.api.models import DealStatus
-from airflow_provider_tcbilling.sandbox.instances import MONTHS, NOTIFY, Subscription, Subscriptions, later
-from airflow_provider_tcbilling.sandbox.options import FROM_NOW, Rules
-from airflow_provider_tcbilling.sandbox.orders import (
-    AIMS,
-    PURCHASE,
-    REFUND,
-    RENEW,
-    UNDER_WAY,
-    Fate,
-    LedgerOrder,
-    Refused,
-)
+from airflow_provider_tcbilling.sandbox.account_state import AccountState
+from airflow_provider_tcbilling.sandbox.instances import NOTIFY, Subscription, later
+from airflow_provider_tcbilling.sandbox.options import Options
+from airflow_provider_tcbilling.sandbox.orders import PURCHASE, REFUND, RENEW, UNDER_WAY, Fate, PlacedOrder, Refused
 
-CURRENCY = "USD"
-SECONDS_UNTIL_DELIVERING = 1.0
+LARGEST_QUANTITY = 10_000
+"""The most instances of an order. Invented: no maximum is documented."""
 
-_FIRST_NUMBERS = (100_000_000_000, 900_000_000_000)
-"""Where the numbers of an account's orders begin: so far from another's that they do not meet."""
+LONGEST_MONTHS = 36
+"""How far ahead a renewal may move an expiry."""
+
+RENEWAL_PERIODS = {"m": 11, "y": 5}
+"""The longest automatic renewal, by unit."""
 
 
-class Clock:
-    """The account's clock. It can be moved; signatures and the rate limit keep to the real time."""
-
-    def __init__(self) -> None:
-        self.offset = 0.0
-
-    def now(self) -> float:
-        """Return epoch seconds."""
-        return time.time() + self.offset
-
-    def set(self, moment: float) -> None:
-        """Let it be *moment*, in epoch seconds, and go on from there."""
-        self.offset = moment - time.time()
-
-
-class Account:
+class Account(AccountState):
     """
-    What moves on when nobody does anything. It settles lazily: whenever somebody looks.
+    The memory of one account.
 
-    :param rules: How it behaves.
-    :param source: The source of its numbers; a new one, of the rules' seed, if not given.
+    :param options: How it behaves.
+    :param source: The source of its numbers; a new one, of the options' seed, if not given.
     """
 
-    def __init__(self, rules: Rules, source: random.Random | None = None) -> None:
-        self.rules = rules
-        self.clock = Clock()
-        self.uin = 100_000_000_001
-        self.subscriptions = Subscriptions()
-        self.voucher_cents = rules.voucher_cents
-        self._balance_cents = rules.balance_cents
-        self._random = source or random.Random(rules.seed)
-        self._first_number = self._random.randrange(*_FIRST_NUMBERS)
-        self._instance_ids: set[str] = set()
-        self._orders: list[LedgerOrder] = []
-        self._by_number: dict[str, list[LedgerOrder]] = defaultdict(list)
-        self._under_way: list[LedgerOrder] = []
-        # Tests look at the ledger from their own thread while the server's thread carries requests out.
-        self._lock = threading.RLock()
-        self._carry_out: Mapping[str, Callable[[LedgerOrder, float], None]] = {
-            PURCHASE: self._hand_over,
-            RENEW: self._extend,
-            REFUND: self._take_back,
-        }
+    def __init__(self, options: Options, source: random.Random | None = None) -> None:
+        super().__init__(options, source)
+        self._placed_with: dict[str, PlacedOrder] = {}
 
-    @property
-    def balance_cents(self) -> int:
-        """Money on the account, after everything that has fallen due by now."""
-        self.settle()
-        return self._balance_cents
+    def buy(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
+        """Carry CreateInstance out: take the money and place the order, or answer with the one the token bought."""
+        if request.get("Quantity", 1) > LARGEST_QUANTITY:
+            raise Refused("FailedOperation.NumLimitError", f"An order has at most {LARGEST_QUANTITY} instances here.")
+        return self._once(PURCHASE, request, lambda: self._pay(PURCHASE, request, fate))
 
-    @balance_cents.setter
-    def balance_cents(self, cents: int) -> None:
-        self._balance_cents = cents
+    def renew(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
+        """Carry RenewInstance out: take the money and place the order. The expiry moves when it is delivered."""
+        return self._once(RENEW, request, lambda: self._renew(request, fate))
 
-    def price_of(self, request: Mapping[str, Any]) -> int:
-        """Return what an order costs, in cents."""
-        months = request.get("Period", 1) * MONTHS[request.get("PeriodUnit", "m")]
-        return int(self.rules.price_cents * months * request.get("Quantity", 1))
+    def refund(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
+        """Carry RefundInstance out: lock the instance and place the order. The money comes when it is carried out."""
+        return self._once(REFUND, request, lambda: self._refund(request, fate))
 
-    def orders(self) -> list[LedgerOrder]:
-        """Return all orders as they stand now, the oldest first, without looking at them as a client does."""
-        self.settle()
-        return list(self._orders)
-
-    def numbered(self, number: str) -> list[LedgerOrder]:
-        """Return the orders that a number names, be it of a sub-order or of a big deal, as they stood last."""
-        return list(self._by_number.get(number, ()))
-
-    def instances(self) -> list[Subscription]:
-        """Return all instances as they stand now."""
-        self.settle()
-        return self.subscriptions.all(self.clock.now())
-
-    def look(self, orders: Iterable[LedgerOrder]) -> list[LedgerOrder]:
-        """Count a client's look at these orders, and return those that are listed already."""
-        listed = []
-        for order in orders:
-            order.looks += 1
-            with self._lock:
-                self._settle(order)
-            hidden_until = order.created_at + order.fate.hidden_seconds
-            if order.looks > order.fate.hidden_looks and self.clock.now() >= hidden_until:
-                listed.append(order)
-        return listed
-
-    def settle(self) -> None:
-        """Let everything happen that has fallen due by now."""
-        with self._lock:
-            for order in self._under_way:
-                self._settle(order)
-            self._under_way = [order for order in self._under_way if order.status in UNDER_WAY]
-            self.subscriptions.move_on(self.clock.now(), self._renew_by_itself)
-
-    def local_time(self, moment: float) -> str:
-        """Write a time as the server does: without zone."""
-        return pendulum.from_timestamp(moment, tz=self.rules.zone).to_datetime_string()
-
-    def moment(self, local_time: str) -> float:
-        """Read a time as the server does."""
-        try:
-            return pendulum.from_format(local_time, "YYYY-MM-DD HH:mm:ss", tz=self.rules.zone).timestamp()
-        except ValueError:
-            raise Refused("InvalidParameterValue", f"{local_time!r} is not a time.") from None
-
-    def order_number(self, place: int, moment: float, end: str = "811") -> str:
+    def set_renewal(self, request: Mapping[str, Any]) -> None:
         """
-        Return the number of an order.
+        Set what happens when an instance expires.
 
-        :param place: How many orders were placed before it.
-        :param moment: When it is placed, in epoch seconds.
-        :param end: The last digits, which differ between a sub-order and its big deal.
+        :raises Refused: There is no such instance, or its product cannot renew itself for so long.
         """
-        day = pendulum.from_timestamp(moment, tz=self.rules.zone).format("YYYYMMDD")
-        return f"{day}{self._first_number + place}{end}"
+        subscription = self._asked_for(request)
+        unit = request.get("RenewPeriodUnit") or subscription.renew_period_unit
+        period = int(request.get("RenewPeriod") or subscription.renew_period)
+        if period > RENEWAL_PERIODS[unit]:
+            raise Refused("InvalidParameter.ApiParamError", f"A renewal has at most {RENEWAL_PERIODS[unit]} {unit}.")
+        subscription.renew_flag = request["RenewFlag"]
+        subscription.renew_period, subscription.renew_period_unit = period, unit
 
-    def new_id(self) -> str:
-        """Return a new request id."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-
-    def _new_instance_id(self) -> str:
-        while (instance_id := f"ins-{self._random.getrandbits(32):08x}") in self._instance_ids:
-            pass
-        self._instance_ids.add(instance_id)
-        return instance_id
-
-    def _renew_by_itself(self, subscription: Subscription, moment: float) -> None:
-        request = {
-            "ProductCode": subscription.product_code,
-            "SubProductCode": subscription.sub_product_code,
-            "RegionCode": subscription.region_code,
-            "InstanceId": subscription.instance_id,
-            "Period": subscription.renew_period,
-            "PeriodUnit": subscription.renew_period_unit,
-        }
-        # Too little money is no error here: the subscription lapses.
-        with contextlib.suppress(Refused):
-            self._end(self._pay(RENEW, request, Fate(), subscription, at=moment), moment)
-
-    def _renewal_starts_at(self, expiry: float, placed_at: float, now: float) -> float:
-        was_isolated = expiry <= placed_at
-        return now if was_isolated and self.rules.isolated_renewal == FROM_NOW else expiry
-
-    def _pay(
+    def add_instance(
         self,
-        action: str,
-        request: Mapping[str, Any],
-        fate: Fate,
-        subscription: Subscription | None = None,
-        at: float | None = None,
-    ) -> LedgerOrder:
-        cost = self.price_of(request)
-        voucher_cents = min(self.voucher_cents, cost)
-        if cost - voucher_cents > self._balance_cents:
-            raise Refused("FailedOperation.BalanceInsufficient", "The account balance is insufficient.")
-        order = self._place(action, request, cost, fate, voucher_cents=voucher_cents, subscription=subscription, at=at)
-        self.voucher_cents -= voucher_cents
-        self._balance_cents -= order.paid_cents
-        return order
-
-    def _place(
-        self,
-        action: str,
-        request: Mapping[str, Any],
-        cost: int,
-        fate: Fate,
         *,
+        expires_at: float | None,
+        name: str = "",
+        product_code: str = "p_cloudfirewall",
+        sub_product_code: str = "sp_cloudfirewall_svv1",
+        region_code: str = "ap-guangzhou",
+        zone_code: str = "ap-guangzhou-6",
+        renew_flag: str = NOTIFY,
+        is_locked: bool = False,
+        paid_cents: int | None = None,
         voucher_cents: int = 0,
-        subscription: Subscription | None = None,
-        at: float | None = None,
-    ) -> LedgerOrder:
-        moment = self.clock.now() if at is None else at
-        order = LedgerOrder(
-            self.order_number(len(self._orders), moment),
-            self.order_number(len(self._orders), moment, "801"),
-            request.get("ClientToken", ""),
-            dict(request),
-            cost,
-            moment,
-            fate,
-            action,
-            voucher_cents,
-            subscription,
-        )
-        if subscription and not fate.is_nameless:
-            order.instance_ids = [subscription.instance_id]
-        order.become(DealStatus.PAID, moment)
-        insort(self._orders, order, key=lambda placed: placed.created_at)
-        self._under_way.append(order)
-        for number in (order.order_id, order.big_deal_id):
-            self._by_number[number].append(order)
+        bought_at: float | None = None,
+    ) -> Subscription:
+        """
+        Add an instance that was bought before the sandbox began: with its order, and at no cost to the balance.
+
+        :param expires_at: Epoch seconds, in the past for an isolated one; ``None`` if the server tells no expiry.
+        :param renew_flag: Any text, to play a flag that nobody knows.
+        :param paid_cents: What was paid in money; one month's price if not given.
+        :param bought_at: Epoch seconds; now if not given.
+        """
+        with self._lock:
+            self.settle()
+            now = self.clock.now()
+            paid = self.options.price_cents if paid_cents is None else paid_cents
+            request = {
+                "ProductCode": product_code,
+                "SubProductCode": sub_product_code,
+                "RegionCode": region_code,
+                "ZoneCode": zone_code,
+                "RenewFlag": renew_flag,
+            }
+            moment = now if bought_at is None else bought_at
+            order = self._place(PURCHASE, request, paid + voucher_cents, Fate(), voucher_cents=voucher_cents, at=moment)
+            (subscription,) = self._subscriptions_of(order, moment)
+            subscription.name, subscription.expires_at, subscription.is_locked = name, expires_at, is_locked
+            self.subscriptions.add(subscription, now)
+            order.become(DealStatus.DELIVERED, moment)
+            return subscription
+
+    def _once(self, action: str, request: Mapping[str, Any], place: Callable[[], PlacedOrder]) -> PlacedOrder:
+        with self._lock:
+            self.settle()
+            token = request["ClientToken"]
+            earlier = self._placed_with.get(token)
+            if earlier is not None and self._remembers(earlier):
+                if self.options.tokens.repeat == "reject-repeat":
+                    raise Refused("FailedOperation.InvalidDeal", "Only unpaid orders can be paid.")
+                if self.options.tokens.repeat == "honour":
+                    if (earlier.action, earlier.request) != (action, request):
+                        raise Refused("InvalidParameter.ApiParamError", "ClientToken was used with other parameters.")
+                    return earlier
+            order = self._placed_with[token] = place()
+            self._settle(order)
+            return order
+
+    def _remembers(self, order: PlacedOrder) -> bool:
+        seconds = self.options.tokens.remembered_seconds
+        return seconds is None or self.clock.now() - order.created_at < seconds
+
+    def _asked_for(self, request: Mapping[str, Any]) -> Subscription:
+        self.settle()
+        found = self.subscriptions.find(request["InstanceId"], self.clock.now())
+        mistakes = found.mistakes_in(request) if found else [f"there is no instance {request['InstanceId']}"]
+        if found is None or mistakes:
+            raise Refused("InvalidParameter.ApiParamError", f"InstanceId: {'; '.join(mistakes)}.")
+        return found
+
+    def _renew(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
+        subscription, now = self._asked_for(request), self.clock.now()
+        if subscription.is_locked:
+            raise Refused("InvalidParameter.ResourceLocked", f"{subscription.instance_id} is locked.")
+        if subscription.expires_at is not None:
+            expiry = self._renewal_starts_at(subscription.expires_at, now, now)
+            for renewal in (*subscription.renewals_under_way, request):
+                expiry = later(expiry, renewal.get("Period", 1), renewal.get("PeriodUnit", "m"), self.options.zone)
+            if expiry > later(now, LONGEST_MONTHS, "m", self.options.zone):
+                text = f"It would expire more than {LONGEST_MONTHS} months from now."
+                raise Refused("FailedOperation.BusinessCheckErrCode", text)
+        order = self._pay(RENEW, request, fate, subscription)
+        subscription.renewals_under_way.append(order.request)
         return order
 
-    def _settle(self, order: LedgerOrder) -> None:
-        if order.status not in UNDER_WAY:
-            return
-        now, rules = self.clock.now(), self.rules
-        waited = now - order.created_at
-        enough_looks = order.looks > rules.delivery_looks or not rules.delivery_looks
-        if enough_looks and waited >= rules.delivery_seconds:
-            self._end(order, now)
-        elif order.status == DealStatus.PAID and (order.looks or waited > SECONDS_UNTIL_DELIVERING):
-            order.become(DealStatus.DELIVERING, now)
-
-    def _end(self, order: LedgerOrder, now: float) -> None:
-        if order.ends_as == AIMS[order.action]:
-            self._carry_out[order.action](order, now)
-        if order.ends_as == DealStatus.REFUNDED:
-            self._balance_cents += order.paid_cents
-        if order.subscription and order.action == REFUND:
-            order.subscription.is_locked = False
-        if order.subscription and order.request in order.subscription.renewals_under_way:
-            order.subscription.renewals_under_way.remove(order.request)
-        order.become(order.ends_as, now)
-
-    def _hand_over(self, order: LedgerOrder, now: float) -> None:
-        for subscription in self._subscriptions_of(order, now):
-            self.subscriptions.add(subscription, now)
-
-    def _extend(self, order: LedgerOrder, now: float) -> None:
-        subscription = order.instance
-        order.instance_ids = [subscription.instance_id]
-        subscription.order_ids.append(order.order_id)
-        subscription.renewed_cents += order.paid_cents
-        if subscription.expires_at is None:
-            return
-        if order.fate.expiry_late_seconds:
-            subscription.show_late(now + order.fate.expiry_late_seconds, now)
-        start = self._renewal_starts_at(subscription.expires_at, order.created_at, now)
-        expiry = later(start, order.period, order.period_unit, self.rules.zone)
-        self.subscriptions.extend(subscription, expiry, now)
-
-    def _take_back(self, order: LedgerOrder, now: float) -> None:
-        order.instance_ids = [order.instance.instance_id]
-        self.subscriptions.remove(order.instance)
-
-    def _subscriptions_of(self, order: LedgerOrder, now: float) -> list[Subscription]:
-        bought, quantity = order.request, order.request.get("Quantity", 1)
-        order.instance_ids = [self._new_instance_id() for _ in range(quantity)]
-        return [
-            Subscription(
-                instance_id,
-                bought["ProductCode"],
-                bought["SubProductCode"],
-                bought["RegionCode"],
-                order.zone_code,
-                now,
-                later(now, order.period, order.period_unit, self.rules.zone),
-                order.project_id,
-                renew_flag=bought.get("RenewFlag") or NOTIFY,
-                paid_cents=_share(order.paid_cents, quantity, number),
-                voucher_cents=_share(order.voucher_cents, quantity, number),
-                order_ids=[order.order_id],
-            )
-            for number, instance_id in enumerate(order.instance_ids)
-        ]
-
-
-def _share(cents: int, parts: int, number: int) -> int:
-    """Return one of the equal parts of an amount; the first ones take what does not divide."""
-    return cents // parts + (number < cents % parts)
+    def _refund(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
+        subscription = self._asked_for(request)
+        if subscription.is_locked or subscription.renewals_under_way:
+            raise Refused("InvalidParameter.ResourceLocked", f"{subscription.instance_id} is locked.")
+        is_first = not any(
+            order.action == REFUND
+            and order.request["ProductCode"] == subscription.product_code
+            and order.status in (*UNDER_WAY, DealStatus.REFUNDED)
+            for order in self._orders
+        )
+        cents, formula = subscription.refund(self.clock.now(), is_first=is_first)
+        order = self._place(REFUND, request, cents, fate, subscription=subscription)
+        order.formula, order.returned_order_ids = formula, tuple(subscription.order_ids)
+        subscription.is_locked = True
+        return order

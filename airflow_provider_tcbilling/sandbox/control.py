@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.sandbox.account import Clock
+from airflow_provider_tcbilling.sandbox.account_state import Clock
 from airflow_provider_tcbilling.sandbox.bounds import (
     MAX_CONTROL_BYTES,
     YEAR,
@@ -75,14 +75,14 @@ class _Control:
         return _Json(self._sandbox.state())
 
     async def orders(self, request: Request) -> Response:
-        orders = self._sandbox.ledger.orders()
+        orders = self._sandbox.account.orders()
         return _Json({"orders": [self._sandbox.described(order) for order in orders]})
 
     async def instances(self, request: Request) -> Response:
-        ledger = self._sandbox.ledger
+        account = self._sandbox.account
         if request.method == "GET":
-            return _Json({"instances": [self._sandbox.detailed(instance) for instance in ledger.instances()]})
-        added = add_instances(ledger, await _json_object(request))
+            return _Json({"instances": [self._sandbox.detailed(instance) for instance in account.instances()]})
+        added = add_instances(account, await _json_object(request))
         return _Json({"instances": [self._sandbox.detailed(instance) for instance in added]}, status_code=201)
 
     async def journal(self, request: Request) -> Response:
@@ -97,7 +97,7 @@ class _Control:
         return _Json({"faults": faults.listed()})
 
     async def clock(self, request: Request) -> Response:
-        clock = self._sandbox.ledger.clock
+        clock = self._sandbox.account.clock
         if request.method == "POST":
             _move(clock, await _json_object(request))
         return _Json({"time": self._sandbox.written(clock.now()), "offset_seconds": round(clock.offset, 3)})

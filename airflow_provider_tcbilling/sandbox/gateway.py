@@ -20,7 +20,7 @@ from airflow_provider_tcbilling.api.signing import (
     string_to_sign,
 )
 from airflow_provider_tcbilling.sandbox.bounds import read_json
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.orders import Refused
 
 _AUTHORIZATION = re.compile(
@@ -29,11 +29,11 @@ _AUTHORIZATION = re.compile(
 )
 
 
-class Gate:
+class Gateway:
     """Checks signature, clock, version and rate, in the order of the real gateway as far as it is documented."""
 
-    def __init__(self, rules: Rules, clock: Callable[[], float] | None = None) -> None:
-        self._rules = rules
+    def __init__(self, options: Options, clock: Callable[[], float] | None = None) -> None:
+        self._rules = options
         self._clock = clock or time.time
         self._recent: dict[str, deque[float]] = defaultdict(deque)
 

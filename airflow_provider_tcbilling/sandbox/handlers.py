@@ -10,10 +10,10 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.schema import MistakeKind
-from airflow_provider_tcbilling.sandbox.account import CURRENCY
+from airflow_provider_tcbilling.sandbox.account import Account
+from airflow_provider_tcbilling.sandbox.account_state import CURRENCY
 from airflow_provider_tcbilling.sandbox.instances import ISOLATED, NORMAL, Subscription
-from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder, Refused
-from airflow_provider_tcbilling.sandbox.payments import Ledger
+from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder, Refused
 
 IDS_SHOWN_UP_TO_LIMIT = 200
 
@@ -28,7 +28,7 @@ _CODES = {
 }
 
 
-def answer(ledger: Ledger, action: str, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+def answer(account: Account, action: str, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
     """
     Carry a request out.
 
@@ -38,49 +38,49 @@ def answer(ledger: Ledger, action: str, request: Mapping[str, Any], fate: Fate) 
     if mistakes:
         text = "; ".join(f"{m.field}: {m.text}" for m in mistakes)
         raise Refused(_CODES[mistakes[0].kind], text)
-    return HANDLERS[action](ledger, request, fate)
+    return HANDLERS[action](account, request, fate)
 
 
-def _create_instance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    order = ledger.buy(request, fate)
+def _create_instance(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    order = account.buy(request, fate)
     return {"OrderId": order.answer_id, "InstanceIdList": list(order.instance_ids)}
 
 
-def _renew_instance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    return {"OrderIdList": [ledger.renew(request, fate).answer_id]}
+def _renew_instance(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    return {"OrderIdList": [account.renew(request, fate).answer_id]}
 
 
-def _refund_instance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    return {"OrderIdList": [ledger.refund(request, fate).answer_id]}
+def _refund_instance(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    return {"OrderIdList": [account.refund(request, fate).answer_id]}
 
 
-def _set_renewal(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+def _set_renewal(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
     try:
-        ledger.set_renewal(request)
+        account.set_renewal(request)
     except Refused as refused:
         failed = {"Code": NOT_SET, "Message": refused.message, "InstanceId": request["InstanceId"]}
         return {"InstanceList": [failed]}
     return {"InstanceList": []}
 
 
-def _describe_renewals(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    now, is_reverse = ledger.clock.now(), bool(request.get("Reverse"))
-    is_asked_for = _filter_of(ledger, request)
+def _describe_renewals(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    now, is_reverse = account.clock.now(), bool(request.get("Reverse"))
+    is_asked_for = _filter_of(account, request)
     after = _read_cursor(request.get("NextToken"), is_reverse)
-    placed = [(_position(one.shown_expiry(now), is_reverse), one.instance_id, one) for one in ledger.instances()]
+    placed = [(_position(one.shown_expiry(now), is_reverse), one.instance_id, one) for one in account.instances()]
     rest = [entry for entry in placed if entry[:2] > after and is_asked_for(entry[2], entry[2].shown_expiry(now))]
     page = sorted(rest, key=lambda entry: entry[:2])[: request["MaxResults"]]
     return {
-        "InstanceList": [_renewal(ledger, subscription, now) for _, _, subscription in page],
+        "InstanceList": [_renewal(account, subscription, now) for _, _, subscription in page],
         "NextToken": _cursor(page[-1][:2], is_reverse) if len(rest) > len(page) else None,
     }
 
 
-def _filter_of(ledger: Ledger, request: Mapping[str, Any]) -> Callable[[Subscription, float | None], bool]:
+def _filter_of(account: Account, request: Mapping[str, Any]) -> Callable[[Subscription, float | None], bool]:
     flags, ids = request.get("RenewFlagList"), request.get("InstanceIdList")
     since, until = request.get("ExpireTimeStart"), request.get("ExpireTimeEnd")
-    first = ledger.moment(since) if since else float("-inf")
-    last = ledger.moment(until) if until else float("inf")
+    first = account.moment(since) if since else float("-inf")
+    last = account.moment(until) if until else float("inf")
 
     def is_in_time(expiry: float | None) -> bool:
         # Times are written in whole seconds, and compared as they are written.
@@ -115,7 +115,7 @@ def _read_cursor(token: str | None, is_reverse: bool) -> tuple[tuple[bool, float
     raise Refused("InvalidParameter", "NextToken does not come from a page of this list.")
 
 
-def _renewal(ledger: Ledger, subscription: Subscription, now: float) -> dict[str, Any]:
+def _renewal(account: Account, subscription: Subscription, now: float) -> dict[str, Any]:
     expiry = subscription.shown_expiry(now)
     return {
         "InstanceId": subscription.instance_id,
@@ -124,7 +124,7 @@ def _renewal(ledger: Ledger, subscription: Subscription, now: float) -> dict[str
         "RegionCode": subscription.region_code,
         "Status": NORMAL if expiry is None or now < expiry else ISOLATED,
         "RenewFlag": subscription.renew_flag,
-        "ExpireTime": None if expiry is None else ledger.local_time(expiry),
+        "ExpireTime": None if expiry is None else account.local_time(expiry),
         "InstanceName": subscription.name or None,
         "ProductName": subscription.product_code,
         "ProjectName": f"project {subscription.project_id}" if subscription.project_id else "Default Project",
@@ -133,31 +133,31 @@ def _renewal(ledger: Ledger, subscription: Subscription, now: float) -> dict[str
     }
 
 
-def _describe_deals(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    since, until = ledger.moment(request["StartTime"]), ledger.moment(request["EndTime"])
+def _describe_deals(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    since, until = account.moment(request["StartTime"]), account.moment(request["EndTime"])
     number = request.get("OrderId") or request.get("BigDealId")
     asked = [
         order
-        for order in (ledger.numbered(number) if number else ledger.orders())
+        for order in (account.numbered(number) if number else account.orders())
         if since <= order.created_at <= until
         and (request.get("OrderId") or order.order_id) == order.order_id
         and (request.get("BigDealId") or order.big_deal_id) == order.big_deal_id
         and (not request.get("ResourceId") or request["ResourceId"] in order.instance_ids)
     ]
     statuses = request.get("StatusSet") or [request.get("Status", DealStatus.DELIVERED)]
-    found = [order for order in reversed(ledger.look(asked)) if order.status in statuses]
+    found = [order for order in reversed(account.look(asked)) if order.status in statuses]
     limit, page = request["Limit"], request.get("Offset", 0)
     shown = found[page * limit : (page + 1) * limit]
-    deals = [_deal(ledger, order) for order in shown]
+    deals = [_deal(account, order) for order in shown]
     if limit > IDS_SHOWN_UP_TO_LIMIT:
         deals = [{**deal, "ResourceId": None} for deal in deals]
     return {"Deals": deals, "TotalCount": len(found)}
 
 
-def _describe_balance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    money = float(ledger.balance_cents)
+def _describe_balance(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
+    money = float(account.balance_cents)
     return {
-        "Balance": ledger.balance_cents,
+        "Balance": account.balance_cents,
         "RealBalance": money,
         "CashAccountBalance": money,
         "IncomeIntoAccountBalance": 0.0,
@@ -167,11 +167,11 @@ def _describe_balance(ledger: Ledger, request: Mapping[str, Any], fate: Fate) ->
         "CreditAmount": 0.0,
         "CreditBalance": money,
         "RealCreditBalance": money,
-        "Uin": ledger.uin,
+        "Uin": account.uin,
     }
 
 
-def _deal(ledger: Ledger, order: LedgerOrder) -> dict[str, Any]:
+def _deal(account: Account, order: PlacedOrder) -> dict[str, Any]:
     bought = order.request
     return {
         "OrderId": order.order_id,
@@ -184,7 +184,7 @@ def _deal(ledger: Ledger, order: LedgerOrder) -> dict[str, Any]:
         "ProductName": bought["ProductCode"],
         "SubProductName": bought["SubProductCode"],
         "PayMode": "prePay",
-        "Price": float(ledger.rules.price_cents),
+        "Price": float(account.options.price_cents),
         "TotalCost": float(order.cost_cents),
         "RealTotalCost": order.paid_cents,
         "VoucherDecline": order.voucher_cents,
@@ -192,9 +192,9 @@ def _deal(ledger: Ledger, order: LedgerOrder) -> dict[str, Any]:
         "Currency": CURRENCY,
         "TimeSpan": float(order.period),
         "TimeUnit": order.period_unit,
-        "CreateTime": ledger.local_time(order.created_at),
-        "Creator": str(ledger.uin),
-        "Payer": str(ledger.uin),
+        "CreateTime": account.local_time(order.created_at),
+        "Creator": str(account.uin),
+        "Payer": str(account.uin),
         "ProjectId": order.project_id,
         "GoodsCategoryId": 100019,
         "ProductInfo": [],
@@ -204,7 +204,7 @@ def _deal(ledger: Ledger, order: LedgerOrder) -> dict[str, Any]:
     }
 
 
-HANDLERS: Mapping[str, Callable[[Ledger, Mapping[str, Any], Fate], dict[str, Any]]] = {
+HANDLERS: Mapping[str, Callable[[Account, Mapping[str, Any], Fate], dict[str, Any]]] = {
     "CreateInstance": _create_instance,
     "RenewInstance": _renew_instance,
     "RefundInstance": _refund_instance,

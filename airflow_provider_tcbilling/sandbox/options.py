@@ -23,7 +23,7 @@ LIMITS: Mapping[str, Range] = {
     "voucher_cents": _CENTS,
     "rate_limit": _COUNT,
 }
-"""The rules that are numbers, and which numbers each can be."""
+"""The options that are numbers, and which numbers each can be."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Rules:
+class Options:
     """
     Everything that can be chosen when a sandbox starts.
 
@@ -95,8 +95,8 @@ class Rules:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command line's words for the rules, with their defaults."""
-    default = Rules()
+    """Add the command line's words for the options, with their defaults."""
+    default = Options()
     parser.add_argument("--secret-id", default=default.secret_id, help="the only key there is (%(default)s)")
     parser.add_argument("--secret-key", default=default.secret_key, help="what it signs with (%(default)s)")
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")

@@ -51,7 +51,7 @@ class Fate:
 
 
 @dataclass
-class LedgerOrder:
+class PlacedOrder:
     """
     One order: a big deal with one sub-order.
 

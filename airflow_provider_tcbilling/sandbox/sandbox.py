@@ -1,9 +1,10 @@
-"""Sandbox: gate, ledger, faults and journal put together, without HTTP."""
+"""Sandbox: gateway, account, faults and journal put together, without HTTP."""
 
 from __future__ import annotations
 
 import hashlib
 import random
+import warnings
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,13 +14,13 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import status_words
 from airflow_provider_tcbilling.sandbox import handlers
+from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
-from airflow_provider_tcbilling.sandbox.gateway import Gate
+from airflow_provider_tcbilling.sandbox.gateway import Gateway
 from airflow_provider_tcbilling.sandbox.instances import Subscription
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.order_book import Asked, distorted
-from airflow_provider_tcbilling.sandbox.orders import Fate, LedgerOrder, Refused
-from airflow_provider_tcbilling.sandbox.payments import Ledger
+from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder, Refused
 
 JOURNAL_ENTRIES = 10_000
 
@@ -64,11 +65,11 @@ class Arrival:
     :param request: Its JSON object.
     :param refused: Why it is not carried out; ``None`` if it may be.
     :param faults: The faults that strike it before it is carried out.
-    :param ledger: The account as it was then: after a reset the request belongs to no account.
+    :param account: The account as it was then: after a reset the request belongs to no account.
     """
 
     entry: Entry
-    ledger: Ledger
+    account: Account
     in_force: Faults
     action: str = ""
     request: dict[str, Any] = field(default_factory=dict)
@@ -95,23 +96,29 @@ class Sandbox:
     """
     One account on a local billing API.
 
-    :param rules: How it behaves.
+    :param options: How it behaves.
     """
 
-    def __init__(self, rules: Rules | None = None) -> None:
-        self.rules = rules or Rules()
-        self._random = random.Random(self.rules.seed)
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self._random = random.Random(self.options.seed)
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, with the rules of the start: no orders, no faults, no journal, the clock set right."""
+        """Begin anew, with the options of the start: no orders, no faults, no journal, the clock set right."""
         # The numbers go on: no later order may have a number that an earlier record names.
-        self.ledger = Ledger(self.rules, self._random)
+        self.account = Account(self.options, self._random)
         self.faults = Faults()
-        self.gate = Gate(self.rules)
+        self.gateway = Gateway(self.options)
         self.journal: deque[Entry] = deque(maxlen=JOURNAL_ENTRIES)
         self.requests: Counter[str] = Counter()
         self._entries = 0
+
+    @property
+    def ledger(self) -> Account:
+        """The account, by the name that it had."""
+        warnings.warn("Sandbox.ledger is called Sandbox.account now", DeprecationWarning, stacklevel=2)
+        return self.account
 
     def exchange(self, headers: Mapping[str, str], body: bytes) -> Exchange:
         """Carry one signed request out at once, as far as the faults in force let it."""
@@ -120,9 +127,9 @@ class Sandbox:
     def arrive(self, headers: Mapping[str, str], body: bytes) -> Arrival:
         """Receive a request: check it, and find what strikes it before it is carried out."""
         entry = self._entry(headers.get("x-tc-action", ""), body)
-        arrival = Arrival(entry, self.ledger, self.faults)
+        arrival = Arrival(entry, self.account, self.faults)
         try:
-            arrival.action, arrival.request = self.gate.admit(headers, body, self.faults.clock_skew())
+            arrival.action, arrival.request = self.gateway.admit(headers, body, self.faults.clock_skew())
         except Refused as refused:
             arrival.refused = refused
             return arrival
@@ -146,7 +153,7 @@ class Sandbox:
 
     def _carried_out(self, arrival: Arrival) -> Exchange:
         action, request, faults = arrival.action, arrival.request, arrival.in_force
-        answer = handlers.answer(arrival.ledger, action, request, faults.fate(action))
+        answer = handlers.answer(arrival.account, action, request, faults.fate(action))
         books = faults.strike(action, {Part.BOOK}) if action == "DescribeDealsByCond" else []
         for book in books:
             answer = self._distorted(answer, arrival, book)
@@ -160,7 +167,7 @@ class Sandbox:
 
         def ask(limit: int, page: int) -> dict[str, Any]:
             asked = {**request, "Limit": limit, "Offset": page}
-            return handlers.answer(arrival.ledger, "DescribeDealsByCond", asked, Fate())
+            return handlers.answer(arrival.account, "DescribeDealsByCond", asked, Fate())
 
         return distorted(answer, Asked(request["Limit"], request.get("Offset", 0), ask), **book.options)
 
@@ -168,7 +175,7 @@ class Sandbox:
         self._entries += 1
         self.requests[action if action in ACTIONS else UNKNOWN_ACTION] += 1
         digest = hashlib.sha256(body).hexdigest()
-        now = self.written(self.ledger.clock.now())
+        now = self.written(self.account.clock.now())
         entry = Entry(self._entries, now, action[:MAX_SHOWN], body_sha256=digest)
         self.journal.append(entry)
         return entry
@@ -176,7 +183,7 @@ class Sandbox:
     @staticmethod
     def _finished(arrival: Arrival, answer: dict[str, Any], outcome: str, after: Sequence[Fault] = ()) -> Exchange:
         entry, faults = arrival.entry, [*arrival.faults, *after]
-        entry.request_id, entry.outcome = arrival.ledger.new_id(), outcome
+        entry.request_id, entry.outcome = arrival.account.new_id(), outcome
         entry.faults = [fault.fault for fault in faults]
         return Exchange(entry, {**answer, "RequestId": entry.request_id}, faults, list(after))
 
@@ -190,10 +197,10 @@ class Sandbox:
         """Return whether it runs, and what it has done so far."""
         return {
             "status": "ok",
-            "time": self.written(self.ledger.clock.now()),
-            "balance_cents": self.ledger.balance_cents,
-            "voucher_cents": self.ledger.voucher_cents,
-            "orders": len(self.ledger.orders()),
+            "time": self.written(self.account.clock.now()),
+            "balance_cents": self.account.balance_cents,
+            "voucher_cents": self.account.voucher_cents,
+            "orders": len(self.account.orders()),
             "requests": dict(self.requests),
         }
 
@@ -202,16 +209,16 @@ class Sandbox:
         hidden = {"secret_key": "***", "session_token": "***"}
         return {
             **self.health(),
-            "start_balance_cents": self.rules.balance_cents,
-            "uin": self.ledger.uin,
-            "rules": {**asdict(self.rules), **hidden, "tokens": str(self.rules.tokens)},
-            "all_orders": [self.described(order) for order in reversed(self.ledger.orders())],
-            "subscriptions": [self.summarised(instance) for instance in self.ledger.instances()],
+            "start_balance_cents": self.options.balance_cents,
+            "uin": self.account.uin,
+            "rules": {**asdict(self.options), **hidden, "tokens": str(self.options.tokens)},
+            "all_orders": [self.described(order) for order in reversed(self.account.orders())],
+            "subscriptions": [self.summarised(instance) for instance in self.account.instances()],
             "journal": [asdict(entry) for entry in list(self.journal)[-50:]][::-1],
             "faults": self.faults.listed(),
         }
 
-    def described(self, order: LedgerOrder) -> dict[str, Any]:
+    def described(self, order: PlacedOrder) -> dict[str, Any]:
         """Return an order as JSON, with its status over time."""
         return {
             "order_id": order.order_id,
@@ -239,7 +246,7 @@ class Sandbox:
 
     def summarised(self, subscription: Subscription) -> dict[str, Any]:
         """Return of an instance what the page shows of it, as JSON."""
-        now, expiry = self.ledger.clock.now(), subscription.expires_at
+        now, expiry = self.account.clock.now(), subscription.expires_at
         return {
             "instance_id": subscription.instance_id,
             "name": subscription.name,

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pendulum
 
+from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.bounds import MAX_TEXT, Range, WrongControl, is_text
 from airflow_provider_tcbilling.sandbox.instances import DAY, Subscription
-from airflow_provider_tcbilling.sandbox.payments import Ledger
 
 MOST_AT_ONCE = 10_000
 MOST = 100_000
@@ -28,7 +28,7 @@ class WrongInstance(WrongControl):
 
 
 class _Word(NamedTuple):
-    """A word of the description: how a right value is told, what it is in words, and its name in the ledger."""
+    """A word of the description: how a right value is told, what it is in words, and its name in the account."""
 
     is_right: Callable[[Any], bool]
     about: str
@@ -58,23 +58,23 @@ _WORDS: Mapping[str, _Word] = {
 }
 
 
-def add_instances(ledger: Ledger, wanted: Mapping[str, Any]) -> list[Subscription]:
+def add_instances(account: Account, wanted: Mapping[str, Any]) -> list[Subscription]:
     """
     Add instances that were bought before.
 
     :param wanted: ``count`` (1), ``expires_in_days`` (30) or ``expire_time``, ``bought_days_ago`` (30), ``name``, and
-        what :meth:`Ledger.add_instance` takes. Several are numbered, and expire one hour after the other.
+        what :meth:`Account.add_instance` takes. Several are numbered, and expire one hour after the other.
     :raises WrongInstance: In words, what is wrong with it.
     """
     _check(wanted)
-    now, count, name = ledger.clock.now(), wanted.get("count", 1), wanted.get("name", "")
-    if len(ledger.instances()) + count > MOST:
+    now, count, name = account.clock.now(), wanted.get("count", 1), wanted.get("name", "")
+    if len(account.instances()) + count > MOST:
         raise WrongInstance(f"count: there would be more than {MOST} instances")
     expiry = _expiry(wanted, now)
     arguments = {word.argument: wanted[key] for key, word in _WORDS.items() if word.argument and key in wanted}
     arguments["bought_at"] = now - wanted.get("bought_days_ago", 30) * DAY
     return [
-        ledger.add_instance(
+        account.add_instance(
             name=f"{name}-{number + 1}" if name and count > 1 else name,
             expires_at=None if expiry is None else expiry + number * HOUR,
             **arguments,

@@ -15,7 +15,7 @@ from airflow_provider_tcbilling.api.models import Deal, Order, total_of, unique
 from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.server_time import earliest
 from airflow_provider_tcbilling.api.text import amount
-from airflow_provider_tcbilling.waiting.order_end import PAYMENTS, SETTLEMENTS, can_be_one
+from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS, PAYMENTS, can_be_one
 
 LAST_LOOK_SECONDS = 30.0
 """How much later than the deadline a look may be sent: where many wait their turn, the last look has to, too."""
@@ -55,7 +55,7 @@ class DeliveryWatch:
         self.order_id = order_id
         self.deadline = deadline
         self.order_ids: tuple[str, ...] = (order_id,)
-        self._settlement = SETTLEMENTS[action]
+        self._order_end = ORDER_ENDS[action]
         self._last_look = last_look
         self._client = client
         self._clock = clock or time.time
@@ -97,7 +97,7 @@ class DeliveryWatch:
         send_by = max(self.deadline, self._clock()) + self._last_look
         deals = self._client.describe_deals(order_id=self.order_id, send_by=send_by)
         mine = [deal for deal in deals if deal.order_id == self.order_id]
-        if mine and not (self._settlement.is_done(mine[0]) and mine[0].big_deal_id):
+        if mine and not (self._order_end.is_done(mine[0]) and mine[0].big_deal_id):
             return mine
         big_deal_id = mine[0].big_deal_id if mine else self.order_id
         listed = self._client.describe_deals(big_deal_id=big_deal_id, send_by=send_by)
@@ -105,9 +105,9 @@ class DeliveryWatch:
         return siblings if siblings and can_be_one(siblings) else mine
 
     def _judge(self, deals: Sequence[Deal]) -> Order | None:
-        endings = self._settlement.endings
-        if others := unique(deal.action for deal in deals if self._settlement.is_of_another_action(deal)):
-            wanted = self._settlement.action
+        endings = self._order_end.endings
+        if others := unique(deal.action for deal in deals if self._order_end.is_of_another_action(deal)):
+            wanted = self._order_end.action
             why = f"the order book calls it {', '.join(others)}, and {wanted} was asked for: call Tencent's support"
             raise DeliveryFailed(self.order_id, why, Payment.PAID, self.amount)
         dead = [deal for deal in deals if deal.status in endings]
@@ -118,7 +118,7 @@ class DeliveryWatch:
             payment = Payment(payments[0]) if len(payments) == 1 else Payment.UNCLEAR
             why = f"{reasons}. Delivered: {', '.join(ids) or 'nothing'}."
             raise DeliveryFailed(self.order_id, why, payment, self.amount)
-        if not deals or not all(self._settlement.is_done(deal) for deal in deals):
+        if not deals or not all(self._order_end.is_done(deal) for deal in deals):
             return None
         self.order_ids = unique([self.order_id, *(deal.order_id for deal in deals)])
         paid = total_of(deal.paid_cents for deal in deals)
@@ -133,7 +133,7 @@ class DeliveryWatch:
         self._last_seen = what
 
     def _words(self, deal: Deal) -> str:
-        nameless = deal.status == self._settlement.done and not self._settlement.is_done(deal)
+        nameless = deal.status == self._order_end.done and not self._order_end.is_done(deal)
         words = f"{deal.status_words}, its instances not named yet" if nameless else deal.status_words
         return words if deal.order_id == self.order_id else f"{deal.order_id} {words}"
 

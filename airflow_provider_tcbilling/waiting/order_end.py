@@ -1,4 +1,4 @@
-"""Settlement: which status of an order is its good end, and what its other endings mean for the money."""
+"""OrderEnd: which status of an order is its good end, and what its other endings mean for the money."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_tcbilling.api.text import folded
 
 
 @dataclass(frozen=True)
-class Settlement:
+class OrderEnd:
     """
     How the orders of an action end.
 
@@ -57,10 +57,10 @@ PAYMENTS: Mapping[int, Payment] = {
 }
 """The meaning of an ending for the money of a purchase; that of any other ending is not documented."""
 
-SETTLEMENTS: Mapping[str, Settlement] = {
-    CREATE_INSTANCE.name: Settlement(names_instances=True),
-    RENEW_INSTANCE.name: Settlement(action=RENEW),
-    REFUND_INSTANCE.name: Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND),
+ORDER_ENDS: Mapping[str, OrderEnd] = {
+    CREATE_INSTANCE.name: OrderEnd(names_instances=True),
+    RENEW_INSTANCE.name: OrderEnd(action=RENEW),
+    REFUND_INSTANCE.name: OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND),
 }
 """By the action that placed the order."""
 

@@ -22,7 +22,7 @@ from typing import Any
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE
 from airflow_provider_tcbilling.api.models import Deal, Deals, DealStatus
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN, earliest
-from airflow_provider_tcbilling.waiting.order_end import SETTLEMENTS
+from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS
 
 FEW = 10
 """So many orders are asked for by their numbers without a thought."""
@@ -30,7 +30,7 @@ FEW = 10
 BY_NUMBER = 200
 """The most orders that are asked for by their numbers in one round. They take turns."""
 
-FINISHED = tuple(sorted({end for s in SETTLEMENTS.values() for end in (s.done, *s.endings)}))
+FINISHED = tuple(sorted({end for s in ORDER_ENDS.values() for end in (s.done, *s.endings)}))
 """The statuses that some action takes for an end."""
 
 EVERY = tuple(DealStatus)
@@ -71,7 +71,7 @@ class Waiting:
 
     def is_settled(self, deals: Mapping[str, Deal]) -> bool:
         """Whether orders that were listed show that it has come to an end, good or bad."""
-        settlement = SETTLEMENTS[self.key[1]]
+        settlement = ORDER_ENDS[self.key[1]]
         mine = [deals[number] for number in self.numbers if number in deals]
         if any(deal.status in settlement.endings for deal in mine):
             return True

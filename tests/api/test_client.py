@@ -31,14 +31,14 @@ LOST = ["drop", "reset", "cut", "http", "html", "truncated", "garbage", "no-orde
 
 
 def spent(sandbox):
-    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+    return sandbox.options.balance_cents - sandbox.account.balance_cents
 
 
 def test_a_purchase_takes_the_money_once_and_names_the_order(client, sandbox):
     order = client.create_instance(client_token="t", **ORDER)
 
-    assert [o.order_id for o in sandbox.ledger.orders()] == [order.order_id]
-    assert list(order.instance_ids) == sandbox.ledger.orders()[0].instance_ids
+    assert [o.order_id for o in sandbox.account.orders()] == [order.order_id]
+    assert list(order.instance_ids) == sandbox.account.orders()[0].instance_ids
     assert spent(sandbox) == PRICE
     assert order.client_token == "t"
     assert order.request_id == sandbox.journal[-1].request_id
@@ -93,7 +93,7 @@ def test_an_odd_answer_that_names_the_order_is_an_answer(client, sandbox, fault,
 
     order = client.create_instance(client_token="t", **ORDER)
 
-    assert order.order_id == sandbox.ledger.orders()[0].order_id
+    assert order.order_id == sandbox.account.orders()[0].order_id
     assert bool(order.request_id) is request_id_known
     assert len(order.instance_ids) == instances
     assert sandbox.requests["CreateInstance"] == 1
@@ -108,7 +108,7 @@ def test_an_error_is_recognised_whatever_surrounds_it(client, sandbox, spoil):
         client.create_instance(client_token="t", **ORDER)
 
     assert caught.value.code == "FailedOperation.NumLimitError"
-    assert sandbox.ledger.orders() == []
+    assert sandbox.account.orders() == []
 
 
 @pytest.mark.parametrize("code", MEANINGS)
@@ -142,7 +142,7 @@ def test_an_answer_of_the_wrong_shape_is_no_answer(client, sandbox, response, ex
 def test_odd_instances_do_not_lose_the_order(client, sandbox):
     sandbox.faults.add({"fault": "answer", "response": {"InstanceIdList": "ins-1"}})
 
-    assert client.create_instance(client_token="t", **ORDER).order_id == sandbox.ledger.orders()[0].order_id
+    assert client.create_instance(client_token="t", **ORDER).order_id == sandbox.account.orders()[0].order_id
 
 
 def test_a_mistake_is_not_sent(client, sandbox):
@@ -170,7 +170,7 @@ def test_a_throttled_request_is_repeated_after_a_pause(start_sandbox):
     for token in ("a", "b"):
         client.create_instance(client_token=token, **ORDER)
 
-    assert len(sandbox.ledger.orders()) == 2
+    assert len(sandbox.account.orders()) == 2
     assert pauses
     assert sandbox.requests["CreateInstance"] == 2 + len(pauses)
 
@@ -295,7 +295,7 @@ def test_a_wrong_key_is_refused_without_a_second_try(sandbox, options, code):
 def test_a_temporary_key_sends_its_token(start_sandbox):
     sandbox = start_sandbox(session_token="session")
 
-    assert client_to(sandbox, token="session").describe_account_balance().uin == sandbox.ledger.uin
+    assert client_to(sandbox, token="session").describe_account_balance().uin == sandbox.account.uin
 
 
 def test_an_order_is_found_whatever_its_status_and_zone(start_sandbox):

@@ -94,7 +94,7 @@ def test_what_is_in_time_is_sent(sandbox, tls, clock, monkeypatch, scheme):
 
     client.create_instance(client_token="t", send_by=clock() + 60, **ORDER)
 
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 def test_a_clock_that_is_set_back_makes_the_lease_no_longer(sandbox, tls, clock, monkeypatch):
@@ -128,7 +128,7 @@ def test_the_second_request_of_a_wrong_clock_does_not_leave_after_the_lease_eith
         client.create_instance(client_token="t", send_by=clock() + 10, **ORDER)
 
     assert (len(signed), [entry.outcome for entry in sandbox.journal]) == (2, ["AuthFailure.SignatureExpire"])
-    assert sandbox.ledger.orders() == []
+    assert sandbox.account.orders() == []
 
 
 def test_no_signature_counts_from_a_moment_after_the_lease(sandbox, tls, clock, monkeypatch):
@@ -162,7 +162,7 @@ def test_an_answer_that_drips_in_time_is_an_answer(sandbox, tls, clock, part):
 
     order = client_of(tls, TLS, clock, read_timeout=20.0).create_instance(client_token="t", **ORDER)
 
-    assert [order.order_id] == [placed.order_id for placed in sandbox.ledger.orders()]
+    assert [order.order_id] == [placed.order_id for placed in sandbox.account.orders()]
 
 
 def test_both_requests_of_a_wrong_clock_have_one_deadline(sandbox, tls, clock, monkeypatch):
@@ -210,7 +210,7 @@ def test_a_process_that_stands_still_between_headers_and_body_buys_nothing(sandb
     with pytest.raises(OutcomeUnknown, match="its time had passed"):
         client.create_instance(client_token="t", send_by=clock() + 5, **ORDER)
 
-    assert sandbox.ledger.orders() == []
+    assert sandbox.account.orders() == []
 
 
 def test_a_request_of_which_no_time_is_left_does_not_begin(clock):

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_tcbilling.api.actions import ENDPOINT
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, server_name
 from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown, Unreachable
-from airflow_provider_tcbilling.api.rate_limit import BURST, Budget
+from airflow_provider_tcbilling.api.rate_limit import BURST, RateLimiter
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
 from airflow_provider_tcbilling.purchasing.record import Record
@@ -134,7 +134,7 @@ def test_two_spellings_of_a_server_share_its_limit_of_requests(seed, tmp_path, m
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dice, slept = random.Random(seed), []
     server = next(servers(seed))
-    one, two = (Budget(spelling(dice, *server), f"AKID{seed}", 1e-3) for _ in range(2))
+    one, two = (RateLimiter(spelling(dice, *server), f"AKID{seed}", 1e-3) for _ in range(2))
 
     for _ in range(BURST):
         assert one.wait("CreateInstance", 0, slept.append)
@@ -185,7 +185,7 @@ def test_two_workers_that_write_the_server_differently_see_each_other_as_rivals(
     with pytest.raises(PurchaseOutcomeUnknown, match=r"another purchase .*one"):
         purchase(sandbox, shelf, sandbox.url, key="two").place()
 
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 @pytest.mark.parametrize("way", range(3))
@@ -199,7 +199,7 @@ def test_an_order_that_a_worker_owns_that_writes_the_server_differently_is_not_t
     second = purchase(sandbox, shelf, sandbox.url, key="two").place()
 
     assert second.order_id != first.order_id
-    assert len(sandbox.ledger.orders()) == 2
+    assert len(sandbox.account.orders()) == 2
 
 
 @pytest.mark.parametrize("endpoint", ["", "???", "https://", None, 7, {}, ["https://e"]])

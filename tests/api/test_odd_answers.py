@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_tcbilling.api.errors import InvalidRequest, OutcomeUnknown
 from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.reading import json_of, number_of
-from airflow_provider_tcbilling.api.transport import Wire
+from airflow_provider_tcbilling.api.transport import Transport
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered, search
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
@@ -120,7 +120,7 @@ def answered(monkeypatch):
             told = body if isinstance(body, bytes) else json.dumps({"Response": {"RequestId": "r", **body}}).encode()
             return SimpleNamespace(status_code=200, headers={}), told
 
-        monkeypatch.setattr(Wire, "_post", post)
+        monkeypatch.setattr(Transport, "_post", post)
         return client_to(None, endpoint="http://127.0.0.1:9", attempts=1)
 
     return by

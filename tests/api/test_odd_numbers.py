@@ -30,8 +30,8 @@ def purchase(sandbox, **rules):
 def test_the_order_book_names_the_order_that_the_answer_did_not(sold):
     order = purchase(sold).place()
 
-    assert order.order_id == sold.ledger.orders()[0].order_id
-    assert (sold.requests["CreateInstance"], sold.rules.balance_cents - sold.ledger.balance_cents) == (1, PRICE)
+    assert order.order_id == sold.account.orders()[0].order_id
+    assert (sold.requests["CreateInstance"], sold.options.balance_cents - sold.account.balance_cents) == (1, PRICE)
 
 
 def test_an_order_whose_number_cannot_be_one_is_neither_adopted_nor_bought_again(sold, monkeypatch):
@@ -47,4 +47,4 @@ def test_an_order_whose_number_cannot_be_one_is_neither_adopted_nor_bought_again
         purchase(sold, replay_window=2.0).place()
 
     assert "{{" not in "".join(line for line in str(stopped.value).splitlines() if "order" not in line)
-    assert (sold.requests["CreateInstance"], sold.rules.balance_cents - sold.ledger.balance_cents) == (1, PRICE)
+    assert (sold.requests["CreateInstance"], sold.options.balance_cents - sold.account.balance_cents) == (1, PRICE)

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import rate_limit as budget
+from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
 from airflow_provider_tcbilling.api.errors import Unreachable
-from airflow_provider_tcbilling.api.rate_limit import UNLIMITED, Budget, Pace
+from airflow_provider_tcbilling.api.rate_limit import UNLIMITED, Pace, RateLimiter
 from airflow_provider_tcbilling.api.request_queue import BURST, PrivateNotes
 from tests.conftest import ORDER, client_to
 
@@ -38,7 +38,7 @@ def clock():
 def folder(tmp_path, monkeypatch):
     """Keep the notes of each test apart."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(budget, "_NOTES", {})
+    monkeypatch.setattr(rate_limit, "_NOTES", {})
     return tmp_path / f"airflow-provider-tcbilling-{os.getuid()}"
 
 
@@ -103,19 +103,19 @@ def test_a_refusal_slows_down_also_those_who_wait_already(clock):
 
     pace.was_refused()
 
-    assert pace.seconds_until(ticket) == pytest.approx(before / budget.CUT)
+    assert pace.seconds_until(ticket) == pytest.approx(before / rate_limit.CUT)
 
 
 def test_refusals_of_the_same_second_count_once(clock):
     pace = Pace(PrivateNotes(), 16, clock)
     for _ in range(5):
         pace.was_refused()
-    assert pace._notes.queue.rate == pytest.approx(16 * budget.CUT)
+    assert pace._notes.queue.rate == pytest.approx(16 * rate_limit.CUT)
 
     clock.now += 1.1
     pace.was_refused()
 
-    assert pace._notes.queue.rate == pytest.approx(16 * budget.CUT**2)
+    assert pace._notes.queue.rate == pytest.approx(16 * rate_limit.CUT**2)
 
 
 def test_it_speeds_up_again_with_what_is_sent_and_not_beyond_the_limit(clock):
@@ -136,7 +136,7 @@ def test_however_often_it_is_refused_it_goes_on(clock):
         clock.now += 2
         pace.was_refused()
 
-    assert moments_of(pace, clock, BURST + 1)[-1] - 200 <= 1 / budget.SLOWEST + 0.01
+    assert moments_of(pace, clock, BURST + 1)[-1] - 200 <= 1 / rate_limit.SLOWEST + 0.01
 
 
 def test_notes_of_before_the_machine_was_started_are_begun_anew(clock):
@@ -161,7 +161,7 @@ def test_a_ticket_of_a_queue_that_was_begun_anew_goes_and_counts(clock):
 
 
 def test_a_wall_clock_that_is_set_disturbs_nothing(monkeypatch):
-    asked = Budget("e", "id", 50)
+    asked = RateLimiter("e", "id", 50)
     slept = []
     asked.wait(ACTION, 60, slept.append)
     for jump in (-86_400, 86_400):
@@ -174,7 +174,7 @@ def test_a_wall_clock_that_is_set_disturbs_nothing(monkeypatch):
 @pytest.mark.parametrize("per_second", [0, -1, float("nan")])
 def test_a_limit_of_zero_or_below_is_refused(per_second):
     with pytest.raises(ValueError, match="not above 0"):
-        Budget("e", "id", per_second)
+        RateLimiter("e", "id", per_second)
 
 
 def test_without_limit_nothing_is_noted(folder):
@@ -184,8 +184,8 @@ def test_without_limit_nothing_is_noted(folder):
 
 SEND = """
 import sys, time
-from airflow_provider_tcbilling.api.rate_limit import Budget
-asked = Budget("e", "id", 40)
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
+asked = RateLimiter("e", "id", 40)
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(15):
@@ -210,7 +210,7 @@ def test_all_processes_of_a_machine_share_one_limit(tmp_path):
 
 
 def test_a_forked_process_shares_it_too():
-    asked = Budget("e", "id", 0.1)
+    asked = RateLimiter("e", "id", 0.1)
     for _ in range(BURST - 1):
         asked.wait(ACTION, 60, time.sleep)
     child = os.fork()
@@ -226,13 +226,13 @@ def test_two_accounts_and_two_actions_do_not_wait_for_each_other():
     slept = []
     for endpoint, secret_id, action in [("e", "1", "a"), ("e", "2", "a"), ("f", "1", "a"), ("e", "1", "b")]:
         for _ in range(BURST):
-            assert Budget(endpoint, secret_id, 1).wait(action, 60, slept.append)
+            assert RateLimiter(endpoint, secret_id, 1).wait(action, 60, slept.append)
 
     assert slept == []
 
 
 def test_who_waits_leaves_half_to_those_who_buy():
-    waiting, buying = Budget("e", "id", 40, is_waiting=True), Budget("e", "id", 40)
+    waiting, buying = RateLimiter("e", "id", 40, is_waiting=True), RateLimiter("e", "id", 40)
     sent, stop = [], threading.Event()
 
     def wait_on():
@@ -251,12 +251,12 @@ def test_who_waits_leaves_half_to_those_who_buy():
     for waiter in waiters:
         waiter.join()
 
-    assert took < 30 / 40 / (1 - budget.WAITING_SHARE) + 0.5
-    assert len(sent) <= took * 40 * budget.WAITING_SHARE + BURST + 4
+    assert took < 30 / 40 / (1 - rate_limit.WAITING_SHARE) + 0.5
+    assert len(sent) <= took * 40 * rate_limit.WAITING_SHARE + BURST + 4
 
 
 def test_a_slower_connection_holds_up_nobody_else():
-    slow, usual, slept = Budget("e", "id", 0.001), Budget("e", "id"), []
+    slow, usual, slept = RateLimiter("e", "id", 0.001), RateLimiter("e", "id"), []
     for _ in range(BURST):
         assert slow.wait(ACTION, 0, slept.append)
 
@@ -266,7 +266,7 @@ def test_a_slower_connection_holds_up_nobody_else():
 
 
 def test_a_faster_connection_speeds_up_nobody_else():
-    fast, usual = Budget("e", "id", 1e5), Budget("e", "id")
+    fast, usual = RateLimiter("e", "id", 1e5), RateLimiter("e", "id")
     start = time.monotonic()
     for _ in range(20):
         assert fast.wait(ACTION, 60, time.sleep)
@@ -277,7 +277,7 @@ def test_a_faster_connection_speeds_up_nobody_else():
 
 
 def test_slower_connections_together_stay_at_the_common_limit():
-    crowd, start = [Budget("e", "id", 15.0 + number / 10) for number in range(10)], time.monotonic()
+    crowd, start = [RateLimiter("e", "id", 15.0 + number / 10) for number in range(10)], time.monotonic()
     for asked in crowd:
         assert asked.wait(ACTION, 60, time.sleep)
 
@@ -285,19 +285,19 @@ def test_slower_connections_together_stay_at_the_common_limit():
 
 
 def test_a_refusal_slows_a_slower_connection_and_the_others():
-    slow, usual = Budget("e", "id", 5.0), Budget("e", "id")
+    slow, usual = RateLimiter("e", "id", 5.0), RateLimiter("e", "id")
     slow.wait(ACTION, 60, time.sleep)
 
     slow.note(ACTION, refused=True)
 
     own, common = slow._of(ACTION)
-    assert own._change(lambda queue: queue.rate, 1) == pytest.approx(5 * budget.CUT)
-    assert common._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * budget.CUT)
-    assert usual._of(ACTION)[0]._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * budget.CUT)
+    assert own._change(lambda queue: queue.rate, 1) == pytest.approx(5 * rate_limit.CUT)
+    assert common._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * rate_limit.CUT)
+    assert usual._of(ACTION)[0]._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * rate_limit.CUT)
 
 
 def test_the_notes_name_no_key(folder):
-    Budget("https://e", "AKIDverysecret").wait(ACTION, 60, time.sleep)
+    RateLimiter("https://e", "AKIDverysecret").wait(ACTION, 60, time.sleep)
 
     (file,) = folder.iterdir()
     assert "AKID" not in file.name
@@ -306,8 +306,8 @@ def test_the_notes_name_no_key(folder):
 
 
 def test_a_purchase_whose_turn_comes_too_late_is_not_sent(sandbox):
-    slow = Budget(sandbox.url, "id", 0.1)
-    client = client_to(sandbox, budget=slow, sleep=time.sleep)
+    slow = RateLimiter(sandbox.url, "id", 0.1)
+    client = client_to(sandbox, rate_limiter=slow, sleep=time.sleep)
     for token in "ab":
         client.create_instance(client_token=token, **ORDER)
 
@@ -321,7 +321,7 @@ def test_a_fleet_of_buyers_stays_at_the_limit_and_is_not_refused(start_sandbox):
     sandbox = start_sandbox(rate_limit=20)
 
     def buy(buyer):
-        client = client_to(sandbox, budget=Budget(sandbox.url, "id"), sleep=time.sleep)
+        client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id"), sleep=time.sleep)
         for number in range(10):
             client.create_instance(client_token=f"{buyer}-{number}", **ORDER)
 
@@ -331,15 +331,15 @@ def test_a_fleet_of_buyers_stays_at_the_limit_and_is_not_refused(start_sandbox):
     for buyer in buyers:
         buyer.join()
 
-    assert len(sandbox.ledger.orders()) == 60
+    assert len(sandbox.account.orders()) == 60
     assert sandbox.requests["CreateInstance"] <= 63
 
 
 def test_who_is_refused_slows_down_until_the_server_lets_it_in(start_sandbox):
     sandbox = start_sandbox(rate_limit=5)
-    client = client_to(sandbox, budget=Budget(sandbox.url, "id", 19), sleep=time.sleep)
+    client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id", 19), sleep=time.sleep)
 
     for number in range(30):
         client.create_instance(client_token=str(number), **ORDER)
 
-    assert len(sandbox.ledger.orders()) == 30
+    assert len(sandbox.account.orders()) == 30

@@ -16,7 +16,7 @@ from dataclasses import astuple
 import pytest
 
 from airflow_provider_tcbilling.api import request_queue as notes
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.request_queue import Queue, SharedNotes, packed, unpacked
 from tests.conftest import ORDER, client_to
 from tests.support.limiter import ACTION, asks, drawn, folder, run, the_file, within_no_time
@@ -85,7 +85,7 @@ TROUBLES = [
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_purchase_is_returned_whatever_becomes_of_the_notes_meanwhile(sandbox, folder, trouble):
-    client = client_to(sandbox, budget=Budget(sandbox.url, "id", 1e4))
+    client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id", 1e4))
     client.describe_account_balance()
     send = client._wire.send
 
@@ -99,13 +99,13 @@ def test_a_purchase_is_returned_whatever_becomes_of_the_notes_meanwhile(sandbox,
     client._wire.send = send
     second = within_no_time(lambda: client.create_instance(client_token="b", **ORDER))
 
-    assert [order.order_id for order in sandbox.ledger.orders()] == [first.order_id, second.order_id]
+    assert [order.order_id for order in sandbox.account.orders()] == [first.order_id, second.order_id]
     assert all(file.is_dir() for file in folder.parent.parent.glob("elsewhere/*")), "a link was followed"
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_refusal_is_noted_whatever_became_of_the_notes(folder, trouble):
-    asked = Budget("e", "id", 1e4)
+    asked = RateLimiter("e", "id", 1e4)
     asked.wait(ACTION, 60, time.sleep)
     trouble(folder)
 
@@ -129,19 +129,19 @@ def test_nothing_stands_between_an_answer_and_its_reader(sandbox, monkeypatch):
     def explode(*arguments, **options):
         raise MemoryError
 
-    client = client_to(sandbox, budget=Budget(sandbox.url, "id", 1e4))
+    client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id", 1e4))
     client.describe_account_balance()
     send = client._wire.send
 
     def send_and_break(*arguments):
         answer = send(*arguments)
-        monkeypatch.setattr(Budget, "note", explode)
+        monkeypatch.setattr(RateLimiter, "note", explode)
         monkeypatch.setattr(SharedNotes, "change", explode)
         return answer
 
     client._wire.send = send_and_break
 
-    assert client.create_instance(client_token="a", **ORDER).order_id == sandbox.ledger.orders()[0].order_id
+    assert client.create_instance(client_token="a", **ORDER).order_id == sandbox.account.orders()[0].order_id
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -160,11 +160,11 @@ def test_damaged_notes_are_begun_anew(folder, seed):
         ]
     )
     slept = []
-    Budget("e", "id", 100.0).wait(ACTION, 60, time.sleep)
+    RateLimiter("e", "id", 100.0).wait(ACTION, 60, time.sleep)
     the_file(folder).write_bytes(noted)
 
     assert unpacked(noted) == Queue()
-    assert Budget("e", "id", 100.0).wait(ACTION, 60, slept.append)
+    assert RateLimiter("e", "id", 100.0).wait(ACTION, 60, slept.append)
     assert (drawn(folder), slept) == (1, [])
 
 
@@ -193,7 +193,7 @@ def test_a_system_call_that_fails_holds_up_nobody_and_is_told_once(monkeypatch, 
     def fail(*arguments, **options):
         raise OSError(code, os.strerror(code))
 
-    asked = Budget("e", "id", 1e4)
+    asked = RateLimiter("e", "id", 1e4)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, fail)
         assert all(asked.wait(ACTION, 60, time.sleep) for _ in range(3))
@@ -206,8 +206,8 @@ def test_a_system_call_that_fails_holds_up_nobody_and_is_told_once(monkeypatch, 
 def test_a_full_file_system_holds_up_nobody():
     script = (
         "import resource, time; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
-        "from airflow_provider_tcbilling.api.rate_limit import Budget\n"
-        "print(sum(Budget('e', 'id', 1e4).wait('a', 60, time.sleep) for _ in range(5)))"
+        "from airflow_provider_tcbilling.api.rate_limit import RateLimiter\n"
+        "print(sum(RateLimiter('e', 'id', 1e4).wait('a', 60, time.sleep) for _ in range(5)))"
     )
     done = run(script)
 
@@ -217,16 +217,16 @@ def test_a_full_file_system_holds_up_nobody():
 
 def test_without_the_file_each_process_still_limits_itself(folder):
     folder.write_text("in the way")
-    asked = Budget("e", "id", 0.1)
+    asked = RateLimiter("e", "id", 0.1)
 
     assert asked.wait(ACTION, 0, time.sleep)
     assert not asked.wait(ACTION, 1, time.sleep)
-    assert not Budget("e", "id", 0.1).wait(ACTION, 1, time.sleep)
+    assert not RateLimiter("e", "id", 0.1).wait(ACTION, 1, time.sleep)
 
 
 def test_the_processes_share_again_once_the_trouble_is_over(folder, monkeypatch):
     folder.write_text("in the way")
-    asked = Budget("e", "id", 1e4)
+    asked = RateLimiter("e", "id", 1e4)
     asked.wait(ACTION, 60, time.sleep)
     folder.unlink()
     asked.wait(ACTION, 60, time.sleep)

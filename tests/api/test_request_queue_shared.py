@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import rate_limit as budget
+from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.api import request_queue as notes
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.request_queue import Queue, SharedNotes, packed
 from tests.conftest import ORDER, client_to
 from tests.support.limiter import ACTION, AT_ONCE, asks, drawn, folder, run, the_file, within_no_time
@@ -48,7 +48,7 @@ def test_a_process_that_was_forked_meanwhile_keeps_no_lock(folder):
 
 
 def test_a_thread_that_is_not_in_the_forked_process_is_missed_by_nobody():
-    asked, stop = Budget("e", "id", 1e5), threading.Event()
+    asked, stop = RateLimiter("e", "id", 1e5), threading.Event()
 
     def ask_on():
         while not stop.is_set():
@@ -106,8 +106,8 @@ def test_a_holder_that_stands_still_holds_up_nobody_and_ends_the_sharing_for_a_m
 
 
 def test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs(sandbox, folder):
-    asked = Budget(sandbox.url, "id", 1e4)
-    client = client_to(sandbox, budget=asked)
+    asked = RateLimiter(sandbox.url, "id", 1e4)
+    client = client_to(sandbox, rate_limiter=asked)
     client.create_instance(client_token="a", **ORDER)
 
     with holder_that_stands_still(the_file(folder)):
@@ -115,7 +115,7 @@ def test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs(san
             lambda: client.create_instance(client_token="b", send_by=time.time() + notes.PATIENCE, **ORDER)
         )
 
-    assert sandbox.ledger.orders()[1].order_id == second.order_id
+    assert sandbox.account.orders()[1].order_id == second.order_id
 
 
 def test_a_crowd_in_the_file_is_not_taken_for_a_holder_that_stands_still(folder, monkeypatch):
@@ -146,13 +146,13 @@ def test_a_file_system_that_hangs_holds_up_nobody(monkeypatch, name):
         return original(*arguments, **options)
 
     monkeypatch.setattr(module, name, hang)
-    asked = Budget("e", "id", 1e4)
+    asked = RateLimiter("e", "id", 1e4)
     try:
         assert within_no_time(lambda: all(asked.wait(ACTION, 60, time.sleep) for _ in range(5)))
         assert len(hung) == 1
         start = time.monotonic()
-        budget._NOTES.clear()
-        Budget("e", "id", 1e4).wait(ACTION, 0.1, time.sleep)
+        rate_limit._NOTES.clear()
+        RateLimiter("e", "id", 1e4).wait(ACTION, 0.1, time.sleep)
         assert time.monotonic() - start < notes.PATIENCE
     finally:
         ended.set()
@@ -160,19 +160,19 @@ def test_a_file_system_that_hangs_holds_up_nobody(monkeypatch, name):
 
 def test_a_file_system_that_hangs_leaves_a_purchase_the_time_that_it_needs(sandbox, monkeypatch):
     ended = threading.Event()
-    client = client_to(sandbox, budget=Budget(sandbox.url, "id", 1e4))
+    client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id", 1e4))
     monkeypatch.setattr(os, "pread", lambda *arguments: ended.wait(120))
     try:
         within_no_time(lambda: client.create_instance(client_token="a", send_by=time.time() + 2, **ORDER))
     finally:
         ended.set()
 
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 CROWD = """
 import os, struct, sys, time
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 count, buyers, per_second, within = (float(number) for number in sys.argv[1:])
 gate, opened = os.pipe()
 results, result = os.pipe()
@@ -181,7 +181,7 @@ for number in range(int(count)):
         os.close(opened)
         os.read(gate, 1)
         start, is_waiting = time.monotonic(), number >= buyers
-        may = Budget("e", "id", per_second, is_waiting=is_waiting).wait("a", within, time.sleep)
+        may = RateLimiter("e", "id", per_second, is_waiting=is_waiting).wait("a", within, time.sleep)
         now = time.monotonic()
         os.write(result, struct.pack("dd??", now, now - start, may, is_waiting))
         os._exit(0)

@@ -64,7 +64,7 @@ def test_a_purchase_never_takes_an_order_of_another_project(start_sandbox, passi
     order = Purchase("k", spending, Shelf(), Rules(lag=10.0, request_seconds=5.0)).place()
 
     assert order.order_id != foreign
-    assert len(sandbox.ledger.orders()) == 2
+    assert len(sandbox.account.orders()) == 2
 
 
 def deal(**shown):

@@ -62,7 +62,7 @@ def client_by(endpoint, **options):
 
 
 def spent(sandbox):
-    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+    return sandbox.options.balance_cents - sandbox.account.balance_cents
 
 
 def failure(endpoint, kind=Unreachable, **options):
@@ -96,12 +96,12 @@ def test_a_purchase_behind_a_proxy_is_paid_once_whatever_is_lost(proxy, sandbox,
 
     order = Purchase("firewall", spending, Shelf(), Rules(lag=10.0, request_seconds=5.0)).place()
 
-    assert [order.order_id] == [placed.order_id for placed in sandbox.ledger.orders()]
+    assert [order.order_id] == [placed.order_id for placed in sandbox.account.orders()]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_a_renewal_behind_a_proxy_that_loses_the_answer_is_sent_once(proxy, sandbox, endpoint):
-    instance = sandbox.ledger.add_instance(expires_at=time.time() + 86_400).instance_id
+    instance = sandbox.account.add_instance(expires_at=time.time() + 86_400).instance_id
     sandbox.faults.add({"fault": "drop", "times": None, "action": "RenewInstance"})
 
     with pytest.raises(OutcomeUnknown):
@@ -286,7 +286,7 @@ def test_what_another_adapter_has_sent_is_never_said_to_be_unsent(monkeypatch):
 def test_a_failure_that_nobody_has_foreseen_after_the_first_byte_leaves_the_outcome_unknown(sandbox, monkeypatch):
     def breaks(*args, **kwargs):
         until = time.monotonic() + 10
-        while not sandbox.ledger.orders() and time.monotonic() < until:
+        while not sandbox.account.orders() and time.monotonic() < until:
             time.sleep(0.01)
         raise requests.exceptions.ProxyError("Cannot connect to proxy.")
 
@@ -340,7 +340,7 @@ def test_nothing_is_sent_on_a_connection_whose_answer_was_not_whole(proxy, sandb
         query(client)
     before = len(proxy.targets)
 
-    assert query(client).uin == sandbox.ledger.uin
+    assert query(client).uin == sandbox.account.uin
     assert len(proxy.targets) == before + (fault not in ("truncated",))
 
 
@@ -351,7 +351,7 @@ def test_a_late_answer_is_not_read_as_the_answer_to_the_next_query(sandbox, pass
 
     order = Purchase("firewall", NewInstance(client, ORDER), Shelf(), Rules(lag=10.0, request_seconds=10.0)).place()
 
-    assert [order.order_id] == [placed.order_id for placed in sandbox.ledger.orders()]
+    assert [order.order_id] == [placed.order_id for placed in sandbox.account.orders()]
 
 
 def test_a_cookie_of_the_server_is_not_sent_back():

@@ -164,7 +164,7 @@ def test_the_purchase_that_may_own_the_order_is_named(shop, run):
 
 def test_a_purchase_is_found_by_its_key_its_token_its_order_and_its_task(shop, run):
     order = shop.ordered()
-    big_deal = shop.sandbox.ledger.orders()[0].big_deal_id
+    big_deal = shop.sandbox.account.orders()[0].big_deal_id
     orders = [("--order-id", number) for number in (order.order_id, big_deal)]
 
     told = [explained(run, *way) for way in [("--key", KEY), ("--token", order.client_token), *orders, TASK]]
@@ -436,7 +436,7 @@ def test_a_record_in_the_task_state_store_is_explained_and_settled(shop, ask, tm
     shop.ordered(placed_by={**PLACED_BY, "map_index": 1})
     saved = shop.saved(tmp_path)
     earlier = pendulum.now("UTC").subtract(minutes=1).to_iso8601_string()
-    times = {"first_sent_at": earlier, "sending_until": earlier, "owner": ""}
+    times = {"intended_at": earlier, "sending_until": earlier, "owner": ""}
     record = {**shop.ledger.read(KEY), "state": "intended", "order_id": None, **times}
     task = [*TASK, "--map-index", "1"]
 

@@ -15,10 +15,10 @@ from tests.support.shop import KEY, LAG, PLACED_BY, QUIET, Died, dies
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]
 
-SPENDINGS = {"RenewInstance": Renewal, "RefundInstance": Refund}
+MONEY_ACTIONS = {"RenewInstance": Renewal, "RefundInstance": Refund}
 
 
-@pytest.fixture(params=SPENDINGS)
+@pytest.fixture(params=MONEY_ACTIONS)
 def action(request):
     return request.param
 
@@ -26,11 +26,11 @@ def action(request):
 @pytest.fixture
 def purchase(shop, action):
     """Make tries to renew, or to give back, one instance."""
-    instance = shop.sandbox.ledger.add_instance(expires_at=time.time() + 3 * DAY).instance_id
+    instance = shop.sandbox.account.add_instance(expires_at=time.time() + 3 * DAY).instance_id
 
     def purchase():
         client = client_to(shop.sandbox, read_timeout=2.0)
-        spending = SPENDINGS[action](client, {**PRODUCT, "instance_id": instance})
+        spending = MONEY_ACTIONS[action](client, {**PRODUCT, "instance_id": instance})
         return Purchase(KEY, spending, shop.ledger, Rules(lag=LAG, request_seconds=5.0), placed_by=PLACED_BY)
 
     return purchase

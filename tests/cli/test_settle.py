@@ -146,7 +146,7 @@ def test_a_decision_that_may_be_wrong_is_refused(shop, run, prepare, decision, w
 def test_an_order_that_another_record_owns_is_refused_by_either_number(shop, run, tmp_path):
     shop.ordered("another one")
     shop.lost(carried_out=False)
-    order = shop.sandbox.ledger.orders()[0]
+    order = shop.sandbox.account.orders()[0]
 
     for number in (order.order_id, order.big_deal_id):
         restored = shop.saved(tmp_path, state="ordered", order_id=number)

@@ -63,8 +63,8 @@ def test_the_sdk_buys_from_the_sandbox_and_reads_everything(start_sandbox):
     balance = client.DescribeAccountBalance(models.DescribeAccountBalanceRequest())
 
     assert order.InstanceIdList == []
-    assert (deal.OrderId, deal.Status, deal.ResourceId) == (order.OrderId, 4, sandbox.ledger.orders()[0].instance_ids)
-    assert balance.Balance == sandbox.rules.balance_cents - PRICE
+    assert (deal.OrderId, deal.Status, deal.ResourceId) == (order.OrderId, 4, sandbox.account.orders()[0].instance_ids)
+    assert balance.Balance == sandbox.options.balance_cents - PRICE
     assert client_to(sandbox).describe_deals(order_id=order.OrderId)[0].paid_cents == deal.RealTotalCost == PRICE
 
 

@@ -31,9 +31,9 @@ def test_an_example_runs_to_success_and_hands_the_ids_on(
 
     printed = run(airflow_home, sandbox, ROOT / "example_dags" / f"{name}.py", ledger_uri=f"file://{tmp_path}")
 
-    bought = sandbox.ledger.orders()
+    bought = sandbox.account.orders()
     assert len(bought) == orders
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - orders * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - orders * PRICE
     assert sandbox.requests["CreateInstance"] == orders
     assert len(list(tmp_path.glob("*.json"))) == orders
     for order in bought:
@@ -46,7 +46,7 @@ def test_without_a_ledger_a_mapped_task_does_not_take_what_may_be_its_siblings(a
 
     printed = run(airflow_home, sandbox, ROOT / "example_dags" / "buy_several.py", ending="failed")
 
-    bought = sandbox.ledger.orders()
+    bought = sandbox.account.orders()
     assert len(bought) == sandbox.requests["CreateInstance"] == 3
     assert "Stopped, and nothing more was sent" in printed
     assert f"order {bought[0].order_id}" in printed
@@ -60,8 +60,8 @@ def test_the_dag_of_the_readme_runs(airflow_home, sandbox, tmp_path):
 
     printed = run(airflow_home, sandbox, path)
 
-    assert sandbox.ledger.orders()[0].instance_ids[0] in printed
-    assert len(sandbox.ledger.orders()) == 1
+    assert sandbox.account.orders()[0].instance_ids[0] in printed
+    assert len(sandbox.account.orders()) == 1
 
 
 def test_every_example_is_run_here():

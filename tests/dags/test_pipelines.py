@@ -40,7 +40,7 @@ class TestRenewing:
     def account(self, start_sandbox):
         """Two instances to renew, one of each kind to leave alone."""
         sandbox = start_sandbox()
-        add = sandbox.ledger.add_instance
+        add = sandbox.account.add_instance
         sandbox.due = [add(expires_at=in_days(3), name="soon"), add(expires_at=in_days(13), name="later", paid_cents=7)]
         sandbox.others = [
             add(expires_at=in_days(15), name="far"),
@@ -70,7 +70,7 @@ class TestRenewing:
         assert "0 renewed, 0.00 paid in all" in nothing_left
 
         assert account.requests["RenewInstance"] == 2
-        assert account.ledger.balance_cents == account.rules.balance_cents - 2 * PRICE
+        assert account.account.balance_cents == account.options.balance_cents - 2 * PRICE
         for one in account.due:
             was = pendulum.from_timestamp(account.before[one.name], tz="Asia/Shanghai")
             assert one.expires_at == was.add(months=1).timestamp()
@@ -100,7 +100,7 @@ class TestRenewing:
         assert sorted(state for task, state in ended(printed) if task == "renew") == ["failed", "success"]
         assert "1 renewed, 100.00 paid in all" in printed
         assert re.search(r"not renewed, failed; the log of renew \[\d\] says why", printed)
-        assert account.ledger.balance_cents == account.rules.balance_cents - PRICE
+        assert account.account.balance_cents == account.options.balance_cents - PRICE
 
     def test_an_answer_counts_for_the_list_that_was_shown(self):
         from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -137,8 +137,8 @@ class TestExpanding:
 
     def test_the_difference_is_bought_and_a_second_run_buys_nothing(self, airflow_home, start_sandbox, tmp_path):
         sandbox = start_sandbox(delivery_looks=1)
-        sandbox.ledger.add_instance(expires_at=in_days(30), region_code="ap-singapore")
-        sandbox.ledger.add_instance(expires_at=in_days(30))
+        sandbox.account.add_instance(expires_at=in_days(30), region_code="ap-singapore")
+        sandbox.account.add_instance(expires_at=in_days(30))
 
         printed = run(
             airflow_home,
@@ -152,13 +152,13 @@ class TestExpanding:
         assert "1 exist, 0 are under way, 3 are wanted, 2 are to be bought" in printed
         assert "3 exist, 0 are under way, 3 are wanted, 0 are to be bought" in printed
         assert sandbox.requests["CreateInstance"] == 2
-        assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - 2 * PRICE
+        assert sandbox.account.balance_cents == sandbox.options.balance_cents - 2 * PRICE
         assert {path.name[: len("edge-firewall-slot-02")] for path in tmp_path.glob("*.json")} == {
             "edge-firewall-slot-02",
             "edge-firewall-slot-03",
         }
         (ids,) = re.findall(r"^New: (.*)$", printed, re.MULTILINE)
-        bought = [order for order in sandbox.ledger.orders() if order.client_token]
+        bought = [order for order in sandbox.account.orders() if order.client_token]
         assert set(ids.split(", ")) == {i for order in bought for i in order.instance_ids}
 
     def test_a_lost_answer_and_an_order_under_way_are_not_bought_again(self, airflow_home, start_sandbox, tmp_path):
@@ -193,7 +193,7 @@ class TestExpanding:
         ledger_uri = f"file://{tmp_path}"
         run(airflow_home, sandbox, self.DAG, "success", ledger_uri, runs({"wanted": 2}))
         told = {name: ORDER[name] for name in ("product_code", "sub_product_code", "region_code")}
-        first = sandbox.ledger.orders()[0].instance_ids[0]
+        first = sandbox.account.orders()[0].instance_ids[0]
         client_to(sandbox).refund_instance(client_token="given back", instance_id=first, **told)
 
         printed = run(
@@ -213,7 +213,7 @@ class TestFlags:
     DAG = DAGS / "renew_flag_hygiene.py"
 
     def test_only_differences_are_written_and_only_if_told(self, airflow_home, sandbox):
-        add = sandbox.ledger.add_instance
+        add = sandbox.account.add_instance
         kept = [add(expires_at=in_days(30), name="prod-1", renew_flag=AUTO_RENEW), add(expires_at=None, name="other")]
         wrong = [
             add(expires_at=in_days(30), name="prod-2"),
@@ -236,14 +236,14 @@ class TestFlags:
         assert [one.renew_flag for one in wrong] == [AUTO_RENEW, "NOTIFY_AND_MANUAL_RENEW"]
         assert {one.name: one.renew_flag for one in [*kept, odd, lapsed]} == before
         assert sandbox.requests["SetRenewal"] == 2
-        assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+        assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
 class TestCalendar:
     DAG = DAGS / "expiry_calendar.py"
 
     def test_it_shows_each_day_and_what_was_paid_if_that_is_known(self, airflow_home, sandbox, tmp_path):
-        add = sandbox.ledger.add_instance
+        add = sandbox.account.add_instance
         add(expires_at=in_days(40), name="new", paid_cents=1234, bought_at=in_days(-10))
         add(expires_at=in_days(40), name="old", bought_at=in_days(-100), renew_flag=AUTO_RENEW)
         add(expires_at=in_days(80), name="odd", renew_flag="RENEW_ON_TUESDAYS")

@@ -73,7 +73,7 @@ with DAG(dag_id="render", schedule=None, start_date=pendulum.datetime(2026, 1, 1
 
 def test_no_name_brings_the_secret_key_to_light(airflow_home, sandbox, tmp_path):
     for name in NAMES:
-        sandbox.ledger.add_instance(expires_at=time.time() + 3 * DAYS, name=name)
+        sandbox.account.add_instance(expires_at=time.time() + 3 * DAYS, name=name)
     path = tmp_path / "render.py"
     path.write_text(DAG, encoding="utf-8")
 
@@ -99,7 +99,7 @@ def test_no_name_forges_a_row_of_what_a_person_approves(airflow_home, sandbox):
         NAMES[0],
     )
     for name in names:
-        sandbox.ledger.add_instance(expires_at=time.time() + 3 * DAYS, name=name)
+        sandbox.account.add_instance(expires_at=time.time() + 3 * DAYS, name=name)
 
     printed = run(airflow_home, sandbox, ROOT / "example_dags" / "renew_expiring.py", options=["--answer", "Approve"])
 

@@ -40,7 +40,7 @@ def test_a_rendered_secret_is_in_no_row(airflow_home, sandbox, tmp_path):
 
     run(airflow_home, sandbox, path)
 
-    assert len(sandbox.ledger.orders()) == 4
+    assert len(sandbox.account.orders()) == 4
     with sqlite3.connect(airflow_home / "airflow.db") as database:
         rows = "\n".join(line for line in database.iterdump() if any(name in line for name in RENDERED))
     assert rows.count("ap-guangzhou-6") >= 4

@@ -80,7 +80,7 @@ def an_unknown_outcome(sandbox, folder):
 def a_late_delivery(sandbox, folder):
     ledger = folder / "a-third-ledger"
     ledger.mkdir()
-    another = Sandbox(sandbox.rules)  # in the other one the token has bought already
+    another = Sandbox(sandbox.options)  # in the other one the token has bought already
     another.faults.add({"fault": "order-status", "status": 3, "action": "CreateInstance"})
     with running(another) as another.url:
         return said(another, ledger, delivery_timeout=0.2, poll_interval=0.1)

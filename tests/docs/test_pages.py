@@ -36,7 +36,7 @@ def two_orders_that_fit(reader):
 
 
 def instances_that_expire(reader):
-    add, now = reader.sandbox.ledger.add_instance, time.time()
+    add, now = reader.sandbox.account.add_instance, time.time()
     add(expires_at=now + 3 * DAY, name="edge-1")
     add(expires_at=now + 5 * DAY, name="edge-2", renew_flag="NOTIFY_AND_AUTO_RENEW")
     later = add(expires_at=now + 700 * DAY, name="renewed by somebody")
@@ -45,7 +45,7 @@ def instances_that_expire(reader):
 
 def an_instance_of_today(reader):
     now = time.time()
-    instance = reader.sandbox.ledger.add_instance(expires_at=now + 30 * DAY, bought_at=now - 60, voucher_cents=100)
+    instance = reader.sandbox.account.add_instance(expires_at=now + 30 * DAY, bought_at=now - 60, voucher_cents=100)
     reader.given = {"ins-d82c07cd": instance.instance_id}
     reader.params = {"confirm": True, "instance_id": instance.instance_id}
 

@@ -49,7 +49,7 @@ def test_the_page_names_every_task():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_calls_what_the_page_says(sandbox, name):
-    it = sandbox.ledger.add_instance(expires_at=time.time() + 86_400)
+    it = sandbox.account.add_instance(expires_at=time.time() + 86_400)
     sandbox.faults.add({"fault": "null-instances", "action": "CreateInstance"})
 
     TASKS[name](it).execute(context_of())

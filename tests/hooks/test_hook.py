@@ -55,10 +55,10 @@ def test_an_endpoint_can_be_written_in_several_ways(host, port, expected):
 def test_a_connection_uri_works_as_the_sandbox_prints_it(monkeypatch, sandbox):
     from airflow_provider_tcbilling.sandbox.__main__ import greeting
 
-    uri = greeting(sandbox.rules, sandbox.url).split("connection URI   export AIRFLOW_CONN_TCBILLING_DEFAULT='")[1]
+    uri = greeting(sandbox.options, sandbox.url).split("connection URI   export AIRFLOW_CONN_TCBILLING_DEFAULT='")[1]
     monkeypatch.setenv("AIRFLOW_CONN_TCBILLING_DEFAULT", uri.split("'")[0])
 
-    assert TcBillingHook().get_conn().describe_account_balance().uin == sandbox.ledger.uin
+    assert TcBillingHook().get_conn().describe_account_balance().uin == sandbox.account.uin
 
 
 def test_the_extra_is_read_by_name(connect, caplog):
@@ -167,14 +167,14 @@ def test_an_unknown_connection_is_airflows_own_error():
 async def test_the_async_client_is_the_same_client(connection, sandbox):
     client = await TcBillingHook().aget_conn()
 
-    assert client.describe_account_balance().uin == sandbox.ledger.uin
+    assert client.describe_account_balance().uin == sandbox.account.uin
 
 
 def test_the_test_button_makes_one_free_call(connection, sandbox):
     ok, words = TcBillingHook().test_connection()
 
     assert ok
-    assert str(sandbox.ledger.uin) in words
+    assert str(sandbox.account.uin) in words
     assert sandbox.requests == {"DescribeAccountBalance": 1}
 
 

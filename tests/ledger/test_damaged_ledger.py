@@ -167,7 +167,7 @@ def test_an_order_without_a_number_of_its_own_is_settled_by_that_of_its_big_deal
         answer = read(client, action, **arguments)
         return {**answer, "Deals": [{**deal, "OrderId": None} for deal in answer.get("Deals") or ()]}
 
-    big_deal = shop.sandbox.ledger.orders()[0].big_deal_id
+    big_deal = shop.sandbox.account.orders()[0].big_deal_id
     monkeypatch.setattr(BillingClient, "call", nameless)
     code, _, err = run("settle", "--key", KEY, "--order-id", big_deal, "--force")
 

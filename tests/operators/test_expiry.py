@@ -36,7 +36,7 @@ def _no_pauses(monkeypatch):
 
 def subscribed(sandbox, days=3.0, **more):
     expires_at = None if days is None else time.time() + days * DAY
-    return sandbox.ledger.add_instance(expires_at=expires_at, **more).instance_id
+    return sandbox.account.add_instance(expires_at=expires_at, **more).instance_id
 
 
 def expiry(sandbox, instance_id):

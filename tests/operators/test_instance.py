@@ -37,13 +37,13 @@ def operator(**arguments):
 
 
 def spent(sandbox):
-    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+    return sandbox.options.balance_cents - sandbox.account.balance_cents
 
 
 def test_it_buys_and_returns_the_order(connection, sandbox, context):
     result = operator().execute(context)
 
-    (order,) = sandbox.ledger.orders()
+    (order,) = sandbox.account.orders()
     assert result == {
         "order_id": order.order_id,
         "instance_ids": order.instance_ids,
@@ -62,7 +62,7 @@ def test_it_waits_for_delayed_instances(start_sandbox, connect, context):
 
     result = operator().execute(context)
 
-    assert result["instance_ids"] == sandbox.ledger.orders()[0].instance_ids != []
+    assert result["instance_ids"] == sandbox.account.orders()[0].instance_ids != []
     assert (result["paid_cents"], result["currency"]) == (PRICE, "USD")
     assert sandbox.requests["CreateInstance"] == 1
 
@@ -100,7 +100,7 @@ def test_a_retry_after_a_lost_answer_buys_nothing(connection, sandbox):
 
     result = operator().execute(context_of())
 
-    assert result["order_id"] == sandbox.ledger.orders()[0].order_id
+    assert result["order_id"] == sandbox.account.orders()[0].order_id
     assert spent(sandbox) == PRICE
 
 
@@ -130,11 +130,11 @@ def test_wherever_the_process_dies_the_next_attempt_knows_the_one_order(start_sa
         dying.setattr(place, dies)
         with pytest.raises(ProcessDied):
             operator(deferrable=True).execute(context_of())
-    assert len(sandbox.ledger.orders()) == bought
+    assert len(sandbox.account.orders()) == bought
 
     result = operator().execute(context_of())
 
-    assert [order.order_id for order in sandbox.ledger.orders()] == [result["order_id"]]
+    assert [order.order_id for order in sandbox.account.orders()] == [result["order_id"]]
     assert spent(sandbox) == PRICE
 
 
@@ -162,7 +162,7 @@ def test_a_purchase_key_is_one_purchase_in_all_runs_and_places(connection, sandb
 def test_a_client_token_is_sent_as_it_is(connection, sandbox, context):
     operator(client_token="my-own-token").execute(context)
 
-    assert sandbox.ledger.orders()[0].client_token == "my-own-token"
+    assert sandbox.account.orders()[0].client_token == "my-own-token"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_an_order_that_died_fails_the_task_for_good_and_is_kept(start_sandbox, c
     with pytest.raises(AirflowFailException, match="has failed"):
         operator(deferrable=deferrable).execute(context)
 
-    assert context["ti"].xcoms["order_id"] == sandbox.ledger.orders()[0].order_id
+    assert context["ti"].xcoms["order_id"] == sandbox.account.orders()[0].order_id
     assert set(sandbox.requests) == {"CreateInstance", "DescribeDealsByCond"}
 
 
@@ -296,7 +296,7 @@ def test_fewer_instances_than_wanted_are_looked_up_in_the_order_book(connection,
 
     result = operator(quantity="2").execute(context)
 
-    assert result["instance_ids"] == ["ins-early", *sandbox.ledger.orders()[0].instance_ids]
+    assert result["instance_ids"] == ["ins-early", *sandbox.account.orders()[0].instance_ids]
 
 
 def deferred(task, context):
@@ -311,7 +311,7 @@ def test_it_looks_before_it_defers(connection, sandbox, context):
 
     result = operator(deferrable=True).execute(context)
 
-    assert result["instance_ids"] == sandbox.ledger.orders()[0].instance_ids
+    assert result["instance_ids"] == sandbox.account.orders()[0].instance_ids
 
 
 @waits
@@ -326,7 +326,7 @@ def test_it_defers_with_ids_only_and_a_timeout_beyond_its_own_deadline(start_san
     assert set(kwargs["order"]) == {"order_id", "instance_ids", "client_token", "request_id", "paid_cents", "currency"}
     assert SECRET_KEY not in repr(kwargs)
     assert timedelta(seconds=600) < leaving.timeout <= timedelta(seconds=700)
-    assert context["ti"].xcoms["order_id"] == sandbox.ledger.orders()[0].order_id
+    assert context["ti"].xcoms["order_id"] == sandbox.account.orders()[0].order_id
 
 
 @waits
@@ -338,7 +338,7 @@ def test_a_resumed_task_needs_nothing_but_the_event(start_sandbox, connect, cont
 
     result = operator(deferrable=True).execute_complete(context_of(), event)
 
-    (order,) = sandbox.ledger.orders()
+    (order,) = sandbox.account.orders()
     assert (result["order_id"], result["instance_ids"]) == (order.order_id, order.instance_ids)
     assert (result["client_token"], result["paid_cents"]) == (order.client_token, PRICE)
     assert sandbox.requests["CreateInstance"] == 1
@@ -385,7 +385,7 @@ def test_killing_the_task_cancels_nothing_and_says_what_stays_billed(connection,
 
     task.on_kill()
 
-    assert f"Order {sandbox.ledger.orders()[0].order_id} stays open" in logged()
+    assert f"Order {sandbox.account.orders()[0].order_id} stays open" in logged()
     assert sandbox.requests["CreateInstance"] == 1
 
 
@@ -398,7 +398,7 @@ def test_the_order_is_announced_before_anything_else_can_fail(start_sandbox, con
     with pytest.raises(AirflowFailException):
         operator().execute(context)
 
-    order_id = sandbox.ledger.orders()[0].order_id
+    order_id = sandbox.account.orders()[0].order_id
     assert context["ti"].xcoms["order_id"] == order_id
     assert f"Placed: order {order_id}" in logged()
 
@@ -465,7 +465,7 @@ def test_a_ledger_that_breaks_during_the_wait_does_not_fail_a_delivered_task(con
 
     result = operator().execute_complete(context_of(), {"order": order, "deadline": time.time() + 60})
 
-    assert result["instance_ids"] == sandbox.ledger.orders()[0].instance_ids
+    assert result["instance_ids"] == sandbox.account.orders()[0].instance_ids
     assert "was not recorded" in logged()
 
 
@@ -520,7 +520,7 @@ def test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag
         with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
             asked.execute(context_of())
     else:
-        assert asked.execute(context_of())["order_id"] == sandbox.ledger.orders()[0].order_id
+        assert asked.execute(context_of())["order_id"] == sandbox.account.orders()[0].order_id
 
     assert spent(sandbox) == PRICE
 

@@ -83,7 +83,7 @@ def test_a_record_hands_on_nothing_that_a_template_could_be():
 
 
 def stored():
-    moments = dict.fromkeys(("first_sent_at", "sending_until", "replay_until", "changed_at"), 1.8e9)
+    moments = dict.fromkeys(("intended_at", "sending_until", "replay_until", "changed_at"), 1.8e9)
     names = dict.fromkeys(("key", "client_token", "fingerprint", "owner"), "k")
     return Record(
         **names,
@@ -100,7 +100,7 @@ def stored():
     "forged",
     [
         {"state": "charged", "order_id": None, "reason": LINES},
-        {"state": "intended", "order_id": None, "first_sent_at": LINES},
+        {"state": "intended", "order_id": None, "intended_at": LINES},
         {"endpoint": f"http://127.0.0.2/{LINES}"},
     ],
 )
@@ -146,7 +146,7 @@ def test_an_xcom_that_cannot_be_pushed_fails_with_the_order_s_number(slow, conte
 
     assert not isinstance(failed.value, AirflowFailException)
     assert str(failed.value).startswith("Paid: an amount that is not known yet, order ")
-    assert f"order {slow.ledger.orders()[0].order_id}.\n" in str(failed.value)
+    assert f"order {slow.account.orders()[0].order_id}.\n" in str(failed.value)
     assert all(line.isprintable() for line in str(failed.value).splitlines())
 
 

@@ -19,7 +19,7 @@ def _no_pauses(monkeypatch, passing_time):
 
 
 def subscribed(sandbox, days=20.0, **more):
-    return sandbox.ledger.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
+    return sandbox.account.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
 
 
 def operator(instance_id, **arguments):
@@ -29,7 +29,7 @@ def operator(instance_id, **arguments):
 
 
 def returned(sandbox):
-    return sandbox.ledger.balance_cents - sandbox.rules.balance_cents
+    return sandbox.account.balance_cents - sandbox.options.balance_cents
 
 
 @pytest.mark.parametrize("confirm", [True, "True", "true"])
@@ -38,7 +38,7 @@ def test_it_tells_what_came_back_and_what_did_not(connection, sandbox, context, 
 
     result = operator(instance, confirm=confirm).execute(context)
 
-    order = sandbox.ledger.orders()[-1]
+    order = sandbox.account.orders()[-1]
     assert result == {
         "order_id": order.order_id,
         "order_ids": [order.order_id],

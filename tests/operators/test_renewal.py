@@ -27,7 +27,7 @@ def _no_pauses(monkeypatch, passing_time):
 
 
 def subscribed(sandbox, days=3.0, **more):
-    return sandbox.ledger.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
+    return sandbox.account.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
 
 
 def operator(instance_id, **arguments):
@@ -41,11 +41,11 @@ def expiry(sandbox, instance_id):
 
 
 def renewals(sandbox):
-    return [order.order_id for order in sandbox.ledger.orders() if order.action == "renew"]
+    return [order.order_id for order in sandbox.account.orders() if order.action == "renew"]
 
 
 def spent(sandbox):
-    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+    return sandbox.options.balance_cents - sandbox.account.balance_cents
 
 
 def test_it_renews_and_returns_the_order_and_both_expiries(connection, sandbox, context):
@@ -61,7 +61,7 @@ def test_it_renews_and_returns_the_order_and_both_expiries(connection, sandbox, 
         "instance_id": instance,
         "old_expire_time": was,
         "new_expire_time": expiry(sandbox, instance),
-        "client_token": sandbox.ledger.orders()[-1].client_token,
+        "client_token": sandbox.account.orders()[-1].client_token,
         "request_id": result["request_id"],
         "paid_cents": 2 * PRICE,
         "currency": "USD",

@@ -92,7 +92,7 @@ def test_a_masker_that_fails_stops_no_purchase(sandbox, connection, monkeypatch,
     operator.render_template_fields(context_of())
     operator.execute(context_of())
 
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
     assert "hunter2" not in logged()
 
 

@@ -120,4 +120,4 @@ def test_the_order_of_a_twin_that_a_template_hides_is_not_taken(connection, sand
     with pytest.raises(AirflowFailException, match="identical task of the same Dag"):
         mine.execute(context_of())
 
-    assert [order.order_id for order in sandbox.ledger.orders()] == [twin_order]
+    assert [order.order_id for order in sandbox.account.orders()] == [twin_order]

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.transport import FARTHEST_CLOCK, Wire
+from airflow_provider_tcbilling.api.transport import FARTHEST_CLOCK, Transport
 from airflow_provider_tcbilling.purchasing.evidence import _span
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
@@ -49,7 +49,7 @@ def asked(monkeypatch):
             headers = {} if date is None else {"Date": date}
             return SimpleNamespace(status_code=200, headers=headers), refusal(code) if code else ANSWER
 
-        monkeypatch.setattr(Wire, "_post", post)
+        monkeypatch.setattr(Transport, "_post", post)
         while left:
             try:
                 client.create_instance(client_token="t", **ORDER)
@@ -146,7 +146,7 @@ def test_only_a_date_with_which_the_signature_was_valid_counts_for_the_search(as
 
 def forging(monkeypatch, ahead, times=1):
     """Let something on the way answer requests by itself: the signature has expired, and the date is another one."""
-    honest, left = Wire._post, [ahead] * times
+    honest, left = Transport._post, [ahead] * times
 
     def post(wire, action, body, *more):
         if left and action.name == "CreateInstance":
@@ -154,7 +154,7 @@ def forging(monkeypatch, ahead, times=1):
             return SimpleNamespace(status_code=200, headers={"Date": date}), refusal(EXPIRED)
         return honest(wire, action, body, *more)
 
-    monkeypatch.setattr(Wire, "_post", post)
+    monkeypatch.setattr(Transport, "_post", post)
 
 
 @pytest.mark.parametrize("ahead", [80_000, -80_000, 1000, -1000, 1e8])
@@ -166,11 +166,11 @@ def test_a_forged_refusal_costs_a_purchase_nothing_but_its_try(start_sandbox, pa
 
     with pytest.raises(AuthError):
         purchase.place()
-    assert (client.clock_offset, sandbox.ledger.orders()) == (0, [])
+    assert (client.clock_offset, sandbox.account.orders()) == (0, [])
     order = purchase.place()
 
-    assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id]
-    assert sandbox.rules.balance_cents - sandbox.ledger.balance_cents == PRICE
+    assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]
+    assert sandbox.options.balance_cents - sandbox.account.balance_cents == PRICE
 
 
 @pytest.mark.parametrize("skew", [-80_000, -4000, 4000, 80_000])
@@ -187,5 +187,5 @@ def test_an_order_whose_answer_was_lost_is_found_with_a_clock_that_nobody_has_co
     rules = Rules(lag=1.0, request_seconds=5.0)
     order = Purchase("firewall", NewInstance(client, ORDER), store, rules, clock=clock).place()
 
-    assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id]
+    assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]
     assert client.clock_offset == pytest.approx(-skew, abs=5)

@@ -17,7 +17,7 @@ from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
-from airflow_provider_tcbilling.sandbox.options import Rules as SandboxRules
+from airflow_provider_tcbilling.sandbox.options import Options as SandboxRules
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS, LISTED
 from airflow_provider_tcbilling.sandbox.responses import answer_of
@@ -77,7 +77,7 @@ def client_of(sandbox):
 def instance_of(sandbox):
     """Add an instance that was bought long ago."""
     now = time.time()
-    return sandbox.ledger.add_instance(expires_at=now + 9 * DAY, bought_at=now - 20 * DAY).instance_id
+    return sandbox.account.add_instance(expires_at=now + 9 * DAY, bought_at=now - 20 * DAY).instance_id
 
 
 class Spender:
@@ -115,7 +115,7 @@ class Spender:
     def placed(self):
         """Return the orders that were placed with our token."""
         token = client_token_for(self.kind)
-        return [order.order_id for order in self.sandbox.ledger.orders() if order.client_token == token]
+        return [order.order_id for order in self.sandbox.account.orders() if order.client_token == token]
 
 
 def buy_another(sandbox, count=1, **fields):
@@ -155,7 +155,7 @@ def test_no_distorted_field_lets_anything_be_paid_twice(kind, name):
 
 
 def numbers(spender):
-    return [n for order in spender.sandbox.ledger.orders() for n in (order.order_id, order.big_deal_id)]
+    return [n for order in spender.sandbox.account.orders() for n in (order.order_id, order.big_deal_id)]
 
 
 @pytest.mark.parametrize("kind", ACTIONS)
@@ -317,7 +317,7 @@ def test_a_book_is_returned_whole_or_not_at_all(sandbox, seed):
         names = [name for name in names if name not in FEWER_LISTED]
     for name in names:
         sandbox.faults.add({"fault": "book", "distortion": name, "times": None})
-    there = {order.order_id for order in sandbox.ledger.orders()}
+    there = {order.order_id for order in sandbox.account.orders()}
 
     try:
         listed = {deal.order_id for deal in whole_book(client, EVERYTHING)}

@@ -33,7 +33,7 @@ def record_of(store):
 
 
 def paid(sandbox):
-    return [order.order_id for order in sandbox.ledger.orders()]
+    return [order.order_id for order in sandbox.account.orders()]
 
 
 def sent(sandbox):
@@ -49,7 +49,7 @@ def said_paid(sandbox):
 
 def refused_after_a_lost_try(sandbox):
     sandbox.faults.add({"fault": "drop", "when": "before"})
-    sandbox.ledger.balance_cents = PRICE - 1
+    sandbox.account.balance_cents = PRICE - 1
 
 
 @pytest.mark.parametrize("trust_token", [False, True])
@@ -66,7 +66,7 @@ def test_what_the_server_said_is_never_sent_again(start_sandbox, passing_time, p
         with pytest.raises(PurchaseOutcomeUnknown) as stopped:
             purchase(sandbox, store, trust_token=trust_token).place()
         assert isinstance(stopped.value, PurchaseCharged) is (state is State.CHARGED)
-        sandbox.ledger.balance_cents = 9 * PRICE
+        sandbox.account.balance_cents = 9 * PRICE
         passing_time.sleep(seconds)
 
     assert record_of(store).state is state
@@ -179,9 +179,9 @@ def test_an_honoured_token_leaves_no_second_order(start_sandbox, logged):
 
 def become(sandbox, secret_id, uin):
     """Let the sandbox know another key, of another account that has no order."""
-    object.__setattr__(sandbox.rules, "secret_id", secret_id)
-    sandbox.ledger.__init__(sandbox.rules)
-    sandbox.ledger.uin = uin
+    object.__setattr__(sandbox.options, "secret_id", secret_id)
+    sandbox.account.__init__(sandbox.options)
+    sandbox.account.uin = uin
 
 
 @pytest.mark.parametrize("token", ["", "of-a-role"])
@@ -214,7 +214,7 @@ def test_a_new_temporary_key_of_the_same_account_goes_on(start_sandbox):
         dying.setattr(Purchase, "_find_out", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             purchase(sandbox, store, client=client_to(sandbox, token="of-a-role")).place()
-    object.__setattr__(sandbox.rules, "secret_id", OTHER_ID)
+    object.__setattr__(sandbox.options, "secret_id", OTHER_ID)
 
     order = purchase(sandbox, store, client=client_to(sandbox, secret_id=OTHER_ID, token="of-a-role")).place()
 
@@ -224,7 +224,7 @@ def test_a_new_temporary_key_of_the_same_account_goes_on(start_sandbox):
 def test_a_new_key_returns_the_order_that_its_account_lists(start_sandbox):
     sandbox, store = start_sandbox(), Shelf()
     order = purchase(sandbox, store).place()
-    object.__setattr__(sandbox.rules, "secret_id", OTHER_ID)
+    object.__setattr__(sandbox.options, "secret_id", OTHER_ID)
 
     assert purchase(sandbox, store, client=client_to(sandbox, secret_id=OTHER_ID)).place() == order
 
@@ -240,9 +240,9 @@ def test_a_record_names_its_key_only_by_a_hash(start_sandbox):
 
 def test_a_refusal_after_a_try_that_is_only_presumed_does_not_end_the_purchase_for_good(start_sandbox):
     sandbox, store = start_sandbox(), Shelf()
-    sandbox.ledger.balance_cents = PRICE - 1
+    sandbox.account.balance_cents = PRICE - 1
     with pytest.raises(PurchaseOutcomeUnknown, match="BalanceInsufficient"):
         purchase(sandbox, store, presumed_since=time.time() - 60).place()
-    sandbox.ledger.balance_cents = PRICE
+    sandbox.account.balance_cents = PRICE
 
     assert [purchase(sandbox, store).place().order_id] == paid(sandbox)

@@ -61,7 +61,7 @@ def lose(sandbox, when="after"):
 
 
 def paid(sandbox):
-    return len(sandbox.ledger.orders())
+    return len(sandbox.account.orders())
 
 
 def test_a_count_that_shrinks_from_page_to_page_hides_no_order(sandbox, listing):
@@ -140,7 +140,7 @@ def test_a_host_that_cannot_exist_leaves_a_record_that_the_corrected_task_goes_o
 
     order = purchase(sandbox, shelf).place()
 
-    assert [one.order_id for one in sandbox.ledger.orders()] == [order.order_id]
+    assert [one.order_id for one in sandbox.account.orders()] == [order.order_id]
 
 
 def test_a_book_that_ignores_what_it_was_asked_for_does_not_vouch_for_the_account(sandbox, listing):
@@ -182,7 +182,7 @@ def test_a_big_deal_that_all_orders_share_gives_no_order_to_the_owner_of_another
 
     with contextlib.suppress(PurchaseOutcomeUnknown):
         order = purchase(sandbox, shelf, "b").place()
-        assert order.order_id == sandbox.ledger.orders()[1].order_id
+        assert order.order_id == sandbox.account.orders()[1].order_id
 
     assert paid(sandbox) == 2
 

@@ -49,7 +49,7 @@ DECIDING = {
     "state": (*ODD, "INTENDED", "bought"),
     "owner": (None, True, 0, [], {}, "\ud800"),
     **dict.fromkeys(
-        ("first_sent_at", "sending_until", "replay_until", "changed_at"),
+        ("intended_at", "sending_until", "replay_until", "changed_at"),
         (
             *(*ODD, "now", "P1D", "2026-11-30", "10:00", "2026-11-30T10:00:00", "2026-11-30T10:00:00Z/P1D"),
             *(
@@ -154,7 +154,7 @@ def test_an_order_in_a_state_that_has_none_is_not_bought_again(sandbox, state):
 @pytest.mark.parametrize("seconds", [3 * 86_400, 1e9])
 def test_a_record_from_the_future_is_not_waited_for(sandbox, seconds):
     late = Record.from_json(stored(sandbox, state="intended", order_id=None), "here").as_json()
-    moments = {name: time.time() + seconds for name in ("first_sent_at", "sending_until", "replay_until", "changed_at")}
+    moments = {name: time.time() + seconds for name in ("intended_at", "sending_until", "replay_until", "changed_at")}
     record = Record.from_json(late, "here")
     shelf = Shelf(texts={"firewall": json.dumps(Record(**{**vars(record), **moments}).as_json())})
 
@@ -163,7 +163,7 @@ def test_a_record_from_the_future_is_not_waited_for(sandbox, seconds):
 
 
 def test_a_request_that_would_be_under_way_for_weeks_is_damage(sandbox):
-    for odd in ({"sending_until": "2036-01-01T00:00:00Z"}, {"first_sent_at": "2036-01-01T00:00:00Z"}):
+    for odd in ({"sending_until": "2036-01-01T00:00:00Z"}, {"intended_at": "2036-01-01T00:00:00Z"}):
         with pytest.raises(InvalidRecord, match="sending_until"):
             Record.from_json(stored(sandbox, **odd), "here")
 
@@ -172,7 +172,7 @@ def test_a_request_that_would_be_under_way_for_weeks_is_damage(sandbox):
 
 DAMAGED = {
     "its payload": {"payload": None},
-    "its times": {"first_sent_at": None, "sending_until": "soon"},
+    "its times": {"intended_at": None, "sending_until": "soon"},
     "its state": {"state": 7},
     "its list": {"before": []},
     "a part of its payload": {"payload": {"ProductCode": "p_cloudfirewall"}, "before": []},
@@ -186,7 +186,7 @@ def test_a_damaged_record_owns_the_order_that_it_names(sandbox, damage):
 
     order = purchase(sandbox, shelf).place()
 
-    first, second = (placed.order_id for placed in sandbox.ledger.orders())
+    first, second = (placed.order_id for placed in sandbox.account.orders())
     assert order.order_id == second != first
 
 
@@ -199,7 +199,7 @@ def test_an_order_that_a_damaged_record_may_own_is_not_adopted(sandbox, damage):
     with pytest.raises(PurchaseOutcomeUnknown, match="shelf/other"):
         purchase(sandbox, shelf).place()
 
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 PAYLOAD = NewInstance(client_to(None, endpoint="http://127.0.0.1:9"), ORDER).payload
@@ -218,7 +218,7 @@ SURELY_NOT = {
     "of another action": {"action": "RenewInstance", "before": None},
     "of another server": {"endpoint": "https://billing.tencentcloudapi.com", "before": None},
     "of long ago": {
-        "first_sent_at": "2020-01-01T00:00:00Z",
+        "intended_at": "2020-01-01T00:00:00Z",
         "sending_until": "2020-01-01T00:01:00Z",
         "payload": None,
     },
@@ -234,7 +234,7 @@ def test_a_damaged_record_that_is_surely_of_something_else_stops_nobody(start_sa
 
     order = purchase(sandbox, shelf).place()
 
-    assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id]
+    assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]
 
 
 @pytest.mark.parametrize("text", ["null", "7", "[]", "{}", '{"format": "something else"}', '"half of"'])
@@ -246,7 +246,7 @@ def test_no_record_of_others_stops_a_purchase_of_which_the_order_book_shows_noth
 
     order = purchase(sandbox, shelf).place()
 
-    assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id]
+    assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]
 
 
 @pytest.mark.parametrize("payload", [{}, {"ProductCode": "p_cloudfirewall"}, {"ZoneCode": "ap-guangzhou-6"}])

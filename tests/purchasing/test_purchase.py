@@ -49,7 +49,7 @@ def purchase(sandbox, store, key="firewall", order=ORDER, endpoint=None, lag=LAG
 
 
 def spent(sandbox):
-    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+    return sandbox.options.balance_cents - sandbox.account.balance_cents
 
 
 def record_of(store, key="firewall"):
@@ -57,7 +57,7 @@ def record_of(store, key="firewall"):
 
 
 def orders(sandbox):
-    return [order.order_id for order in sandbox.ledger.orders()]
+    return [order.order_id for order in sandbox.account.orders()]
 
 
 class Died(BaseException):
@@ -99,7 +99,7 @@ def test_a_purchase_costs_one_record_before_the_request_and_one_after(sandbox, s
 
 def test_the_intent_is_stored_before_the_first_byte_is_sent(sandbox, shelf):
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Wire.send", dies)
+        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
         with pytest.raises(Died):
             purchase(sandbox, shelf).place()
 
@@ -114,10 +114,10 @@ def test_the_record_tells_a_person_what_was_bought_by_whom_and_holds_no_secret(s
 
     told = json.loads(shelf.texts["firewall"])
     assert (told["state"], told["order_id"]) == ("ordered", orders(sandbox)[0])
-    assert told["client_token"] == sandbox.ledger.orders()[0].client_token
+    assert told["client_token"] == sandbox.account.orders()[0].client_token
     assert told["placed_by"] == {"dag_id": "shop", "run_id": "r"}
     assert told["payload"]["ProductCode"] == ORDER["product_code"]
-    assert re.match(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d.*Z$", told["first_sent_at"])
+    assert re.match(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d.*Z$", told["intended_at"])
     assert "hunter2" not in shelf.texts["firewall"]
 
 
@@ -313,11 +313,11 @@ def test_a_refusal_changes_the_token_and_the_next_try_buys(start_sandbox, shelf)
     with pytest.raises(InsufficientBalance):
         purchase(sandbox, shelf).place()
     assert (record_of(shelf).state, record_of(shelf).generation) == (State.DECLINED, 1)
-    sandbox.ledger.balance_cents = PRICE
+    sandbox.account.balance_cents = PRICE
 
     purchase(sandbox, shelf).place()
 
-    (order,) = sandbox.ledger.orders()
+    (order,) = sandbox.account.orders()
     assert order.client_token == client_token_for("firewall", 1)
     assert record_of(shelf).state is State.ORDERED
 
@@ -333,22 +333,22 @@ def test_a_given_token_never_changes(start_sandbox, shelf):
     sandbox = start_sandbox(balance_cents=0)
     with pytest.raises(InsufficientBalance):
         purchase(sandbox, shelf, client_token="mine").place()
-    sandbox.ledger.balance_cents = PRICE
+    sandbox.account.balance_cents = PRICE
 
     purchase(sandbox, shelf, client_token="mine").place()
 
-    assert sandbox.ledger.orders()[0].client_token == "mine"
+    assert sandbox.account.orders()[0].client_token == "mine"
 
 
 def test_after_a_refusal_something_else_may_be_bought(start_sandbox, shelf):
     sandbox = start_sandbox(balance_cents=0)
     with pytest.raises(InsufficientBalance):
         purchase(sandbox, shelf).place()
-    sandbox.ledger.balance_cents = 5 * PRICE
+    sandbox.account.balance_cents = 5 * PRICE
 
     purchase(sandbox, shelf, order=TWO_MONTHS).place()
 
-    assert sandbox.ledger.balance_cents == 3 * PRICE
+    assert sandbox.account.balance_cents == 3 * PRICE
 
 
 # The process dies, and another try begins
@@ -356,7 +356,7 @@ def test_after_a_refusal_something_else_may_be_bought(start_sandbox, shelf):
 
 PLACES = [
     pytest.param("airflow_provider_tcbilling.purchasing.memory.Memory.begin", 0, id="before the intent"),
-    pytest.param("airflow_provider_tcbilling.api.transport.Wire.send", 0, id="after the intent"),
+    pytest.param("airflow_provider_tcbilling.api.transport.Transport.send", 0, id="after the intent"),
     pytest.param("airflow_provider_tcbilling.api.transport._content", 1, id="sent, the answer not read"),
     pytest.param("airflow_provider_tcbilling.api.models.Order.from_wire", 1, id="answered, not understood"),
     pytest.param("airflow_provider_tcbilling.purchasing.memory.Memory.keep", 1, id="understood, not recorded"),
@@ -383,7 +383,7 @@ def test_wherever_the_process_dies_the_next_try_knows_the_one_order(start_sandbo
 
 def test_the_next_try_waits_until_the_request_of_the_dead_one_can_no_longer_be_under_way(sandbox, shelf, passing_time):
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Wire.send", dies)
+        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
         with pytest.raises(Died):
             purchase(sandbox, shelf).place()
     before = passing_time.slept
@@ -419,7 +419,7 @@ def test_a_try_after_the_window_that_finds_nothing_stops_unless_the_token_is_tru
     sandbox, shelf, passing_time, trust_token, bought
 ):
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Wire.send", dies)
+        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
         with pytest.raises(Died):
             purchase(sandbox, shelf).place()
     passing_time.sleep(400)
@@ -573,7 +573,7 @@ def test_an_order_that_may_be_the_twins_is_not_taken_while_the_twin_knows_none(s
 def test_a_twin_of_another_day_or_of_something_else_is_no_rival(start_sandbox, shelf, passing_time):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Wire.send", dies)
+        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
         for key, order in (("one", ORDER), ("three", {**ORDER, "zone_code": "elsewhere"})):
             with pytest.raises(Died):
                 purchase(sandbox, shelf, key=key, order=order).place()
@@ -591,7 +591,7 @@ def test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_on
         purchase(elsewhere, shelf, key="one").place()
     else:
         with pytest.MonkeyPatch.context() as dying:
-            dying.setattr("airflow_provider_tcbilling.api.transport.Wire.send", dies)
+            dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
             with pytest.raises(Died):
                 purchase(elsewhere, shelf, key="one").place()
     lose(sandbox)
@@ -664,7 +664,7 @@ def test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends(start_
     sandbox = start_sandbox(balance_cents=0, tokens=Tokens.parse("ignore"))
     with pytest.raises(InsufficientBalance):
         purchase(sandbox, shelf).place()
-    sandbox.ledger.balance_cents = 2 * PRICE
+    sandbox.account.balance_cents = 2 * PRICE
     mine, copy, write = purchase(sandbox, shelf), purchase(sandbox, shelf), shelf.write
 
     def overwritten(key, stored):
@@ -785,7 +785,7 @@ def test_a_record_that_cannot_be_used_stops_it_before_anything_is_sent(sandbox, 
         "newer": {**good, "version": 3, "new_field": 1},
         "no state": {**good, "state": "lost"},
         "no order": {**good, "state": "ordered"},
-        "no moment": {**good, "first_sent_at": "yesterday"},
+        "no moment": {**good, "intended_at": "yesterday"},
     }
     shelf.texts["firewall"] = json.dumps(made[stored]) if stored in made else stored
 
@@ -846,7 +846,7 @@ def test_a_refusal_that_cannot_be_recorded_is_looked_into_by_the_next_try(start_
     shelf.broken = ["write"]
     with pytest.raises(InsufficientBalance):
         purchase(sandbox, shelf).place()
-    sandbox.ledger.balance_cents = PRICE
+    sandbox.account.balance_cents = PRICE
 
     purchase(sandbox, shelf).place()
 
@@ -895,7 +895,7 @@ def test_a_purchase_that_may_no_longer_be_made_is_not_sent_again_after_a_refusal
 
 def test_a_purchase_that_may_no_longer_be_made_is_looked_for_and_not_sent_again(sandbox, shelf):
     with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Wire.send", dies)
+        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
         with pytest.raises(Died):
             purchase(sandbox, shelf).place()
 

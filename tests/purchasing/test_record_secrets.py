@@ -110,7 +110,7 @@ def test_an_edited_secret_is_noticed_with_the_same_key(start_sandbox, shelf, key
 
 def rotated(sandbox):
     """Give the sandbox another key of the same account."""
-    sandbox.rules = replace(sandbox.rules, secret_id="AKIDrotated", secret_key="another-key-0815")
+    sandbox.options = replace(sandbox.options, secret_id="AKIDrotated", secret_key="another-key-0815")
     return {"secret_id": "AKIDrotated", "secret_key": "another-key-0815"}
 
 
@@ -147,7 +147,7 @@ def test_a_corrected_secret_key_does_not_make_an_edited_purchase_of_it(sandbox, 
 
     purchase(sandbox, shelf, secret_key=SECRET_KEY).place()
 
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 # Records of version 1
@@ -203,7 +203,7 @@ def test_an_intent_of_version_1_whose_answer_was_lost_buys_once(sandbox, shelf):
 
     order = purchase(sandbox, shelf).place()
 
-    assert [one.order_id for one in sandbox.ledger.orders()] == [order.order_id]
+    assert [one.order_id for one in sandbox.account.orders()] == [order.order_id]
     assert stored(shelf)["version"] == 2
     assert guesses(stored(shelf), [PASSWORD]) == set()
 

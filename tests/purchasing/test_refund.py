@@ -27,7 +27,7 @@ def shelf():
 
 
 def subscribed(sandbox, days=20.0, **more):
-    return sandbox.ledger.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
+    return sandbox.account.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
 
 
 def giving_back(sandbox, instance, **fields):
@@ -40,11 +40,11 @@ def refund(sandbox, instance_id, store, *, key="give it back", fields=None, **op
 
 
 def refunds(sandbox):
-    return [order.order_id for order in sandbox.ledger.orders() if order.action == "refund"]
+    return [order.order_id for order in sandbox.account.orders() if order.action == "refund"]
 
 
 def returned(sandbox):
-    return sandbox.ledger.balance_cents - sandbox.rules.balance_cents
+    return sandbox.account.balance_cents - sandbox.options.balance_cents
 
 
 @pytest.mark.parametrize("server", SERVERS)

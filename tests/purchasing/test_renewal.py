@@ -45,7 +45,7 @@ def shelf():
 
 def subscribed(sandbox, days=3.0, **more):
     """Add an instance that expires in so many days, and return its id."""
-    return sandbox.ledger.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
+    return sandbox.account.add_instance(expires_at=time.time() + days * DAY, **more).instance_id
 
 
 def renewal(sandbox, instance_id, store, *, key="renew it", terms=None, fields=None, **options):
@@ -56,11 +56,11 @@ def renewal(sandbox, instance_id, store, *, key="renew it", terms=None, fields=N
 
 
 def renewals(sandbox):
-    return [order.order_id for order in sandbox.ledger.orders() if order.action == "renew"]
+    return [order.order_id for order in sandbox.account.orders() if order.action == "renew"]
 
 
 def spent(sandbox):
-    return sandbox.rules.balance_cents - sandbox.ledger.balance_cents
+    return sandbox.options.balance_cents - sandbox.account.balance_cents
 
 
 def expiry(sandbox, instance_id):
@@ -162,8 +162,8 @@ def test_an_expiry_that_somebody_else_moved_stops_it_too(sandbox, shelf):
         with pytest.raises(Died):
             renewal(sandbox, instance, shelf).place()
     sandbox.faults.clear()
-    subscription = sandbox.ledger.instances()[0]
-    sandbox.ledger.subscriptions.extend(subscription, subscription.expires_at + 17 * DAY, time.time())
+    subscription = sandbox.account.instances()[0]
+    sandbox.account.subscriptions.extend(subscription, subscription.expires_at + 17 * DAY, time.time())
 
     with pytest.raises(PurchaseOutcomeUnknown, match="though not just as by this renewal"):
         renewal(sandbox, instance, shelf).place()
@@ -179,7 +179,7 @@ def test_an_instance_that_is_gone_stops_it(sandbox, shelf):
         dying.setattr(Purchase, "_find_out", dies)
         with pytest.raises(Died):
             renewal(sandbox, instance, shelf).place()
-    sandbox.ledger.subscriptions.remove(sandbox.ledger.instances()[0])
+    sandbox.account.subscriptions.remove(sandbox.account.instances()[0])
 
     with pytest.raises(PurchaseOutcomeUnknown, match="is not listed any more"):
         renewal(sandbox, instance, shelf).place()
@@ -359,7 +359,7 @@ def test_what_cannot_be_renewed_fails_and_nothing_is_sent(sandbox, shelf, instan
     if instance is None:
         number = "ins-nowhere"
     elif instance.get("days") == float("inf"):
-        number = sandbox.ledger.add_instance(expires_at=None).instance_id
+        number = sandbox.account.add_instance(expires_at=None).instance_id
     else:
         number = subscribed(sandbox, **instance)
 
@@ -408,10 +408,10 @@ def test_a_locked_instance_is_refused_and_nothing_is_spent(sandbox, shelf):
 
 def test_too_little_money_is_refused_and_the_next_try_renews(sandbox, shelf):
     instance = subscribed(sandbox)
-    sandbox.ledger.balance_cents = 1
+    sandbox.account.balance_cents = 1
     with pytest.raises(InsufficientBalance):
         renewal(sandbox, instance, shelf).place()
-    sandbox.ledger.balance_cents = sandbox.rules.balance_cents
+    sandbox.account.balance_cents = sandbox.options.balance_cents
 
     renewal(sandbox, instance, shelf).place()
 
@@ -452,7 +452,7 @@ def test_an_order_that_is_lost_is_told_from_the_expiry_at_month_ends_too(
     sandbox = start_sandbox(zone=zone)
     moment = epoch(was.replace(" ", "T") + ("+08:00" if zone == "Asia/Shanghai" else "Z"))
     passing_time.sleep(moment - 3 * DAY - time.time())
-    instance = sandbox.ledger.add_instance(expires_at=moment).instance_id
+    instance = sandbox.account.add_instance(expires_at=moment).instance_id
     assert expiry(sandbox, instance) == was
     sandbox.faults.add({"fault": "not-visible", "looks": 10_000, "action": "RenewInstance"})
     sandbox.faults.add({"fault": "drop", "action": "RenewInstance"})

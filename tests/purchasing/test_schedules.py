@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("greenlet")
 
-from verification.schedule_world import SPENDINGS, World
+from verification.schedule_world import MONEY_ACTIONS, World
 
 
 @pytest.mark.parametrize("first", [0, 100, 200])
-@pytest.mark.parametrize("spends_on", SPENDINGS)
+@pytest.mark.parametrize("spends_on", MONEY_ACTIONS)
 def test_no_schedule_spends_twice_or_loses_an_order(spends_on, first):
     wrong = {seed: faults for seed in range(first, first + 100) if (faults := World(seed, spends_on).run())}
 

@@ -57,7 +57,7 @@ def test_a_worker_finds_the_order_of_another_one_whichever_clock_is_wrong(start_
         purchase(sandbox, store, first, sleep=dies).place()
     order = purchase(sandbox, store, second).place()
 
-    assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id]
+    assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]
 
 
 @pytest.mark.parametrize("ahead", [0.0, -700.0, 700.0, -310.0])
@@ -76,5 +76,5 @@ def test_an_older_purchase_of_the_same_is_seen_as_a_rival_whichever_clock_is_wro
             taken.append(purchase(sandbox, store, ahead, key=key, window=window).place().order_id)
 
     assert len(set(taken)) == len(taken)
-    tokens = [order.client_token for order in sandbox.ledger.orders()]
+    tokens = [order.client_token for order in sandbox.account.orders()]
     assert len(set(tokens)) == len(tokens)

@@ -130,10 +130,10 @@ def test_wherever_a_process_stands_still_one_order_is_paid(start_sandbox, passin
     taken = {}
     for key, of_key in ends.items():
         tokens = {client_token_for(key, generation) for generation in range(9)}
-        paid = [order.order_id for order in sandbox.ledger.orders() if order.client_token in tokens]
+        paid = [order.order_id for order in sandbox.account.orders() if order.client_token in tokens]
         taken[key] = {end.order_id for end in of_key if isinstance(end, Order)}
         assert len(paid) <= 1, ends
-        assert taken[key] <= {order.order_id for order in sandbox.ledger.orders()}
+        assert taken[key] <= {order.order_id for order in sandbox.account.orders()}
         assert len(taken[key]) <= 1, ends
     assert not taken["firewall"] & taken["twin"], ends
 
@@ -157,7 +157,7 @@ def test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up
     standing_still(monkeypatch, f"{PACKAGE}.memory.Memory._create", 1, another_one_goes_on)
     others.append(tried(place))
 
-    assert [order.order_id for order in others] == [order.order_id for order in sandbox.ledger.orders()] * 2
+    assert [order.order_id for order in others] == [order.order_id for order in sandbox.account.orders()] * 2
 
 
 @pytest.mark.parametrize("tokens", ["honour", "ignore"])
@@ -185,8 +185,8 @@ def test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try(
         assert json.loads(store.texts["firewall"])["order_id"] == getattr(others[0], "order_id", None)
     others.append(tried(buy))
 
-    assert len(sandbox.ledger.orders()) <= 1
-    assert len({order.order_id for order in others if isinstance(order, Order)}) == len(sandbox.ledger.orders())
+    assert len(sandbox.account.orders()) <= 1
+    assert len({order.order_id for order in others if isinstance(order, Order)}) == len(sandbox.account.orders())
 
 
 def test_what_remains_is_told(start_sandbox, passing_time, monkeypatch, logged):
@@ -203,7 +203,7 @@ def test_what_remains_is_told(start_sandbox, passing_time, monkeypatch, logged):
     monkeypatch.setattr(exchange.Exchange, "begin", begins_and_stands_still)
     order = purchase(sandbox, store).place()
 
-    known, second = [placed.order_id for placed in sandbox.ledger.orders()]
+    known, second = [placed.order_id for placed in sandbox.account.orders()]
     assert [order.order_id, others[0].order_id] == [known, known]
     assert "SECOND order for this purchase" in logged()
     assert [second in twin for twin in json.loads(store.texts["firewall"])["twins"]] == [True]
@@ -223,7 +223,7 @@ def test_what_is_stopped_at_the_last_moment_is_expired_when_another_one_may_send
     with pytest.raises(AuthError, match="expired"):
         purchase(sandbox, store).place()
 
-    assert [placed.order_id for placed in sandbox.ledger.orders()] == [others[0].order_id]
+    assert [placed.order_id for placed in sandbox.account.orders()] == [others[0].order_id]
     assert purchase(sandbox, store).place().order_id == others[0].order_id
 
 
@@ -242,12 +242,12 @@ def test_a_second_request_with_the_servers_clock_leaves_within_the_lease(start_s
     sandbox, store = start_sandbox(), Shelf()
     sandbox.faults.add({"fault": "clock-skew", "seconds": 900.0, "times": None})
     late = REQUEST_SECONDS + 1
-    standing_still(monkeypatch, f"{PACKAGE}.wire.Wire._correct_clock", 1, lambda: passing_time.sleep(late))
+    standing_still(monkeypatch, f"{PACKAGE}.wire.Transport._correct_clock", 1, lambda: passing_time.sleep(late))
 
     with pytest.raises(Unreachable, match="nothing was sent"):
         purchase(sandbox, store).place()
 
-    assert sandbox.ledger.orders() == []
+    assert sandbox.account.orders() == []
     assert [entry.outcome for entry in sandbox.journal] == ["AuthFailure.SignatureExpire"]
 
 
@@ -278,4 +278,6 @@ def test_a_process_that_stood_still_over_its_look_does_not_stop_where_another_on
     standing_still(monkeypatch, f"{PACKAGE}.instance.NewInstance.look", 1, another_one_goes_on)
     order = purchase(sandbox, store).place()
 
-    assert [order.order_id] == [other.order_id for other in others] == [one.order_id for one in sandbox.ledger.orders()]
+    assert (
+        [order.order_id] == [other.order_id for other in others] == [one.order_id for one in sandbox.account.orders()]
+    )

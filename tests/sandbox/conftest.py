@@ -12,4 +12,4 @@ def money_equation(start_sandbox):
     """What is left is what was there, less what was paid, plus what was given back."""
     yield
     for sandbox in start_sandbox.started:
-        assert reckoned(sandbox) == (sandbox.ledger.balance_cents, sandbox.ledger.voucher_cents)
+        assert reckoned(sandbox) == (sandbox.account.balance_cents, sandbox.account.voucher_cents)

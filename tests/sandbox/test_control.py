@@ -11,7 +11,7 @@ import requests
 
 from airflow_provider_tcbilling.sandbox.bounds import Range
 from airflow_provider_tcbilling.sandbox.faults import KINDS, MOST_FAULTS, Faults, WrongFault
-from airflow_provider_tcbilling.sandbox.options import LIMITS, Rules, Tokens, add_arguments
+from airflow_provider_tcbilling.sandbox.options import LIMITS, Options, Tokens, add_arguments
 from airflow_provider_tcbilling.sandbox.seeding import MOST
 from tests.conftest import client_to
 
@@ -30,7 +30,7 @@ def control(sandbox, path, body, method="POST", **headers):
 def state(sandbox):
     """Return what a control call can change; the clock in whole minutes, since it goes on."""
     shown = requests.get(f"{sandbox.url}/_sandbox/state", timeout=10).json()
-    return {**shown, "time": round(sandbox.ledger.clock.offset)}
+    return {**shown, "time": round(sandbox.account.clock.offset)}
 
 
 def assert_refused(sandbox, path, body, field):
@@ -197,8 +197,8 @@ def test_no_control_call_makes_the_server_fail(sandbox, seed):
             assert requests.get(f"{sandbox.url}/_sandbox/{path}", timeout=10).status_code == 200, body
     sandbox.faults.clear()
     assert requests.get(f"{sandbox.url}/_sandbox/orders", timeout=10).status_code == 200
-    sandbox.ledger.clock.offset = 0.0
-    assert client_to(sandbox).describe_account_balance().balance_cents == sandbox.rules.balance_cents
+    sandbox.account.clock.offset = 0.0
+    assert client_to(sandbox).describe_account_balance().balance_cents == sandbox.options.balance_cents
 
 
 def test_half_of_a_surrogate_pair_is_shown_as_it_came(sandbox):
@@ -215,7 +215,7 @@ def test_half_of_a_surrogate_pair_is_shown_as_it_came(sandbox):
 @pytest.mark.parametrize("name", LIMITS)
 def test_what_is_no_number_is_no_rule(name, value):
     with pytest.raises(ValueError, match=name):
-        Rules(**{name: value})
+        Options(**{name: value})
     with pytest.raises(ValueError, match="remembered_seconds"):
         Tokens(remembered_seconds=value)
 

@@ -148,15 +148,15 @@ def test_added_instances_are_numbered_an_hour_apart_and_have_their_orders(sandbo
     assert {(d["Action"], d["Status"], d["RealTotalCost"], d["VoucherDecline"]) for d in booked} == {
         ("purchase", 4, 995, 5)
     }
-    assert {deal["CreateTime"] for deal in booked} == {sandbox.ledger.local_time(moment - 40 * DAY)}
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+    assert {deal["CreateTime"] for deal in booked} == {sandbox.account.local_time(moment - 40 * DAY)}
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
 def test_orders_stay_in_the_order_of_time_when_older_ones_are_added(sandbox):
     bought(sandbox)
     added(sandbox, bought_days_ago=3)
 
-    assert [bool(order.client_token) for order in sandbox.ledger.orders()] == [False, True]
+    assert [bool(order.client_token) for order in sandbox.account.orders()] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -200,13 +200,13 @@ def test_the_state_tells_what_expires_and_a_reset_forgets_it(sandbox):
         *("instance_id", "name", "product", "region", "renew_flag", "status", "expires_at", "renews_by_itself")
     }
     control(sandbox, "POST", "clock", {"advance": DAY + 1})
-    assert control(sandbox, "GET", "health").json()["balance_cents"] == sandbox.rules.balance_cents - PRICE
+    assert control(sandbox, "GET", "health").json()["balance_cents"] == sandbox.options.balance_cents - PRICE
     control(sandbox, "POST", "reset")
     assert control(sandbox, "GET", "state").json()["subscriptions"] == []
 
 
 def test_an_instance_can_be_added_without_http(sandbox):
-    instance = sandbox.ledger.add_instance(name="edge", expires_at=None)
+    instance = sandbox.account.add_instance(name="edge", expires_at=None)
 
     assert [one["InstanceName"] for one in listed(sandbox)] == ["edge"]
-    assert sandbox.ledger.instances() == [instance]
+    assert sandbox.account.instances() == [instance]

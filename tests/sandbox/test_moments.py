@@ -74,16 +74,16 @@ def test_a_fault_strikes_before_the_request_is_carried_out_or_after_it(sandbox, 
 
     asking = Asking(sandbox)
     until(lambda: sandbox.journal and name in sandbox.journal[-1].faults)
-    while_it_waits = bool(sandbox.ledger.orders())
+    while_it_waits = bool(sandbox.account.orders())
     asking.join(5.0)
     # A client that takes the interim answer for the real one has gone by now.
     until(lambda: sandbox.journal[-1].outcome)
-    afterwards = bool(sandbox.ledger.orders())
+    afterwards = bool(sandbox.account.orders())
 
     if is_late:
         assert while_it_waits is IS_THERE_WHILE_THE_CLIENT_WAITS[name, when]
     assert afterwards is (is_late or when == "after")
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE * afterwards
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE * afterwards
     assert sandbox.journal[-1].outcome == ("ok" if afterwards else "not carried out")
     assert sandbox.faults.listed() == []
 
@@ -102,7 +102,7 @@ def test_another_order_can_be_placed_while_one_is_delayed_before_it(sandbox, nam
     asking.join(5.0)
 
     assert (first.outcome, first.order_id) == ("ok", order_id)
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -113,9 +113,9 @@ def test_what_was_received_whole_is_carried_out_though_its_client_has_gone(sandb
     asking.join(5.0)
 
     assert isinstance(asking.outcome, requests.ReadTimeout)
-    assert len(sandbox.ledger.orders()) == (when == "after")
-    until(lambda: len(sandbox.ledger.orders()) == 1)
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE
+    assert len(sandbox.account.orders()) == (when == "after")
+    until(lambda: len(sandbox.account.orders()) == 1)
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE
 
 
 def test_what_is_delayed_over_a_reset_buys_nothing_from_the_new_account(sandbox):
@@ -126,8 +126,8 @@ def test_what_is_delayed_over_a_reset_buys_nothing_from_the_new_account(sandbox)
     sandbox.reset()
     asking.join(5.0)
 
-    assert sandbox.ledger.orders() == []
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+    assert sandbox.account.orders() == []
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
 def test_delays_add_up(sandbox):
@@ -149,7 +149,7 @@ def test_a_delayed_request_that_is_then_dropped_was_never_carried_out(sandbox):
     asking.join(5.0)
 
     assert isinstance(asking.outcome, requests.ConnectionError)
-    assert sandbox.ledger.orders() == []
+    assert sandbox.account.orders() == []
 
 
 def test_a_delayed_request_that_is_refused_is_refused_late(start_sandbox):

@@ -9,8 +9,8 @@ import requests
 
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
-from airflow_provider_tcbilling.sandbox.account import Account
-from airflow_provider_tcbilling.sandbox.options import Rules as ServerRules
+from airflow_provider_tcbilling.sandbox.account_state import Account
+from airflow_provider_tcbilling.sandbox.options import Options as ServerRules
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
@@ -21,7 +21,7 @@ def numbers(sandbox, count=3):
     """Buy, and return all numbers and ids that come back."""
     client = client_to(sandbox)
     orders = [client.create_instance(client_token=str(number), **ORDER) for number in range(count)]
-    found = [order.big_deal_id for order in sandbox.ledger.orders()]
+    found = [order.big_deal_id for order in sandbox.account.orders()]
     return {text for order in orders for text in (order.order_id, order.request_id, *order.instance_ids)} | set(found)
 
 
@@ -51,7 +51,7 @@ def test_the_numbers_look_as_the_documentation_shows_them(start_sandbox):
     for _ in range(5):
         sandbox = start_sandbox()
         numbers(sandbox)
-        for order in sandbox.ledger.orders():
+        for order in sandbox.account.orders():
             assert re.fullmatch(r"20\d{6}\d{12}811", order.order_id)
             assert order.big_deal_id == f"{order.order_id[:-3]}801"
 
@@ -76,4 +76,4 @@ def test_a_record_of_before_a_restart_owns_no_order_of_the_new_sandbox():
                 sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
             order = Purchase(key, NewInstance(client_to(sandbox), ORDER), shelf, rules).place()
 
-            assert [placed.order_id for placed in sandbox.ledger.orders()] == [order.order_id]
+            assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]

@@ -45,7 +45,7 @@ def without_ids(answer):
 
 @pytest.mark.parametrize("empty", [None, ""], ids=["null", "empty"])
 def test_a_field_that_is_null_or_empty_is_not_given(sandbox, empty):
-    instance = sandbox.ledger.add_instance(expires_at=2e9).instance_id
+    instance = sandbox.account.add_instance(expires_at=2e9).instance_id
     for action, name, required in FIELDS:
         request = {**REQUESTS[action], **({"InstanceId": instance} if "InstanceId" in REQUESTS[action] else {})}
         absent = post(sandbox, {key: value for key, value in request.items() if key != name}, action=action)
@@ -63,7 +63,7 @@ def test_null_fields_buy_once_with_the_same_token(sandbox):
     }
 
     assert len(orders) == 1
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE
 
 
 def test_null_fields_of_a_query_that_is_distorted(sandbox):
@@ -157,7 +157,7 @@ class Spoiled(Tc3Auth):
 @pytest.mark.parametrize("seed", range(4))
 def test_every_request_gets_an_answer_of_the_api(sandbox, seed):
     chance = random.Random(seed)
-    sandbox.ledger.add_instance(expires_at=2e9)
+    sandbox.account.add_instance(expires_at=2e9)
     session = requests.Session()
     for number in range(150):
         action, body = chance.choice([odd_request, odd_request, odd_body])(chance)
@@ -263,7 +263,7 @@ def test_a_body_in_chunks_is_bounded_while_it_is_read(sandbox, path, limit):
     headers = {"Content-Type": "application/json"}
 
     assert requests.post(f"{sandbox.url}{path}", data=chunks(), headers=headers, timeout=20).status_code == 413
-    assert client_to(sandbox).describe_account_balance().balance_cents == sandbox.rules.balance_cents
+    assert client_to(sandbox).describe_account_balance().balance_cents == sandbox.options.balance_cents
 
 
 def test_the_journal_keeps_little_of_what_is_large(sandbox):
@@ -281,7 +281,7 @@ def test_an_order_of_more_instances_than_anybody_has_is_refused(start_sandbox):
     answer = post(sandbox, {**WIRE_ORDER, "Quantity": 10**9})
 
     assert answer["Error"]["Code"] == "FailedOperation.NumLimitError"
-    assert sandbox.ledger.orders() == []
+    assert sandbox.account.orders() == []
 
 
 def test_every_field_of_the_tables_is_tried():

@@ -33,7 +33,7 @@ def test_the_money_comes_back_and_the_instance_goes_when_the_refund_is_carried_o
     (instance,) = listed(sandbox)
     order_id = refunded(sandbox, instance["InstanceId"])
 
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE
     assert deals(sandbox, order_id=order_id)[0]["Status"] == 3
     assert refusal(refunded, sandbox, instance["InstanceId"], token="again") == LOCKED
     assert refusal(renewed, sandbox, instance["InstanceId"]) == LOCKED
@@ -41,7 +41,7 @@ def test_the_money_comes_back_and_the_instance_goes_when_the_refund_is_carried_o
     (deal,) = deals(sandbox, order_id=order_id)
     assert (deal["Action"], deal["Status"], deal["RealTotalCost"]) == ("refund", 6, PRICE)
     assert deal["ResourceId"] == [instance["InstanceId"]]
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents
     assert listed(sandbox) == []
     assert refusal(refunded, sandbox, instance["InstanceId"], token="again") == NO_SUCH
     assert refusal(renewed, sandbox, instance["InstanceId"]) == NO_SUCH
@@ -91,10 +91,10 @@ def test_a_refund_that_ends_otherwise_gives_nothing_back_and_leaves_the_instance
     refunded(sandbox, instance_id)
 
     assert deals(sandbox, status_set=[status])[0]["Action"] == "refund"
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE
     renewed(sandbox, instance_id)
     refunded(sandbox, instance_id, token="again")
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
 def test_nothing_is_given_back_while_its_renewal_is_under_way(start_sandbox):
@@ -113,7 +113,7 @@ def test_an_instance_does_not_renew_itself_while_its_refund_is_under_way(start_s
     stop_clock(sandbox, moment + 2 * DAY)
 
     assert shown(sandbox, instance_id)[0][0] == "ISOLATED"
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_each_rule_for_the_token_of_a_refund(start_sandbox, rule, error):
     if rule.startswith("forget"):
         stop_clock(sandbox, moment + 61)
         assert refusal(refunded, sandbox, instance_id) == NO_SUCH
-    assert len(sandbox.ledger.orders()) == 2
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+    assert len(sandbox.account.orders()) == 2
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
 def test_a_nameless_refund_names_its_instance_when_it_is_carried_out(start_sandbox):
@@ -160,17 +160,17 @@ def test_vouchers_are_used_before_money_and_are_lost_in_a_refund(start_sandbox):
     (renewal, purchase) = deals(sandbox)
     assert (purchase["TotalCost"], purchase["RealTotalCost"], purchase["VoucherDecline"]) == (PRICE, 0, PRICE)
     assert (renewal["RealTotalCost"], renewal["VoucherDecline"]) == (PRICE * 3 // 4, PRICE // 4)
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE * 3 // 4
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE * 3 // 4
     refunded(sandbox, instance_id)
     assert deals(sandbox)[0]["RealTotalCost"] == PRICE * 3 // 4
-    assert (sandbox.ledger.balance_cents, sandbox.ledger.voucher_cents) == (sandbox.rules.balance_cents, 0)
+    assert (sandbox.account.balance_cents, sandbox.account.voucher_cents) == (sandbox.options.balance_cents, 0)
 
 
 def test_vouchers_and_money_together_can_be_enough(start_sandbox):
     sandbox = start_sandbox(balance_cents=PRICE // 2, voucher_cents=PRICE // 2)
     (instance_id,) = bought(sandbox).instance_ids
 
-    assert sandbox.ledger.balance_cents == 0
+    assert sandbox.account.balance_cents == 0
     assert refusal(renewed, sandbox, instance_id) == "FailedOperation.BalanceInsufficient"
 
 

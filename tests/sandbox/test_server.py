@@ -26,7 +26,7 @@ from airflow_provider_tcbilling.api.signing import (
 from airflow_provider_tcbilling.sandbox import handlers
 from airflow_provider_tcbilling.sandbox.__main__ import greeting, main
 from airflow_provider_tcbilling.sandbox.faults import KINDS
-from airflow_provider_tcbilling.sandbox.options import Rules, Tokens
+from airflow_provider_tcbilling.sandbox.options import Options, Tokens
 from tests.conftest import ORDER, PRICE, SECRET_ID, SECRET_KEY, client_to
 
 WIRE_ORDER = {
@@ -77,7 +77,7 @@ def post(sandbox, body, action="CreateInstance", version="2018-07-09", auth=None
 )
 def test_what_is_wrong_is_refused_with_its_code_and_buys_nothing(sandbox, body, options, code):
     assert post(sandbox, body, **options)["Error"]["Code"] == code
-    assert sandbox.ledger.orders() == []
+    assert sandbox.account.orders() == []
     assert sandbox.journal[-1].outcome == code
 
 
@@ -125,7 +125,7 @@ SIGNED = [
 @pytest.mark.parametrize("names", SIGNED)
 def test_it_takes_what_public_clients_sign(sandbox, names):
     assert "Error" not in post(sandbox, WIRE_ORDER, auth=Signing(*names))
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 @pytest.mark.parametrize("names", [("host",), ("content-type", "x-tc-action")])
@@ -138,14 +138,14 @@ def test_it_refuses_what_signs_too_little(sandbox, names):
     [pytest.param(TWO, True, id="not signed"), *[pytest.param(*one.values, False, id=one.id) for one in SIGNED[1:]]],
 )
 def test_nobody_on_the_way_can_make_a_refund_of_a_renewal_whose_action_is_signed(sandbox, names, becomes):
-    instance = sandbox.ledger.add_instance(expires_at=time.time() + 86_400).instance_id
+    instance = sandbox.account.add_instance(expires_at=time.time() + 86_400).instance_id
     product = {name: WIRE_ORDER[name] for name in ("ClientToken", "ProductCode", "SubProductCode", "RegionCode")}
     auth = Signing(*names, action="RefundInstance")
 
     answer = post(sandbox, {**product, "InstanceId": instance}, action="RenewInstance", auth=auth)
 
     assert (answer.get("Error", {}).get("Code") != "AuthFailure.SignatureFailure") is becomes
-    assert [order.action for order in sandbox.ledger.orders()[1:]] == ["refund"] * becomes
+    assert [order.action for order in sandbox.account.orders()[1:]] == ["refund"] * becomes
 
 
 def test_our_client_signs_the_action(sandbox):
@@ -215,8 +215,8 @@ def test_each_rule_for_tokens(start_sandbox, rule, orders, error):
     again = post(sandbox, WIRE_ORDER)
 
     assert again.get("Error", {}).get("Code") == error
-    assert len(sandbox.ledger.orders()) == orders
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - orders * PRICE
+    assert len(sandbox.account.orders()) == orders
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - orders * PRICE
 
 
 def test_a_forgotten_token_buys_again(start_sandbox):
@@ -238,7 +238,7 @@ def test_a_refund_gives_the_money_back(client, sandbox):
     sandbox.faults.add({"fault": "order-status", "status": 6})
     client.create_instance(client_token="t", **ORDER)
 
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
 def test_the_same_seed_gives_the_same_ids(start_sandbox):
@@ -313,7 +313,7 @@ def test_reset_begins_anew(client, sandbox):
 
     state = control(sandbox, "GET", "state").json()
     assert (state["orders"], state["faults"], state["journal"]) == (0, [], [])
-    assert state["balance_cents"] == sandbox.rules.balance_cents
+    assert state["balance_cents"] == sandbox.options.balance_cents
 
 
 def test_the_page_needs_nothing_from_elsewhere(sandbox):
@@ -331,7 +331,7 @@ def test_a_request_that_is_too_large_is_refused(sandbox):
 
 
 def test_the_greeting_is_a_ready_made_connection():
-    text = greeting(Rules(secret_key="a/b", session_token="s"), "http://127.0.0.1:8765")
+    text = greeting(Options(secret_key="a/b", session_token="s"), "http://127.0.0.1:8765")
 
     assert "http://127.0.0.1:8765/" in text
     assert "tcbilling://AKIDSANDBOX:a%2Fb@http%3A%2F%2F127.0.0.1%3A8765/?token=s" in text

@@ -57,7 +57,7 @@ def test_there_is_no_instance_before_its_order_is_delivered(start_sandbox):
     assert listed(sandbox) == []
     deals(sandbox)
     deals(sandbox)
-    assert sorted(one["InstanceId"] for one in listed(sandbox)) == sorted(sandbox.ledger.orders()[0].instance_ids)
+    assert sorted(one["InstanceId"] for one in listed(sandbox)) == sorted(sandbox.account.orders()[0].instance_ids)
     assert len(listed(sandbox)) == 3
 
 
@@ -100,7 +100,7 @@ def test_a_renewal_moves_the_expiry_when_it_is_delivered_and_takes_the_money_at_
     instance_id = added(sandbox, expire_time="2027-01-31T04:00:00Z")
     order_id = renewed(sandbox, instance_id, period=2)
 
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - 2 * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - 2 * PRICE
     (deal,) = deals(sandbox, order_id=order_id)
     assert (deal["Action"], deal["Status"], deal["ResourceId"]) == ("renew", 3, [instance_id])
     assert shown(sandbox, instance_id) == [("NORMAL", "2027-01-31 12:00:00")]
@@ -118,7 +118,7 @@ def test_every_renewal_adds_a_period(sandbox):
         renewed(sandbox, instance_id, token=token)
 
     assert shown(sandbox, instance_id) == [("NORMAL", "2027-04-10 08:00:00")]
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - 3 * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - 3 * PRICE
     assert len(deals(sandbox, resource_id=instance_id)) == 4
 
 
@@ -173,7 +173,7 @@ def test_what_does_not_name_an_instance_rightly_is_refused_and_costs_nothing(san
     instance_id = added(sandbox)
 
     assert refusal(call, sandbox, **{"instance_id": instance_id, **wrong}) == NO_SUCH
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 @pytest.mark.parametrize("call", [renewed, refunded])
@@ -186,7 +186,7 @@ def test_without_money_nothing_is_renewed(start_sandbox):
     instance_id = added(sandbox)
 
     assert refusal(renewed, sandbox, instance_id) == "FailedOperation.BalanceInsufficient"
-    assert len(sandbox.ledger.orders()) == 1
+    assert len(sandbox.account.orders()) == 1
 
 
 def test_nothing_is_renewed_for_more_than_36_months_ahead(start_sandbox):
@@ -216,12 +216,12 @@ def test_auto_renewals_happen_at_each_expiry_however_far_the_clock_jumps(sandbox
     (instance_id,) = bought(sandbox, renew_flag=AUTO).instance_ids
     stop_clock(sandbox, "2027-06-01T04:00:00Z")
 
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - 5 * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - 5 * PRICE
     assert shown(sandbox, instance_id) == [("NORMAL", "2027-06-28 12:00:00")]
     renewals = [deal for deal in deals(sandbox, resource_id=instance_id) if deal["Action"] == "renew"]
     assert [deal["CreateTime"] for deal in renewals] == [f"2027-0{month}-28 12:00:00" for month in (5, 4, 3, 2)]
     assert {deal["Status"] for deal in renewals} == {4}
-    assert [order.history[-1][0] for order in sandbox.ledger.orders()[1:3]] == [
+    assert [order.history[-1][0] for order in sandbox.account.orders()[1:3]] == [
         epoch("2027-02-28T04:00:00Z"),
         epoch("2027-03-28T04:00:00Z"),
     ]
@@ -241,7 +241,7 @@ def test_an_auto_renewal_takes_the_period_that_was_set(sandbox):
 
     (one,) = listed(sandbox)
     assert (one["ExpireTime"], one["RenewPeriod"], one["RenewPeriodUnit"]) == ("2029-01-10 08:00:00", 2, "y")
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - 24 * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - 24 * PRICE
 
 
 def test_what_cannot_be_paid_at_its_expiry_lapses_even_if_money_comes_later(start_sandbox):
@@ -255,7 +255,7 @@ def test_what_cannot_be_paid_at_its_expiry_lapses_even_if_money_comes_later(star
     assert shown(sandbox, early) == [("NORMAL", "2027-02-15 08:00:00")]
     assert shown(sandbox, late) == [("ISOLATED", "2027-01-20 08:00:00")]
     refunded(sandbox, given_back)
-    assert sandbox.ledger.balance_cents > PRICE
+    assert sandbox.account.balance_cents > PRICE
     assert shown(sandbox, late) == [("ISOLATED", "2027-01-20 08:00:00")]
     client_to(sandbox).set_renewal(
         instance_id=late, renew_flag=AUTO, product_code=PRODUCT["product_code"], region_code=PRODUCT["region_code"]
@@ -322,7 +322,7 @@ def test_each_rule_for_the_token_of_a_renewal(start_sandbox, rule, orders, error
         assert refusal(renewed, sandbox, instance_id) == error
     else:
         assert (renewed(sandbox, instance_id) == first) == (orders == 1)
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - orders * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - orders * PRICE
     assert shown(sandbox, instance_id) == [("NORMAL", f"2027-0{2 + orders}-01 08:00:00")]
     if rule.startswith("forget"):
         stop_clock(sandbox, moment + 61)
@@ -336,7 +336,7 @@ def test_a_token_is_shared_by_all_that_spends(sandbox):
     renewed(sandbox, instance_id, token="other")
     assert refusal(renewed, sandbox, instance_id, token="other", period=2) == NO_SUCH
     assert refusal(refunded, sandbox, instance_id, token="other") == NO_SUCH
-    assert len(sandbox.ledger.orders()) == 2
+    assert len(sandbox.account.orders()) == 2
 
 
 @pytest.mark.parametrize("status", [5, 6, 7])
@@ -347,7 +347,7 @@ def test_a_renewal_that_ends_otherwise_leaves_the_expiry(sandbox, status):
     renewed(sandbox, instance_id)
 
     assert shown(sandbox, instance_id) == [("NORMAL", "2027-02-01 08:00:00")]
-    assert (sandbox.ledger.balance_cents == sandbox.rules.balance_cents) == (status == 6)
+    assert (sandbox.account.balance_cents == sandbox.options.balance_cents) == (status == 6)
 
 
 def test_a_nameless_renewal_names_its_instance_when_it_is_delivered(start_sandbox):
@@ -381,8 +381,8 @@ def test_a_renewal_whose_answer_is_lost_has_happened_all_the_same(sandbox, fault
     with pytest.raises(OutcomeUnknown):
         renewed(sandbox, instance_id)
 
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE
     assert (sandbox.journal[-1].order_id, sandbox.journal[-1].client_token) == (
-        sandbox.ledger.orders()[-1].order_id,
+        sandbox.account.orders()[-1].order_id,
         "renew",
     )

@@ -17,7 +17,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_tcbilling.api.errors import Unreachable
 from airflow_provider_tcbilling.sandbox.__main__ import main
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conformance.test_vendor_sdk import purchase
@@ -40,7 +40,7 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 def secured(certificate):
     """A sandbox that speaks https."""
-    sandbox = Sandbox(Rules(secret_id=SECRET_ID, secret_key=SECRET_KEY))
+    sandbox = Sandbox(Options(secret_id=SECRET_ID, secret_key=SECRET_KEY))
     with running(sandbox, tls=certificate) as sandbox.url:
         yield sandbox
 
@@ -55,14 +55,14 @@ def vendor(sandbox, certificate):
 def test_the_official_sdk_buys_over_https(secured, certificate):
     order = vendor(secured, certificate[0]).CreateInstance(purchase())
 
-    assert [placed.order_id for placed in secured.ledger.orders()] == [order.OrderId]
+    assert [placed.order_id for placed in secured.account.orders()] == [order.OrderId]
 
 
 def test_the_official_sdk_trusts_no_other_certificate(secured):
     with pytest.raises(TencentCloudSDKException, match="CERTIFICATE_VERIFY_FAILED"):
         vendor(secured, None).CreateInstance(purchase())
 
-    assert secured.ledger.orders() == []
+    assert secured.account.orders() == []
 
 
 def test_we_buy_over_https(secured, certificate, monkeypatch):
@@ -72,7 +72,7 @@ def test_we_buy_over_https(secured, certificate, monkeypatch):
 
     order = client_to(secured).create_instance(client_token="t", **ORDER)
 
-    assert [placed.order_id for placed in secured.ledger.orders()] == [order.order_id]
+    assert [placed.order_id for placed in secured.account.orders()] == [order.order_id]
 
 
 @pytest.mark.parametrize("fault", ["drop", "reset", "cut", "drip"])
@@ -85,7 +85,7 @@ def test_the_faults_of_the_connection_strike_over_https_too(secured, certificate
     else:
         with pytest.raises((TencentCloudSDKException, requests.RequestException)):
             vendor_client.CreateInstance(purchase())
-    assert len(secured.ledger.orders()) == 1
+    assert len(secured.account.orders()) == 1
 
 
 @pytest.mark.parametrize(

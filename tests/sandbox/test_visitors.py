@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from airflow_provider_tcbilling.sandbox import __main__ as command
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from airflow_provider_tcbilling.sandbox.visitors import Hosts
@@ -35,16 +35,16 @@ def call(sandbox, method, path, body, **headers):
 def facts(sandbox):
     return (
         len(sandbox.faults.listed()),
-        len(sandbox.ledger.instances()),
+        len(sandbox.account.instances()),
         len(sandbox.journal),
-        round(sandbox.ledger.clock.offset),
+        round(sandbox.account.clock.offset),
     )
 
 
 @pytest.fixture
 def used(sandbox):
     """A sandbox that has something to lose."""
-    sandbox.ledger.add_instance(expires_at=time.time() + 86_400)
+    sandbox.account.add_instance(expires_at=time.time() + 86_400)
     sandbox.faults.add({"fault": "html", "action": "SetRenewal"})
     client_to(sandbox).describe_account_balance()
     return sandbox
@@ -181,7 +181,7 @@ def test_two_hosts_are_none(sandbox):
 
 
 def test_another_name_can_be_allowed():
-    with running(Sandbox(Rules()), allow_hosts=["billing.test"]) as url:
+    with running(Sandbox(Options()), allow_hosts=["billing.test"]) as url:
         assert requests.get(f"{url}/_sandbox/state", headers={"Host": "billing.test:80"}, timeout=5).status_code == 200
         assert requests.get(f"{url}/_sandbox/state", headers={"Host": "other.test"}, timeout=5).status_code == 421
 

@@ -67,7 +67,7 @@ def test_delayed_instances_arrive(slow, context, mode):
 
     assert result == {
         "order_id": order_id,
-        "instance_ids": slow.ledger.orders()[0].instance_ids,
+        "instance_ids": slow.account.orders()[0].instance_ids,
         "client_token": None,
         "request_id": None,
         "paid_cents": PRICE,

@@ -22,7 +22,7 @@ def epoch(time):
 def stop_clock(sandbox, time):
     """Let the account's clock stand still at a time."""
     moment = epoch(time) if isinstance(time, str) else time
-    sandbox.ledger.clock.now = lambda: moment
+    sandbox.account.clock.now = lambda: moment
     return moment
 
 
@@ -81,9 +81,9 @@ def refusal(call, *arguments, **options):
 
 def reckoned(sandbox):
     """Return what must be left of money and vouchers, from the order book alone."""
-    rules = sandbox.rules
+    rules = sandbox.options
     money, vouchers = rules.balance_cents, rules.voucher_cents
-    for order in sandbox.ledger.orders():
+    for order in sandbox.account.orders():
         came_back = order.status == 6
         if order.action == "refund":
             money += order.cost_cents * came_back

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import rate_limit as budget
+from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.api import request_queue as notes
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.request_queue import unpacked
 
 ACTION = "CreateInstance"
@@ -25,7 +25,7 @@ AT_ONCE = 20.0
 def folder(tmp_path, monkeypatch):
     """Keep the notes of each test apart."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(budget, "_NOTES", {})
+    monkeypatch.setattr(rate_limit, "_NOTES", {})
     (tmp_path / "tmp").mkdir()
     return tmp_path / "tmp" / f"airflow-provider-tcbilling-{os.getuid()}"
 
@@ -42,8 +42,8 @@ def within_no_time(work):
 
 def asks(per_second=1e4):
     """Ask as a process of its own would: nothing is known of earlier trouble."""
-    budget._NOTES.clear()
-    return within_no_time(lambda: Budget("e", "id", per_second).wait(ACTION, 60, time.sleep))
+    rate_limit._NOTES.clear()
+    return within_no_time(lambda: RateLimiter("e", "id", per_second).wait(ACTION, 60, time.sleep))
 
 
 def the_file(folder):

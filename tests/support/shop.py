@@ -46,7 +46,7 @@ class Shop:
 
     @property
     def orders(self):
-        return [order.order_id for order in self.sandbox.ledger.orders()]
+        return [order.order_id for order in self.sandbox.account.orders()]
 
     def purchase(self, key=KEY, placed_by=PLACED_BY):
         spending = NewInstance(client_to(self.sandbox, read_timeout=2.0), ORDER)
@@ -123,7 +123,7 @@ def delivered(shop):
 
 def forgotten(shop):
     shop.ordered()
-    shop.sandbox.ledger.__init__(shop.sandbox.rules)
+    shop.sandbox.account.__init__(shop.sandbox.options)
 
 
 def said_to_be_paid(shop):
@@ -151,14 +151,14 @@ def at_another_endpoint(shop):
 
 def refused_after_a_lost_try(shop):
     shop.lost(carried_out=False)
-    shop.sandbox.ledger.balance_cents = 0
+    shop.sandbox.account.balance_cents = 0
     with pytest.raises(PurchaseOutcomeUnknown):
         shop.purchase().place()
 
 
 def paid_twice(shop, *, is_known=True):
     """Let the first answer be lost and its order be listed late, where the server ignores tokens."""
-    object.__setattr__(shop.sandbox.rules, "tokens", Tokens("ignore"))
+    object.__setattr__(shop.sandbox.options, "tokens", Tokens("ignore"))
     shop.sandbox.faults.add({"fault": "not-visible", "looks": 1 if is_known else 9})
     shop.sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
     with pytest.MonkeyPatch.context() as patch:

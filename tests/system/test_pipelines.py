@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tcbilling.api.actions import AUTO_RENEW
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
@@ -33,10 +33,10 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def sandbox():
     """An account with two firewalls that expire soon, and one that renews itself."""
-    sandbox = Sandbox(Rules(SECRET_ID, SECRET_KEY, delivery_looks=1, rate_limit=0))
+    sandbox = Sandbox(Options(SECRET_ID, SECRET_KEY, delivery_looks=1, rate_limit=0))
     for name, days, flag in (("prod-1", 3, ""), ("prod-2", 9, ""), ("prod-3", 5, AUTO_RENEW), ("test-1", 90, "")):
         flags = {"renew_flag": flag} if flag else {}
-        sandbox.ledger.add_instance(expires_at=time.time() + days * DAY, name=name, **flags)
+        sandbox.account.add_instance(expires_at=time.time() + days * DAY, name=name, **flags)
     with running(sandbox) as url:
         sandbox.url = url
         yield sandbox
@@ -57,7 +57,7 @@ def airflow(sandbox, tmp_path_factory):
 
 
 def expiries(sandbox):
-    return {one.name: one.expires_at for one in sandbox.ledger.instances()}
+    return {one.name: one.expires_at for one in sandbox.account.instances()}
 
 
 def answer(airflow, run_id, option):
@@ -75,7 +75,7 @@ def states_of(airflow, dag_id, run_id, task_id):
 
 
 def test_a_no_renews_nothing_and_a_yes_renews_once(airflow, sandbox):
-    before, balance = expiries(sandbox), sandbox.ledger.balance_cents
+    before, balance = expiries(sandbox), sandbox.account.balance_cents
     refused = airflow.trigger(RENEW)
     answer(airflow, refused, "Reject")
     assert airflow.wait_for_run(RENEW, refused) == "success"
@@ -92,7 +92,7 @@ def test_a_no_renews_nothing_and_a_yes_renews_once(airflow, sandbox):
     assert states_of(airflow, RENEW, approved, "renew") == ["success"] * 2
     moved = {name for name, expiry in expiries(sandbox).items() if expiry != before[name]}
     assert moved == {"prod-1", "prod-2"}
-    assert sandbox.ledger.balance_cents == balance - 2 * PRICE
+    assert sandbox.account.balance_cents == balance - 2 * PRICE
     assert airflow.xcom(RENEW, approved, "summary")[-1] == "2 renewed, 200.00 paid in all"
 
 
@@ -107,7 +107,7 @@ def test_a_day_later_nobody_is_asked_and_nothing_is_renewed(airflow, sandbox):
 
 
 def test_the_expansion_buys_the_difference_and_a_second_run_nothing(airflow, sandbox):
-    there, balance = len(sandbox.ledger.instances()), sandbox.ledger.balance_cents
+    there, balance = len(sandbox.account.instances()), sandbox.account.balance_cents
     conf = {"wanted": there + 2}
 
     first = airflow.trigger(EXPAND, conf)
@@ -115,9 +115,9 @@ def test_the_expansion_buys_the_difference_and_a_second_run_nothing(airflow, san
     second = airflow.trigger(EXPAND, conf)
     assert airflow.wait_for_run(EXPAND, second) == "success"
 
-    assert len(sandbox.ledger.instances()) == there + 2
+    assert len(sandbox.account.instances()) == there + 2
     assert sandbox.requests["CreateInstance"] == 2
-    assert sandbox.ledger.balance_cents == balance - 2 * PRICE
+    assert sandbox.account.balance_cents == balance - 2 * PRICE
     assert len(airflow.xcom(EXPAND, first, "hand_over")) == 2
     assert states_of(airflow, EXPAND, second, "buy") == ["skipped"]
 
@@ -130,6 +130,6 @@ def test_flags_are_only_reported_until_somebody_says_fix(airflow, sandbox):
     fixed = airflow.trigger(FLAGS, {"fix": True})
 
     assert airflow.wait_for_run(FLAGS, fixed) == "success"
-    flags = {one.name: one.renew_flag for one in sandbox.ledger.instances()}
+    flags = {one.name: one.renew_flag for one in sandbox.account.instances()}
     assert {flags[name] for name in ("prod-1", "prod-2", "prod-3")} == {AUTO_RENEW}
     assert sandbox.requests["SetRenewal"] == 2

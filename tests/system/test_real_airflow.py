@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
@@ -28,7 +28,7 @@ ORDERS = {
 @pytest.fixture(scope="module")
 def sandbox():
     sandbox = Sandbox(
-        Rules(SECRET_ID, SECRET_KEY, SESSION_TOKEN, delivery_looks=1, balance_cents=100 * PRICE, rate_limit=0)
+        Options(SECRET_ID, SECRET_KEY, SESSION_TOKEN, delivery_looks=1, balance_cents=100 * PRICE, rate_limit=0)
     )
     with running(sandbox) as url:
         sandbox.url = url
@@ -68,10 +68,10 @@ def runs(airflow):
 
 
 def test_every_example_buys_what_it_says_once(runs, airflow, sandbox):
-    orders = sandbox.ledger.orders()
+    orders = sandbox.account.orders()
 
     assert len(orders) == sandbox.requests["CreateInstance"] == sum(ORDERS.values())
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - len(orders) * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - len(orders) * PRICE
     for dag_id, run_id in runs.items():
         received = airflow.xcom(dag_id, run_id, "configure")
         assert len(received) == ORDERS[dag_id]
@@ -89,7 +89,7 @@ def test_the_link_leads_to_the_order(runs, airflow, sandbox):
 
 def test_a_cleared_task_buys_nothing_and_returns_the_same_order(runs, airflow, sandbox):
     dag_id, run_id = "tcbilling_buy_and_use", runs["tcbilling_buy_and_use"]
-    before = airflow.xcom(dag_id, run_id, "buy"), len(sandbox.ledger.orders()), sandbox.requests["CreateInstance"]
+    before = airflow.xcom(dag_id, run_id, "buy"), len(sandbox.account.orders()), sandbox.requests["CreateInstance"]
 
     cleared = {
         "dry_run": False,
@@ -102,7 +102,7 @@ def test_a_cleared_task_buys_nothing_and_returns_the_same_order(runs, airflow, s
     assert airflow.wait_for_run(dag_id, run_id) == "success"
     again = airflow.xcom(dag_id, run_id, "buy")
     assert (again["order_id"], again["instance_ids"]) == (before[0]["order_id"], before[0]["instance_ids"])
-    assert len(sandbox.ledger.orders()) == before[1]
+    assert len(sandbox.account.orders()) == before[1]
 
 
 def test_a_refusal_fails_the_task_at_once_with_the_servers_words(runs, airflow, sandbox):
@@ -132,7 +132,7 @@ def test_the_test_button_works(airflow, sandbox):
     bad = airflow.api("POST", "/connections/test", {**connection, "password": "another-key"})
 
     assert good["status"] is True
-    assert str(sandbox.ledger.uin) in good["message"]
+    assert str(sandbox.account.uin) in good["message"]
     assert (bad["status"], "SecretKey does not belong" in bad["message"]) == (False, True)
 
 

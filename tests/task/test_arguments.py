@@ -324,7 +324,7 @@ def test_what_is_no_whole_number_is_a_named_mistake(connection, sandbox, kind, n
 
 @pytest.mark.parametrize("period", [3, 3.0, "3", "3.0", " 3 "])
 def test_the_length_of_an_automatic_renewal_is_a_whole_number(connection, sandbox, context, period):
-    instance = sandbox.ledger.add_instance(expires_at=time.time() + 9e5).instance_id
+    instance = sandbox.account.add_instance(expires_at=time.time() + 9e5).instance_id
     arguments = {**GOOD[SetRenewalOperator], "instance_id": instance, "renew_period_unit": "m"}
     task = SetRenewalOperator(task_id="set", **arguments, renew_period=period)
 

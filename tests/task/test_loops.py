@@ -60,7 +60,7 @@ def operator(**arguments):
 
 
 def bought(sandbox):
-    return [order.order_id for order in sandbox.ledger.orders()]
+    return [order.order_id for order in sandbox.account.orders()]
 
 
 def test_keys_outside_of_loops_are_what_they_always_were():
@@ -184,7 +184,7 @@ def test_without_a_ledger_an_iteration_does_not_take_what_may_be_of_another_one(
     with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
         operator().execute(iteration(1))
 
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE
 
 
 def test_each_iteration_renews_for_itself_unless_the_expiry_names_the_renewal():
@@ -301,7 +301,7 @@ def test_a_real_loop_buys_once_in_each_iteration_and_its_orders_are_found(airflo
     runs = [line.split() for line in done.stdout.splitlines() if line.startswith("ended ")]
     assert [(run_id, state) for _, run_id, state in runs] == [(runs[0][1], "success")] * 2
     assert len(bought(sandbox)) == 5
-    assert sandbox.ledger.balance_cents == sandbox.rules.balance_cents - 5 * PRICE
+    assert sandbox.account.balance_cents == sandbox.options.balance_cents - 5 * PRICE
     answers = [part.partition("told\n")[0] for part in done.stdout.split("asked\n")[1:]]
     found = [json.loads(answer) for answer in answers[: len(places)]]
     order_ids = [told["record"]["order_id"] for told in found]

@@ -93,11 +93,11 @@ class Night:
 
     @property
     def orders(self):
-        return [order.order_id for order in self.sandbox.ledger.orders()]
+        return [order.order_id for order in self.sandbox.account.orders()]
 
     @property
     def spent(self):
-        return self.sandbox.rules.balance_cents - self.sandbox.ledger.balance_cents
+        return self.sandbox.options.balance_cents - self.sandbox.account.balance_cents
 
     def settle(self, message, decision, number=""):
         """Run the command of the message that makes a decision."""
@@ -163,9 +163,9 @@ def no_permission(night):
 
 
 def no_money(night):
-    night.sandbox.ledger.balance_cents = PRICE - 1
+    night.sandbox.account.balance_cents = PRICE - 1
     yield "The account's balance is too low"
-    night.sandbox.ledger.balance_cents = night.sandbox.rules.balance_cents
+    night.sandbox.account.balance_cents = night.sandbox.options.balance_cents
 
 
 def a_mistake(night):
@@ -417,7 +417,7 @@ def test_what_the_server_called_paid_is_for_the_support(night, has_record):
 
 def test_a_refused_repeat_is_never_sent_again(night):
     night.fault("drop", when="before")
-    night.sandbox.ledger.balance_cents = 0
+    night.sandbox.account.balance_cents = 0
 
     message = night.fails()
 
@@ -655,7 +655,7 @@ def test_a_wait_that_airflow_ends_in_the_triggerer_says_that_it_is_paid(night, w
 
 
 def instance(night, **options):
-    return night.sandbox.ledger.add_instance(expires_at=time.time() + 3 * DAY, **options).instance_id
+    return night.sandbox.account.add_instance(expires_at=time.time() + 3 * DAY, **options).instance_id
 
 
 def renewing(night, **arguments):

@@ -39,14 +39,14 @@ def buying(sandbox, **arguments):
 
 
 def renewing(sandbox, **arguments):
-    instance = sandbox.ledger.instances() or [sandbox.ledger.add_instance(expires_at=time.time() + 3 * DAY)]
+    instance = sandbox.account.instances() or [sandbox.account.add_instance(expires_at=time.time() + 3 * DAY)]
     return RenewInstanceOperator(
         task_id="buy", **PRODUCT, instance_id=instance[0].instance_id, deferrable=True, **arguments
     )
 
 
 def refunding(sandbox, **arguments):
-    instance = sandbox.ledger.instances() or [sandbox.ledger.add_instance(expires_at=time.time() + 3 * DAY)]
+    instance = sandbox.account.instances() or [sandbox.account.add_instance(expires_at=time.time() + 3 * DAY)]
     return RefundInstanceOperator(
         task_id="buy", **PRODUCT, instance_id=instance[0].instance_id, confirm=True, deferrable=True, **arguments
     )
@@ -103,7 +103,7 @@ def test_what_the_event_says_beside_the_number_counts_for_nothing_where_there_is
         except TaskDeferred as again:
             deadlines.append(again.trigger.deadline - time.time())
 
-    (order,) = slow.ledger.orders()
+    (order,) = slow.account.orders()
     assert max(deadlines) <= 3600
     assert (result["instance_ids"], result["client_token"]) == (order.instance_ids, order.client_token)
 
@@ -145,7 +145,7 @@ def test_a_record_that_cannot_be_read_leaves_the_xcom_to_decide(slow, connect, c
 def test_the_order_of_a_person_s_decision_is_the_one_that_counts(slow, context):
     state = TaskState()
     event = event_of(buying(slow), context_of(state=state))
-    own = slow.ledger.orders()[0].order_id
+    own = slow.account.orders()[0].order_id
 
     with pytest.raises(AirflowFailException, match=f"its own order is {own}, as the record says"):
         buying(slow).execute_complete(context_of(state=state), naming(event, OF_ANOTHER))
@@ -169,7 +169,7 @@ def test_a_sensor_that_is_woken_for_another_order_than_its_own_fails(slow):
 
 
 def test_a_sensor_that_is_woken_for_another_instance_than_its_own_fails(slow):
-    instance = slow.ledger.add_instance(expires_at=time.time() + 3 * DAY).instance_id
+    instance = slow.account.add_instance(expires_at=time.time() + 3 * DAY).instance_id
     task = InstanceExpirySensor(
         task_id="wait", instance_id=instance, expires_after="2099-01-01 00:00:00", deferrable=True
     )
@@ -206,7 +206,7 @@ def test_the_first_look_of_a_key_that_may_only_buy_names_the_order_too(slow, con
         buying(slow).execute(context)
 
     assert str(failed.value).startswith("Paid: ")
-    assert f"order {slow.ledger.orders()[0].order_id}.\n" in str(failed.value)
+    assert f"order {slow.account.orders()[0].order_id}.\n" in str(failed.value)
 
 
 def test_a_connection_that_is_gone_by_then_does_not_claim_that_nothing_was_sent(slow, context, monkeypatch):

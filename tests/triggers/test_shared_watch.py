@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import rate_limit as budget
+from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.sandbox.orders import Fate
 from airflow_provider_tcbilling.triggers import base as waking
 from airflow_provider_tcbilling.triggers import shared_watch as sharing
@@ -85,7 +85,7 @@ async def test_who_comes_later_is_served_within_an_interval(start_sandbox, conne
     connect(host=sandbox.url)
     sandbox.faults.add({"fault": "order-status", "status": 3, "times": None})
     slow, late = bought(sandbox, 2)
-    sandbox.ledger.orders()[1].fate = Fate()
+    sandbox.account.orders()[1].fate = Fate()
     first = asyncio.create_task(woken(slow, poll_interval=30, seconds=3))
     await asyncio.sleep(0.5)
 
@@ -158,8 +158,8 @@ async def test_two_accounts_are_never_mixed(start_sandbox, connect):
     accounts = {f"account_{n}": start_sandbox(delivery_seconds=1.0, secret_id=f"AKIDaccount{n}") for n in (1, 2)}
     orders = {}
     for conn_id, sandbox in accounts.items():
-        connect(host=sandbox.url, conn_id=conn_id, login=sandbox.rules.secret_id)
-        client = client_to(sandbox, secret_id=sandbox.rules.secret_id)
+        connect(host=sandbox.url, conn_id=conn_id, login=sandbox.options.secret_id)
+        client = client_to(sandbox, secret_id=sandbox.options.secret_id)
         orders[conn_id] = [
             client.create_instance(client_token=str(n), **ORDER).order_id for n in range(5 + len(orders))
         ]
@@ -176,8 +176,8 @@ async def test_two_connections_of_one_account_have_two_watches_and_one_budget(st
         connect(host=sandbox.url, conn_id=conn_id)
     (order,) = bought(sandbox)
     noted = []
-    original = budget.notes_of
-    monkeypatch.setattr(budget, "notes_of", lambda name: (noted.append(name), original(name))[1])
+    original = rate_limit.notes_of
+    monkeypatch.setattr(rate_limit, "notes_of", lambda name: (noted.append(name), original(name))[1])
 
     await asyncio.gather(woken(order, "one"), woken(order, "two"))
 
@@ -207,7 +207,7 @@ async def test_a_wall_clock_that_is_set_back_does_not_stop_the_looking(start_san
     waiting = asyncio.create_task(woken(order))
     await asyncio.sleep(0.2)
     monkeypatch.setattr(time, "time", lambda: real() - 100)
-    sandbox.ledger.clock.offset += 100
+    sandbox.account.clock.offset += 100
 
     await asyncio.wait_for(waiting, 5)
 

@@ -39,7 +39,7 @@ async def test_it_wakes_the_task_once_when_the_order_is_delivered(start_sandbox,
 
     assert event["order"] == {"order_id": order.order_id, "request_id": "r"}
     assert event["deadline"] == waiting.deadline
-    assert sandbox.ledger.orders()[0].instance_ids
+    assert sandbox.account.orders()[0].instance_ids
     assert sandbox.requests["CreateInstance"] == 1
     assert SECRET_KEY not in repr(event)
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_tcbilling.api.errors import AuthError, DeliveryFailed, DeliveryTimeout
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.waiting.delivery import LAST_LOOK_SECONDS, DeliveryWatch
 from tests.conftest import ORDER, PRICE, client_to
 
@@ -66,7 +66,7 @@ def test_a_deadline_holds_while_the_server_refuses_every_look(start_sandbox):
 
 def test_a_deadline_holds_in_a_long_queue(start_sandbox):
     sandbox = start_sandbox(delivery_looks=1)
-    client = client_to(sandbox, budget=Budget(sandbox.url, "slow", 0.01))
+    client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "slow", 0.01))
     order = client.create_instance(client_token="t", **ORDER)
     client.describe_deals()
 
@@ -92,7 +92,7 @@ def test_delayed_ids_arrive_with_what_was_paid(start_sandbox):
     look, delivered = looks_until_settled(DeliveryWatch(client, order.order_id))
 
     assert look == 4
-    assert list(delivered.instance_ids) == sandbox.ledger.orders()[0].instance_ids
+    assert list(delivered.instance_ids) == sandbox.account.orders()[0].instance_ids
     assert len(delivered.instance_ids) == 2
     assert (delivered.paid_cents, delivered.currency) == (2 * PRICE, "USD")
     assert sandbox.requests["CreateInstance"] == 1
@@ -116,8 +116,8 @@ def test_an_order_number_that_is_a_big_deal_is_found(client, sandbox):
 
     delivered = DeliveryWatch(client, order.order_id).step()
 
-    assert delivered.order_id == order.order_id == sandbox.ledger.orders()[0].big_deal_id
-    assert list(delivered.instance_ids) == sandbox.ledger.orders()[0].instance_ids
+    assert delivered.order_id == order.order_id == sandbox.account.orders()[0].big_deal_id
+    assert list(delivered.instance_ids) == sandbox.account.orders()[0].instance_ids
 
 
 def deal(number, status, ids, big="B"):

@@ -22,7 +22,7 @@ MOST_REQUESTS, MOST_MEGABYTES = 60, 200
 
 def subscribed(sandbox, days, **more):
     expires_at = None if days is None else time.time() + days * DAY
-    return sandbox.ledger.add_instance(expires_at=expires_at, **more).instance_id
+    return sandbox.account.add_instance(expires_at=expires_at, **more).instance_id
 
 
 def found(sandbox, days=14.0, **filters):
@@ -109,8 +109,8 @@ def test_one_that_is_renewed_while_the_list_is_read_comes_once(sandbox):
     client = client_to(sandbox)
     listed = renewable(client, max_results=10)
     first = next(listed)
-    first_one = next(one for one in sandbox.ledger.instances() if one.instance_id == first.instance_id)
-    sandbox.ledger.subscriptions.extend(first_one, time.time() + 900 * DAY, time.time())
+    first_one = next(one for one in sandbox.account.instances() if one.instance_id == first.instance_id)
+    sandbox.account.subscriptions.extend(first_one, time.time() + 900 * DAY, time.time())
 
     ids = [first.instance_id, *(one.instance_id for one in listed)]
 
@@ -168,8 +168,8 @@ def test_the_second_question_is_answered_when_somebody_has_renewed_the_instance(
     (listed,) = expiring(client_to(sandbox), time.time(), 14 * DAY)
     question = moved(instance, listed.expire_time)
     assert look(client_to(sandbox), question, time.time()) == []
-    subscription = sandbox.ledger.instances()[0]
-    sandbox.ledger.subscriptions.extend(subscription, subscription.expires_at + 1, time.time())
+    subscription = sandbox.account.instances()[0]
+    sandbox.account.subscriptions.extend(subscription, subscription.expires_at + 1, time.time())
 
     assert [one.instance_id for one in look(client_to(sandbox), question, time.time())] == [instance]
 

@@ -156,7 +156,7 @@ def test_the_filters_are_the_same_after_they_were_stored():
 @pytest.fixture
 def account(sandbox):
     for number in range(12):
-        sandbox.ledger.add_instance(
+        sandbox.account.add_instance(
             expires_at=time.time() + 3 * DAY,
             name=f"edge-{number}",
             product_code="p_a" if number < 8 else "p_b",
@@ -234,7 +234,7 @@ def test_a_sensor_s_question_says_it_once(account, caplog):
 
 
 def test_nothing_that_a_name_or_a_code_says_forges_a_line(sandbox, caplog):
-    sandbox.ledger.add_instance(expires_at=time.time() + DAY, region_code="x\n[ERROR] forged\x1b[2J")
+    sandbox.account.add_instance(expires_at=time.time() + DAY, region_code="x\n[ERROR] forged\x1b[2J")
 
     _, ((_, words),) = said(caplog, sandbox, region_codes="ap-tokyo", name="a\nb")
 

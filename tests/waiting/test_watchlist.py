@@ -310,7 +310,7 @@ def test_it_agrees_with_the_sandbox(start_sandbox):
     sandbox = start_sandbox(delivery_looks=2)
     client = client_to(sandbox)
     orders = [client.create_instance(client_token=str(number), **ORDER).order_id for number in range(30)]
-    watchlist = Watching(orders, since=sandbox.ledger.clock.now())
+    watchlist = Watching(orders, since=sandbox.account.clock.now())
     client.describe, client.asked, found = client.describe_deals, [], set()
     for _ in range(4):
         found |= watchlist.settled(client)[0]

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.ledger.objects import Ledger
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
@@ -24,9 +24,9 @@ RETRIES, RETRY_DELAY = 3, 5.0
 """What a task of Airflow may be told, so that a failure is tried again soon."""
 
 
-def ours(url: str, ledger: Path, name: str, budget: Budget | None = None) -> bool:
+def ours(url: str, ledger: Path, name: str, budget: RateLimiter | None = None) -> bool:
     """Buy as the operator does."""
-    client = BillingClient(*KEY, endpoint=url, budget=budget)
+    client = BillingClient(*KEY, endpoint=url, rate_limiter=budget)
     try:
         Purchase(name, NewInstance(client, ORDER), Ledger(ledger.as_uri())).place()
     except TcBillingError as error:
@@ -39,7 +39,7 @@ def ours(url: str, ledger: Path, name: str, budget: Budget | None = None) -> boo
 
 def apart(url: str, ledger: Path, name: str) -> bool:
     """Buy as a container does that shares its limit with nobody."""
-    return ours(url, ledger, name, Budget(url, name))
+    return ours(url, ledger, name, RateLimiter(url, name))
 
 
 def sdk(url: str, ledger: Path, name: str) -> bool:

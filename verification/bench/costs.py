@@ -24,7 +24,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ENDPOINT, SERVICE, VERSION
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.rate_limit import Budget
+from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.schema import compact_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
@@ -183,7 +183,7 @@ def measure_purchases(count: int) -> tuple[Table, Table]:
 
 def client_of(url: str) -> BillingClient:
     """Return a client that draws tickets and waits for none."""
-    return BillingClient(*KEY, endpoint=url, budget=Budget(url, "bench", 1e5))
+    return BillingClient(*KEY, endpoint=url, rate_limiter=RateLimiter(url, "bench", 1e5))
 
 
 def measure_protocol(count: int) -> Table:

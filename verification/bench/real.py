@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.support.real_airflow import RealAirflow
 from verification.bench.figures import Part, Table, Target, percentile
@@ -52,18 +52,18 @@ def measure(quick: bool) -> Part:
     count = 100 if quick else 2000
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(
-            Rules(balance_cents=10**12, delivery_seconds=2 * LONGEST, rate_limit=REQUESTS_PER_SECOND),
+            Options(balance_cents=10**12, delivery_seconds=2 * LONGEST, rate_limit=REQUESTS_PER_SECOND),
         )
         # Placed lately, and nothing is delivered before the clock of the account is moved.
         first = time.time() + 2 * LONGEST - DELIVERED
-        due = place(journal.ledger, count, first, first + DELIVERED)
+        due = place(journal.account, count, first, first + DELIVERED)
         with running(journal) as url:
             return run(Path(folder), journal, due, url)
 
 
 def run(folder: Path, journal: Journal, due: dict[str, float], url: str) -> Part:
     """Wait with an Airflow of its own; return what was seen."""
-    with RealAirflow(folder, Path(__file__).with_name("dags"), environment(journal.rules, list(due), url)) as airflow:
+    with RealAirflow(folder, Path(__file__).with_name("dags"), environment(journal.options, list(due), url)) as airflow:
         airflow.wait_for_dag(DAG)
         bare, began_at = memory_of(airflow), time.time()
         run_id = airflow.trigger(DAG)
@@ -74,7 +74,7 @@ def run(folder: Path, journal: Journal, due: dict[str, float], url: str) -> Part
         time.sleep(QUIET)
         delivering = len(journal.asked)
         skip = min(due.values()) - time.time()
-        journal.ledger.clock.offset += skip
+        journal.account.clock.offset += skip
         delivered_at = [moment - skip for moment in due.values()]
         airflow.wait("all tasks to end", lambda: not states(folder).keys() & UNDER_WAY, LONGEST)
         ended_at, state = time.time(), airflow.wait_for_run(DAG, run_id)
@@ -110,7 +110,7 @@ def run(folder: Path, journal: Journal, due: dict[str, float], url: str) -> Part
     return Part([Table("A real Airflow", NOTE, ("", "figure"), rows)], targets)
 
 
-def environment(rules: Rules, orders: list[str], url: str) -> dict[str, str]:
+def environment(rules: Options, orders: list[str], url: str) -> dict[str, str]:
     """Return what the components of Airflow are told."""
     login = {"login": rules.secret_id, "password": rules.secret_key}
     return {

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_tcbilling.sandbox.options import Rules
+from airflow_provider_tcbilling.sandbox.account import Account
+from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.orders import PURCHASE, Fate
-from airflow_provider_tcbilling.sandbox.payments import Ledger
 from airflow_provider_tcbilling.sandbox.sandbox import Arrival, Exchange, Sandbox
 from airflow_provider_tcbilling.sandbox.server import listening_socket, server_of
 
-KEY = (Rules().secret_id, Rules().secret_key)
+KEY = (Options().secret_id, Options().secret_key)
 REQUEST = {"ProductCode": "p_cloudfirewall", "SubProductCode": "sp_cloudfirewall_svv1", "RegionCode": "ap-guangzhou"}
 REQUEST |= {"ZoneCode": "ap-guangzhou-6"}
 DELIVERY_SECONDS = 3600.0
@@ -30,7 +30,7 @@ DELIVERY_SECONDS = 3600.0
 class Journal(Sandbox):
     """A sandbox that remembers of every request when it came, what for, and what became of it."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Options) -> None:
         self.asked: list[tuple[float, str, str]] = []
         super().__init__(rules)
 
@@ -42,12 +42,12 @@ class Journal(Sandbox):
         return exchange
 
 
-def place(ledger: Ledger, count: int, first: float, last: float) -> dict[str, float]:
+def place(account: Account, count: int, first: float, last: float) -> dict[str, float]:
     """Place orders that are delivered evenly between two moments; return when, by number."""
     due = {}
     for number in range(count):
         moment = first + (last - first) * (number + 1) / count
-        order = ledger._pay(PURCHASE, REQUEST, Fate(), at=moment - ledger.rules.delivery_seconds)
+        order = account._pay(PURCHASE, REQUEST, Fate(), at=moment - account.options.delivery_seconds)
         due[order.order_id] = moment
     return due
 
@@ -110,8 +110,8 @@ def main() -> None:
         parser.add_argument(name, type=kind)
     asked_for = parser.parse_args()
     delivery_seconds = DELIVERY_SECONDS if asked_for.orders else 0.0
-    journal = Journal(Rules(balance_cents=10**12, rate_limit=asked_for.rate_limit, delivery_seconds=delivery_seconds))
-    due = place(journal.ledger, asked_for.orders, asked_for.first, asked_for.last)
+    journal = Journal(Options(balance_cents=10**12, rate_limit=asked_for.rate_limit, delivery_seconds=delivery_seconds))
+    due = place(journal.account, asked_for.orders, asked_for.first, asked_for.last)
     (asked_for.folder / "due.json").write_text(json.dumps(due))
     with listening_socket("127.0.0.1", 0) as listener:
         server = server_of(journal)
@@ -119,7 +119,7 @@ def main() -> None:
         # The server ends orderly at SIGTERM, and then lets it strike once more.
         signal.signal(signal.SIGTERM, lambda *_: None)
         server.run(sockets=[listener])
-        write: dict[str, Any] = {"asked": journal.asked, "orders": len(journal.ledger.orders())}
+        write: dict[str, Any] = {"asked": journal.asked, "orders": len(journal.account.orders())}
         for name, what in write.items():
             (asked_for.folder / f"{name}.json").write_text(json.dumps(what))
 

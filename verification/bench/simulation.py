@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy
 
-from airflow_provider_tcbilling.api import rate_limit as budget
+from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REQUESTS_PER_SECOND, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.client import BACKOFF_BASE, BACKOFF_CAP, DEALS_PER_PAGE, THROTTLED
 from airflow_provider_tcbilling.api.models import Deal, Deals, DealStatus
@@ -176,7 +176,7 @@ NOTE = (
 def measure(quick: bool) -> Part:
     """Simulate more and more orders."""
     counts = (1000, 10_000, 100_000) if quick else (1000, 10_000, 100_000, 1_000_000)
-    logging.getLogger(budget.__name__).setLevel(logging.WARNING)
+    logging.getLogger(rate_limit.__name__).setLevel(logging.WARNING)
     cases = [(count, machines) for count in counts for machines in (1, 4)]
     rows = []
     for count, machines in cases:

@@ -64,7 +64,7 @@ class OnePoll(Empty):
 
     def look(self) -> object:
         # A connection that each kept open would be more than a process may have.
-        with contextlib.closing(BillingClient(*KEY, endpoint=self.url, attempts=1, budget=UNLIMITED)) as client:
+        with contextlib.closing(BillingClient(*KEY, endpoint=self.url, attempts=1, rate_limiter=UNLIMITED)) as client:
             return DeliveryWatch(client, self.order_id).step()
 
 

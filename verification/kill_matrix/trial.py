@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
-from airflow_provider_tcbilling.sandbox.options import Rules
-from airflow_provider_tcbilling.sandbox.orders import LedgerOrder
+from airflow_provider_tcbilling.sandbox.options import Options
+from airflow_provider_tcbilling.sandbox.orders import PlacedOrder
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.support.proxy import running_proxy
@@ -149,11 +149,11 @@ class Trial:
 
     def deliver(self) -> None:
         """Let the server deliver from now on."""
-        self.sandbox.ledger.rules = replace(self.sandbox.ledger.rules, delivery_seconds=0.0)
+        self.sandbox.account.options = replace(self.sandbox.account.options, delivery_seconds=0.0)
 
-    def placed(self) -> list[LedgerOrder]:
+    def placed(self) -> list[PlacedOrder]:
         """Return the orders that requests placed: not those of instances that were there before."""
-        return [order for order in self.sandbox.ledger.orders() if order.client_token]
+        return [order for order in self.sandbox.account.orders() if order.client_token]
 
     def close(self) -> None:
         """Stop the sandbox."""
@@ -258,13 +258,13 @@ class Trial:
         """Return an item with the instance that is renewed or given back for it, which runs out in some days."""
         if self.cell.spends == "purchase":
             return item
-        ledger = self.sandbox.ledger
+        ledger = self.sandbox.account
         expires_at = ledger.clock.now() + SUBSCRIBED_SECONDS
         instance_id = ledger.add_instance(expires_at=expires_at).instance_id
         return {**item, "instance_id": instance_id, "expire_time": ledger.local_time(expires_at), "period": 1}
 
-    def _rules(self) -> Rules:
-        rules = Rules(SECRET_ID, SECRET_KEY, rate_limit=0, tokens=self.cell.tokens)
+    def _rules(self) -> Options:
+        rules = Options(SECRET_ID, SECRET_KEY, rate_limit=0, tokens=self.cell.tokens)
         row = self.cell.row
         return replace(rules, delivery_seconds=HELD_SECONDS if row.is_held else DELIVERY_SECONDS.get(row.shape, 1.0))
 

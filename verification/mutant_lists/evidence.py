@@ -15,7 +15,7 @@ ODD = f"{MATCH}::test_what_is_not_understood_cannot_be_told_and_is_named"
 EVIDENCE = (
     Mutant(
         "a failure after the first byte is called unsent",
-        "Wire._failed",
+        "Transport._failed",
         "if is_watched and not exchange.has_begun:",
         "if is_watched:",
         LOST,
@@ -36,7 +36,7 @@ EVIDENCE = (
     ),
     Mutant(
         "what another adapter has sent is called unsent",
-        "Wire._failed",
+        "Transport._failed",
         "if is_watched and not exchange.has_begun:",
         "if not exchange.has_begun:",
         f"{WIRE}::test_what_another_adapter_has_sent_is_never_said_to_be_unsent",
@@ -50,7 +50,7 @@ EVIDENCE = (
     ),
     Mutant(
         "an endpoint that cannot be parsed is an error of the library",
-        "Wire._failed",
+        "Transport._failed",
         "all(isinstance(adapter, WatchingAdapter) for adapter in self.session.adapters.values())",
         "isinstance(self.session.get_adapter(self.endpoint), WatchingAdapter)",
         f"{WIRE}::test_an_endpoint_that_cannot_be_reached_means_that_nothing_was_sent",
@@ -99,21 +99,21 @@ EVIDENCE = (
     ),
     Mutant(
         "the second request of a wrong clock has a time of its own",
-        "Wire.send",
+        "Transport.send",
         "answer = self._answer(action, *self._post(action, body, send_by, ends_at))",
         "answer = self._answer(action, *self._post(action, body, send_by, time.monotonic() + sum(self._timeout)))",
         f"{DEADLINE}::test_both_requests_of_a_wrong_clock_have_one_deadline",
     ),
     Mutant(
         "money is sent on a connection that was used",
-        "Wire._post",
+        "Transport._post",
         "if action.moves_money or not self._is_reusable:",
         "if not self._is_reusable:",
         f"{WIRE}::test_money_and_the_query_after_it_use_a_connection_of_their_own",
     ),
     Mutant(
         "a query is sent on the connection of a purchase",
-        "Wire._post",
+        "Transport._post",
         "if action.moves_money or not self._is_reusable:",
         "if action.moves_money:",
         f"{WIRE}::test_money_and_the_query_after_it_use_a_connection_of_their_own",
@@ -163,7 +163,7 @@ EVIDENCE = (
     Mutant(
         "an order that may renew the instance already is passed over",
         "Renewal.observe",
-        "if unclear and SETTLEMENTS[self.action.name].is_open(deal)",
+        "if unclear and ORDER_ENDS[self.action.name].is_open(deal)",
         "if False",
         f"{BOOK}::test_no_distortion_hides_that_somebody_else_renews_or_refunds_the_instance_already",
     ),

@@ -14,21 +14,21 @@ CONNECTIONS, LEDGER = "tests/hooks/test_odd_connections.py", "tests/ledger/test_
 INPUTS = (
     Mutant(
         "a correction of the clock stays although nothing confirms it",
-        "Wire.send",
+        "Transport.send",
         "            self.auth.clock_offset = before\n",
         "            pass\n",
         f"{CLOCK}::test_a_correction_is_taken_back_unless_a_request_succeeds_with_it",
     ),
     Mutant(
         "a correction of the clock without bounds",
-        "Wire._ahead",
+        "Transport._ahead",
         "return ahead if abs(ahead) <= FARTHEST_CLOCK else None",
         "return ahead",
         f"{CLOCK}::test_a_clock_that_is_absurd_or_explains_nothing_is_not_tried",
     ),
     Mutant(
         "any date widens the search",
-        "Wire._answer",
+        "Transport._answer",
         "if ahead is not None and abs(ahead - self.auth.clock_offset) <= 2 * MAX_CLOCK_DIFFERENCE:",
         "if ahead is not None:",
         f"{CLOCK}::test_only_a_date_with_which_the_signature_was_valid_counts_for_the_search",

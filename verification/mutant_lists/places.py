@@ -102,7 +102,7 @@ PLACES = (
     ),
     Mutant(
         "each spelling with a limit of its own",
-        "Budget.__init__",
+        "RateLimiter.__init__",
         "{server_name(endpoint)} {secret_id}",
         "{endpoint} {secret_id}",
         f"{ENDPOINT}::test_two_spellings_of_a_server_share_its_limit_of_requests",

@@ -60,8 +60,8 @@ PURCHASES = (
     Mutant(
         "reconcile skipped",
         "Purchase._seen",
-        "return self._spending.look(record.first_sent_at - beside, until + beside, record.before)",
-        "return Sighting()",
+        "return self._spending.look(record.intended_at - beside, until + beside, record.before)",
+        "return Evidence()",
         f"{PURCHASE}::test_a_lost_answer_buys_once",
     ),
     Mutant(

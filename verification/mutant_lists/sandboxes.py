@@ -11,7 +11,7 @@ ONE_FAULT = f"{MOMENTS}::test_a_fault_strikes_before_the_request_is_carried_out_
 SANDBOXES = (
     Mutant(
         "every sandbox numbers its orders alike",
-        "Account.__init__",
+        "AccountState.__init__",
         "self._first_number = self._random.randrange(*_FIRST_NUMBERS)",
         "self._first_number = 710_000_000_000",
         f"{NUMBERS}::test_a_record_of_before_a_restart_owns_no_order_of_the_new_sandbox",
@@ -19,13 +19,13 @@ SANDBOXES = (
     Mutant(
         "a reset begins with the same numbers",
         "Sandbox.reset",
-        "self.ledger = Ledger(self.rules, self._random)",
-        "self.ledger = Ledger(self.rules)",
+        "self.account = Account(self.options, self._random)",
+        "self.account = Account(self.options)",
         f"{NUMBERS}::test_the_numbers_differ_from_one_reset_to_the_next",
     ),
     Mutant(
         "two instances get one id",
-        "Account._new_instance_id",
+        "AccountState._new_instance_id",
         "        self._instance_ids.add(instance_id)\n",
         "",
         f"{NUMBERS}::test_no_two_instances_have_the_same_id",
@@ -40,13 +40,13 @@ SANDBOXES = (
     Mutant(
         "a delayed request buys from the account of after a reset",
         "Sandbox._carried_out",
-        "answer = handlers.answer(arrival.ledger, action, request, faults.fate(action))",
-        "answer = handlers.answer(self.ledger, action, request, faults.fate(action))",
+        "answer = handlers.answer(arrival.account, action, request, faults.fate(action))",
+        "answer = handlers.answer(self.account, action, request, faults.fate(action))",
         f"{MOMENTS}::test_what_is_delayed_over_a_reset_buys_nothing_from_the_new_account",
     ),
     Mutant(
         "null is another purchase than nothing",
-        "Gate.admit",
+        "Gateway.admit",
         'if value is not None and value != ""}',
         "}",
         f"{ODD}::test_null_fields_buy_once_with_the_same_token",

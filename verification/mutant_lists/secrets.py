@@ -110,14 +110,14 @@ SECRETS = (
     ),
     Mutant(
         "an error leads to the request",
-        "Wire._post",
+        "Transport._post",
         "            failed = self._failed(action, exchange, error)\n",
         "            raise self._failed(action, exchange, error) from None\n",
         f"{RAISED}::test_a_refused_connection_leads_to_no_secret",
     ),
     Mutant(
         "a stopped task shows the signed headers",
-        "Wire._post",
+        "Transport._post",
         "raise stop.with_traceback(None) from None",
         "raise",
         f"{RAISED}::test_a_task_that_is_stopped_within_a_request_shows_no_secret",

@@ -81,7 +81,7 @@ SUBSCRIPTIONS = (
     Mutant(
         "what is being renewed renewed again",
         "Renewal._reasons_to_leave",
-        "if SETTLEMENTS[self.action.name].is_open(deal):",
+        "if ORDER_ENDS[self.action.name].is_open(deal):",
         "if False:",
         f"{RENEWAL}::test_one_that_is_being_renewed_is_left_alone",
     ),
@@ -144,7 +144,7 @@ SUBSCRIPTIONS = (
     Mutant(
         "what is given back given back again",
         "Refund._obstacles",
-        "if verdict is match.Match.OF_ANOTHER or deal.status in SETTLEMENTS[self.action.name].endings:",
+        "if verdict is match.Match.OF_ANOTHER or deal.status in ORDER_ENDS[self.action.name].endings:",
         "if True:",
         f"{REFUND}::test_what_was_given_back_is_not_given_back_again",
     ),
@@ -171,9 +171,9 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "a refunded refund taken for a failure",
-        "SETTLEMENTS",
-        "Settlement(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND)",
-        "Settlement(action=REFUND)",
+        "ORDER_ENDS",
+        "OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND)",
+        "OrderEnd(action=REFUND)",
         f"{REFUND}::test_refunded_is_success_here",
     ),
 )

@@ -108,7 +108,7 @@ TEXTS = (
     ),
     Mutant(
         "an order without a number passed over",
-        "Sighting.without",
+        "Evidence.without",
         "            unclear=[*(order for order in orders if not order.order_id), *unclear],\n",
         "            unclear=unclear,\n",
         "tests/api/test_odd_numbers.py::test_an_order_whose_number_cannot_be_one_is_neither_adopted_nor_bought_again",
