@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
-from airflow_provider_tcbilling.sandbox.server import running
+from tests.support.servers import serving
 
 SECRET_ID = "AKIDtestsonly"
 SECRET_KEY = "key-that-must-never-be-seen-4711"
@@ -45,20 +46,16 @@ StartSandbox = Callable[..., Sandbox]
 @pytest.fixture
 def start_sandbox() -> Iterator[StartSandbox]:
     """Start sandboxes with chosen rules; each has its address as ``url``."""
-    stops = []
+    with contextlib.ExitStack() as servers:
 
-    def start(**rules: Any) -> Sandbox:
-        sandbox = Sandbox(Options(**{"secret_id": SECRET_ID, "secret_key": SECRET_KEY, "rate_limit": 0, **rules}))
-        start.started.append(sandbox)  # type: ignore[attr-defined]
-        server = running(sandbox)
-        sandbox.url = server.__enter__()  # type: ignore[attr-defined]
-        stops.append(server)
-        return sandbox
+        def start(**rules: Any) -> Sandbox:
+            sandbox = Sandbox(Options(**{"secret_id": SECRET_ID, "secret_key": SECRET_KEY, "rate_limit": 0, **rules}))
+            start.started.append(sandbox)  # type: ignore[attr-defined]
+            sandbox.url = servers.enter_context(serving(sandbox))  # type: ignore[attr-defined]
+            return sandbox
 
-    start.started = []  # type: ignore[attr-defined]
-    yield start
-    for server in reversed(stops):
-        server.__exit__(None, None, None)
+        start.started = []  # type: ignore[attr-defined]
+        yield start
 
 
 @pytest.fixture
@@ -85,7 +82,7 @@ def client(sandbox: Sandbox) -> BillingClient:
 
 def client_to(sandbox: Sandbox | None, **options: Any) -> BillingClient:
     """Return a client that does not sleep between tries, and counts no requests."""
-    options = {"sleep": lambda seconds: None, "endpoint": sandbox and sandbox.url, "budget": UNLIMITED, **options}
+    options = {"sleep": lambda seconds: None, "endpoint": sandbox and sandbox.url, "rate_limiter": UNLIMITED, **options}
     return BillingClient(options.pop("secret_id", SECRET_ID), options.pop("secret_key", SECRET_KEY), **options)
 
 
