@@ -81,7 +81,10 @@ def listening_socket(host: str, port: int) -> socket.socket:
     :raises OSError: The port is taken, or the host is not this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=1024)
+    listener = socket.create_server((host, port), family=family, backlog=1024)
+    # Connections inherit it. Without it, and without uvloop, an answer in two parts waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def address_of(listener: socket.socket, host: str, *, is_tls: bool = False) -> str:
