@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-# Before anything imports Airflow: the tests neither read nor write the home of the person who runs them.
+# Before anything imports Airflow: each worker has a home of its own, which is not that of the person who runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tcbilling-tests-")
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 
@@ -56,6 +60,24 @@ def start_sandbox() -> Iterator[StartSandbox]:
 
         start.started = []  # type: ignore[attr-defined]
         yield start
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
+    """A migrated metadata database for the whole test run; a process that runs DAG files ends with it."""
+    from tests.support.dag_runs import close_airflow, migrate_once
+
+    own = tmp_path_factory.getbasetemp()
+    yield migrate_once(own if worker_id == "master" else own.parent)
+    close_airflow()
+
+
+@pytest.fixture
+def airflow_home(migrated: Path, tmp_path: Path) -> Path:
+    """An Airflow home with a migrated metadata database that no other test uses."""
+    from tests.support.dag_runs import copied_home
+
+    return copied_home(migrated, tmp_path / "airflow")
 
 
 @pytest.fixture

@@ -405,12 +405,11 @@ for arguments in json.loads(sys.argv[1]):
 
 
 @pytest.fixture
-def ask(tmp_path, shop):
+def ask(airflow_home, shop):
     """Run commands on a metadata database that has the connection, and a record in the state of a mapped task."""
     if not HAS_TASK_STATE:
         pytest.skip(f"Airflow {airflow.__version__} has no task state store")
-    env = environment(tmp_path / "airflow", shop, order_book_lag=LAG)
-    assert started("airflow", "db", "migrate", env=env).returncode == 0
+    env = environment(airflow_home, shop, order_book_lag=LAG)
 
     def ask(record, *commands):
         script = [sys.executable, "-c", STORE_AND_ASK, json.dumps(commands)]

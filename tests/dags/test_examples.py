@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PRICE
-from tests.dags.conftest import ROOT, run
+from tests.support.dag_runs import ROOT, run
 
 EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
 

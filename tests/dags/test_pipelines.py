@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_tcbilling.api.actions import AUTO_RENEW
 from tests.conftest import ORDER, PRICE, client_to
-from tests.dags.conftest import ROOT, run
+from tests.support.dag_runs import ROOT, run
 
 DAYS = 86_400
 DAGS = ROOT / "example_dags"

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.conftest import SECRET_KEY
-from tests.dags.conftest import ROOT, run
+from tests.support.dag_runs import ROOT, run
 
 DAYS = 86_400
 

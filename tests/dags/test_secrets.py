@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from tests.dags.conftest import run
+from tests.support.dag_runs import run
 
 DAG = """
 import pendulum

@@ -22,7 +22,7 @@ import pytest
 
 from airflow_provider_tcbilling.get_provider_info import get_provider_info
 from airflow_provider_tcbilling.hooks.connection import CONN_TYPE, EXTRA_FIELDS, Settings
-from tests.dags.conftest import airflow_home, environment_of, run  # noqa: F401 - the first is a fixture
+from tests.support.dag_runs import environment_of, run
 from tests.docs.blocks import ROOT, Block
 from tests.docs.likeness import missing_lines
 from tests.docs.not_run import mark
@@ -286,7 +286,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(airflow_home, start_sandbox, tmp_path):  # noqa: F811
+def reader(airflow_home, start_sandbox, tmp_path):
     """A reader, in front of a sandbox and a connection to it."""
     person = Reader(airflow_home, tmp_path, start_sandbox())
     yield person

@@ -11,7 +11,7 @@ from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conftest import ORDER, Time, context_of
-from tests.dags.conftest import environment_of
+from tests.support.dag_runs import environment_of
 from tests.support.shop import QUIET, Shop
 
 KEY = "edge-firewall-2026-12"

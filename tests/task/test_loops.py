@@ -23,7 +23,7 @@ from airflow_provider_tcbilling.purchasing.purchase import client_token_for, tas
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.task.dag_run import placed_by, run_key
 from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
-from tests.dags.conftest import airflow_home, environment_of  # noqa: F401 - a fixture
+from tests.support.dag_runs import environment_of
 from tests.support.shop import PLACED_BY, TASK
 
 HAS_TASK_STATE = importlib.util.find_spec("airflow.models.task_state_store") is not None
@@ -281,7 +281,7 @@ for task_id, *place in json.loads(sys.argv[2]):
 
 
 @needs_loops
-def test_a_real_loop_buys_once_in_each_iteration_and_its_orders_are_found(airflow_home, sandbox, tmp_path):  # noqa: F811
+def test_a_real_loop_buys_once_in_each_iteration_and_its_orders_are_found(airflow_home, sandbox, tmp_path):
     (tmp_path / "loop.py").write_text(DAG_FILE)
     places = [["each.buy", "--loop-index", str(index)] for index in range(3)]
     places += [["both", "--map-index", str(index)] for index in range(2)]
