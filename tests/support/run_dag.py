@@ -65,9 +65,21 @@ def answer_approvals(answers: list[str]) -> None:
     ApprovalOperator.execute = execute
 
 
+def warm_up() -> None:
+    """Do once what each run of a DAG would do again: configure the mappers, and build the execution API of Airflow 3."""
+    from sqlalchemy.orm import configure_mappers
+
+    configure_mappers()
+    with contextlib.suppress(ImportError):
+        from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+        in_process_api_server().app._cadwyn_initialize()
+
+
 def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # What an import prints is no answer.
+    warm_up()
     for line in sys.stdin:
         reader, writer = os.pipe()
         child = os.fork()
