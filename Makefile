@@ -12,7 +12,7 @@ pins = $(call uv,$(1)) --require-hashes -r $(2)
 project = $(call uv,$(1)) --no-deps -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check matrix kill-matrix mutants schedules bench docs sandbox dist pins audit clean
+.PHONY: help demo test test-system check matrix kill-matrix mutants schedules bench docs sandbox dist pins audit clean
 
 help: ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -20,8 +20,11 @@ help: ## Show the commands
 demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it (KEEP=1 leaves it running)
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 
-test: $(VENV)/ready ## Run the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/ready ## Run the tests on all cores, in random order, and measure branch coverage (ARGS="tests/api -n 0" runs some)
+	@$(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(or $(ARGS),--cov --cov-report=term)
+
+test-system: $(VENV)/ready ## Run the tests that start real Airflow components, and kill them
+	@$(BIN)/python -m pytest -m system -p no:randomly $(ARGS)
 
 check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages, docs build
 	@$(BIN)/ruff check .
