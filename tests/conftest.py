@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -16,9 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-# Before anything imports Airflow: each worker has a home of its own, which is not that of the person who runs the tests.
+# Before anything imports Airflow: each worker has a home of its own, and leaves that of the user alone.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tcbilling-tests-")
-atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
 
@@ -45,6 +44,11 @@ ORDER: dict[str, Any] = {
 PRICE = Options().price_cents
 
 StartSandbox = Callable[..., Sandbox]
+
+
+def pytest_unconfigure() -> None:
+    """Remove the home of this worker."""
+    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 @pytest.fixture
@@ -197,8 +201,9 @@ class Time:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.slept = 0.0
-        real = time.time
-        patch.setattr(time, "time", lambda: real() + self.slept)
+        began, microseconds = time.time(), itertools.count()
+        # No two moments are the same, and a machine that is busy makes none of them later.
+        patch.setattr(time, "time", lambda: began + next(microseconds) / 1e6 + self.slept)
         patch.setattr(time, "sleep", self.sleep)
 
     def sleep(self, seconds: float) -> None:

@@ -149,7 +149,7 @@ def spellings(sandbox):
 
 
 def purchase(sandbox, store, endpoint, key="firewall"):
-    client = client_to(sandbox, endpoint=endpoint, read_timeout=2.0)
+    client = client_to(sandbox, endpoint=endpoint, read_timeout=60.0)
     return Purchase(key, NewInstance(client, ORDER), store, Rules(lag=10.0, request_seconds=5.0))
 
 

@@ -61,7 +61,7 @@ def test_a_purchase_never_takes_an_order_of_another_project(start_sandbox, passi
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     foreign = client_to(sandbox).create_instance(client_token="x", **ORDER, project_id=other).order_id
     sandbox.faults.add({"fault": "drop", "when": when, "action": "CreateInstance"})
-    spending = NewInstance(client_to(sandbox, read_timeout=2.0), {**ORDER, "project_id": mine})
+    spending = NewInstance(client_to(sandbox, read_timeout=60.0), {**ORDER, "project_id": mine})
 
     order = Purchase("k", spending, Shelf(), Rules(lag=10.0, request_seconds=5.0)).place()
 

@@ -31,7 +31,7 @@ def purchase(shop, action):
     instance = shop.sandbox.account.add_instance(expires_at=time.time() + 3 * DAY).instance_id
 
     def purchase():
-        client = client_to(shop.sandbox, read_timeout=2.0)
+        client = client_to(shop.sandbox, read_timeout=60.0)
         spending = MONEY_ACTIONS[action](client, {**PRODUCT, "instance_id": instance})
         return Purchase(KEY, spending, shop.ledger, Rules(lag=LAG, request_seconds=5.0), placed_by=PLACED_BY)
 

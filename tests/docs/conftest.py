@@ -22,11 +22,11 @@ import pytest
 
 from airflow_provider_tcbilling.get_provider_info import get_provider_info
 from airflow_provider_tcbilling.hooks.connection import CONN_TYPE, EXTRA_FIELDS, Settings
-from tests.support.dag_runs import environment_of, run
 from tests.docs.blocks import ROOT, Block
 from tests.docs.likeness import missing_lines
 from tests.docs.not_run import mark
 from tests.docs.outputs import OUTPUTS
+from tests.support.dag_runs import environment_of, run
 
 THE_PORT = "8765"
 """The port that the pages name. Here it is a free one."""

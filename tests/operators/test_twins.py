@@ -32,7 +32,7 @@ MAYBE = [
 
 
 @pytest.mark.parametrize("name", ["product_code", "sub_product_code", "zone_code"])
-@pytest.mark.parametrize("told", MAYBE, ids=lambda told: repr(told)[:30])
+@pytest.mark.parametrize("told", MAYBE, ids=lambda told: repr(told).partition(" at 0x")[0][:30])
 def test_what_may_be_a_template_may_be_the_same(name, told):
     written = told.replace(ZONE, ORDER[name]) if isinstance(told, str) else told
     written = written.replace(ZONE.upper(), ORDER[name].upper()) if isinstance(written, str) else written

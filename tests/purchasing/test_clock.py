@@ -162,7 +162,7 @@ def forging(monkeypatch, ahead, times=1):
 @pytest.mark.parametrize("ahead", [80_000, -80_000, 1000, -1000, 1e8])
 def test_a_forged_refusal_costs_a_purchase_nothing_but_its_try(start_sandbox, passing_time, monkeypatch, ahead):
     sandbox, store = start_sandbox(tokens=Tokens("ignore")), Shelf()
-    client = client_to(sandbox, read_timeout=2.0)
+    client = client_to(sandbox, read_timeout=60.0)
     forging(monkeypatch, ahead)
     purchase = Purchase("firewall", NewInstance(client, ORDER), store, Rules(lag=1.0, request_seconds=5.0))
 
@@ -185,7 +185,7 @@ def test_an_order_whose_answer_was_lost_is_found_with_a_clock_that_nobody_has_co
         return time.time() + skew
 
     sandbox.faults.add({"fault": "drop", "action": "CreateInstance", "when": "after"})
-    client = client_to(sandbox, read_timeout=2.0, clock=clock)
+    client = client_to(sandbox, read_timeout=60.0, clock=clock)
     rules = Rules(lag=1.0, request_seconds=5.0)
     order = Purchase("firewall", NewInstance(client, ORDER), store, rules, clock=clock).place()
 

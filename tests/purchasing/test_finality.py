@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("passing_time")
 
 
 def purchase(sandbox, store, *, trust_token=False, client=None, **options):
-    client = client or client_to(sandbox, read_timeout=2.0)
+    client = client or client_to(sandbox, read_timeout=60.0)
     rules = Rules(lag=LAG, request_seconds=5.0, trust_token=trust_token)
     return Purchase("firewall", NewInstance(client, ORDER), store, rules, **options)
 
@@ -192,7 +192,7 @@ def become(sandbox, secret_id, uin):
 @pytest.mark.parametrize("is_answered", [True, False])
 def test_the_key_of_another_account_does_not_go_on_with_a_purchase(start_sandbox, token, is_answered):
     sandbox, store = start_sandbox(session_token=token), Shelf()
-    key = {"token": token, "read_timeout": 2.0}
+    key = {"token": token, "read_timeout": 60.0}
     if not is_answered:
         sandbox.faults.add({"fault": "drop", "action": "CreateInstance", "times": None})
         sandbox.faults.add({"fault": "http", "action": "DescribeDealsByCond", "times": None, "status": 503})

@@ -51,7 +51,7 @@ def listing(monkeypatch):
 
 def purchase(sandbox, store, key="firewall", order=ORDER, **options):
     endpoint = options.pop("endpoint", sandbox.url)
-    client = client_to(sandbox, endpoint=endpoint, read_timeout=2.0)
+    client = client_to(sandbox, endpoint=endpoint, read_timeout=60.0)
     return Purchase(key, NewInstance(client, order), store, Rules(lag=10.0, request_seconds=5.0), **options)
 
 

@@ -27,7 +27,7 @@ def sandbox(start_sandbox):
 
 def purchase(sandbox, store, key="firewall", order=ORDER):
     rules = Rules(lag=10.0, request_seconds=5.0, replay_window=120.0)
-    return Purchase(key, NewInstance(client_to(sandbox, read_timeout=2.0), order), store, rules)
+    return Purchase(key, NewInstance(client_to(sandbox, read_timeout=60.0), order), store, rules)
 
 
 def lose(sandbox, when="after"):

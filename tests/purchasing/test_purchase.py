@@ -50,7 +50,7 @@ def shelf():
 
 def purchase(sandbox, store, key="firewall", order=ORDER, endpoint=None, lag=LAG, **options):
     rules = Rules(lag=lag, trust_token=options.pop("trust_token", False), request_seconds=5.0)
-    client = client_to(sandbox, endpoint=endpoint or sandbox.url, read_timeout=2.0)
+    client = client_to(sandbox, endpoint=endpoint or sandbox.url, read_timeout=60.0)
     return Purchase(key, NewInstance(client, order), store, rules, **options)
 
 

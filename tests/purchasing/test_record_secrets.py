@@ -39,7 +39,7 @@ def shelf():
 
 
 def purchase(sandbox: Sandbox, store: Shelf, order=GUARDED, **key) -> Purchase:
-    client = client_to(sandbox, read_timeout=2.0, **key)
+    client = client_to(sandbox, read_timeout=60.0, **key)
     return Purchase("firewall", NewInstance(client, order), store, Rules(lag=1.0, request_seconds=5.0))
 
 

@@ -34,7 +34,7 @@ def subscribed(sandbox, days=20.0, **more):
 
 
 def giving_back(sandbox, instance, **fields):
-    return Refund(client_to(sandbox, read_timeout=2.0), {**PRODUCT, "instance_id": instance, **fields})
+    return Refund(client_to(sandbox, read_timeout=60.0), {**PRODUCT, "instance_id": instance, **fields})
 
 
 def refund(sandbox, instance_id, store, *, key="give it back", fields=None, **options):

@@ -45,7 +45,7 @@ def subscribed(sandbox, days=3.0, **more):
 
 def renewal(sandbox, instance_id, store, *, key="renew it", terms=None, fields=None, **options):
     rules = Rules(lag=LAG, request_seconds=5.0, trust_token=options.pop("trust_token", False))
-    client = client_to(sandbox, read_timeout=2.0)
+    client = client_to(sandbox, read_timeout=60.0)
     told = {**PRODUCT, "instance_id": instance_id, **(fields or {})}
     return Purchase(key, Renewal(client, told, terms), store, rules, **options)
 

@@ -42,7 +42,7 @@ def purchase(sandbox, store, ahead, sleep=None, key="firewall", window=None):
     def clock():
         return time.time() + ahead
 
-    client = client_to(sandbox, read_timeout=2.0, clock=clock)
+    client = client_to(sandbox, read_timeout=60.0, clock=clock)
     rules = Rules(lag=10.0, request_seconds=5.0, replay_window=window)
     return Purchase(key, NewInstance(client, ORDER), store, rules, clock=clock, sleep=sleep or time.sleep)
 

@@ -53,7 +53,7 @@ def purchase(sandbox, store, ahead=0.0, key="firewall"):
     def clock():
         return time.time() + ahead
 
-    client = client_to(sandbox, read_timeout=2.0, clock=clock)
+    client = client_to(sandbox, read_timeout=60.0, clock=clock)
     rules = Rules(lag=10.0, request_seconds=REQUEST_SECONDS)
     return Purchase(key, NewInstance(client, ORDER), store, rules, clock=clock)
 

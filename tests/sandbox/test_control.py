@@ -24,12 +24,12 @@ NUMBERS = [(kind, name) for kind, name in OPTIONS if isinstance(KINDS[kind].opti
 def control(sandbox, path, body, method="POST", **headers):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", **headers}
-    return requests.request(method, f"{sandbox.url}/_sandbox/{path}", data=data, headers=headers, timeout=10)
+    return requests.request(method, f"{sandbox.url}/_sandbox/{path}", data=data, headers=headers, timeout=60)
 
 
 def state(sandbox):
     """Return what a control call can change; the clock in whole minutes, since it goes on."""
-    shown = requests.get(f"{sandbox.url}/_sandbox/state", timeout=10).json()
+    shown = requests.get(f"{sandbox.url}/_sandbox/state", timeout=60).json()
     return {**shown, "time": round(sandbox.account.clock.offset)}
 
 
@@ -194,9 +194,9 @@ def test_no_control_call_makes_the_server_fail(sandbox, seed):
         if len(sandbox.faults.listed()) > MOST_FAULTS - 2:
             control(sandbox, "faults", {}, method="DELETE")
         for path in ("state", "faults"):
-            assert requests.get(f"{sandbox.url}/_sandbox/{path}", timeout=10).status_code == 200, body
+            assert requests.get(f"{sandbox.url}/_sandbox/{path}", timeout=60).status_code == 200, body
     sandbox.faults.clear()
-    assert requests.get(f"{sandbox.url}/_sandbox/orders", timeout=10).status_code == 200
+    assert requests.get(f"{sandbox.url}/_sandbox/orders", timeout=60).status_code == 200
     sandbox.account.clock.offset = 0.0
     assert client_to(sandbox).describe_account_balance().balance_cents == sandbox.options.balance_cents
 

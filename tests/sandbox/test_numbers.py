@@ -35,7 +35,7 @@ def test_the_numbers_differ_from_one_start_to_the_next(start_sandbox):
 def test_the_numbers_differ_from_one_reset_to_the_next(start_sandbox, seed):
     sandbox = start_sandbox(seed=seed)
     before = numbers(sandbox)
-    requests.post(f"{sandbox.url}/_sandbox/reset", timeout=5)
+    requests.post(f"{sandbox.url}/_sandbox/reset", timeout=60)
 
     assert not before & numbers(sandbox)
 

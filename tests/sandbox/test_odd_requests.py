@@ -165,7 +165,7 @@ def test_every_request_gets_an_answer_of_the_api(sandbox, seed):
         headers["Host"] = sandbox.url.partition("//")[2]
         spoil = odd_headers(chance) if number % 5 == 0 else {}
 
-        answer = session.post(sandbox.url, data=body, headers=headers, auth=Spoiled(spoil), timeout=10)
+        answer = session.post(sandbox.url, data=body, headers=headers, auth=Spoiled(spoil), timeout=60)
 
         assert answer.status_code == 200, (action, body[:200], spoil)
         assert answer.headers["content-type"] == "application/json"
@@ -174,7 +174,7 @@ def test_every_request_gets_an_answer_of_the_api(sandbox, seed):
         error = response.get("Error")
         assert error is None or (error["Code"] and error["Message"] and len(error["Message"]) <= 2000)
     for path in ("state", "journal", "orders", "instances", "health"):
-        assert requests.get(f"{sandbox.url}/_sandbox/{path}", timeout=10).status_code == 200, path
+        assert requests.get(f"{sandbox.url}/_sandbox/{path}", timeout=60).status_code == 200, path
 
 
 @pytest.mark.parametrize("key", ["timeSpan", "a"])
@@ -193,7 +193,7 @@ def test_a_parameter_of_any_depth_is_bought_or_refused(start_sandbox, key):
 def exchanged(sandbox, data):
     """Send bytes, and return the status lines that come back."""
     host, _, port = sandbox.url.partition("//")[2].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         try:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
@@ -262,7 +262,7 @@ def test_a_body_in_chunks_is_bounded_while_it_is_read(sandbox, path, limit):
 
     headers = {"Content-Type": "application/json"}
 
-    assert requests.post(f"{sandbox.url}{path}", data=chunks(), headers=headers, timeout=20).status_code == 413
+    assert requests.post(f"{sandbox.url}{path}", data=chunks(), headers=headers, timeout=60).status_code == 413
     assert client_to(sandbox).describe_account_balance().balance_cents == sandbox.options.balance_cents
 
 

@@ -46,7 +46,7 @@ def post(sandbox, body, action="CreateInstance", version="2018-07-09", auth=None
     sent["Host"] = sandbox.url.partition("//")[2]
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     auth = auth or Tc3Auth(SECRET_ID, SECRET_KEY, "billing")
-    return requests.post(sandbox.url, data=data, headers=sent, auth=auth, timeout=5).json()["Response"]
+    return requests.post(sandbox.url, data=data, headers=sent, auth=auth, timeout=60).json()["Response"]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_the_same_seed_gives_the_same_ids(start_sandbox):
 
 
 def control(sandbox, method, path, body=None):
-    return requests.request(method, f"{sandbox.url}/_sandbox/{path}", json=body, timeout=5)
+    return requests.request(method, f"{sandbox.url}/_sandbox/{path}", json=body, timeout=60)
 
 
 def test_orders_journal_health_and_state_tell_what_happened(client, sandbox):
@@ -317,7 +317,7 @@ def test_reset_begins_anew(client, sandbox):
 
 
 def test_the_page_needs_nothing_from_elsewhere(sandbox):
-    page = requests.get(sandbox.url, timeout=5)
+    page = requests.get(sandbox.url, timeout=60)
 
     assert page.headers["content-type"].startswith("text/html")
     assert "sandbox" in page.text.lower()
@@ -327,7 +327,7 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox):
 
 
 def test_a_request_that_is_too_large_is_refused(sandbox):
-    assert requests.post(sandbox.url, data=b"x" * (10 * 2**20 + 1), timeout=5).status_code == 413
+    assert requests.post(sandbox.url, data=b"x" * (10 * 2**20 + 1), timeout=60).status_code == 413
 
 
 def test_the_greeting_is_a_ready_made_connection():
@@ -371,7 +371,7 @@ def test_the_command_serves_until_it_is_interrupted():
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
         assert "stand-in" in process.stdout.readline()
-        state = requests.get(f"http://127.0.0.1:{port}/_sandbox/state", timeout=5).json()
+        state = requests.get(f"http://127.0.0.1:{port}/_sandbox/state", timeout=60).json()
         assert state["rules"]["tokens"] == "forget-after:5"
     finally:
         process.send_signal(signal.SIGINT)

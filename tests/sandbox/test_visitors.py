@@ -29,7 +29,9 @@ CALLS = [
 
 def call(sandbox, method, path, body, **headers):
     kind = {"Content-Type": "application/json"} if body else {}
-    return requests.request(method, f"{sandbox.url}/_sandbox/{path}", data=body, headers={**kind, **headers}, timeout=5)
+    return requests.request(
+        method, f"{sandbox.url}/_sandbox/{path}", data=body, headers={**kind, **headers}, timeout=60
+    )
 
 
 def facts(sandbox):
@@ -83,7 +85,7 @@ def test_a_name_that_was_made_to_mean_this_machine_reaches_nothing(used, host):
 
         assert (answer.status_code, facts(used)) == (421, before), one
         assert "--allow-host" in answer.json()["error"]
-    assert requests.get(used.url, headers={"Host": host}, timeout=5).status_code == 421
+    assert requests.get(used.url, headers={"Host": host}, timeout=60).status_code == 421
 
 
 @pytest.mark.parametrize(
@@ -106,13 +108,13 @@ def test_what_a_form_can_send_is_no_control_call(used, kind):
     before = facts(used)
     for path, body in (("faults", '{"fault": "drop"}'), ("clock", '{"advance": 60}'), ("instances", "{}")):
         answer = requests.post(
-            f"{used.url}/_sandbox/{path}", data=body, headers={"Content-Type": kind} if kind else {}, timeout=5
+            f"{used.url}/_sandbox/{path}", data=body, headers={"Content-Type": kind} if kind else {}, timeout=60
         )
         assert (answer.status_code, facts(used)) == (415, before)
         assert "Content-Type: application/json" in answer.json()["error"]
     if kind:
         headers = {"Content-Type": kind}
-        assert requests.post(f"{used.url}/_sandbox/reset", headers=headers, timeout=5).status_code == 415
+        assert requests.post(f"{used.url}/_sandbox/reset", headers=headers, timeout=60).status_code == 415
 
 
 def test_json_may_say_its_charset(sandbox):
@@ -125,19 +127,19 @@ def test_a_link_from_another_site_leads_to_the_page(sandbox):
     """The link of a task does: Airflow is another site."""
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Referer": "http://localhost:8080/"}
 
-    assert requests.get(sandbox.url, headers=headers, timeout=5).status_code == 200
+    assert requests.get(sandbox.url, headers=headers, timeout=60).status_code == 200
 
 
 def test_a_client_may_call_the_billing_api_by_another_name_and_a_browser_may_not(sandbox):
     """A proxy keeps the name of the real API, and the signature covers it. Only browsers send an Origin."""
     assert "OrderId" in post(sandbox, WIRE_ORDER)
     named = {"Host": "billing.intl.tencentcloudapi.com"}
-    assert requests.post(sandbox.url, data="{}", headers=named, timeout=5).status_code == 200
+    assert requests.post(sandbox.url, data="{}", headers=named, timeout=60).status_code == 200
     for origin in ("http://evil.example", "http://billing.intl.tencentcloudapi.com"):
-        answer = requests.post(sandbox.url, data="{}", headers={**named, "Origin": origin}, timeout=5)
+        answer = requests.post(sandbox.url, data="{}", headers={**named, "Origin": origin}, timeout=60)
         assert answer.status_code == 421
     assert (
-        requests.post(sandbox.url, data="{}", headers={"Origin": "http://evil.example"}, timeout=5).status_code == 403
+        requests.post(sandbox.url, data="{}", headers={"Origin": "http://evil.example"}, timeout=60).status_code == 403
     )
     assert [entry.action for entry in sandbox.journal] == ["CreateInstance", ""]
 
@@ -175,19 +177,19 @@ def test_the_names_that_are_known(listens_on, others, known, unknown):
 
 def test_two_hosts_are_none(sandbox):
     assert (
-        requests.get(f"{sandbox.url}/_sandbox/state", headers={"Host": "localhost, localhost"}, timeout=5).status_code
+        requests.get(f"{sandbox.url}/_sandbox/state", headers={"Host": "localhost, localhost"}, timeout=60).status_code
         == 421
     )
 
 
 def test_another_name_can_be_allowed():
     with running(Sandbox(Options()), allow_hosts=["billing.test"]) as url:
-        assert requests.get(f"{url}/_sandbox/state", headers={"Host": "billing.test:80"}, timeout=5).status_code == 200
-        assert requests.get(f"{url}/_sandbox/state", headers={"Host": "other.test"}, timeout=5).status_code == 421
+        assert requests.get(f"{url}/_sandbox/state", headers={"Host": "billing.test:80"}, timeout=60).status_code == 200
+        assert requests.get(f"{url}/_sandbox/state", headers={"Host": "other.test"}, timeout=60).status_code == 421
 
 
 def test_the_page_may_run_its_own_script_only_and_no_site_may_frame_it(sandbox):
-    first, second = (requests.get(sandbox.url, timeout=5) for _ in range(2))
+    first, second = (requests.get(sandbox.url, timeout=60) for _ in range(2))
     policy = first.headers["content-security-policy"]
     (nonce,) = re.findall(r"script-src 'nonce-([\w-]{20,})';", policy)
 
@@ -203,7 +205,7 @@ def test_the_page_may_run_its_own_script_only_and_no_site_may_frame_it(sandbox):
 
 def test_every_answer_is_for_the_sandboxes_own_page_only(sandbox):
     for path in ("", "_sandbox/state", "_sandbox/nothing", "_sandbox/reset"):
-        answer = requests.get(f"{sandbox.url}/{path}", timeout=5)
+        answer = requests.get(f"{sandbox.url}/{path}", timeout=60)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert "access-control-allow-origin" not in answer.headers

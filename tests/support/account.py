@@ -27,7 +27,7 @@ def stop_clock(sandbox, time):
 
 
 def control(sandbox, method, path, body=None):
-    return requests.request(method, f"{sandbox.url}/_sandbox/{path}", json=body, timeout=20)
+    return requests.request(method, f"{sandbox.url}/_sandbox/{path}", json=body, timeout=60)
 
 
 def added(sandbox, **wanted):

@@ -66,7 +66,7 @@ def answer_approvals(answers: list[str]) -> None:
 
 
 def warm_up() -> None:
-    """Do once what each run of a DAG would do again: configure the mappers, and build the execution API of Airflow 3."""
+    """Do once what each run would do again: configure the mappers, and build the execution API of Airflow 3."""
     from sqlalchemy.orm import configure_mappers
 
     configure_mappers()

@@ -43,7 +43,7 @@ class Shop:
         return [order.order_id for order in self.sandbox.account.orders()]
 
     def purchase(self, key=KEY, placed_by=PLACED_BY):
-        spending = NewInstance(client_to(self.sandbox, read_timeout=2.0), ORDER)
+        spending = NewInstance(client_to(self.sandbox, read_timeout=60.0), ORDER)
         return Purchase(key, spending, self.ledger, Rules(lag=LAG, request_seconds=5.0), placed_by=placed_by)
 
     def ordered(self, key=KEY, **options):

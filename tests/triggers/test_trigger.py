@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import itertools
 import time
 
 import pytest
@@ -76,21 +75,20 @@ async def test_it_goes_on_through_a_passing_failure(connection, sandbox):
 
 
 async def test_a_slow_answer_does_not_block_the_loop_of_the_other_triggers(connection, sandbox):
-    sandbox.faults.add({"fault": "delay", "seconds": 0.5, "times": None})
-    ticks = []
+    sandbox.faults.add({"fault": "delay", "when": "before", "seconds": 0.5, "times": None})
+    under_way = []
 
     async def tick():
         while True:
-            ticks.append(time.monotonic())
+            under_way.append(bool(sandbox.journal) and not sandbox.journal[-1].outcome)
             await asyncio.sleep(0.01)
 
     ticking = asyncio.create_task(tick())
     order_id = "20260101000000000000811"
     await events_of(trigger(order_id, deadline=time.time() + 0.5))
-    ticks.append(time.monotonic())
     ticking.cancel()
 
-    assert max(b - a for a, b in itertools.pairwise(ticks)) < 0.4
+    assert sum(under_way) > 5
 
 
 def test_it_is_rebuilt_from_what_it_stores():
