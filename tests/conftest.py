@@ -67,12 +67,12 @@ def start_sandbox() -> Iterator[StartSandbox]:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A migrated metadata database for the whole test run; a process that runs DAG files ends with it."""
     from tests.support.dag_runs import close_airflow, migrate_once
 
     own = tmp_path_factory.getbasetemp()
-    yield migrate_once(own if worker_id == "master" else own.parent)
+    yield migrate_once(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
     close_airflow()
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("greenlet")
 from verification.schedule_world import MONEY_ACTIONS, World
 
 
-@pytest.mark.parametrize("first", [0, 100, 200])
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.system) for first in (100, 200))])
 @pytest.mark.parametrize("spends_on", MONEY_ACTIONS)
 def test_no_schedule_spends_twice_or_loses_an_order(spends_on, first):
     wrong = {seed: faults for seed in range(first, first + 100) if (faults := World(seed, spends_on).run())}
