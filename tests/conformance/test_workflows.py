@@ -66,6 +66,14 @@ def test_every_command_is_one_that_a_person_runs(path):
             assert "github.event" not in command
 
 
+@pytest.mark.skipif(not (ROOT / ".ci").exists(), reason="a source distribution is no checkout")
+def test_the_forge_runs_all_that_must_hold_before_a_change_lands():
+    targets = re.findall(r"^make ([a-z-]+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    run = {step["run"].split()[1] for step in steps_of(GITHUB / "workflows" / "ci.yml") if "run" in step}
+
+    assert {"test-dist" if target == "dist" else target for target in targets} <= run
+
+
 def test_every_line_of_airflow_is_tested_and_only_a_pre_release_may_fail():
     lines = re.search(r"^LINES := (.+)$", MAKEFILE, re.MULTILINE)[1].split()
     matrix = read(GITHUB / "workflows" / "ci.yml")["jobs"]["airflow"]["strategy"]["matrix"]
