@@ -50,9 +50,6 @@ def client_of(tls, scheme, clock, **options):
     return client
 
 
-# The time after which nothing leaves
-
-
 def passes_in(monkeypatch, owner, name, clock, seconds):
     """Let time pass while something is done."""
     does = getattr(owner, name)
@@ -139,9 +136,6 @@ def test_no_signature_counts_from_a_moment_after_the_lease(sandbox, tls, clock, 
     client_of(tls, PLAIN, clock).create_instance(client_token="t", send_by=send_by, **ORDER)
 
     assert [int(one["X-TC-Timestamp"]) <= send_by for one in stamps] == [True]
-
-
-# The time that all of it may take
 
 
 @pytest.mark.parametrize("scheme", [PLAIN, TLS])

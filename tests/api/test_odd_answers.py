@@ -108,9 +108,6 @@ def test_an_answer_that_was_packed_unasked_is_read_and_a_bomb_is_not_unpacked():
             create(server.url)
 
 
-# What is read
-
-
 @pytest.fixture
 def answered(monkeypatch):
     """Let every request be answered by a body; return a client, and what was sent."""
@@ -269,9 +266,6 @@ def test_a_balance_is_read_however_it_is_written_and_its_account_is_not(answered
     for balance, uin in (("lots", 7), (None, 7), (5, "7"), (5, None)):
         with pytest.raises(OutcomeUnknown):
             answered({"Balance": balance, "Uin": uin}).describe_account_balance()
-
-
-# What a client is made of
 
 
 @pytest.mark.parametrize("host", ["sandbox.example.com", "10.0.0.1:8765", "127.0.0.2", "[fe80::1]"])

@@ -147,8 +147,6 @@ def test_an_error_names_the_order_that_was_placed_before_it_also_after_pickling(
     assert (type(copy), copy.transient, copy.ambiguous) == (AuthError, False, False)
 
 
-# The boundary
-
 ODD = [text for text in nasty(100) if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text)]
 
 

@@ -75,9 +75,6 @@ def failure(endpoint, kind=Unreachable, **options):
     return caught.value, time.monotonic() - began
 
 
-# Behind a proxy
-
-
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("fault", NETWORK, ids=NAMES)
 def test_what_is_lost_behind_a_proxy_may_have_been_carried_out_and_is_not_sent_again(proxy, sandbox, endpoint, fault):
@@ -110,9 +107,6 @@ def test_a_renewal_behind_a_proxy_that_loses_the_answer_is_sent_once(proxy, sand
         client_by(endpoint).renew_instance(client_token="t", instance_id=instance, **PRODUCT)
 
     assert (sandbox.requests["RenewInstance"], spent(sandbox)) == (1, PRICE)
-
-
-# Before the first byte
 
 
 @contextmanager
@@ -274,9 +268,6 @@ def test_a_name_look_up_that_takes_long_is_given_up(sandbox, monkeypatch):
     assert sandbox.requests == {}
 
 
-# What is not known
-
-
 def test_what_another_adapter_has_sent_is_never_said_to_be_unsent(monkeypatch):
     client = client_by(f"http://127.0.0.1:{unused_port()}", attempts=1)
     client._transport.session.mount("http://", HTTPAdapter())
@@ -319,9 +310,6 @@ def test_no_failure_shows_the_key_or_a_signature(proxy, sandbox, caplog, endpoin
     for text in (caplog.text, str(error), repr(error)):
         assert SECRET_KEY not in text
         assert "Signature=" not in text
-
-
-# One answer, one request
 
 
 def test_money_and_the_query_after_it_use_a_connection_of_their_own(proxy, sandbox):

@@ -174,9 +174,6 @@ def test_a_task_that_writes_at_the_same_moment_is_told(shop, run, monkeypatch, c
     assert "at the same moment" in capsys.readouterr().err
 
 
-# Restore
-
-
 def test_a_record_from_the_log_is_restored(shop, run, tmp_path):
     shop.ordered()
     saved, whole = shop.saved(tmp_path), shop.record()

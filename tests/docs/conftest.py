@@ -144,8 +144,6 @@ class Reader:
             start_new_session=True,
         )
 
-    # One method for each kind of block
-
     def do_console(self, block: Block) -> None:
         for command, said in block.commands():
             if mark(command):
@@ -198,8 +196,6 @@ class Reader:
         """Check that the files and folders of a drawing are there."""
         for word in re.findall(r"(?<!\S)[a-z_]+(?:/|\.py)", block.text):
             assert (ROOT / word).exists() or (ROOT / "airflow_provider_tcbilling" / word).exists(), word
-
-    # Their parts
 
     def finish(self) -> None:
         """Run the tests of the page, and the tasks that it showed without a Dag, as one Dag in this order."""

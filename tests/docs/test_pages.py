@@ -25,9 +25,6 @@ pytestmark = [
 DAY = 86_400
 
 
-# Before a page: what it says that there is
-
-
 def two_orders_that_fit(reader):
     """An answer was lost a while ago, and somebody has bought the same by hand."""
     shop = two_orders_match(reader.sandbox, reader.folder / "ledger")
@@ -61,9 +58,6 @@ BEFORE = {
     "docs/refunds.md": an_instance_of_today,
     "docs/renewing.md": instances_that_expire,
 }
-
-
-# After a page: what it says that has happened
 
 
 def a_lost_answer_was_found(reader):
@@ -124,9 +118,6 @@ def test_a_page_does_what_it_says(page, reader):
     AFTER.get(page, lambda reader: None)(reader)
 
 
-# Marks
-
-
 def test_each_mark_is_needed():
     """A mark that matches nothing any more says something about a page that is not true."""
     blocks = [block for page in PAGES for block in blocks_of(page)]
@@ -135,9 +126,6 @@ def test_each_mark_is_needed():
 
     assert set(NOT_RUN) - set(map(mark, texts)) == set()
     assert [start for start in OUTPUTS if not any(text.startswith(start) for text in texts)] == []
-
-
-# What is wrong with a page is noticed
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,6 @@ def is_command(line: str) -> bool:
             return False
 
 
-# Tables of arguments
-
-
 TABLES = {
     ("docs/buying.md", "What to give"): "CreateInstanceOperator",
     ("docs/buying.md", "Runs that may not spend"): "CreateInstanceOperator",
@@ -181,9 +178,6 @@ def says(cell: str, default: Any) -> bool:
         return default is inspect.Parameter.empty if cell == "required" else True
     word = cell.strip("`").strip('"')
     return word in (str(default), repr(default)) or (word.isdigit() and float(word) == default)
-
-
-# Messages
 
 
 MESSAGES = ("The message begins with, or contains", "The line")

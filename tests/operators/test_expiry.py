@@ -120,8 +120,6 @@ def test_the_hook_gives_the_instances_to_a_python_task(connection, sandbox):
         TcBillingHook().expiring_instances("P14D", colour="red")
 
 
-# The sensor
-
 MODES = [
     pytest.param({}, id="poke"),
     pytest.param({"deferrable": True}, id="deferrable"),
@@ -225,9 +223,6 @@ def test_a_mistake_fails_at_once(connection, sandbox, context, arguments, mistak
 def test_an_instance_without_an_expiry_is_not_waited_for(connection, sandbox, context):
     with pytest.raises(AirflowFailException, match="its expiry is 'not told'"):
         sensor(instance_id=subscribed(sandbox, None), expires_after="2027-01-01 00:00:00").execute(context)
-
-
-# The trigger
 
 
 async def events_of(trigger):

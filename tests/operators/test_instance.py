@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import textwrap
-import time
 from datetime import datetime, timedelta, timezone
-from importlib import import_module
-from importlib.util import find_spec
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, StoreFailed, Unreachable
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
 from airflow_provider_tcbilling.api.models import ENDINGS
-from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
-from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
+from tests.conftest import PRICE, context_of
 from tests.support.crash import dying_at, dying_before_the_answer_is_read, dying_in
+from tests.support.instance_task import operator, spent, waits
 
 PACKAGE = "airflow_provider_tcbilling"
-
-HAS_TASK_STATE = find_spec("airflow.sdk") is not None and hasattr(import_module("airflow.sdk"), "NEVER_EXPIRE")
-needs_task_state = pytest.mark.skipif(not HAS_TASK_STATE, reason="the task state store came with Airflow 3.3")
-
-waits = pytest.mark.usefixtures("waiting_only_reads")
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
     monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
-
-
-def operator(**arguments):
-    return CreateInstanceOperator(task_id="buy", **{**ORDER, "deferrable": False, **arguments})
-
-
-def spent(sandbox):
-    return sandbox.options.balance_cents - sandbox.account.balance_cents
 
 
 def test_it_buys_and_returns_the_order(connection, sandbox, context):
@@ -293,96 +275,6 @@ def test_fewer_instances_than_wanted_are_looked_up_in_the_order_book(connection,
     assert result["instance_ids"] == ["ins-early", *sandbox.account.orders()[0].instance_ids]
 
 
-def deferred(task, context):
-    with pytest.raises(TaskDeferred) as caught:
-        task.execute(context)
-    return caught.value
-
-
-@waits
-def test_it_looks_before_it_defers(connection, sandbox, context):
-    sandbox.faults.add({"fault": "null-instances"})
-
-    result = operator(deferrable=True).execute(context)
-
-    assert result["instance_ids"] == sandbox.account.orders()[0].instance_ids
-
-
-@waits
-def test_it_defers_with_ids_only_and_a_timeout_beyond_its_own_deadline(start_sandbox, connect, context):
-    sandbox = start_sandbox(delivery_looks=3)
-    connect(host=sandbox.url)
-
-    leaving = deferred(operator(deferrable=True, delivery_timeout=600, poll_interval=30), context)
-
-    _, kwargs = leaving.trigger.serialize()
-    assert set(kwargs) == {"order", "tcbilling_conn_id", "poll_interval", "deadline", "action", "placed_at"}
-    assert set(kwargs["order"]) == {"order_id", "instance_ids", "client_token", "request_id", "paid_cents", "currency"}
-    assert SECRET_KEY not in repr(kwargs)
-    assert timedelta(seconds=600) < leaving.timeout <= timedelta(seconds=700)
-    assert context["ti"].xcoms["order_id"] == sandbox.account.orders()[0].order_id
-
-
-@waits
-def test_a_resumed_task_needs_nothing_but_the_event(start_sandbox, connect, context):
-    sandbox = start_sandbox(delivery_looks=1)
-    connect(host=sandbox.url)
-    trigger = deferred(operator(deferrable=True), context).trigger
-    event = {"order": dict(trigger.order), "deadline": trigger.deadline}
-
-    result = operator(deferrable=True).execute_complete(context_of(), event)
-
-    (order,) = sandbox.account.orders()
-    assert (result["order_id"], result["instance_ids"]) == (order.order_id, order.instance_ids)
-    assert (result["client_token"], result["paid_cents"]) == (order.client_token, PRICE)
-    assert sandbox.requests["CreateInstance"] == 1
-
-
-@waits
-def test_a_task_that_is_woken_too_early_waits_on_with_the_same_deadline(start_sandbox, connect, context):
-    sandbox = start_sandbox(delivery_looks=9)
-    connect(host=sandbox.url)
-    trigger = deferred(operator(deferrable=True), context).trigger
-    event = {"order": dict(trigger.order), "deadline": trigger.deadline}
-
-    with pytest.raises(TaskDeferred) as caught:
-        operator(deferrable=True).execute_complete(context_of(), event)
-
-    assert caught.value.trigger.serialize() == trigger.serialize()
-
-
-@waits
-def test_a_resumed_task_raises_what_the_waiting_path_would_have_raised(start_sandbox, connect, context):
-    sandbox = start_sandbox(delivery_looks=9)
-    connect(host=sandbox.url)
-    trigger = deferred(operator(deferrable=True), context).trigger
-
-    with pytest.raises(AirflowFailException, match="was not carried out in time"):
-        operator(deferrable=True).execute_complete(context_of(), {"order": dict(trigger.order), "deadline": 0})
-
-
-def test_a_resumption_without_an_event_fails_in_words(context):
-    with pytest.raises(AirflowFailException, match="without the trigger's event"):
-        operator().execute_complete(context)
-
-
-def test_without_xcom_nothing_is_pushed(connection, context):
-    operator(do_xcom_push=False).execute(context)
-
-    assert context["ti"].xcoms == {}
-
-
-@waits
-def test_killing_the_task_cancels_nothing_and_says_what_stays_billed(connection, sandbox, context, logged):
-    task = operator()
-    task.execute(context)
-
-    task.on_kill()
-
-    assert f"Order {sandbox.account.orders()[0].order_id} stays open" in logged()
-    assert sandbox.requests["CreateInstance"] == 1
-
-
 @waits
 def test_the_order_is_announced_before_anything_else_can_fail(start_sandbox, connect, context, logged):
     sandbox = start_sandbox(delivery_looks=1)
@@ -395,154 +287,6 @@ def test_the_order_is_announced_before_anything_else_can_fail(start_sandbox, con
     order_id = sandbox.account.orders()[0].order_id
     assert context["ti"].xcoms["order_id"] == order_id
     assert f"Placed: order {order_id}" in logged()
-
-
-@needs_task_state
-def test_a_server_that_forgets_tokens_sells_once_where_the_purchase_is_recorded(start_sandbox, connect):
-    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    connect(host=sandbox.url)
-    state = TaskState()
-
-    for try_number in (1, 2):
-        operator().execute(context_of(try_number=try_number, state=state))
-
-    assert spent(sandbox) == PRICE
-    assert json.loads(state.stored["tcbilling_purchase"])["state"] == "delivered"
-
-
-def test_a_ledger_remembers_a_purchase_key_in_all_runs(start_sandbox, connect, tmp_path):
-    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    connect(host=sandbox.url, extra={"ledger_uri": f"file://{tmp_path}"})
-
-    for run_id in ("manual__1", "manual__2"):
-        operator(purchase_key="edge").execute(context_of(run_id=run_id))
-
-    assert spent(sandbox) == PRICE
-    (record,) = tmp_path.iterdir()
-    assert json.loads(record.read_text())["placed_by"]["run_id"] == "manual__1"
-
-
-def test_a_ledger_that_cannot_be_written_lets_nothing_be_sent(connect, sandbox, tmp_path, context):
-    connect(host=sandbox.url, extra={"ledger_uri": f"file://{tmp_path}/missing"})
-
-    with pytest.raises(StoreFailed):
-        operator().execute(context)
-
-    assert sandbox.requests == {}
-
-
-def test_a_ledger_that_cannot_be_opened_lets_nothing_be_sent(connect, sandbox, context):
-    connect(host=sandbox.url, extra={"ledger_uri": "nosuchscheme://bucket/purchases"})
-
-    with pytest.raises(StoreFailed, match="nothing was sent"):
-        operator().execute(context)
-
-    assert sandbox.requests == {}
-
-
-@waits
-def test_an_object_store_without_records_is_an_empty_ledger_and_a_folder_that_is_not_there_is_none(tmp_path):
-    ledger = ObjectStore((tmp_path / "nothing").as_uri())
-    with pytest.raises(StoreFailed, match="Is it mounted here"):
-        list(ledger.all())
-
-    ledger._is_local = False
-
-    assert list(ledger.all()) == []
-
-
-def test_a_ledger_that_breaks_during_the_wait_does_not_fail_a_delivered_task(connect, sandbox, logged):
-    sandbox.faults.add({"fault": "null-instances"})
-    connect(host=sandbox.url)
-    order = operator(wait_for_delivery=False).execute(context_of())
-    connect(host=sandbox.url, extra={"ledger_uri": "nosuchscheme://bucket/purchases"})
-
-    result = operator().execute_complete(context_of(), {"order": order, "deadline": time.time() + 60})
-
-    assert result["instance_ids"] == sandbox.account.orders()[0].instance_ids
-    assert "was not recorded" in logged()
-
-
-@needs_task_state
-def test_an_edited_parameter_is_not_bought_by_a_clear(connection, sandbox):
-    state = TaskState()
-    operator().execute(context_of(state=state))
-
-    with pytest.raises(AirflowFailException, match="its record says something else"):
-        operator(zone_code="ap-guangzhou-1").execute(context_of(try_number=2, state=state))
-
-    assert spent(sandbox) == PRICE
-
-
-def test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings(start_sandbox, connect):
-    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    connect(host=sandbox.url)
-    operator().execute(context_of(map_index=0))
-    sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
-
-    with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
-        operator().execute(context_of(map_index=1))
-
-    assert spent(sandbox) == PRICE
-
-
-@pytest.mark.parametrize(
-    ("others", "is_alike"),
-    [
-        ({}, True),
-        ({"parameter": {"pid": 4711}, "period": 12}, True),
-        ({"zone_code": "{{ params.zone }}"}, True),
-        ({"zone_code": "ap-hongkong-2"}, False),
-    ],
-)
-@pytest.mark.parametrize("is_expanded", [False, True])
-def test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag(
-    start_sandbox, connect, others, is_alike, is_expanded
-):
-    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    connect(host=sandbox.url)
-    with DAG("shop", schedule=None):
-        asked = operator()
-        arguments = {"task_id": "another", **ORDER, **others}
-        if is_expanded:
-            CreateInstanceOperator.partial(**arguments).expand(purchase_key=["a", "b"])
-        else:
-            CreateInstanceOperator(**arguments)
-    sandbox.faults.add({"fault": "drop", "when": "after", "action": "CreateInstance"})
-
-    if is_alike:
-        with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
-            asked.execute(context_of())
-    else:
-        assert asked.execute(context_of())["order_id"] == sandbox.account.orders()[0].order_id
-
-    assert spent(sandbox) == PRICE
-
-
-@pytest.mark.parametrize("state", [None, pytest.param("empty", marks=needs_task_state)])
-def test_a_later_try_without_a_record_looks_before_it_sends(start_sandbox, connect, state):
-    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    connect(host=sandbox.url)
-    first = operator().execute(context_of())
-
-    again = operator().execute(context_of(try_number=2, state=state and TaskState()))
-
-    assert again["order_id"] == first["order_id"]
-    assert spent(sandbox) == PRICE
-
-
-@pytest.mark.parametrize("state", [None, pytest.param("kept", marks=needs_task_state)])
-def test_a_ledger_that_was_added_after_the_purchase_buys_nothing(start_sandbox, connect, tmp_path, state):
-    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    connect(host=sandbox.url)
-    kept = state and TaskState()
-    first = operator().execute(context_of(state=kept))
-    connect(host=sandbox.url, extra={"ledger_uri": tmp_path.as_uri()})
-
-    again = operator().execute(context_of(try_number=2, state=kept))
-
-    assert again["order_id"] == first["order_id"]
-    assert spent(sandbox) == PRICE
 
 
 def test_a_backfill_buys_nothing_unless_it_is_allowed(connection, sandbox):

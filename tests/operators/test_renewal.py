@@ -276,9 +276,6 @@ def test_what_expires_feeds_the_renewals_of_a_mapped_task(connection, sandbox, c
     assert spent(sandbox) == 2 * PRICE
 
 
-# The flag
-
-
 def flag_setter(instance_id, **arguments):
     fields = {"product_code": PRODUCT["product_code"], "region_code": PRODUCT["region_code"], **arguments}
     return SetRenewalOperator(task_id="flag", instance_id=instance_id, **fields)

@@ -22,9 +22,6 @@ from tests.support.shop import KEY
 pytestmark = [pytest.mark.airflow]
 
 
-# Airflow's masker
-
-
 @pytest.fixture
 def redacted():
     """Return a function that hides what Airflow's masker was told, as task logs and rendered fields do."""
@@ -120,9 +117,6 @@ def test_a_mistake_in_the_parameter_fails_the_task_without_its_content(connectio
     assert "hunter2" not in str(caught.value)
 
 
-# The connection
-
-
 @pytest.mark.parametrize(
     "wrong", [{"host": "https://elsewhere.example.com"}, {"login": "with blank "}, {"port": 99999}]
 )
@@ -161,9 +155,6 @@ def test_settings_do_not_show_the_key(connect):
 
     assert SECRET_KEY not in repr(TcBillingHook().get_settings())
     assert TOKEN not in repr(TcBillingHook().get_settings())
-
-
-# The ledger
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o640), (0o022, 0o640), (0o027, 0o640), (0o077, 0o600)])

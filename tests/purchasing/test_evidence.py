@@ -132,9 +132,6 @@ def buy_another(sandbox, count=1, **fields):
         client.create_instance(client_token=f"other {number} {time.time()}", **other)
 
 
-# One answer is lost, and tokens count for nothing
-
-
 @pytest.mark.parametrize("kind", ACTIONS)
 @pytest.mark.parametrize("name", OF_ANSWER)
 @pytest.mark.parametrize("others", [0, 3])
@@ -219,9 +216,6 @@ def test_what_is_unclear_of_orders_that_were_carried_out_long_ago_stops_no_renew
         assert [order.order_id] == spender.placed(), field
 
 
-# Stops that are not needed
-
-
 UNDERSTOOD = [
     *itertools.product(("upper-case", "blanks"), WRITTEN),
     *itertools.product(("text",), ("ProjectId", "TimeSpan", "Status", "RealTotalCost", "VoucherDecline")),
@@ -280,9 +274,6 @@ def test_orders_of_another_instance_are_another_s(sandbox, kind, when):
     ending = spender.place(when=when, meanwhile=other.place_with_another_token)
 
     assert [ending.order_id] == spender.placed()
-
-
-# Pages
 
 
 @pytest.mark.parametrize("name", ["capped", "cut-pages", "one-a-page"])

@@ -44,9 +44,6 @@ def sent(sandbox):
     return sandbox.requests.get("CreateInstance", 0)
 
 
-# Paid, or refused after an unanswered try
-
-
 def said_paid(sandbox):
     sandbox.faults.add({"fault": "error", "code": PAID, "when": "before"})
 
@@ -124,9 +121,6 @@ def test_a_record_of_before_that_was_paid_is_still_never_sent_again(start_sandbo
     assert sent(sandbox) == 1
 
 
-# A double
-
-
 def listed_late(sandbox):
     """Let the first answer be lost, and its order be listed only after the repeat."""
     sandbox.faults.add({"fault": "not-visible", "looks": 1})
@@ -176,9 +170,6 @@ def test_an_honoured_token_leaves_no_second_order(start_sandbox, logged):
     assert paid(sandbox) == [order.order_id]
     assert record_of(store).is_checked
     assert "SECOND" not in logged()
-
-
-# Another account
 
 
 def become(sandbox, secret_id, uin):

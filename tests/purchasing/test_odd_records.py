@@ -170,8 +170,6 @@ def test_a_request_that_would_be_under_way_for_weeks_is_damage(sandbox):
             Record.from_json(stored(sandbox, **odd), "here")
 
 
-# As that of another purchase
-
 DAMAGED = {
     "its payload": {"payload": None},
     "its times": {"intended_at": None, "sending_until": "soon"},

@@ -83,9 +83,6 @@ def guesses(record, passwords):
     return found
 
 
-# The fingerprint
-
-
 def test_a_masked_password_cannot_be_found_out_by_trying(sandbox, shelf):
     purchase(sandbox, shelf).place()
 
@@ -151,9 +148,6 @@ def test_a_corrected_secret_key_does_not_make_an_edited_purchase_of_it(sandbox, 
     purchase(sandbox, shelf, secret_key=SECRET_KEY).place()
 
     assert len(sandbox.account.orders()) == 1
-
-
-# Records of version 1
 
 
 def test_a_record_of_version_1_is_read_and_compared_as_before(sandbox, shelf):
@@ -235,9 +229,6 @@ def test_a_fingerprint_that_is_none_sends_nothing(sandbox, shelf, fingerprint):
         purchase(sandbox, shelf).place()
 
     assert sandbox.requests == {}
-
-
-# The log, and messages
 
 
 def test_the_record_to_restore_is_logged_without_secrets(sandbox, shelf, logged):

@@ -118,9 +118,6 @@ def test_a_refund_that_does_not_name_its_instance_stops_it(start_sandbox, shelf)
     assert sandbox.requests["RefundInstance"] == 1
 
 
-# What cannot be given back
-
-
 def test_what_was_given_back_is_not_given_back_again(sandbox, shelf):
     instance = subscribed(sandbox)
     first = refund(sandbox, instance, shelf).place()
@@ -175,9 +172,6 @@ def test_a_refund_that_the_server_refuses_can_be_tried_again(sandbox, shelf, cod
     assert refunds(sandbox) == [order.order_id]
 
 
-# How it ends
-
-
 def test_refunded_is_success_here(sandbox, shelf):
     order = refund(sandbox, subscribed(sandbox), shelf).place()
 
@@ -198,9 +192,6 @@ def test_every_other_ending_is_a_failure_in_which_nothing_was_returned(sandbox, 
 
     assert returned(sandbox) == 0
     assert [status for status, _ in shown(sandbox, instance)] == ["NORMAL"]
-
-
-# The plan
 
 
 def test_the_plan_adds_up_what_was_paid_and_sends_nothing(start_sandbox, passing_time):

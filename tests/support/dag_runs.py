@@ -93,7 +93,10 @@ class WarmAirflow:
         warnings = ["-W", "error::DeprecationWarning:airflow_provider_tcbilling"]
         self._process = subprocess.Popen(
             [sys.executable, *warnings, str(RUN_DAG), "--serve"],
-            env={**environment_of(self._home), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+            env={
+                **environment_of(self._home),
+                "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import math
 import pkgutil
 import random
-import textwrap
 import time
 from datetime import timedelta
 
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import (
-    DAG,
     AirflowFailException,
     AirflowSkipException,
     BaseOperator,
@@ -34,20 +31,7 @@ from airflow_provider_tcbilling.sensors.expiry import InstanceExpirySensor
 from airflow_provider_tcbilling.task.arguments import LONGEST_DAYS, is_true, seconds_of
 from airflow_provider_tcbilling.waiting.filters import READERS
 from tests.conftest import ORDER, context_of
-from tests.support.account import PRODUCT
-
-INSTANCE = {**PRODUCT, "instance_id": "ins-1"}
-SET = {**{name: INSTANCE[name] for name in ("product_code", "region_code", "instance_id")}, "renew_flag": "x"}
-GOOD = {
-    CreateInstanceOperator: {**ORDER, "deferrable": False},
-    RenewInstanceOperator: {**INSTANCE, "deferrable": False},
-    RefundInstanceOperator: {**INSTANCE, "confirm": True, "deferrable": False},
-    SetRenewalOperator: {**SET, "renew_flag": "NOTIFY_AND_AUTO_RENEW"},
-    ExpiringInstancesOperator: {"within": "P14D"},
-    InstanceDeliverySensor: {"order_id": "20261125"},
-    InstanceExpirySensor: {"within": "P14D"},
-}
-"""The least that each task needs."""
+from tests.support.task_arguments import GOOD, mistake, ours
 
 
 def kinds():
@@ -60,28 +44,12 @@ def kinds():
                     yield kind
 
 
-def ours(kind):
-    """Return the classes of the package that say what a kind of tasks takes."""
-    return [
-        base for base in kind.__mro__ if base.__module__.startswith("airflow_provider_") and "__init__" in vars(base)
-    ]
-
-
 def arguments_of(kind):
     names = {name for base in ours(kind) for name in inspect.signature(base.__init__).parameters}
     return sorted(names - {"self", "kwargs"})
 
 
 ARGUMENTS = [pytest.param(kind, name, id=f"{kind.__name__}-{name}") for kind in GOOD for name in arguments_of(kind)]
-
-
-def mistake(kind, **arguments):
-    """Return the message of the mistake with which a task ends, made or executed."""
-    with pytest.raises((InvalidRequest, AirflowFailException)) as told:
-        kind(task_id="task", **{**GOOD[kind], **arguments}).execute(context_of())
-    assert "nothing was " in str(told.value).lower()
-    assert len(str(told.value)) < 3000
-    return str(told.value)
 
 
 class Unspeakable:
@@ -127,8 +95,6 @@ def test_no_argument_takes_anything(connection, sandbox, kind, name):
         assert f"{name}: " in mistake(kind, **{name: value})
     assert sandbox.requests == {}
 
-
-# Spans
 
 SPANS = [
     (CreateInstanceOperator, "poll_interval"),
@@ -220,8 +186,6 @@ def test_what_is_stored_of_a_deferred_task_is_plain(start_sandbox, connect, cont
     assert leaving.value.timeout > timedelta(hours=1)
 
 
-# Flags
-
 FLAGS = [
     (CreateInstanceOperator, "allow_backfill"),
     (CreateInstanceOperator, "wait_for_delivery"),
@@ -287,9 +251,6 @@ def test_a_run_that_is_too_late_buys_nothing(connection, sandbox, lateness):
     assert "CreateInstance" not in sandbox.requests
 
 
-# Whole numbers
-
-
 @pytest.mark.parametrize("name", ["quantity", "period", "project_id"])
 def test_a_whole_number_sends_the_same_bytes_in_whatever_way_it_is_written(name):
     parameter = {"pid": 1}
@@ -329,229 +290,3 @@ def test_the_length_of_an_automatic_renewal_is_a_whole_number(connection, sandbo
     task = SetRenewalOperator(task_id="set", **arguments, renew_period=period)
 
     assert task.execute(context)["after"]["renew_period"] == "3"
-
-
-# What a template writes that rendered to nothing
-
-SELECTING = [
-    *[(CreateInstanceOperator, name) for name in ("purchase_key", "client_token", "tcbilling_conn_id")],
-    *[(RenewInstanceOperator, name) for name in ("instance_id", "expire_time", "renew_within", "purchase_key")],
-    *[(RenewInstanceOperator, name) for name in ("on_auto_renew", "renew_isolated", "product_code", "region_code")],
-    *[(RefundInstanceOperator, name) for name in ("instance_id", "confirm", "dry_run", "purchase_key")],
-    *[(SetRenewalOperator, name) for name in ("instance_id", "renew_flag", "region_code", "tcbilling_conn_id")],
-    *[(ExpiringInstancesOperator, name) for name in ("within", "limit", "tcbilling_conn_id", *READERS)],
-    *[(InstanceExpirySensor, name) for name in ("within", *READERS)],
-    (InstanceDeliverySensor, "order_id"),
-]
-
-
-@pytest.mark.parametrize(("kind", "name"), SELECTING, ids=lambda it: getattr(it, "__name__", it))
-def test_a_template_that_rendered_to_nothing_widens_nothing(connection, sandbox, kind, name):
-    for value in ("", "None", " ", "\n", " None "):
-        assert f"{name}: " in mistake(kind, **{name: value})
-    assert sandbox.requests == {}
-
-
-@pytest.mark.parametrize("name", ["purchase_key", "client_token"])
-def test_a_name_that_is_false_to_python_is_never_no_name(connection, sandbox, name):
-    for value in (False, [], {}, 0.0, 2.5, *[0] * (name == "client_token")):
-        assert f"{name}: " in mistake(CreateInstanceOperator, **{name: value}), value
-    assert sandbox.requests == {}
-
-
-@pytest.mark.parametrize(("told", "key"), [("k", "k"), (" k\n", "k"), (7, "7"), (0, "0"), ("7.0", "7.0"), ("0", "0")])
-def test_a_key_is_what_its_record_has_always_been_called(told, key):
-    assert CreateInstanceOperator(task_id="buy", **ORDER, purchase_key=told)._key(context_of(), {}) == key
-
-
-@pytest.mark.parametrize("name", [name for name in READERS if name != "name"])
-@pytest.mark.parametrize("kind", [ExpiringInstancesOperator, InstanceExpirySensor])
-def test_a_list_that_turned_out_empty_selects_nothing_and_not_everything(connection, sandbox, kind, name):
-    for value in (None, (), [], "[]", "()", set()):
-        assert f"{name}: " in mistake(kind, **{name: value})
-    assert sandbox.requests == {}
-
-
-OPTIONAL = [
-    *[
-        (kind, name)
-        for kind in (CreateInstanceOperator, RenewInstanceOperator)
-        for name in ("purchase_key", "client_token")
-    ],
-    *[(RenewInstanceOperator, name) for name in ("expire_time", "renew_within")],
-    *[(RefundInstanceOperator, "purchase_key"), (ExpiringInstancesOperator, "limit"), (InstanceExpirySensor, "within")],
-]
-
-
-@pytest.mark.parametrize(("kind", "name"), OPTIONAL, ids=lambda it: getattr(it, "__name__", it))
-@pytest.mark.parametrize("is_mapped", [False, True], ids=["alone", "mapped"])
-def test_what_was_given_and_turned_out_as_nothing_is_not_left_out(connection, sandbox, kind, name, is_mapped):
-    arguments = {**GOOD[kind], name: "{{ none }}"}
-    with DAG(dag_id="shop", schedule=None, render_template_as_native_obj=True) as dag:
-        if is_mapped:
-            mapped = kind.partial(task_id="task", **arguments).expand(tcbilling_conn_id=["tcbilling_default"])
-            task = mapped.unmap({"tcbilling_conn_id": "tcbilling_default"})
-        else:
-            task = kind(task_id="task", **arguments)
-    names = kind.template_fields
-    task._do_render_template_fields(
-        parent=task, template_fields=names, context=context_of(), jinja_env=dag.get_template_env(), seen_oids=set()
-    )
-    assert getattr(task, name) is None
-
-    with pytest.raises(AirflowFailException, match=f"{name}: given, but its template rendered to None"):
-        task.execute(context_of())
-    assert sandbox.requests == {}
-
-
-def test_what_a_task_returned_as_nothing_is_not_left_out(connection, sandbox):
-    with DAG(dag_id="shop", schedule=None):
-        before = ExpiringInstancesOperator(task_id="before", within="P1D")
-        task = RenewInstanceOperator(task_id="task", **GOOD[RenewInstanceOperator], renew_within=before.output)
-    context = context_of()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(before.output), "resolve", lambda self, context, *args, **kwargs: None)
-        task.render_template_fields(context)
-
-    with pytest.raises(AirflowFailException, match="renew_within: given, but its template rendered to None"):
-        task.execute(context)
-    assert sandbox.requests == {}
-
-
-def test_filters_and_an_instance_exclude_each_other(connection, sandbox):
-    wait = {"within": None, "instance_id": "ins-1", "expires_after": "2027-01-01"}
-
-    assert "name: goes together with within" in mistake(InstanceExpirySensor, **wait, name="edge-*")
-
-
-@pytest.mark.parametrize("value", ["now", "12:00", "P1D", "2027-13-01", 5, pendulum.datetime(2027, 1, 1), "9" * 400])
-def test_what_is_no_time_is_a_named_mistake(connection, sandbox, value):
-    wait = {"within": None, "instance_id": "ins-1", "expires_after": value}
-
-    assert "expires_after: " in mistake(InstanceExpirySensor, **wait)
-    assert "expire_time: " in mistake(RenewInstanceOperator, expire_time=value)
-
-
-@pytest.mark.parametrize("value", [True, 2.5, "a b", {}, ["20261125"]], ids=repr)
-def test_what_is_no_number_of_an_order_is_a_named_mistake(connection, sandbox, value):
-    assert "order_id: " in mistake(InstanceDeliverySensor, order_id=value)
-    assert sandbox.requests == {}
-
-
-# When the Dag is imported
-
-LITERALS = {
-    "on_unknown_outcome": "go",
-    "replay_window": True,
-    "allow_backfill": "yes",
-    "max_lateness": "P99999999999D",
-    "on_refused_run": "never",
-    "wait_for_delivery": 1,
-    "deferrable": "on",
-    "poll_interval": True,
-    "delivery_timeout": "1e400",
-}
-
-
-@pytest.mark.parametrize("kind", [CreateInstanceOperator, RenewInstanceOperator, RefundInstanceOperator])
-def test_literal_mistakes_are_told_when_the_dag_is_imported_and_all_at_once(kind):
-    with pytest.raises(InvalidRequest) as told, DAG(dag_id="shop", schedule=None):
-        kind(task_id="task", **{**GOOD[kind], **LITERALS})
-
-    assert isinstance(told.value, ValueError)
-    for name, value in LITERALS.items():
-        assert f"{name}: {value!r} is not " in str(told.value)
-
-
-@pytest.mark.parametrize("kind", [InstanceDeliverySensor, InstanceExpirySensor])
-@pytest.mark.parametrize("name", ["deferrable", "poke_interval", "timeout"])
-def test_literal_mistakes_of_a_sensor_are_told_when_the_dag_is_imported(kind, name):
-    with pytest.raises(InvalidRequest, match=f"wait: nothing was sent, because\n  - {name}: 'later' is not"):
-        kind(task_id="wait", **{**GOOD[kind], name: "later"})
-
-
-def test_literal_mistakes_in_default_args_are_told_too():
-    with (
-        pytest.raises(InvalidRequest, match="allow_backfill: 'nein' is not True or False"),
-        DAG(dag_id="shop", schedule=None, default_args={"allow_backfill": "nein"}),
-    ):
-        CreateInstanceOperator(task_id="buy", **ORDER)
-
-
-def test_a_template_where_none_is_rendered_is_told():
-    with DAG(dag_id="shop", schedule=None):
-        before = ExpiringInstancesOperator(task_id="before", within="P1D")
-        for number, value in enumerate(("{{ params.n }}", "{% if x %}30{% endif %}", before.output)):
-            with pytest.raises(InvalidRequest, match=r"poll_interval: .* is a template, and poll_interval is not temp"):
-                CreateInstanceOperator(task_id=f"buy-{number}", **ORDER, poll_interval=value)
-            with pytest.raises(InvalidRequest, match=r"timeout: .* is a template, and timeout is not templated"):
-                InstanceDeliverySensor(task_id=f"wait-{number}", order_id="1", timeout=value)
-
-
-def test_a_subclass_may_render_what_this_class_does_not(connection, sandbox):
-    class Rendering(CreateInstanceOperator):
-        template_fields = (*CreateInstanceOperator.template_fields, "poll_interval")
-
-    task = Rendering(task_id="buy", **ORDER, poll_interval="{{ params.n }}")
-
-    with pytest.raises(AirflowFailException, match="poll_interval: "):
-        task.execute(context_of())
-    assert sandbox.requests == {}
-
-
-def test_mapped_literals_are_checked_when_the_task_is_made_of_them():
-    with DAG(dag_id="shop", schedule=None):
-        mapped = CreateInstanceOperator.partial(task_id="buy", **ORDER).expand(allow_backfill=["true", "yes"])
-
-    assert is_true(mapped.unmap({"allow_backfill": "true"}).allow_backfill)
-    with pytest.raises(InvalidRequest, match="allow_backfill: 'yes' is not True or False"):
-        mapped.unmap({"allow_backfill": "yes"})
-
-
-def test_templates_are_not_touched_when_the_dag_is_imported():
-    with DAG(dag_id="shop", schedule=None):
-        before = ExpiringInstancesOperator(task_id="before", within="{{ params.span }}", limit="{{ params.limit }}")
-        RenewInstanceOperator(
-            task_id="renew",
-            **dict.fromkeys(INSTANCE, "{{ params.x }}"),
-            expire_time=before.output,
-            renew_within=before.output,
-            renew_isolated="{{ params.x }}",
-            on_auto_renew=before.output,
-        )
-        InstanceExpirySensor(task_id="wait", within=before.output, name="{{ params.x }}")
-
-
-@pytest.mark.parametrize("kind", [CreateInstanceOperator, RenewInstanceOperator, RefundInstanceOperator])
-def test_what_was_changed_after_the_import_is_checked_again(connection, sandbox, kind):
-    task = kind(task_id="task", **GOOD[kind])
-    for name, value in LITERALS.items():
-        setattr(task, name, value)
-
-    with pytest.raises(AirflowFailException) as told:
-        task.execute(context_of())
-
-    assert all(f"{name}: " in str(told.value) for name in LITERALS)
-    assert sandbox.requests == {}
-
-
-def readers_in(kind):
-    """Yield the names of arguments that a constructor reads, but to store them or hand them on as they are."""
-    init = ast.parse(textwrap.dedent(inspect.getsource(kind.__init__))).body[0]
-    stored = {
-        id(statement.value)
-        for statement in ast.walk(init)
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name)
-    }
-    for node in ast.walk(init):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in stored:
-            yield node.id
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-            yield node.attr
-
-
-@pytest.mark.parametrize("kind", GOOD)
-def test_a_constructor_stores_its_templates_and_reads_none(kind):
-    templates = set(kind.template_fields) | {"dry_run"}
-
-    assert not templates & {name for base in ours(kind) for name in readers_in(base)}

@@ -208,9 +208,6 @@ def test_what_names_the_task_to_a_person_names_its_iteration():
     assert loop_index_of(context_of()) is None
 
 
-# The command line
-
-
 def test_an_iteration_is_explained_by_its_place(shop, run):
     keys = [Task("shop", "manual__1", "buy", loop_index=index).key for index in range(2)]
     for index, key in enumerate(keys):
@@ -238,8 +235,6 @@ def test_a_purchase_that_is_not_found_is_not_said_to_be_bought_by_a_clear(shop, 
     assert "do not clear" in " ".join(out.split())
     assert "of this task with --map-index 0, with --map-index 1." in out
 
-
-# On a real Airflow
 
 DAG_FILE = f"""
 from datetime import datetime

@@ -151,9 +151,6 @@ def test_the_order_of_a_person_s_decision_is_the_one_that_counts(slow, context):
         buying(slow).execute_complete(context_of(state=state), naming(event, OF_ANOTHER))
 
 
-# Sensors
-
-
 def test_a_sensor_that_is_woken_for_another_order_than_its_own_fails(slow):
     order_id = client_to(slow).create_instance(client_token="t", **ORDER).order_id
     task = InstanceDeliverySensor(task_id="wait", order_id=order_id, deferrable=True)
@@ -179,9 +176,6 @@ def test_a_sensor_that_is_woken_for_another_instance_than_its_own_fails(slow):
         task.execute_complete({}, {**event, "question": {**event["question"], "instance_id": "ins-another"}})
     with pytest.raises(TaskDeferred):
         task.execute_complete({}, event)
-
-
-# Every error names the order
 
 
 CODES = ["AuthFailure.SignatureFailure", "UnauthorizedOperation", "InvalidParameter", "FailedOperation.New"]

@@ -152,9 +152,6 @@ def test_five_thousand_instances_are_decided_in_sixty_requests_and_two_hundred_m
     assert megabytes < MOST_MEGABYTES
 
 
-# What a sensor asks
-
-
 def test_the_first_question_is_answered_when_something_expires_soon(sandbox):
     question = soon(14 * DAY, Wanted())
     assert look(client_to(sandbox), question, time.time()) == []

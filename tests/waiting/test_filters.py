@@ -24,9 +24,6 @@ def instance(name="", **wire):
     return RenewableInstance.from_wire({"InstanceId": "ins-1", "InstanceName": name, **wire})
 
 
-# Patterns
-
-
 @pytest.mark.parametrize(
     ("pattern", "name", "expected"),
     [
@@ -63,9 +60,6 @@ def test_a_pattern_matches_as_it_says_whatever_else_stands_in_it():
         pattern = "".join(chance.choice("ab*?[]!-^\\.+(") for _ in range(chance.randint(0, 6)))
         text = "".join(chance.choice("ab[]!-^\\.+(\n") for _ in range(chance.randint(0, 6)))
         assert like(text, pattern) is matches(text, pattern), (text, pattern)
-
-
-# Lists
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -148,9 +142,6 @@ def test_the_filters_are_the_same_after_they_were_stored():
 
     assert Wanted.read(json.loads(json.dumps(wanted.as_json()))) == wanted
     assert Wanted.read(json.loads(json.dumps(Wanted().as_json()))) == Wanted()
-
-
-# What is said
 
 
 @pytest.fixture

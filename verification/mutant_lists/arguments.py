@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from verification.mutant_lists.mutant import Mutant
 
+EMPTY_ARGUMENTS = "tests/task/test_empty_arguments.py"
+ARGUMENTS_AT_IMPORT = "tests/task/test_arguments_at_import.py"
+
 ARGUMENT, TWINS = "tests/task/test_arguments.py", "tests/operators/test_twins.py"
 FILTERS, SHOWN = "tests/waiting/test_filters.py", "tests/api/test_shown_values.py"
 BACKFILL = f"{ARGUMENT}::test_a_backfill_that_may_not_buy_buys_nothing"
 NO_CODE = f"{FILTERS}::test_what_cannot_be_a_code_is_a_named_mistake"
-NO_NAME = f"{ARGUMENT}::test_a_name_that_is_false_to_python_is_never_no_name"
+NO_NAME = f"{EMPTY_ARGUMENTS}::test_a_name_that_is_false_to_python_is_never_no_name"
 HIDDEN = f"{TWINS}::test_what_may_be_a_template_may_be_the_same"
 
 ARGUMENTS = (
@@ -66,14 +69,14 @@ ARGUMENTS = (
         "Rendered._do_render_template_fields",
         "            self.rendered_to_nothing = tuple(name for name in given if getattr(parent, name) is None)\n",
         "            pass\n",
-        f"{ARGUMENT}::test_what_was_given_and_turned_out_as_nothing_is_not_left_out",
+        f"{EMPTY_ARGUMENTS}::test_what_was_given_and_turned_out_as_nothing_is_not_left_out",
     ),
     Mutant(
         "a literal mistake found only when the task runs",
         "SpendingOperator.__init__",
         "        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))\n",
         "",
-        f"{ARGUMENT}::test_literal_mistakes_are_told_when_the_dag_is_imported_and_all_at_once",
+        f"{ARGUMENTS_AT_IMPORT}::test_literal_mistakes_are_told_when_the_dag_is_imported_and_all_at_once",
     ),
     Mutant(
         "a bracket in a pattern means more than itself",

@@ -9,9 +9,9 @@ STANDSTILL, FINALITY, SKEW = (
     "tests/purchasing/test_finality.py",
     "tests/purchasing/test_skew.py",
 )
-SETTLING, CLI = "tests/cli/test_settle.py", "tests/cli/test_cli.py"
+SETTLING, EXPLAIN = "tests/cli/test_settle.py", "tests/cli/test_explain.py"
 SAID = f"{FINALITY}::test_what_the_server_said_is_never_sent_again"
-EXPLAINED = f"{CLI}::test_each_state_and_finding_has_its_next_step"
+EXPLAINED = f"{EXPLAIN}::test_each_state_and_finding_has_its_next_step"
 
 FENCES = (
     Mutant(
@@ -19,7 +19,7 @@ FENCES = (
         "Ownership.claim",
         "if self._store.replaces_conditionally:",
         "if True:",
-        "tests/purchasing/test_purchase.py::test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends",
+        "tests/purchasing/test_two_copies.py::test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends",
     ),
     Mutant(
         "a comparison that failed is passed over",

@@ -12,14 +12,14 @@ SCALE = (
         "Caller._pause",
         "self._clock() + pause > send_by",
         "self._clock() > send_by",
-        "tests/api/test_client.py::test_a_pause_never_outlasts_the_deadline_of_a_request",
+        "tests/api/test_client_network.py::test_a_pause_never_outlasts_the_deadline_of_a_request",
     ),
     Mutant(
         "a crowd that is refused comes back too soon",
         "Caller._pause",
         "BACKOFF_CAP * patience",
         "BACKOFF_CAP",
-        "tests/api/test_client.py::test_pauses_grow_and_are_longer_where_there_are_too_many_requests",
+        "tests/api/test_client_network.py::test_pauses_grow_and_are_longer_where_there_are_too_many_requests",
     ),
     Mutant(
         "a deadline that does not hold in a queue",

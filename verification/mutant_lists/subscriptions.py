@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from verification.mutant_lists.mutant import Mutant
 
+RENEWAL_NOT_MADE = "tests/purchasing/test_renewal_not_made.py"
+
 RENEWAL, REFUND = "tests/purchasing/test_renewal.py", "tests/purchasing/test_refund.py"
 RENEW_TASK, REFUND_TASK = "tests/operators/test_renewal.py", "tests/operators/test_refund.py"
 
@@ -69,7 +71,7 @@ SUBSCRIPTIONS = (
         "Renewal._reasons_to_leave",
         "if terms.within is not None and earliest(expiry) > self._now() + terms.within:",
         "if False:",
-        f"{RENEWAL}::test_a_daily_run_renews_once_a_month",
+        f"{RENEWAL_NOT_MADE}::test_a_daily_run_renews_once_a_month",
     ),
     Mutant(
         "renewed for an expiry that it no longer has",
@@ -83,35 +85,35 @@ SUBSCRIPTIONS = (
         "Renewal._reasons_to_leave",
         "if ORDER_ENDS[self.action.name].is_open(deal):",
         "if False:",
-        f"{RENEWAL}::test_one_that_is_being_renewed_is_left_alone",
+        f"{RENEWAL_NOT_MADE}::test_one_that_is_being_renewed_is_left_alone",
     ),
     Mutant(
         "what renews itself renewed as well",
         "Renewal._reasons_to_leave",
         'if _will_renew_itself(instance) and terms.on_auto_renew == "skip":',
         "if False:",
-        f"{RENEWAL}::test_what_needs_no_renewal_is_left_alone",
+        f"{RENEWAL_NOT_MADE}::test_what_needs_no_renewal_is_left_alone",
     ),
     Mutant(
         "one of unknown flag renewed",
         "Renewal._obstacles",
         'if instance.renews_by_itself is None and terms.on_auto_renew != "renew":',
         "if False:",
-        f"{RENEWAL}::test_what_cannot_be_renewed_fails_and_nothing_is_sent",
+        f"{RENEWAL_NOT_MADE}::test_what_cannot_be_renewed_fails_and_nothing_is_sent",
     ),
     Mutant(
         "one without expiry renewed",
         "Renewal._obstacles",
         'if earliest(instance.expire_time) == float("inf"):',
         "if False:",
-        f"{RENEWAL}::test_what_cannot_be_renewed_fails_and_nothing_is_sent",
+        f"{RENEWAL_NOT_MADE}::test_what_cannot_be_renewed_fails_and_nothing_is_sent",
     ),
     Mutant(
         "a paid renewal that failed paid again",
         "Renewal._obstacles",
         "if deal.status == DealStatus.DELIVERY_FAILED and deal.created_at >= done:",
         "if False:",
-        f"{RENEWAL}::test_one_whose_paid_renewal_failed_is_for_a_person",
+        f"{RENEWAL_NOT_MADE}::test_one_whose_paid_renewal_failed_is_for_a_person",
     ),
     Mutant(
         "each run a renewal of its own",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from verification.mutant_lists.mutant import Mutant
 
+MESSAGES_OUTCOME_UNKNOWN = "tests/task/test_messages_outcome_unknown.py"
+MESSAGES_ORDER_KNOWN = "tests/task/test_messages_order_known.py"
+
 MESSAGES = "tests/task/test_messages.py"
 TEXT, EVENTS, CLI = "tests/api/test_text.py", "tests/triggers/test_event.py", "tests/cli/test_terminal.py"
 
@@ -216,21 +219,21 @@ TEXTS = (
         "TaskEnd.money",
         "        if self.in_doubt:\n            return self.words.perhaps",
         "        if False:\n            return self.words.perhaps",
-        f"{MESSAGES}::test_an_order_book_that_may_not_be_read_is_read_and_the_order_adopted",
+        f"{MESSAGES_OUTCOME_UNKNOWN}::test_an_order_book_that_may_not_be_read_is_read_and_the_order_adopted",
     ),
     Mutant(
         "a clear that buys, said of an order that is known",
         "TaskEnd.template",
         "        if self.order_id and kind not in next_steps.OF_AN_ORDER:",
         "        if False:",
-        f"{MESSAGES}::test_a_key_that_may_not_wait_is_corrected_and_the_task_waits_on",
+        f"{MESSAGES_ORDER_KNOWN}::test_a_key_that_may_not_wait_is_corrected_and_the_task_waits_on",
     ),
     Mutant(
         "a doubt that is forgotten while an earlier try is looked for",
         "Purchase._go_on",
         "        self.is_in_doubt = True\n",
         "",
-        f"{MESSAGES}::test_a_retry_without_a_record_does_not_say_that_nothing_was_bought",
+        f"{MESSAGES_OUTCOME_UNKNOWN}::test_a_retry_without_a_record_does_not_say_that_nothing_was_bought",
     ),
     Mutant(
         "not bought, said within the ten minutes",
@@ -244,20 +247,20 @@ TEXTS = (
         "end_of",
         "in_doubt is None and _may_have_run_before(context)",
         "False",
-        f"{MESSAGES}::test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before",
+        f"{MESSAGES_OUTCOME_UNKNOWN}::test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before",
     ),
     Mutant(
         "nothing was bought, said of a request that was under way when the task was ended",
         "Purchase._send",
         "self.is_in_doubt, self._error = True, None",
         "self._error = None",
-        f"{MESSAGES}::test_a_task_that_is_ended_from_outside_says_what_became_of_the_money",
+        f"{MESSAGES_OUTCOME_UNKNOWN}::test_a_task_that_is_ended_from_outside_says_what_became_of_the_money",
     ),
     Mutant(
         "an order of the record that is not told because the account could not be",
         "Purchase._known",
         'self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""',
         "pass",
-        f"{MESSAGES}::test_a_key_that_cannot_tell_its_account_does_not_hide_what_an_earlier_try_did",
+        f"{MESSAGES_OUTCOME_UNKNOWN}::test_a_key_that_cannot_tell_its_account_does_not_hide_what_an_earlier_try_did",
     ),
 )
