@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import functools
 import json
@@ -44,9 +43,7 @@ def migrate_once(folder: Path) -> Path:
 def copied_home(migrated: Path, home: Path) -> Path:
     """Make an Airflow home with a migrated database that nothing else uses."""
     home.mkdir()
-    for name in ("airflow.db", "airflow.cfg"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(migrated / name, home / name)
+    shutil.copyfile(migrated / "airflow.db", home / "airflow.db")
     return home
 
 
