@@ -14,7 +14,7 @@ from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
-from verification.fuzz_line import NOW, ORDER
+from verification.fuzz.server import NOW, ORDER
 
 SLOW = 5.0
 """Seconds after which a call hangs: nothing here waits for anything, and sleeping takes no time."""

@@ -16,7 +16,7 @@ from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.responses import answer_of
 
 if TYPE_CHECKING:
-    from verification.schedule_world import World
+    from verification.schedules.world import World
 
 LAST_CHECK = "the last check"
 """Where a process may stand still between the last check of the time and the first byte."""

@@ -19,9 +19,9 @@ from airflow_provider_tcbilling.purchasing.renewal import Renewal
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 from airflow_provider_tcbilling.waiting.expiry import expiring, moved
 from airflow_provider_tcbilling.waiting.watchlist import Watchlist, step
-from verification.fuzz_line import MONEY, NOW, ORDER, PRODUCT, Server, deal
-from verification.fuzz_values import Draw
-from verification.fuzz_world import NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of
+from verification.fuzz.server import MONEY, NOW, ORDER, PRODUCT, Server, deal
+from verification.fuzz.values import Draw
+from verification.fuzz.judging import NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of
 
 REFUSED_EARLY = {"AuthFailure.SignatureExpire", "RequestLimitExceeded"}
 """What never reached the billing system, and may be sent again at once."""

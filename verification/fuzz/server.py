@@ -17,7 +17,7 @@ from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.models import DEAL_ACTIONS
 from airflow_provider_tcbilling.api.transport import Transport
-from verification.fuzz_values import Draw
+from verification.fuzz.values import Draw
 
 NOW = 1_796_000_000.0
 _NOW = formatdate(NOW, usegmt=True)
