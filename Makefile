@@ -46,7 +46,7 @@ mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test
 schedules: $(VENV)/ready ## Run 30,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python -m verification.schedules $(ARGS)
 
-bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/performance.md, in 90 minutes (ARGS="--only fleet")
+bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/explanation/performance.md, in 90 minutes (ARGS="--only fleet")
 	@$(BIN)/python -m verification.bench --publish $(ARGS)
 	@$(BIN)/python docs/_ext/render_reference.py
 

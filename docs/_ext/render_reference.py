@@ -1,4 +1,4 @@
-"""Write the generated parts of README and docs/*.md, marked there, and the pictures; --check names what is stale."""
+"""Write the generated parts of README and docs/**/*.md, marked there, and the pictures; --check names what is stale."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def the_task(kind: type[errors.TcBillingError]) -> str:
 
 def error_step(kind: type[errors.TcBillingError]) -> tuple[str, ...]:
     if issubclass(kind, errors.PurchaseOutcomeUnknown):
-        return (f"`{kind.__name__}`", *["[By the record and the order book](doctor.md#the-next-step)"] * 2)
+        return (f"`{kind.__name__}`", *["[By the record and the order book](explain-and-settle.md#the-next-step)"] * 2)
     error, words = kind.__new__(kind), task_end.WORDS["CreateInstance"]
     ends = (task_end.TaskEnd("", words=words), task_end.TaskEnd("", words=words, in_doubt=True))
     return f"`{kind.__name__}`", *(in_cell(end.template(error)) for end in ends)
@@ -174,7 +174,7 @@ if __name__ == "__main__":
     fresh = parts()
     results = data.read()
     figures = {FIGURES / f"{name}.svg": picture.draw(results, panels) for name, panels in picture.PICTURES.items()}
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *figures]
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *figures]
     texts = {path: path.read_text() if path.exists() else "" for path in paths}
     written = {path: PART.sub(lambda found: found[1] + fresh[found[2]], text) for path, text in texts.items()}
     written |= figures

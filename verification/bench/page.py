@@ -1,4 +1,4 @@
-"""The published figures: the generated parts of docs/performance.md and its pictures."""
+"""The published figures: the generated parts of docs/explanation/performance.md and its pictures."""
 
 from __future__ import annotations
 
