@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from verification.fuzz.answers import an_answer
 from verification.fuzz.connections import a_connection
-from verification.fuzz.records import a_record
 from verification.fuzz.judging import Verdict
+from verification.fuzz.records import a_record
 
 KINDS: Mapping[str, Callable[[int], Verdict]] = {
     "answers": an_answer,

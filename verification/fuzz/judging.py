@@ -57,7 +57,10 @@ class Shelf:
         return self.stored.get(key)
 
     def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        return key not in self.stored and self.write(key, stored) is None
+        if key in self.stored:
+            return False
+        self.write(key, stored)
+        return True
 
     def write(self, key: str, stored: Mapping[str, Any]) -> None:
         self.stored[key] = json.loads(json.dumps(stored))

@@ -1,1 +1,1 @@
-"""Random schedules: purchases, renewals and refunds that fail, die, stand still and overtake each other, from a seed."""
+"""Random schedules: purchases, renewals and refunds that fail, die and overtake each other, all from a seed."""

@@ -87,6 +87,9 @@ class Shelf:
     def where(self, key: str) -> str:
         return f"shelf {key}"
 
+    def named(self, key: str) -> str:
+        return f"--key {key}"
+
     def read(self, key: str) -> Any:
         return self._used("read", lambda: json.loads(self._mine[key]) if key in self._mine else None)
 
