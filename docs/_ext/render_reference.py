@@ -1,5 +1,5 @@
 """
-Write the generated parts of the documentation, and the pictures of the kill matrix.
+Write the generated parts of the documentation, and the picture of the kill matrix.
 
 A page holds a part between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Pages may move: they are found by their
 markers. ``--check`` writes nothing, and names the files that are stale.
@@ -20,6 +20,7 @@ from verification.kill_matrix import data, picture, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+PICTURE = DOCS / "_figures" / "kill-matrix.svg"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 LINK = re.compile(r"\(part:(\w+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -66,12 +67,10 @@ def linked(part: str, path: Path, places: Mapping[str, tuple[Path, str]]) -> str
 
 def main() -> None:
     """Write what is stale, or name it."""
-    texts, results = pages(), data.read()
+    texts = pages()
     written = rendered(texts, {name: text for subject in SUBJECTS for name, text in subject.parts().items()})
-    for name, panels in picture.PICTURES.items():
-        path = DOCS / "_figures" / f"{name}.svg"
-        texts[path] = path.read_text(encoding="utf-8") if path.exists() else ""
-        written[path] = picture.draw(results, panels)
+    texts[PICTURE] = PICTURE.read_text(encoding="utf-8") if PICTURE.exists() else ""
+    written[PICTURE] = picture.draw(data.read())
     stale = {path: text for path, text in written.items() if text != texts[path]}
     if stale and "--check" in sys.argv:
         sys.exit(

@@ -16,6 +16,8 @@ from verification.kill_matrix.rows import LOOPED, ROWS
 Result = Mapping[str, Any]
 Identity = tuple[str, str, str, str, str]
 Results = Mapping[Identity, Result]
+Panel = tuple[str, str, str]
+"""Line, contender and store."""
 
 ALL_ROWS, ALL_LINES = (*ROWS, *LOOPED), (*LINES, *LOOP_LINES)
 DATA = Path(__file__).with_name("results.json.xz")
