@@ -41,8 +41,8 @@ kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/read
 	@$(BIN)/python docs/_ext/render_reference.py
 	@$(BIN)/python -m verification.schedules
 
-mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail
-	@$(BIN)/python -m verification.mutants
+mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail (ARGS="--only Purchase --jobs 2")
+	@$(BIN)/python -m verification.mutants $(ARGS)
 
 schedules: $(VENV)/ready ## Run 30,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python -m verification.schedules $(ARGS)
