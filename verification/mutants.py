@@ -41,22 +41,23 @@ def fate(mutant: Mutant, folder: Path) -> str:
     sound = path.read_text(encoding="utf-8")
     path.write_text(broken, encoding="utf-8")
     try:
-        code = run_tests([mutant.test], folder, TEST_SECONDS)
+        code, _ = run_tests([mutant.test], folder, TEST_SECONDS, "-x")
     finally:
         path.write_text(sound, encoding="utf-8")
     return {0: "SURVIVED", 1: KILLED}.get(code, f"NO TEST (pytest says {code})")
 
 
-def run_tests(tests: Sequence[str], folder: Path, seconds: float) -> int:
-    """Run tests against a copy and return pytest's exit code; 1 means that some failed, or took too long."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+def run_tests(tests: Sequence[str], folder: Path, seconds: float, *options: str) -> tuple[int, str]:
+    """Run tests against a copy; return pytest's exit code and its last lines. Tests that take too long fail: 1."""
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", *options, *tests]
     env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        return subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, check=False, timeout=seconds
-        ).returncode
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=seconds
+        )
     except subprocess.TimeoutExpired:
-        return 1
+        return 1, f"no end after {seconds:.0f} s"
+    return done.returncode, "\n".join(done.stdout.splitlines()[-30:])
 
 
 def copy_project(folder: Path) -> None:
@@ -82,8 +83,9 @@ def try_all(mutants: Sequence[Mutant], jobs: int) -> list[str]:
             finally:
                 free.put(folder)
 
-        if run_tests(sorted({mutant.test for mutant in mutants}), Path(place) / "0", SOUND_SECONDS) != 0:
-            sys.exit("The tests fail before anything is broken.")
+        code, output = run_tests(sorted({mutant.test for mutant in mutants}), Path(place) / "0", SOUND_SECONDS)
+        if code:
+            sys.exit(f"{output}\nThe tests fail before anything is broken.")
         fates = []
         with ThreadPoolExecutor(jobs) as pool:
             for mutant, end in zip(mutants, pool.map(end_of, mutants), strict=True):
