@@ -46,42 +46,43 @@ HIDDEN_FROM_TWIN = ("_AIRFLOW", "AIRFLOW__DATABASE__", "AIRFLOW__CORE__SQL_ALCHE
 """A task's process is kept from the database by variables with which no other process could start."""
 
 PACKAGE = "airflow_provider_tcbilling"
-MEMORY = f"{PACKAGE}.purchasing.memory.Memory"
+PURCHASE = f"{PACKAGE}.purchasing.purchase.Purchase"
 OPERATOR = f"{PACKAGE}.operators.base.SpendingOperator"
 SDK = "tencentcloud.billing.v20180709.billing_client.BillingClient"
+ENTRY, EXIT, CHECKPOINT = "entry", "exit", "checkpoint"
 PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
-        "before-intent": (f"{MEMORY}.begin", "entry"),
-        "after-intent": (f"{MEMORY}.begin", "exit"),
-        "before-record": (f"{MEMORY}.keep", "entry"),
-        "after-record": (f"{MEMORY}.keep", "exit"),
-        "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", "exit"),
-        "while-deferring": (f"{PACKAGE}.triggers.base.deferral", "entry"),
-        "after-event": (f"{OPERATOR}.execute_complete", "entry"),
-        "in-complete": (f"{OPERATOR}._note_delivery", "entry"),
+        "before-intent": ("begin", CHECKPOINT),
+        "after-intent": ("intent stored", CHECKPOINT),
+        "before-record": ("answered", CHECKPOINT),
+        "after-record": ("order stored", CHECKPOINT),
+        "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", EXIT),
+        "while-deferring": (f"{PACKAGE}.triggers.base.deferral", ENTRY),
+        "after-event": (f"{OPERATOR}.execute_complete", ENTRY),
+        "in-complete": (f"{OPERATOR}._note_delivery", ENTRY),
     },
     "sdk": {
-        "before-record": (f"{SDK}.CreateInstance", "exit"),
-        "after-record": ("verification.kill_matrix.contenders.remembered", "exit"),
-        "while-waiting": ("verification.kill_matrix.contenders.pause", "entry"),
+        "before-record": (f"{SDK}.CreateInstance", EXIT),
+        "after-record": ("verification.kill_matrix.contenders.remembered", EXIT),
+        "while-waiting": ("verification.kill_matrix.contenders.pause", ENTRY),
     },
     "sdk-renews": {
-        "before-record": (f"{SDK}.RenewInstance", "exit"),
-        "after-record": ("verification.kill_matrix.contenders.remembered", "exit"),
-        "while-waiting": ("verification.kill_matrix.contenders.pause", "entry"),
+        "before-record": (f"{SDK}.RenewInstance", EXIT),
+        "after-record": ("verification.kill_matrix.contenders.remembered", EXIT),
+        "while-waiting": ("verification.kill_matrix.contenders.pause", ENTRY),
     },
     "mixin": {
-        "before-record": (f"{SDK}.CreateInstance", "exit"),
-        "after-record": ("airflow.sdk.execution_time.context.TaskStateStoreAccessor.set", "exit"),
-        "while-waiting": ("verification.kill_matrix.contenders.pause", "entry"),
+        "before-record": (f"{SDK}.CreateInstance", EXIT),
+        "after-record": ("airflow.sdk.execution_time.context.TaskStateStoreAccessor.set", EXIT),
+        "while-waiting": ("verification.kill_matrix.contenders.pause", ENTRY),
     },
 }
-"""For each point, which function it lies at, and whether before or after it. HTTP points lie in http.client."""
+"""For each point, a checkpoint of a purchase, or a function and its side. Points on the wire: DEATHS and PAUSES."""
 
 MEETING = {
-    "ours": (f"{MEMORY}.read", "exit"),
-    "sdk": (f"{SDK}.CreateInstance", "entry"),
-    "sdk-renews": (f"{SDK}.RenewInstance", "entry"),
+    "ours": ("begin", CHECKPOINT),
+    "sdk": (f"{SDK}.CreateInstance", ENTRY),
+    "sdk-renews": (f"{SDK}.RenewInstance", ENTRY),
 }
 """Where two copies wait for each other, after both have looked for an earlier purchase and found none."""
 
@@ -220,20 +221,35 @@ def _wrap(
 
 
 def _strike(path: str, side: str, strike: Callable[[], None]) -> None:
-    """Let something happen whenever a function is entered or left."""
+    """Let something happen whenever a function is entered or left, or a purchase reaches a checkpoint."""
+    if side == CHECKPOINT:
+        _strike_at_checkpoint(path, strike)
+        return
     owner, name = owner_of(path)
     function = getattr(owner, name)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if side == "entry":
+        if side == ENTRY:
             strike()
         result = function(*args, **kwargs)
-        if side == "exit":
+        if side == EXIT:
             strike()
         return result
 
     setattr(owner, name, wrapped)
+
+
+def _strike_at_checkpoint(name: str, strike: Callable[[], None]) -> None:
+    owner, method = owner_of(f"{PURCHASE}.checkpoint")
+    before = owner.checkpoint
+
+    def checkpoint(reached: str) -> None:
+        before(reached)
+        if reached == name:
+            strike()
+
+    setattr(owner, method, staticmethod(checkpoint))
 
 
 def owner_of(path: str) -> tuple[Any, str]:
