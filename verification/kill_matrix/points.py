@@ -1,9 +1,9 @@
 """
 Kill points, as the task's process meets them.
 
-The Dag of the harness imports this and passes :func:`arm` and :func:`finish` as hooks around ``execute``. What a cell
+The DAG of the harness imports this and passes :func:`arm` and :func:`finish` as hooks around ``execute``. What a cell
 wants is in its plan, a JSON file; the provider's code holds no hook, so functions are wrapped here. A process dies
-by its own SIGKILL, once per plan: whoever creates the marker dies.
+by its own SIGKILL, once per plan: the process that creates the marker dies.
 """
 
 from __future__ import annotations
@@ -151,9 +151,9 @@ def start_twin(cell: str, context: Any) -> None:
     """Start a second copy of this attempt: a process of its own, which executes the same operator."""
     ti, run = context["ti"], context["dag_run"]
     names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
-    asked = {name: getattr(ti, name) for name in names} | {"start_date": run.start_date.isoformat()}
-    asked["pid"] = os.getpid()
-    write(FOLDER / f"{cell}.twin-asked", json.dumps(asked))
+    attempt = {name: getattr(ti, name) for name in names} | {"start_date": run.start_date.isoformat()}
+    attempt["pid"] = os.getpid()
+    write(FOLDER / f"{cell}.twin-attempt", json.dumps(attempt))
     plan = plan_of(cell)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_FROM_TWIN)}
     environment = {**kept, f"AIRFLOW_CONN_{cell.upper()}": json.dumps(plan["connection"])}
