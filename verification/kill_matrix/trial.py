@@ -37,8 +37,8 @@ PROXIED_HOST = "https://kill-matrix.intl.tencentcloudapi.com"
 ANSWER_SECONDS = 8.0
 """How long an answer is under way when the scheduler is killed: all of a group must be seen waiting for theirs."""
 
-DELIVERY_SECONDS = {"deferrable": 8.0}
-"""By the shape of the DAG. What defers must not have its order at its first look; the trigger looks after 10 s."""
+DELIVERY_SECONDS = {"deferrable": 8.0, "while-waiting": 8.0}
+"""By the shape or the point of a row that needs an undelivered order at the first query. The trigger waits 10 s."""
 
 HELD_SECONDS = 3600.0
 EXPLAINED = (
@@ -249,7 +249,8 @@ class Trial:
     def _rules(self) -> Options:
         rules = Options(SECRET_ID, SECRET_KEY, rate_limit=0, tokens=self.cell.tokens)
         row = self.cell.row
-        return replace(rules, delivery_seconds=HELD_SECONDS if row.is_held else DELIVERY_SECONDS.get(row.shape, 1.0))
+        seconds = max(DELIVERY_SECONDS.get(name, 1.0) for name in (row.shape, row.point))
+        return replace(rules, delivery_seconds=HELD_SECONDS if row.is_held else seconds)
 
     def _connection(self, url: str) -> dict[str, Any]:
         cell = self.cell
