@@ -158,11 +158,11 @@ def test_an_edit_is_refused_until_it_is_undone(night):
 
 
 def test_an_order_whose_record_could_not_be_written_is_found(night, monkeypatch):
-    def full(self, key, stored):
+    def full(self, key, text, expected):
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ObjectStore, "write", full)
+        patch.setattr(ObjectStore, "_replace", full)
         message = night.fails()
 
     assert message.startswith(f"Paid: an amount that is not known yet, order {night.orders[0]}.\n")

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_tcbilling.api import errors
-from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.caller import Caller
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.task.next_steps import COMMAND
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
@@ -228,7 +228,7 @@ def test_a_run_that_may_no_longer_spend_looks_again_and_buys_after_its_step(nigh
 @pytest.mark.parametrize("moment", ["_request", "step"])
 def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, monkeypatch, error, moment):
     night.open(delivery_looks=3)
-    what = {"_request": (BillingClient, "create_instance"), "step": (DeliveryWatch, "step")}[moment]
+    what = {"_request": (Caller, "place"), "step": (DeliveryWatch, "step")}[moment]
     real = getattr(*what)
 
     def ended(self, *given, **more):
