@@ -30,13 +30,11 @@ def migrate_once(folder: Path) -> Path:
     home = folder / "migrated-airflow"
     with (folder / "migrated-airflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "airflow.db").exists():
-            with tempfile.TemporaryDirectory(dir=folder) as name:
-                fresh = Path(name, "home")
-                command = [sys.executable, "-m", "airflow", "db", "migrate"]
-                done = subprocess.run(command, env=environment_of(fresh), capture_output=True, text=True, check=False)
-                assert done.returncode == 0, done.stdout + done.stderr
-                fresh.rename(home)
+        if not (home / "is-migrated").exists():
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            done = subprocess.run(command, env=environment_of(home), capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (home / "is-migrated").touch()
     return home
 
 
@@ -44,6 +42,8 @@ def copied_home(migrated: Path, home: Path) -> Path:
     """Make an Airflow home with a migrated database that nothing else uses."""
     home.mkdir()
     shutil.copyfile(migrated / "airflow.db", home / "airflow.db")
+    settings = (migrated / "airflow.cfg").read_text(encoding="utf-8")
+    (home / "airflow.cfg").write_text(settings.replace(str(migrated), str(home)), encoding="utf-8")
     return home
 
 
