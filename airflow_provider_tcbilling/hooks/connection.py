@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_tcbilling.api.access import LONGEST, is_span
+from airflow_provider_tcbilling.api.access import SECONDS
 from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
@@ -268,8 +268,8 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
         value = extra.get(known.name)
         if value is None or value == "" or known.is_secret:
             continue
-        if known.type == "number" and not is_span(value):
-            yield f"extra {known.name} must be a number above 0, and at most {LONGEST}"
+        if known.type == "number" and (mistake := SECONDS.demand(f"extra {known.name}", value)):
+            yield mistake
         elif known.choices and value not in known.choices:
             yield f"extra {known.name} must be one of {', '.join(known.choices)}"
         elif known.type == "string" and not (isinstance(value, str) and value.isprintable()):

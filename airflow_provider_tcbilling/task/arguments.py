@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, SET_RENEWAL
+from airflow_provider_tcbilling.api.check import Check as Check  # noqa: PLC0414 - the operators import it from here.
+from airflow_provider_tcbilling.api.check import Unset
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.schema import Field, whole_number
 from airflow_provider_tcbilling.api.text import NUMBER, matching, shown
@@ -28,44 +30,6 @@ _SECONDS = {"Y": 365 * DAY, "M": 30 * DAY, "W": 7 * DAY, "D": DAY, "TH": 3600.0,
 _PARTS = [(unit, f"(?:([0-9]+(?:[.,][0-9]+)?){unit[-1]})?") for unit in _SECONDS]
 _DATE, _TIME = ("".join(part for unit, part in _PARTS if unit.startswith("T") is is_time) for is_time in (False, True))
 _ISO = rf"P(?=.){_DATE}(?:T(?=.){_TIME})?"
-
-
-class Unset(ValueError):
-    """A template rendered to nothing."""
-
-
-class Check:
-    """
-    The rule for an argument.
-
-    :param read: Returns what a value means.
-    :param wanted: The rule in words.
-    """
-
-    def __init__(self, read: Callable[[Any], Any], wanted: str) -> None:
-        self.read = read
-        self.wanted = wanted
-
-    def mistake(self, name: str, value: Any) -> str:
-        """Return in words what is wrong with a value; empty if nothing is."""
-        try:
-            self.read(value)
-        except Unset:
-            return f"{name}: given, but its template rendered to {shown(value)}"
-        except (ValueError, OverflowError):
-            return f"{name}: {shown(value)} is not {self.wanted}"
-        return ""
-
-    def of(self, owner: str, name: str, value: Any) -> Any:
-        """
-        Return what a value means.
-
-        :param owner: Whose argument it is, for the message.
-        :raises InvalidRequest: It is not what it must be. Nothing was sent.
-        """
-        if mistake := self.mistake(name, value):
-            raise InvalidRequest(owner, [mistake])
-        return self.read(value)
 
 
 class Rendered:
@@ -321,7 +285,7 @@ A_MOMENT = Check(
 AN_INSTANCE = as_field(next(field for field in SET_RENEWAL.fields if field.arg == "instance_id"))
 A_CONNECTION = Check(_text, "the id of an Airflow connection")
 
-FILTERS: Mapping[str, Check] = MappingProxyType({name: Check(read, wanted) for name, (read, wanted) in READERS.items()})
+FILTERS = READERS
 """The filters of a list of instances."""
 
 SPENDING: Mapping[str, Check] = MappingProxyType(
