@@ -1,4 +1,4 @@
-"""How one sandbox behaves: what was said on its command line."""
+"""Options: how one sandbox behaves, as its command line or a test chooses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
-from airflow_provider_tcbilling.sandbox.bounds import YEAR, Range
+from airflow_provider_tcbilling.sandbox.limits import YEAR, Range
 
 FORGET_AFTER = "forget-after:"
 FROM_EXPIRY, FROM_NOW = "from-expiry", "from-now"
@@ -29,11 +29,11 @@ LIMITS: Mapping[str, Range] = {
 @dataclass(frozen=True)
 class Tokens:
     """
-    What the server does with a client token that it has seen before. The real rule is not documented.
+    The server's rule for a client token that was sent before. The real rule is not documented.
 
     :param repeat: ``honour`` answers with the order that the token bought, ``ignore`` buys again, ``reject-repeat``
         answers with an error.
-    :param remembered_seconds: How long a token is known; ``None`` is for ever.
+    :param remembered_seconds: How long a token is remembered; ``None`` is for ever.
     """
 
     repeat: str = "honour"
@@ -59,20 +59,20 @@ class Tokens:
 @dataclass(frozen=True)
 class Options:
     """
-    Everything that can be chosen when a sandbox starts.
+    The options of a sandbox.
 
-    :param delivery_looks: How many looks at the order book show an order under way before one shows it delivered.
+    :param delivery_looks: How many queries of the order book show an order under way before one shows it delivered.
     :param delivery_seconds: How long delivery takes at least, on the sandbox's clock.
     :param balance_cents: Money on the account at the start.
-    :param price_cents: What one instance costs a month. Invented: the API has no price list.
+    :param price_cents: The price of one instance a month. Invented: the API has no price list.
     :param rate_limit: Requests a second for each action; 0 is no limit.
-    :param session_token: What ``X-TC-Token`` must hold; empty for a permanent key.
+    :param session_token: The only right value of ``X-TC-Token``; empty for a permanent key.
     :param voucher_cents: Vouchers on the account at the start. They are used before money.
     :param isolated_renewal: Whether the renewal of an expired instance counts ``from-expiry`` or ``from-now``, which
         is the moment of its delivery.
     :param seed: Makes the numbers of orders, instances and requests repeatable. ``None`` takes other ones at each
-        start, so that records which outlive a sandbox own none of the next one's orders.
-    :param zone: Zone in which times are written, which the real service does not tell.
+        start, so records that outlive a sandbox own none of the next one's orders.
+    :param zone: Zone in which times are written, which the real service does not document.
     """
 
     secret_id: str = "AKIDSANDBOX"
@@ -95,17 +95,17 @@ class Options:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command line's words for the options, with their defaults."""
+    """Add the options to a command line, with their defaults."""
     default = Options()
     parser.add_argument("--secret-id", default=default.secret_id, help="the only key there is (%(default)s)")
-    parser.add_argument("--secret-key", default=default.secret_key, help="what it signs with (%(default)s)")
+    parser.add_argument("--secret-key", default=default.secret_key, help="the key's secret (%(default)s)")
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
     parser.add_argument(
         "--delivery-looks",
         type=reader_of(LIMITS["delivery_looks"]),
         default=default.delivery_looks,
         metavar="N",
-        help="looks at the order book that show an order under way before one shows it delivered (%(default)s)",
+        help="queries of the order book that show an order under way before one shows it delivered (%(default)s)",
     )
     parser.add_argument(
         "--delivery-seconds",
@@ -148,7 +148,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--isolated-renewal",
         choices=(FROM_EXPIRY, FROM_NOW),
         default=default.isolated_renewal,
-        help="what the renewal of an expired instance counts from (%(default)s)",
+        help="the start of the renewal of an expired instance (%(default)s)",
     )
     parser.add_argument(
         "--seed",
@@ -159,7 +159,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reader_of(limit: Range) -> Callable[[str], float]:
-    """Return what reads a number on the command line."""
+    """Return the reader of a number on the command line."""
 
     def read(text: str) -> float:
         try:

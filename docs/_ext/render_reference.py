@@ -15,9 +15,9 @@ from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_words
 from airflow_provider_tcbilling.api.schema import Action, Field
 from airflow_provider_tcbilling.hooks.connection import EXTRA_FIELDS
-from airflow_provider_tcbilling.sandbox.bounds import Range
+from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Kind
-from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
+from airflow_provider_tcbilling.sandbox.limits import Range
 from airflow_provider_tcbilling.task import failure_message as task_end
 from airflow_provider_tcbilling.task import next_steps
 from verification.bench import page

@@ -148,7 +148,7 @@ def test_added_instances_are_numbered_an_hour_apart_and_have_their_orders(sandbo
     assert {(d["Action"], d["Status"], d["RealTotalCost"], d["VoucherDecline"]) for d in booked} == {
         ("purchase", 4, 995, 5)
     }
-    assert {deal["CreateTime"] for deal in booked} == {sandbox.account.local_time(moment - 40 * DAY)}
+    assert {deal["CreateTime"] for deal in booked} == {sandbox.account.clock.written(moment - 40 * DAY)}
     assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 

@@ -91,8 +91,8 @@ def test_the_faults_of_the_connection_strike_over_https_too(secured, certificate
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--tls-cert", "{cert}"], "Say both"),
-        (["--tls-key", "{key}"], "Say both"),
+        (["--tls-cert", "{cert}"], "Give both"),
+        (["--tls-key", "{key}"], "Give both"),
         (["--tls-cert", "nowhere.pem", "--tls-key", "{key}"], "nowhere.pem"),
         (["--tls-cert", "{key}", "--tls-key", "{cert}"], "Cannot use the certificate"),
     ],

@@ -1,4 +1,4 @@
-"""Instances that exist already when a test begins: what the control interface reads, and what it adds."""
+"""Existing instances: those that the control interface adds, as if they had been bought before a test begins."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pendulum
 
 from airflow_provider_tcbilling.sandbox.account import Account
-from airflow_provider_tcbilling.sandbox.bounds import MAX_TEXT, Range, WrongControl, is_text
-from airflow_provider_tcbilling.sandbox.instances import DAY, Subscription
+from airflow_provider_tcbilling.sandbox.errors import WrongControl
+from airflow_provider_tcbilling.sandbox.instances import DAY, Instance
+from airflow_provider_tcbilling.sandbox.limits import MAX_TEXT, Range, is_text
 
 MOST_AT_ONCE = 10_000
 MOST = 100_000
@@ -23,14 +24,10 @@ MOST_DAYS = 100_000
 HOUR = 3600.0
 
 
-class WrongInstance(WrongControl):
-    """The description of instances cannot be read."""
+class _Option(NamedTuple):
+    """An option of the description: the test for a value, the same in words, and its name in the account."""
 
-
-class _Word(NamedTuple):
-    """A word of the description: how a right value is told, what it is in words, and its name in the account."""
-
-    is_right: Callable[[Any], bool]
+    is_valid: Callable[[Any], bool]
     about: str
     argument: str = ""
 
@@ -38,40 +35,40 @@ class _Word(NamedTuple):
 _COUNT, _CENTS = Range(1, MOST_AT_ONCE, is_whole=True), Range(0, 10**12, is_whole=True)
 _DAYS, _DAYS_AGO = Range(-MOST_DAYS, MOST_DAYS), Range(0, MOST_DAYS)
 _TEXT = (is_text, f"text of at most {MAX_TEXT} characters")
-_WORDS: Mapping[str, _Word] = {
-    "count": _Word(_COUNT.has, str(_COUNT)),
-    "expires_in_days": _Word(lambda value: value is None or _DAYS.has(value), f"{_DAYS}, or null for no expiry"),
-    "expire_time": _Word(
+_OPTIONS: Mapping[str, _Option] = {
+    "count": _Option(_COUNT.has, str(_COUNT)),
+    "expires_in_days": _Option(lambda value: value is None or _DAYS.has(value), f"{_DAYS}, or null for no expiry"),
+    "expire_time": _Option(
         lambda value: value is None or is_text(value),
         "a time such as 2026-12-31T00:00:00Z, or null for no expiry",
     ),
-    "bought_days_ago": _Word(_DAYS_AGO.has, str(_DAYS_AGO)),
-    "name": _Word(*_TEXT),
-    "product_code": _Word(*_TEXT, "product_code"),
-    "sub_product_code": _Word(*_TEXT, "sub_product_code"),
-    "region_code": _Word(*_TEXT, "region_code"),
-    "zone_code": _Word(*_TEXT, "zone_code"),
-    "renew_flag": _Word(*_TEXT, "renew_flag"),
-    "locked": _Word(lambda value: isinstance(value, bool), "true or false", "is_locked"),
-    "paid_cents": _Word(_CENTS.has, str(_CENTS), "paid_cents"),
-    "voucher_cents": _Word(_CENTS.has, str(_CENTS), "voucher_cents"),
+    "bought_days_ago": _Option(_DAYS_AGO.has, str(_DAYS_AGO)),
+    "name": _Option(*_TEXT),
+    "product_code": _Option(*_TEXT, "product_code"),
+    "sub_product_code": _Option(*_TEXT, "sub_product_code"),
+    "region_code": _Option(*_TEXT, "region_code"),
+    "zone_code": _Option(*_TEXT, "zone_code"),
+    "renew_flag": _Option(*_TEXT, "renew_flag"),
+    "locked": _Option(lambda value: isinstance(value, bool), "true or false", "is_locked"),
+    "paid_cents": _Option(_CENTS.has, str(_CENTS), "paid_cents"),
+    "voucher_cents": _Option(_CENTS.has, str(_CENTS), "voucher_cents"),
 }
 
 
-def add_instances(account: Account, wanted: Mapping[str, Any]) -> list[Subscription]:
+def add_instances(account: Account, wanted: Mapping[str, Any]) -> list[Instance]:
     """
     Add instances that were bought before.
 
     :param wanted: ``count`` (1), ``expires_in_days`` (30) or ``expire_time``, ``bought_days_ago`` (30), ``name``, and
-        what :meth:`Account.add_instance` takes. Several are numbered, and expire one hour after the other.
-    :raises WrongInstance: In words, what is wrong with it.
+        the arguments of :meth:`Account.add_instance`. Several are numbered, and expire one hour after the other.
+    :raises WrongControl: With every mistake.
     """
     _check(wanted)
     now, count, name = account.clock.now(), wanted.get("count", 1), wanted.get("name", "")
     if len(account.instances()) + count > MOST:
-        raise WrongInstance(f"count: there would be more than {MOST} instances")
+        raise WrongControl(f"count: there would be more than {MOST} instances")
     expiry = _expiry(wanted, now)
-    arguments = {word.argument: wanted[key] for key, word in _WORDS.items() if word.argument and key in wanted}
+    arguments = {option.argument: wanted[key] for key, option in _OPTIONS.items() if option.argument and key in wanted}
     arguments["bought_at"] = now - wanted.get("bought_days_ago", 30) * DAY
     return [
         account.add_instance(
@@ -84,12 +81,12 @@ def add_instances(account: Account, wanted: Mapping[str, Any]) -> list[Subscript
 
 
 def _check(wanted: Mapping[str, Any]) -> None:
-    if unknown := sorted(set(wanted) - set(_WORDS)):
-        raise WrongInstance(f"{', '.join(unknown)}: not known here; there are {', '.join(_WORDS)}")
-    if wrong := [f"{key} must be {_WORDS[key].about}" for key in wanted if not _WORDS[key].is_right(wanted[key])]:
-        raise WrongInstance("; ".join(wrong))
+    if unknown := sorted(set(wanted) - set(_OPTIONS)):
+        raise WrongControl(f"{', '.join(unknown)}: not known here; there are {', '.join(_OPTIONS)}")
+    if wrong := [f"{key} must be {_OPTIONS[key].about}" for key in wanted if not _OPTIONS[key].is_valid(wanted[key])]:
+        raise WrongControl("; ".join(wrong))
     if {"expires_in_days", "expire_time"} <= set(wanted):
-        raise WrongInstance("say expires_in_days or expire_time, not both")
+        raise WrongControl("say expires_in_days or expire_time, not both")
 
 
 def _expiry(wanted: Mapping[str, Any], now: float) -> float | None:
@@ -101,7 +98,7 @@ def _expiry(wanted: Mapping[str, Any], now: float) -> float | None:
         return None
     moment = read_time(text)
     if moment is None or not _DAYS.has((moment - now) / DAY):
-        raise WrongInstance(f"expire_time must be {_WORDS['expire_time'].about}, at most {MOST_DAYS} days from now")
+        raise WrongControl(f"expire_time must be {_OPTIONS['expire_time'].about}, at most {MOST_DAYS} days from now")
     return moment
 
 
