@@ -94,49 +94,35 @@ class Options:
             limit.check(name, getattr(self, name))
 
 
+_NUMBERS: Mapping[str, tuple[str, str, str]] = {
+    "--delivery-looks": (
+        "delivery_looks",
+        "N",
+        "queries of the order book that show an order under way before one shows it delivered",
+    ),
+    "--delivery-seconds": ("delivery_seconds", "T", "least time that delivery takes"),
+    "--balance": ("balance_cents", "CENTS", "money on the account"),
+    "--vouchers": ("voucher_cents", "CENTS", "vouchers on the account, which are used before money"),
+    "--rate-limit": ("rate_limit", "N", "requests a second for each action, 0 for no limit"),
+}
+"""The flags for numbers: the option, the placeholder and the help of each."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options to a command line, with their defaults."""
     default = Options()
     parser.add_argument("--secret-id", default=default.secret_id, help="the only key there is (%(default)s)")
     parser.add_argument("--secret-key", default=default.secret_key, help="the key's secret (%(default)s)")
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
-    parser.add_argument(
-        "--delivery-looks",
-        type=reader_of(LIMITS["delivery_looks"]),
-        default=default.delivery_looks,
-        metavar="N",
-        help="queries of the order book that show an order under way before one shows it delivered (%(default)s)",
-    )
-    parser.add_argument(
-        "--delivery-seconds",
-        type=reader_of(LIMITS["delivery_seconds"]),
-        default=default.delivery_seconds,
-        metavar="T",
-        help="least time that delivery takes (%(default)s)",
-    )
-    parser.add_argument(
-        "--balance",
-        dest="balance_cents",
-        type=reader_of(LIMITS["balance_cents"]),
-        default=default.balance_cents,
-        metavar="CENTS",
-        help="money on the account (%(default)s)",
-    )
-    parser.add_argument(
-        "--vouchers",
-        dest="voucher_cents",
-        type=reader_of(LIMITS["voucher_cents"]),
-        default=default.voucher_cents,
-        metavar="CENTS",
-        help="vouchers on the account, which are used before money (%(default)s)",
-    )
-    parser.add_argument(
-        "--rate-limit",
-        type=reader_of(LIMITS["rate_limit"]),
-        default=default.rate_limit,
-        metavar="N",
-        help="requests a second for each action, 0 for no limit (%(default)s)",
-    )
+    for flag, (name, metavar, text) in _NUMBERS.items():
+        parser.add_argument(
+            flag,
+            dest=name,
+            type=reader_of(LIMITS[name]),
+            default=getattr(default, name),
+            metavar=metavar,
+            help=f"{text} (%(default)s)",
+        )
     parser.add_argument(
         "--tokens",
         type=Tokens.parse,
