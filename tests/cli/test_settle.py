@@ -171,7 +171,7 @@ def test_a_task_that_writes_at_the_same_moment_is_told(shop, run, monkeypatch, c
     monkeypatch.setattr(Memory, "write", lambda *args: (write(*args), shop.edit(owner="a task")))
 
     assert cli.main(["settle", "--key", KEY, "--not-bought"]) == 1
-    assert "at the same moment" in capsys.readouterr().err
+    assert "overwritten by a running task" in capsys.readouterr().err
 
 
 # Restore

@@ -53,7 +53,7 @@ SECRETS = (
     ),
     Mutant(
         "a decision keeps the plain hash",
-        "Desk._own",
+        "Settlement._own",
         "self.client.seal(record.fingerprint)",
         "record.fingerprint",
         f"{AIRFLOW}::test_a_decision_about_a_record_of_version_1_stores_no_plain_hash",

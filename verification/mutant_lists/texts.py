@@ -149,8 +149,8 @@ TEXTS = (
         f"{CLI}::test_json_is_json_and_steers_nothing",
     ),
     Mutant(
-        "a line of the doctor forged",
-        "explain:_words",
+        "a line of explain forged",
+        "explain:_cell",
         'return harmless(", ".join(map(str, value)) if isinstance(value, list) else value, MAX_LINE)',
         'return ", ".join(map(str, value)) if isinstance(value, list) else str(value)',
         f"{CLI}::test_no_text_of_the_server_forges_a_line_of_the_doctor",
@@ -234,7 +234,7 @@ TEXTS = (
     ),
     Mutant(
         "not bought, said within the ten minutes",
-        "Desk.not_bought",
+        "Settlement.not_bought",
         "        elif time.time() < (decidable",
         "        elif 0 > (decidable",
         "tests/cli/test_settle.py::test_nobody_says_within_ten_minutes_that_nothing_was_bought",
