@@ -1,4 +1,4 @@
-"""Arguments as a user, a Dag's params or a template writes them: how each is read, and what it must be."""
+"""Arguments as a user, the params of a DAG or a template writes them: one check for each."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _ISO = rf"P(?=.){_DATE}(?:T(?=.){_TIME})?"
 
 class Rendered:
     """
-    An operator that knows which of its arguments a template, or another task, gave as nothing.
+    An operator that knows which of its arguments a template, or another task, rendered to ``None``.
 
-    For most of them ``None`` is "left out", which selects more, or names a purchase otherwise. So what was given and
-    turned out as ``None`` is a mistake.
+    For most arguments ``None`` means "left out", which selects more, or names a purchase otherwise. So an argument
+    that was given and rendered to ``None`` is a mistake.
     """
 
     rendered_to_nothing: tuple[str, ...] = ()
@@ -54,30 +54,30 @@ def mistakes_in(
     task: Any, checks: Mapping[str, Check], attributes: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
     """
-    Return what is wrong with the arguments of a task.
+    Return the mistakes in the arguments of a task.
 
     :param attributes: The attributes that hold arguments under another name.
     """
-    told = {name: getattr(task, attributes.get(name, name)) for name in checks}
-    mistakes = {name: check.mistake(name, told[name]) for name, check in checks.items()}
+    values = {name: getattr(task, attributes.get(name, name)) for name in checks}
+    mistakes = {name: check.mistake(name, values[name]) for name, check in checks.items()}
     for name in set(task.rendered_to_nothing) & set(checks):
         mistakes[name] = f"{name}: given, but its template rendered to None"
     return [mistake for mistake in mistakes.values() if mistake]
 
 
-def refuse_literals(owner: str, checks: Mapping[str, Check], told: Mapping[str, Any]) -> None:
+def refuse_literals(owner: str, checks: Mapping[str, Check], literals: Mapping[str, Any]) -> None:
     """
-    Raise if an argument that is no template is not what it must be, so that the import of the Dag tells.
+    Raise if an argument that is no template breaks its rule: the import of the DAG fails, and no run.
 
-    :param owner: Whose arguments they are, for the message.
-    :param told: The arguments, none of which Airflow renders.
+    :param owner: The task that has the arguments, for the message.
+    :param literals: The arguments, none of which Airflow renders.
     :raises InvalidRequest: With every mistake at once.
     """
     mistakes = [
         f"{name}: {shown(value)} is a template, and {name} is not templated: give {checks[name].wanted}"
         if is_template(value)
         else checks[name].mistake(name, value)
-        for name, value in told.items()
+        for name, value in literals.items()
     ]
     if found := [mistake for mistake in mistakes if mistake]:
         raise InvalidRequest(owner, found)
@@ -89,7 +89,7 @@ def literals_of(task: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 def is_template(value: Any) -> bool:
-    """Whether a value is Jinja, or the output of another task, which stands for what it will be."""
+    """Whether a value is Jinja, or the output of another task, which stands for its later value."""
     is_jinja = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
     return is_jinja or hasattr(value, "iter_references")
 
@@ -122,7 +122,7 @@ def _seconds_in(text: str) -> float:
 
 def wait_of(span: Any) -> float:
     """
-    Return a span in seconds that somebody waits.
+    Return the seconds of a wait.
 
     :raises ValueError: It is no span, zero, or longer than orders stay in the order book.
     """
@@ -135,7 +135,7 @@ def is_true(value: Any) -> bool:
     """
     Return a flag; a template may have written it as text.
 
-    :raises ValueError: It is neither true nor false, whatever Python takes it for.
+    :raises ValueError: It is neither true nor false; other values that Python takes for true or false do not count.
     """
     read = value if isinstance(value, bool) else _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
     if read is None:
@@ -145,9 +145,9 @@ def is_true(value: Any) -> bool:
 
 def confirmed(value: Any) -> bool:
     """
-    Return that a user has said yes.
+    Return a confirmation.
 
-    :raises ValueError: It is no, or anything else.
+    :raises ValueError: It is not true.
     """
     if not is_true(value):
         raise ValueError("no")
@@ -234,15 +234,15 @@ def _text(value: Any) -> str:
     return text
 
 
-def one_of(*words: str) -> Check:
-    """Return the check of an argument that is one of some words."""
+def one_of(*choices: str) -> Check:
+    """Return the check of an argument that is one of some choices."""
 
     def read(value: Any) -> str:
-        if (word := text_of(value).strip()) not in words:
+        if (choice := text_of(value).strip()) not in choices:
             raise ValueError("none of them")
-        return word
+        return choice
 
-    return Check(read, f"one of {', '.join(words)}")
+    return Check(read, f"one of {', '.join(choices)}")
 
 
 def optional(check: Check) -> Check:
@@ -275,7 +275,7 @@ A_NAME = Check(name_of, "a text, or a whole number")
 A_COUNT = Check(count_of, "a number from 1 on")
 A_TEXT = Check(text_of, "a text")
 A_TOKEN = Check(lambda value: _text(value) if isinstance(value, str) else value, "an idempotency key")
-"""That it rendered at all; the rest the table of the action says."""
+"""A check that it rendered at all; the table of the action has the other rules."""
 
 AN_ORDER = Check(number_of, NUMBER[1])
 A_SERVER_TIME = Check(server_time_of, "a time as the list of instances writes it, such as 2027-01-31 08:00:00")
@@ -307,12 +307,12 @@ SPENDING: Mapping[str, Check] = MappingProxyType(
 """The provider's own arguments of every task that moves money."""
 
 WAITING: Mapping[str, Check] = MappingProxyType({"poke_interval": optional(A_SPAN), "timeout": optional(A_SPAN)})
-"""A sensor's own times, of which Airflow wants the seconds."""
+"""A sensor's own times, which Airflow takes in seconds."""
 
 
 def seconds_for_airflow(owner: str, times: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return a sensor's own times as Airflow wants them, without those that are left to Airflow.
+    Return a sensor's own times in seconds, as Airflow takes them, without those that are left out.
 
     :raises InvalidRequest: With every mistake at once.
     """

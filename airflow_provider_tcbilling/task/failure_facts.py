@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 
 def end_of(
-    context: Context, hook: TcBillingHook, action: str = "", purchase: Purchase | None = None, **known: Any
+    context: Context, hook: TcBillingHook, action: str = "", purchase: Purchase | None = None, **more: Any
 ) -> TaskEnd:
     """
     Return the facts about a task. It never raises: a fact that cannot be read is left out.
 
     :param action: Name of the action that the task sends; empty if it only reads.
     :param purchase: The purchase of the task; ``None`` if it failed before it had a purchase.
-    :param known: Other facts: fields of :class:`~airflow_provider_tcbilling.task.failure_message.TaskEnd`.
+    :param more: Other facts: fields of :class:`~airflow_provider_tcbilling.task.failure_message.TaskEnd`.
     """
-    told, settings = hook.tcbilling_conn_id, _settings_of(hook)
-    conn_id = harmless(told) if isinstance(told, str) else "CONN_ID"
+    name, settings = hook.tcbilling_conn_id, _settings_of(hook)
+    conn_id = harmless(name) if isinstance(name, str) else "CONN_ID"
     facts: dict[str, Any] = {
         "key_name": settings.key_name if settings else "",
         "console": settings.console_url.partition("#")[0] if settings else "the console",
         "words": WORDS.get(action, READS),
         "is_retried": _is_retried(context.get("ti")),
-        **known,
+        **more,
     }
     if action:
         in_doubt = purchase.is_in_doubt if purchase else None
         order_id = facts["order_id"] = facts.get("order_id") or (purchase.order_id if purchase else "")
         facts["in_doubt"], facts["is_unread"] = bool(in_doubt), in_doubt is None and _may_have_run_before(context)
         options, facts["keeps_records"] = _options(context, settings, purchase.key if purchase else None)
-        asked = options or (f"--order-id {shlex.quote(order_id)}" if order_id else "")
-        facts["explain"] = command_line("explain", asked, conn_id) if asked else ""
+        name = options or (f"--order-id {shlex.quote(order_id)}" if order_id else "")
+        facts["explain"] = command_line("explain", name, conn_id) if name else ""
         facts["settle"] = command_line("settle", options, conn_id)
         facts["restore"] = command_line("settle", "--restore FILE", conn_id)
     elif facts.get("order_id"):

@@ -252,19 +252,19 @@ OF_AN_ORDER = (errors.OrderNotRecorded, errors.DeliveryFailed, errors.DeliveryTi
 
 
 def remedy_of(error: errors.ApiError) -> str:
-    """Return what an error code means for a key or an account; empty if nothing is known of it."""
+    """Return the remedy for the error code of a key or an account; empty if there is none."""
     return REMEDIES.get(error.code) or REMEDIES.get(error.code.partition(".")[0]) or ""
 
 
 def moment(seconds: float) -> str:
-    """Write a moment for people and programs: ISO 8601 in UTC."""
+    """Write a time in ISO 8601, in UTC."""
     return pendulum.from_timestamp(int(min(seconds, LAST_MOMENT))).to_iso8601_string()
 
 
 COMMAND = "python -m airflow_provider_tcbilling"
-"""What a person runs to explain a purchase, and to settle it."""
+"""The command that explains a purchase, and settles it."""
 
 
 def command_line(verb: str, options: str, conn_id: str) -> str:
-    """Return a command for a person to copy."""
+    """Return a command for a user to copy."""
     return f"{COMMAND} {verb} {options} --conn-id {shlex.quote(conn_id)}"

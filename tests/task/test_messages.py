@@ -145,16 +145,26 @@ def explained(night, message, capsys):
 # Nothing was bought
 
 
-def wrong_key(night):
-    night.connect(password="wrong")
-    yield "SecretId AKID...only: The SecretKey does not belong to the SecretId"
-    night.connect()
+def connected(cause, **settings):
+    """Return a case of a connection with wrong settings, which the user corrects."""
+
+    def case(night):
+        night.connect(**settings)
+        yield cause
+        night.connect()
+
+    return case
 
 
-def unknown_key(night):
-    night.connect(login="AKIDsomeoneelse")
-    yield "SecretId AKID...else: Tencent does not know this SecretId here"
-    night.connect()
+def given(cause, **arguments):
+    """Return a case of a task with wrong arguments, which the user corrects."""
+
+    def case(night):
+        night.arguments = arguments
+        yield cause
+        night.arguments = {}
+
+    return case
 
 
 def no_permission(night):
@@ -166,30 +176,6 @@ def no_money(night):
     night.sandbox.account.balance_cents = PRICE - 1
     yield "The account's balance is too low"
     night.sandbox.account.balance_cents = night.sandbox.options.balance_cents
-
-
-def a_mistake(night):
-    night.arguments = {"period": 99}
-    yield "period: 99 is above the maximum, 36"
-    night.arguments = {}
-
-
-def no_connection(night):
-    night.arguments = {"tcbilling_conn_id": "nowhere"}
-    yield "nowhere"
-    night.arguments = {}
-
-
-def a_wrong_connection(night):
-    night.connect(host="http://billing.example.com")
-    yield "must be https"
-    night.connect()
-
-
-def nobody_there(night):
-    night.connect(host="http://127.0.0.1:9")
-    yield "no connection to http://127.0.0.1:9"
-    night.connect()
 
 
 def too_many_requests(night):
@@ -210,22 +196,22 @@ def no_ledger(night):
     night.folder.with_name("away").rename(night.folder)
 
 
-NOTHING = [
-    wrong_key,
-    unknown_key,
-    no_permission,
-    no_money,
-    a_mistake,
-    no_connection,
-    a_wrong_connection,
-    nobody_there,
-    too_many_requests,
-    a_refusal,
-    no_ledger,
-]
+NOTHING = {
+    "wrong key": connected("SecretId AKID...only: The SecretKey does not belong to the SecretId", password="wrong"),
+    "unknown key": connected("SecretId AKID...else: Tencent does not know this SecretId here", login="AKIDsomeoneelse"),
+    "no permission": no_permission,
+    "no money": no_money,
+    "a mistake": given("period: 99 is above the maximum, 36", period=99),
+    "no connection": given("nowhere", tcbilling_conn_id="nowhere"),
+    "a wrong connection": connected("must be https", host="http://billing.example.com"),
+    "nobody there": connected("no connection to http://127.0.0.1:9", host="http://127.0.0.1:9"),
+    "too many requests": too_many_requests,
+    "a refusal": a_refusal,
+    "no ledger": no_ledger,
+}
 
 
-@pytest.mark.parametrize("case", NOTHING)
+@pytest.mark.parametrize("case", NOTHING.values(), ids=NOTHING)
 def test_where_nothing_was_bought_the_task_says_so_and_buys_once_after_its_step(night, case):
     happening = case(night)
     cause = next(happening)
@@ -558,7 +544,7 @@ def in_doubt(night):
     assert len(night.orders) == 1
 
 
-@pytest.mark.parametrize("case", [a_mistake, no_connection, a_wrong_connection])
+@pytest.mark.parametrize("case", [NOTHING[name] for name in ("a mistake", "no connection", "a wrong connection")])
 @pytest.mark.parametrize("before", [in_doubt, Night.clear])
 def test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before(night, before, case):
     before(night)

@@ -233,9 +233,9 @@ PURCHASES = (
         f"{OPERATOR}::test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings",
     ),
     Mutant(
-        "other tasks of the Dag are no twins",
+        "other tasks of the DAG are no twins",
         "may_have_twins",
-        "return any(all(_may_agree(name, task, other) for name in TELLING) for other in buyers)",
+        "return any(all(_may_agree(name, task, other) for name in DISTINGUISHING) for other in buyers)",
         "return False",
         f"{OPERATOR}::test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag",
     ),

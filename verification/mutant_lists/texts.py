@@ -170,9 +170,9 @@ TEXTS = (
         f"{EVENTS}::test_an_event_that_names_another_order_than_the_record_fails_with_both_numbers",
     ),
     Mutant(
-        "the task's own XCom not asked",
+        "the task's own XCom not read",
         "announced_order",
-        'return told if isinstance(told, str) else ""',
+        'return order_id if isinstance(order_id, str) else ""',
         'return ""',
         f"{EVENTS}::test_without_a_record_the_task_s_own_xcom_decides",
     ),
