@@ -1,4 +1,4 @@
-"""Control calls that ask for too much, or for what is no number: refused in words, and nothing has changed."""
+"""Control calls with too large values, or values that are no numbers: refused in words, and nothing changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of orders and ids of instances: no two sandboxes have the same, unless they were told to."""
+"""Numbers of orders and ids of instances: no two sandboxes have the same, unless they have the same seed."""
 
 from __future__ import annotations
 

@@ -78,11 +78,11 @@ ARGUMENTS = [pytest.param(kind, name, id=f"{kind.__name__}-{name}") for kind in 
 
 def mistake(kind, **arguments):
     """Return the message of the mistake with which a task ends, made or executed."""
-    with pytest.raises((InvalidRequest, AirflowFailException)) as told:
+    with pytest.raises((InvalidRequest, AirflowFailException)) as caught:
         kind(task_id="task", **{**GOOD[kind], **arguments}).execute(context_of())
-    assert "nothing was " in str(told.value).lower()
-    assert len(str(told.value)) < 3000
-    return str(told.value)
+    assert "nothing was " in str(caught.value).lower()
+    assert len(str(caught.value)) < 3000
+    return str(caught.value)
 
 
 class Unspeakable:
@@ -128,8 +128,6 @@ def test_no_argument_takes_anything(connection, sandbox, kind, name):
         assert f"{name}: " in mistake(kind, **{name: value})
     assert sandbox.requests == {}
 
-
-# Spans
 
 SPANS = [
     (CreateInstanceOperator, "poll_interval"),
@@ -215,8 +213,6 @@ def test_what_is_stored_of_a_deferred_task_is_plain(start_sandbox, connect, cont
     assert leaving.value.timeout > timedelta(hours=1)
 
 
-# Flags
-
 FLAGS = [
     (CreateInstanceOperator, "allow_backfill"),
     (CreateInstanceOperator, "wait_for_delivery"),
@@ -282,9 +278,6 @@ def test_a_run_that_is_too_late_buys_nothing(connection, sandbox, lateness):
     assert "CreateInstance" not in sandbox.requests
 
 
-# Whole numbers
-
-
 @pytest.mark.parametrize("name", ["quantity", "period", "project_id"])
 def test_a_whole_number_sends_the_same_bytes_in_whatever_way_it_is_written(name):
     parameter = {"pid": 1}
@@ -326,8 +319,6 @@ def test_the_length_of_an_automatic_renewal_is_a_whole_number(connection, sandbo
     assert task.execute(context)["after"]["renew_period"] == "3"
 
 
-# What a template writes that rendered to nothing
-
 SELECTING = [
     *[(CreateInstanceOperator, name) for name in ("purchase_key", "client_token", "tcbilling_conn_id")],
     *[(RenewInstanceOperator, name) for name in ("instance_id", "expire_time", "renew_within", "purchase_key")],
@@ -354,9 +345,9 @@ def test_a_name_that_is_false_to_python_is_never_no_name(connection, sandbox, na
     assert sandbox.requests == {}
 
 
-@pytest.mark.parametrize(("told", "key"), [("k", "k"), (" k\n", "k"), (7, "7"), (0, "0"), ("7.0", "7.0"), ("0", "0")])
-def test_a_key_is_what_its_record_has_always_been_called(told, key):
-    assert CreateInstanceOperator(task_id="buy", **ORDER, purchase_key=told)._key(context_of(), {}) == key
+@pytest.mark.parametrize(("value", "key"), [("k", "k"), (" k\n", "k"), (7, "7"), (0, "0"), ("7.0", "7.0"), ("0", "0")])
+def test_a_key_is_what_its_record_has_always_been_called(value, key):
+    assert CreateInstanceOperator(task_id="buy", **ORDER, purchase_key=value)._key(context_of(), {}) == key
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "name"])
@@ -433,8 +424,6 @@ def test_what_is_no_number_of_an_order_is_a_named_mistake(connection, sandbox, v
     assert sandbox.requests == {}
 
 
-# When the Dag is imported
-
 LITERALS = {
     "on_unknown_outcome": "go",
     "replay_window": True,
@@ -450,12 +439,12 @@ LITERALS = {
 
 @pytest.mark.parametrize("kind", [CreateInstanceOperator, RenewInstanceOperator, RefundInstanceOperator])
 def test_literal_mistakes_are_told_when_the_dag_is_imported_and_all_at_once(kind):
-    with pytest.raises(InvalidRequest) as told, DAG(dag_id="shop", schedule=None):
+    with pytest.raises(InvalidRequest) as caught, DAG(dag_id="shop", schedule=None):
         kind(task_id="task", **{**GOOD[kind], **LITERALS})
 
-    assert isinstance(told.value, ValueError)
+    assert isinstance(caught.value, ValueError)
     for name, value in LITERALS.items():
-        assert f"{name}: {value!r} is not " in str(told.value)
+        assert f"{name}: {value!r} is not " in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [InstanceDeliverySensor, InstanceExpirySensor])
@@ -523,10 +512,10 @@ def test_what_was_changed_after_the_import_is_checked_again(connection, sandbox,
     for name, value in LITERALS.items():
         setattr(task, name, value)
 
-    with pytest.raises(AirflowFailException) as told:
+    with pytest.raises(AirflowFailException) as caught:
         task.execute(context_of())
 
-    assert all(f"{name}: " in str(told.value) for name in LITERALS)
+    assert all(f"{name}: " in str(caught.value) for name in LITERALS)
     assert sandbox.requests == {}
 
 

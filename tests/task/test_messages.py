@@ -1,5 +1,5 @@
 """
-What a failed task says last: the money, the cause, one next step, the command, the page. The steps are carried out.
+The message of a failed task: the money, the cause, one next step, the command, the page. The steps are carried out.
 
 Each case makes a task fail, reads its message, does what the message says, and compares what happens with the promise.
 """
@@ -102,8 +102,8 @@ class Night:
     def settle(self, message, decision, number=""):
         """Run the command of the message that makes a decision."""
         (line,) = [line for line in message.splitlines() if "settle" in line and decision in line]
-        words = shlex.split(line.partition(COMMAND)[2])
-        assert self.run([number if word == "NUMBER" else word for word in words]) == 0
+        arguments = shlex.split(line.partition(COMMAND)[2])
+        assert self.run([number if word == "NUMBER" else word for word in arguments]) == 0
 
 
 @pytest.fixture
@@ -137,12 +137,9 @@ def explained(night, message, capsys):
     capsys.readouterr()
     night.run(shlex.split(line.partition(COMMAND)[2]))
     out, err = capsys.readouterr()
-    told = [line for line in err.splitlines() if not line.startswith("[20")]  # Airflow 2 logs on the same stream.
-    assert not told or "No such run" in err or "No record" in err, err
+    lines = [line for line in err.splitlines() if not line.startswith("[20")]  # Airflow 2 logs on the same stream.
+    assert not lines or "No such run" in err or "No record" in err, err
     return " ".join(out.partition("Safe next step:")[2].split())
-
-
-# Nothing was bought
 
 
 def connected(cause, **settings):
@@ -250,9 +247,6 @@ def test_a_backfill_buys_only_after_its_step(night):
     assert night.spent == PRICE
 
 
-# The record
-
-
 def test_a_damaged_record_is_refused_until_it_is_restored(night, tmp_path):
     night.clear()
     (path,) = night.folder.iterdir()
@@ -267,8 +261,8 @@ def test_a_damaged_record_is_refused_until_it_is_restored(night, tmp_path):
     night.fails()
     (tmp_path / "saved.json").write_text(saved)
     (line,) = [line for line in step.splitlines() if COMMAND in line]
-    words = shlex.split(line.partition(COMMAND)[2])
-    assert night.run([str(tmp_path / "saved.json") if word == "FILE" else word for word in words]) == 0
+    arguments = shlex.split(line.partition(COMMAND)[2])
+    assert night.run([str(tmp_path / "saved.json") if word == "FILE" else word for word in arguments]) == 0
     assert night.clear()["order_id"] == night.orders[0]
     assert night.spent == PRICE
 
@@ -300,9 +294,6 @@ def test_an_order_whose_record_could_not_be_written_is_found(night, monkeypatch)
     night.clock.sleep(600)
     assert night.clear()["order_id"] == night.orders[0]
     assert night.spent == PRICE
-
-
-# Nobody knows
 
 
 def test_two_orders_that_may_be_it_are_told_and_one_is_settled(night, capsys):
@@ -396,8 +387,8 @@ def test_what_the_server_called_paid_is_for_the_support(night, has_record):
             if "support" in path.name:
                 path.unlink()
         (line,) = [line for line in message.splitlines() if "--order-id" in line]
-        words = shlex.split(line.partition(COMMAND)[2])
-        assert night.run([*(other if word == "NUMBER" else word for word in words), "--force"]) == 0
+        arguments = shlex.split(line.partition(COMMAND)[2])
+        assert night.run([*(other if word == "NUMBER" else word for word in arguments), "--force"]) == 0
         assert night.clear(purchase_key=None)["order_id"] == other
 
 
@@ -442,9 +433,6 @@ def test_the_commands_name_the_purchase_whatever_its_key_is(night, key, capsys):
     night.settle(message, "--not-bought")
     night.clear()
     assert night.spent == PRICE
-
-
-# The order is known
 
 
 @pytest.mark.parametrize(
@@ -532,9 +520,6 @@ def test_an_airflow_that_is_away_after_the_purchase_does_not_lose_it(night, monk
     assert night.spent == PRICE
 
 
-# An earlier try
-
-
 def in_doubt(night):
     """Let a try fail whose order nobody knows."""
     night.fault("drop")
@@ -609,9 +594,9 @@ def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, 
         patch.setattr(*what, ended)
         message = night.fails(kind=kind)
 
-    known = f"Paid: an amount that is not known yet, order {night.orders[0]}."
+    paid = f"Paid: an amount that is not known yet, order {night.orders[0]}."
     assert message.splitlines()[0] == (
-        "Perhaps paid, up to an amount that is not known yet." if moment == "_request" else known
+        "Perhaps paid, up to an amount that is not known yet." if moment == "_request" else paid
     )
     assert str(error) in message
     step_of(message)
@@ -635,9 +620,6 @@ def test_a_wait_that_airflow_ends_in_the_triggerer_says_that_it_is_paid(night, w
     assert message.startswith(f"Paid: 100.00 USD, order {night.orders[0]}.\n")
     assert "Trigger timeout" in message
     assert step_of(message) == "Clear the task: it waits on for this order, and buys nothing."
-
-
-# The other tasks
 
 
 def instance(night, **options):
@@ -778,9 +760,6 @@ def test_a_sensor_for_instances_whose_time_is_over_says_so(night):
 
     assert message.startswith("Nothing was bought.\n")
     assert "A larger timeout waits longer" in step_of(message)
-
-
-# All of them
 
 
 def test_every_error_has_a_step_and_every_step_its_words():

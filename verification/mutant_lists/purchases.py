@@ -279,7 +279,7 @@ PURCHASES = (
         "Settlement.not_bought",
         "declined = replace(was, state=State.DECLINED,",
         "declined = replace(was, generation=1, state=State.DECLINED,",
-        f"{SETTLING}::test_a_person_can_say_that_nothing_was_bought_and_the_token_stays",
+        f"{SETTLING}::test_a_user_can_say_that_nothing_was_bought_and_the_token_stays",
     ),
     Mutant(
         "an order given to two purchases",

@@ -153,7 +153,7 @@ TEXTS = (
         "explain:_cell",
         'return harmless(", ".join(map(str, value)) if isinstance(value, list) else value, MAX_LINE)',
         'return ", ".join(map(str, value)) if isinstance(value, list) else str(value)',
-        f"{CLI}::test_no_text_of_the_server_forges_a_line_of_the_doctor",
+        f"{CLI}::test_no_text_of_the_server_forges_a_line_of_explain",
     ),
     Mutant(
         "the order of an event taken for the task's own",
@@ -237,7 +237,7 @@ TEXTS = (
         "Settlement.not_bought",
         "        elif time.time() < (decidable",
         "        elif 0 > (decidable",
-        "tests/cli/test_settle.py::test_nobody_says_within_ten_minutes_that_nothing_was_bought",
+        "tests/cli/test_settle.py::test_for_ten_minutes_no_user_can_say_that_nothing_was_bought",
     ),
     Mutant(
         "nothing was bought, said while an earlier try may have bought it and the record was not read",
