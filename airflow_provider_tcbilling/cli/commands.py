@@ -144,12 +144,7 @@ COMMANDS = (
     Command(
         "explain",
         "the record of one purchase, the evidence of the order book, and the safe next step",
-        (
-            *NAME,
-            Option("--order-id", "instead: the order's number"),
-            CONN_ID,
-            JSON,
-        ),
+        (*NAME, Option("--order-id", "instead: the order's number"), CONN_ID, JSON),
         explain,
     ),
     Command(

@@ -39,8 +39,7 @@ _OPTIONS: Mapping[str, _Option] = {
     "count": _Option(_COUNT.has, str(_COUNT)),
     "expires_in_days": _Option(lambda value: value is None or _DAYS.has(value), f"{_DAYS}, or null for no expiry"),
     "expire_time": _Option(
-        lambda value: value is None or is_text(value),
-        "a time such as 2026-12-31T00:00:00Z, or null for no expiry",
+        lambda value: value is None or is_text(value), "a time such as 2026-12-31T00:00:00Z, or null for no expiry"
     ),
     "bought_days_ago": _Option(_DAYS_AGO.has, str(_DAYS_AGO)),
     "name": _Option(*_TEXT),

@@ -54,12 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "drop": Kind(Part.CONNECTION, "close the connection without an answer"),
     "reset": Kind(Part.CONNECTION, "reset the connection (TCP RST)"),
     "cut": Kind(Part.CONNECTION, "close the connection in the middle of the answer"),
-    "delay": Kind(
-        Part.CONNECTION,
-        "answer late",
-        {"seconds": 1.0},
-        {"seconds": _HOUR},
-    ),
+    "delay": Kind(Part.CONNECTION, "answer late", {"seconds": 1.0}, {"seconds": _HOUR}),
     "interim": Kind(
         Part.CONNECTION,
         "send an interim answer at once, and the real one late",

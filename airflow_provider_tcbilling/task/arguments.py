@@ -121,22 +121,14 @@ def _seconds_in(text: str) -> float:
 
 
 def wait_of(span: Any) -> float:
-    """
-    Return the seconds of a wait.
-
-    :raises ValueError: It is no span, zero, or longer than orders stay in the order book.
-    """
+    """Return the seconds of a wait; ``ValueError`` for 0, and for more than orders stay in the order book."""
     if not 0 < (seconds := seconds_of(span)) <= ORDER_BOOK_DAYS * DAY:
         raise ValueError("not a wait")
     return seconds
 
 
 def is_true(value: Any) -> bool:
-    """
-    Return a flag; a template may have written it as text.
-
-    :raises ValueError: It is neither true nor false; other values that Python takes for true or false do not count.
-    """
+    """Return a flag, also one that a template wrote as text; ``ValueError`` for anything but true and false."""
     read = value if isinstance(value, bool) else _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
     if read is None:
         raise ValueError("not a flag")
@@ -144,33 +136,21 @@ def is_true(value: Any) -> bool:
 
 
 def confirmed(value: Any) -> bool:
-    """
-    Return a confirmation.
-
-    :raises ValueError: It is not true.
-    """
+    """Return a confirmation; ``ValueError`` if it is not true."""
     if not is_true(value):
         raise ValueError("no")
     return True
 
 
 def name_of(value: Any) -> str:
-    """
-    Return a name, which may be a whole number.
-
-    :raises ValueError: It is something else, or empty.
-    """
+    """Return a name, which may be a whole number; ``ValueError`` for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(whole_number(value))
     return _text(value)
 
 
 def number_of(value: Any) -> str:
-    """
-    Return the number of an order.
-
-    :raises ValueError: It cannot be one.
-    """
+    """Return the number of an order; ``ValueError`` if it cannot be one."""
     if value is None:
         raise Unset("rendered to nothing")
     if not (number := matching(name_of(value), NUMBER)):
@@ -179,33 +159,21 @@ def number_of(value: Any) -> str:
 
 
 def text_of(value: Any) -> str:
-    """
-    Return a text as it is.
-
-    :raises ValueError: It is none.
-    """
+    """Return a text as it is; ``ValueError`` for anything else."""
     if not isinstance(value, str):
         raise ValueError("not text")
     return value
 
 
 def count_of(value: Any) -> int:
-    """
-    Return a whole number from 1 on.
-
-    :raises ValueError: It is none.
-    """
+    """Return a whole number from 1 on; ``ValueError`` for anything else."""
     if (number := whole_number(value)) < 1:
         raise ValueError("not a count")
     return number
 
 
 def server_time_of(value: Any) -> str:
-    """
-    Return a time as the server writes it.
-
-    :raises ValueError: It is none.
-    """
+    """Return a time as the server writes it; ``ValueError`` for anything else."""
     from airflow_provider_tcbilling.api.server_time import readings
 
     readings(text := text_of(value).strip())
@@ -213,11 +181,7 @@ def server_time_of(value: Any) -> str:
 
 
 def moment_of(value: Any) -> str:
-    """
-    Return a time as the server writes it, or of ISO 8601.
-
-    :raises ValueError: It is none.
-    """
+    """Return a time as the server writes it, or of ISO 8601; ``ValueError`` for anything else."""
     from airflow_provider_tcbilling.api.server_time import moments_of
 
     text = _text(value)

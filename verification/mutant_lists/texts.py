@@ -242,7 +242,7 @@ TEXTS = (
     Mutant(
         "nothing was bought, said while an earlier try may have bought it and the record was not read",
         "end_of",
-        "in_doubt is None and _may_have_run_before(context)",
+        "in_doubt is None and _tried(lambda: may_have_run_before(context), True)",
         "False",
         f"{MESSAGES}::test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before",
     ),
