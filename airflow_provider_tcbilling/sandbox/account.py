@@ -62,11 +62,6 @@ class Account:
         self._placed_with: dict[str, PlacedOrder] = {}
         # Tests read the account in their own thread while the server's thread carries requests out.
         self._lock = threading.RLock()
-        self._carry_out: Mapping[str, Callable[[PlacedOrder, float], None]] = {
-            PURCHASE: self._hand_over,
-            RENEW: self._extend,
-            REFUND: self._take_back,
-        }
 
     @property
     def balance_cents(self) -> int:
@@ -319,7 +314,7 @@ class Account:
 
     def _end(self, order: PlacedOrder, now: float) -> None:
         if order.ends_as == AIMS[order.action]:
-            self._carry_out[order.action](order, now)
+            self._carry_out(order, now)
         if order.ends_as == DealStatus.REFUNDED:
             self._balance_cents += order.paid_cents
         if order.instance and order.action == REFUND:
@@ -328,13 +323,19 @@ class Account:
             order.instance.renewals_under_way.remove(order.request)
         order.become(order.ends_as, now)
 
-    def _hand_over(self, order: PlacedOrder, now: float) -> None:
-        for instance in self._instances_of(order, now):
-            self.owned.add(instance, now)
+    def _carry_out(self, order: PlacedOrder, now: float) -> None:
+        """Hand the instances of a purchase over, extend the instance of a renewal, take that of a refund back."""
+        if order.instance is None:
+            for instance in self._instances_of(order, now):
+                self.owned.add(instance, now)
+            return
+        order.instance_ids = [order.instance.instance_id]
+        if order.action == RENEW:
+            self._extend(order.instance, order, now)
+        else:
+            self.owned.remove(order.instance)
 
-    def _extend(self, order: PlacedOrder, now: float) -> None:
-        instance = order.its_instance
-        order.instance_ids = [instance.instance_id]
+    def _extend(self, instance: Instance, order: PlacedOrder, now: float) -> None:
         instance.order_ids.append(order.order_id)
         instance.renewed_cents += order.paid_cents
         if instance.expires_at is None:
@@ -343,10 +344,6 @@ class Account:
             instance.show_late(now + order.fate.expiry_late_seconds, now)
         start = self._renewal_starts_at(instance.expires_at, order.created_at, now)
         self.owned.extend(instance, later(start, order.period, order.period_unit, self.options.zone), now)
-
-    def _take_back(self, order: PlacedOrder, now: float) -> None:
-        order.instance_ids = [order.its_instance.instance_id]
-        self.owned.remove(order.its_instance)
 
     def _instances_of(self, order: PlacedOrder, now: float) -> list[Instance]:
         bought, quantity = order.request, order.request.get("Quantity", 1)

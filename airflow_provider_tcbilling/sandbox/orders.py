@@ -80,13 +80,6 @@ class PlacedOrder:
         return self.big_deal_id if self.fate.answer_big_deal else self.order_id
 
     @property
-    def its_instance(self) -> Instance:
-        """The instance that it renews or gives back."""
-        if self.instance is None:
-            raise LookupError(f"{self.action} {self.order_id} is about no instance.")
-        return self.instance
-
-    @property
     def paid_cents(self) -> int:
         """The money that it moves."""
         return self.cost_cents - self.voucher_cents
