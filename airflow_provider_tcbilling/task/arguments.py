@@ -198,15 +198,15 @@ def _text(value: Any) -> str:
     return text
 
 
-def one_of(*choices: str) -> Check:
-    """Return the check of an argument that is one of some choices."""
+def one_of(*words: str) -> Check:
+    """Return the check of an argument that is one of some words."""
 
     def read(value: Any) -> str:
-        if (choice := text_of(value).strip()) not in choices:
+        if (word := text_of(value).strip()) not in words:
             raise ValueError("none of them")
-        return choice
+        return word
 
-    return Check(read, f"one of {', '.join(choices)}")
+    return Check(read, f"one of {', '.join(words)}")
 
 
 def optional(check: Check) -> Check:
