@@ -31,7 +31,7 @@ class Check:
         return not self.mistake("", value)
 
     def mistake(self, name: str, value: Any) -> str:
-        """Return in words what is wrong with a value; empty if nothing is."""
+        """Return the mistake of a value in words; empty if there is none."""
         try:
             self.read(value)
         except Unset:
@@ -45,7 +45,7 @@ class Check:
         Return the meaning of a value.
 
         :param owner: The task or object that has the argument, for the message.
-        :raises InvalidRequest: It is not what it must be. Nothing was sent.
+        :raises InvalidRequest: It breaks the rule. Nothing was sent.
         """
         if mistake := self.mistake(name, value):
             raise InvalidRequest(owner, [mistake])

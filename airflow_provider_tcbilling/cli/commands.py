@@ -42,7 +42,7 @@ class WrongUsage(Exception):
 
 @dataclass(frozen=True)
 class Option:
-    """One option; *more* is what argparse and Airflow's ``Arg`` both understand."""
+    """One option; argparse and Airflow's ``Arg`` both understand *more*."""
 
     flag: str
     help: str

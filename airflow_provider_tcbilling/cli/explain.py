@@ -54,11 +54,11 @@ class QueryResult:
 
 def explanation_of(found: FoundPurchase, settings: Settings, client: BillingClient, conn_id: str) -> dict[str, Any]:
     """
-    Explain a purchase, as plain JSON; *record* is what is stored, with its secrets masked. It never spends or writes.
+    Explain a purchase, as plain JSON; *record* is the stored one, with its secrets masked. It never spends or writes.
 
     :param found: From :func:`airflow_provider_tcbilling.cli.lookup.find`.
     :param conn_id: The connection, for the commands that the user can copy.
-    :raises StoreFailed: The records of others could not be read, so nobody knows who owns an order that matches.
+    :raises StoreFailed: The records of others could not be read, so the owner of an order that matches is not known.
     """
     record, key = found.record, found.key or ""
     state = (NEWER if found.is_newer else UNUSABLE) if found.unusable else record.state.value if record else NO_RECORD

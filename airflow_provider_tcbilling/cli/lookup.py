@@ -60,7 +60,7 @@ class Task:
         return " ".join(["with", *mapped, *looped]) if mapped or looped else "without an index"
 
     def has_name_of(self, other: Task) -> bool:
-        """Whether another one is of the same task, at whatever place."""
+        """Whether another one is of the same task, at any place."""
         return (self.dag_id, self.run_id, self.task_id) == (other.dag_id, other.run_id, other.task_id)
 
 
@@ -136,7 +136,7 @@ class TaskState:
 
     def get(self, key: str) -> Any:
         """
-        Return what is stored; text that is no JSON as it is.
+        Return the stored value; text that is no JSON as it is.
 
         :raises Refused: A worker's own backend keeps it, which cannot be read from here.
         """

@@ -1,5 +1,5 @@
 """
-Account: money, orders and instances, what requests do to them, and how they move on with time.
+Account: money, orders and instances, the requests that change them, and how they move on with time.
 
 The account moves on lazily, whenever something reads or changes it.
 """
@@ -154,7 +154,7 @@ class Account:
 
         :param expires_at: Epoch seconds, in the past for an isolated one; ``None`` if the server shows no expiry.
         :param renew_flag: Any text, also a flag that the API does not document.
-        :param paid_cents: What was paid in money; one month's price if not given.
+        :param paid_cents: The paid money; one month's price if not given.
         :param bought_at: Epoch seconds; now if not given.
         """
         with self._lock:
@@ -368,5 +368,5 @@ class Account:
 
 
 def _share(cents: int, parts: int, number: int) -> int:
-    """Return one of the equal parts of an amount; the first ones take what does not divide."""
+    """Return one of the equal parts of an amount; the first ones take the remainder."""
     return cents // parts + (number < cents % parts)

@@ -39,7 +39,7 @@ class Distortion:
     One way in which an order book can be wrong.
 
     :param of_answer: Distorts the whole answer.
-    :param of_value: Distorts one field of every listed order; what it returns stands in the field's place.
+    :param of_value: Distorts one field of every listed order: it returns the new value.
     """
 
     about: str

@@ -154,7 +154,7 @@ class Faults:
         Put a fault in force.
 
         :param wanted: ``fault``, and as wanted ``when``, ``times`` (1), ``action``, and the kind's own options.
-        :raises WrongControl: In words, what is wrong with it.
+        :raises WrongControl: The description has a mistake.
         """
         kind = KINDS.get(str(wanted.get("fault")))
         if kind is None:

@@ -48,7 +48,7 @@ class PlacedOrder:
     """
     One order: a big deal with one sub-order.
 
-    :param cost_cents: What it costs, vouchers included; of a refund, what is given back.
+    :param cost_cents: Its cost, vouchers included; of a refund, the money that comes back.
     :param action: ``purchase``, ``renew`` or ``refund``.
     :param voucher_cents: The part of the cost that vouchers paid.
     :param instance: The instance that is renewed or given back; a purchase has none before it is delivered.
