@@ -22,11 +22,12 @@ from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.text import harmless, lines_of, visible
 from airflow_provider_tcbilling.cli.lookup import FoundPurchase
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.purchasing.decision import Finding, finding_of
+from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Rules
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Next, Purchase, Rules, client_token_for
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
@@ -66,7 +67,7 @@ def explanation_of(found: FoundPurchase, settings: Settings, client: BillingClie
     facts = {
         "console": settings.console_url.partition("#")[0],
         # A key may hold text of the server, and a line break in it would forge a step.
-        "settle": visible(command_line("settle", found.store.named(key), conn_id)),
+        "settle": visible(command_line("settle", found.store.options(key), conn_id)),
         "restore": visible(command_line("settle", "--restore FILE", conn_id)),
         "replay": moment(record.replay_until) if record else "",
         "decidable": moment(max(decidable_from(found, record, settings, client), time.time())) if record else "",
@@ -177,17 +178,19 @@ def _twin(found: FoundPurchase, record: Record, settings: Settings, client: Bill
 def _search(found: FoundPurchase, record: Record, settings: Settings, client: BillingClient) -> QueryResult:
     """Judge as a try of the task does."""
     purchase = _purchase(found, record, settings, client)
-    evidence, step, why = purchase.foresee(record)
+    evidence, decision = purchase.foresee(record)
     may_be_under_way = record.state is State.INTENDED
     if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
         return QueryResult(
             Finding.UNDER_WAY, (f"run explain again after {moment(quiet)}", *(order.words for order in evidence.orders))
         )
-    return _judged(record, evidence, step, why)
+    return _judged(record, evidence, decision)
 
 
-def _judged(record: Record, evidence: Evidence, step: Next, why: str) -> QueryResult:
-    finding = finding_of(record, evidence, step)
+def _judged(record: Record, evidence: Evidence, decision: Decision) -> QueryResult:
+    finding, is_declined = decision.finding, record.state is State.DECLINED
+    if is_declined and finding in (Finding.MOVED, Finding.SEND):
+        finding = Finding.NONE  # A declined record is sent with a new token, whatever the instance is like.
     orders = tuple(order.words for order in (*evidence.orders, *evidence.unclear))
     reasons = {
         Finding.ONE: (),
@@ -195,7 +198,7 @@ def _judged(record: Record, evidence: Evidence, step: Next, why: str) -> QueryRe
         Finding.REFUSED: (record.reason,),
         Finding.SEND: (),
     }
-    reason = reasons.get(finding, () if record.state is State.DECLINED and not orders else (why,))
+    reason = reasons.get(finding, () if is_declined and not orders else (decision.why,))
     return QueryResult(finding, (*reason, *orders))
 
 

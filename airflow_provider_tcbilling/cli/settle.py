@@ -18,8 +18,8 @@ from airflow_provider_tcbilling.cli.lookup import FoundPurchase, Refused, number
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Finding
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
-from airflow_provider_tcbilling.purchasing.memory import Memory
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
+from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.task.next_steps import moment
 
@@ -161,7 +161,7 @@ class Settlement:
         """Return the order as the order book lists it, if it matches the record."""
         try:
             order = order_numbered(self.client, number)
-            evidence = money_action_of(record, self.client).look(
+            evidence = money_action_of(record, self.client).evidence(
                 record.intended_at, record.sending_until, record.before
             )
         except TcBillingError as error:
@@ -178,7 +178,7 @@ class Settlement:
 
     def _refuse_if_owned(self, record: Record, numbers: frozenset[str]) -> None:
         """Refuse an order that another record owns; --force helps only where that record cannot be read."""
-        owned, unreadable = self._memory(record).others(record, lambda payload: False)
+        owned, unreadable = self._ownership(record).others(record, lambda payload: False)
         if owned & numbers:
             raise Refused(
                 f"Nothing was written: another record owns order {', '.join(sorted(owned & numbers))}. "
@@ -190,11 +190,11 @@ class Settlement:
     def _write(self, record: Record, note: str) -> str:
         """Write, unless the record changed since it was read; and see whether a task writes at the same moment."""
         found, mine = self.found, self._own(record)
-        memory = self._memory(mine)
+        ownership = self._ownership(mine)
         if read(found.name, found.store, record.key).record != found.record:
             raise Refused("Nothing was written: a running task changes the record at this moment. Run explain again.")
-        memory.write(mine)
-        if not memory.is_still_owned_by(mine.owner):
+        ownership.write(mine)
+        if not ownership.is_still_owned_by(mine.owner):
             raise Refused("Your decision was overwritten by a running task. Run explain again.")
         was = f"a record that cannot be used, {self._unusable}" if found.unusable else "no record"
         return f"It was: {_summary(found.record) if found.record else was}\nIt is:  {_summary(mine)}\nNext:   {note}"
@@ -203,8 +203,8 @@ class Settlement:
         fingerprint = self.client.seal(record.fingerprint)  # In a record of version 1 it was a plain hash.
         return replace(record, owner=f"a user, {uuid.uuid4().hex}", fingerprint=fingerprint)
 
-    def _memory(self, record: Record) -> Memory:
-        return Memory(self.found.store, record, time.time, time.sleep)
+    def _ownership(self, record: Record) -> Ownership:
+        return Ownership(self.found.store, record, time.time, time.sleep)
 
 
 def record_from(text: str) -> Record:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import options_of
-from airflow_provider_tcbilling.purchasing.record import NoStore, Store
 from airflow_provider_tcbilling.task.dag_run import may_have_run_before
 from airflow_provider_tcbilling.task.failure_message import READS, WORDS, TaskEnd
 from airflow_provider_tcbilling.task.next_steps import command_line
@@ -65,7 +65,7 @@ def _options(context: Context, settings: Settings | None, key: str | None) -> tu
     store = _tried(lambda: store_of(context, settings.ledger_uri if settings else ""), no_store)
     if not store.keeps_records and settings:
         return "", False
-    return store.named(key) if key and store.keeps_records else _tried(lambda: options_of(context), ""), True
+    return store.options(key) if key and store.keeps_records else _tried(lambda: options_of(context), ""), True
 
 
 def _tried(read: Callable[[], T], default: T) -> T:
