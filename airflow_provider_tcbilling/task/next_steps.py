@@ -252,7 +252,7 @@ OF_AN_ORDER = (errors.OrderNotRecorded, errors.DeliveryFailed, errors.DeliveryTi
 
 
 def remedy_of(error: errors.ApiError) -> str:
-    """Return the remedy for the error code of a key or an account; empty if there is none."""
+    """Return what an error code means for a key or an account; empty if nothing is known of it."""
     return REMEDIES.get(error.code) or REMEDIES.get(error.code.partition(".")[0]) or ""
 
 

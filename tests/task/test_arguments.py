@@ -345,9 +345,9 @@ def test_a_name_that_is_false_to_python_is_never_no_name(connection, sandbox, na
     assert sandbox.requests == {}
 
 
-@pytest.mark.parametrize(("value", "key"), [("k", "k"), (" k\n", "k"), (7, "7"), (0, "0"), ("7.0", "7.0"), ("0", "0")])
-def test_a_key_is_what_its_record_has_always_been_called(value, key):
-    assert CreateInstanceOperator(task_id="buy", **ORDER, purchase_key=value)._key(context_of(), {}) == key
+@pytest.mark.parametrize(("told", "key"), [("k", "k"), (" k\n", "k"), (7, "7"), (0, "0"), ("7.0", "7.0"), ("0", "0")])
+def test_a_key_is_what_its_record_has_always_been_called(told, key):
+    assert CreateInstanceOperator(task_id="buy", **ORDER, purchase_key=told)._key(context_of(), {}) == key
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "name"])
