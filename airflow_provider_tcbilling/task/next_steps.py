@@ -245,7 +245,7 @@ WITHOUT_ORDERS: Mapping[type[errors.TcBillingError], str] = {
 """The next step of a task that places no order, where it differs."""
 
 OF_A_RECORD = (errors.InvalidRecord, errors.PurchaseChanged)
-"""Errors of a record that keeps a clear from doing anything."""
+"""Errors of a record that stands in the way of whatever a clear would do."""
 
 OF_AN_ORDER = (errors.OrderNotRecorded, errors.DeliveryFailed, errors.DeliveryTimeout, errors.WrongEvent)
 """Errors whose step is about an order that is known."""

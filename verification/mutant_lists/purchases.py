@@ -311,7 +311,7 @@ PURCHASES = (
     ),
     Mutant(
         "a decision lost without a word",
-        "Settlement._write",
+        "Desk._write",
         "if not ownership.is_still_owned_by(mine.owner):",
         "if False:",
         f"{SETTLING}::test_a_task_that_writes_at_the_same_moment_is_told",
