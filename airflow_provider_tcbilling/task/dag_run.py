@@ -17,6 +17,9 @@ from airflow_provider_tcbilling.ledger.task_state import is_mapped, loop_index_o
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+TWINS = "an identical task of the same DAG"
+"""The words of a message for the tasks whose orders match those of a purchase."""
+
 DISTINGUISHING = ("product_code", "sub_product_code", "zone_code", "project_id")
 """Arguments that distinguish the order of a purchase from another one. A period does not: it has two notations."""
 
