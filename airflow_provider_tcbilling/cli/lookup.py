@@ -13,13 +13,13 @@ from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, Tc
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore, is_mapped
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.record import VERSION, Record
 from airflow_provider_tcbilling.task.dag_run import task_run_key
+from airflow_provider_tcbilling.task.store import open_ledger
 
 T = TypeVar("T")
 
@@ -241,7 +241,7 @@ def find(name: PurchaseName, settings: Settings, client: BillingClient) -> Found
     :raises Refused: It cannot be found in this way, or is not the only one.
     """
     if settings.ledger_uri:
-        return _reading(settings.ledger_uri, lambda: _in_ledger(name, ObjectStore(settings.ledger_uri), client))
+        return _reading(settings.ledger_uri, lambda: _in_ledger(name, open_ledger(settings.ledger_uri), client))
     if task := name.task:
         return _reading("the task state store", lambda: read(name, _task_state_of(task), task.key))
     if name.order_id:
@@ -260,7 +260,7 @@ def all_in(ledger_uri: str) -> list[dict[str, Any]]:
 
     :raises StoreFailed: The ledger cannot be read.
     """
-    return _reading(ledger_uri, lambda: [_row(location, stored) for location, stored in ObjectStore(ledger_uri).all()])
+    return _reading(ledger_uri, lambda: [_row(location, stored) for location, stored in open_ledger(ledger_uri).all()])
 
 
 def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:
@@ -275,7 +275,7 @@ def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:
         version = stored.get("version") if isinstance(stored, Mapping) else None
         is_newer = isinstance(version, int) and version > VERSION
         return FoundPurchase(name, store, key, unusable=error, is_newer=is_newer)
-    if record is None and isinstance(store, ObjectStore):
+    if record is None and store.is_shared:
         next(store.all(), None)  # Raises if there is no folder, which would look like an empty one.
     return FoundPurchase(name, store, record.key if record else key, record)
 
@@ -306,7 +306,7 @@ def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
     return frozenset({order_id}) | (order.order_ids if order else frozenset())
 
 
-def _in_ledger(name: PurchaseName, ledger: ObjectStore, client: BillingClient) -> FoundPurchase:
+def _in_ledger(name: PurchaseName, ledger: Store, client: BillingClient) -> FoundPurchase:
     key = name.key or (name.task.key if name.task else None)
     exact = read(name, ledger, key) if key else FoundPurchase(name, ledger)
     if name.key or exact.record or exact.unusable:
@@ -320,7 +320,7 @@ def _in_ledger(name: PurchaseName, ledger: ObjectStore, client: BillingClient) -
     return FoundPurchase(name, ledger, key, notes=(*notes, *_note_of_siblings(name.task, ledger)))
 
 
-def _note_of_siblings(task: Task | None, ledger: ObjectStore) -> tuple[str, ...]:
+def _note_of_siblings(task: Task | None, ledger: Store) -> tuple[str, ...]:
     """Return a note of the purchases of the same task at other places: the user may mean one of them."""
     if task is None:
         return ()
@@ -329,7 +329,7 @@ def _note_of_siblings(task: Task | None, ledger: ObjectStore) -> tuple[str, ...]
     return (f"The ledger has purchases of this task {', '.join(places)}.",) if places else ()
 
 
-def _scan(ledger: ObjectStore, matches: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
+def _scan(ledger: Store, matches: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
     """Read the whole ledger; return the records that match, and a note of those that cannot be read."""
     found, damaged = [], []
     for location, stored in ledger.all():
