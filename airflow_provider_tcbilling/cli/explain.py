@@ -142,10 +142,10 @@ def _follow(client: BillingClient, order_id: str, action: str) -> QueryResult:
     try:
         DeliveryWatch(client, order_id, action=action, deadline=0.0).step()
     except DeliveryFailed as error:
-        return QueryResult(Finding.DEAD, (order.words, str(error)))
+        return QueryResult(Finding.DEAD, (order.summary, str(error)))
     except DeliveryTimeout:
-        return QueryResult(Finding.OPEN, (order.words,))
-    return QueryResult(Finding.DELIVERED, (order.words,))
+        return QueryResult(Finding.OPEN, (order.summary,))
+    return QueryResult(Finding.DELIVERED, (order.summary,))
 
 
 def _purchase(found: FoundPurchase, record: Record, settings: Settings, client: BillingClient) -> Purchase:
@@ -166,7 +166,7 @@ def _twin(found: FoundPurchase, record: Record, settings: Settings, client: Bill
     """Return the second order of a request that was sent twice; ``None`` if there is surely none."""
     purchase = _purchase(found, record, settings, client)
     try:
-        twins = unique([*record.twins, *(order.words for order in purchase.second_orders(record))])
+        twins = unique([*record.twins, *(order.summary for order in purchase.second_orders(record))])
     except OutcomeUnknown as doubt:
         return QueryResult(Finding.TWIN_LATER, (str(doubt),))
     if twins:
@@ -183,7 +183,8 @@ def _search(found: FoundPurchase, record: Record, settings: Settings, client: Bi
     may_be_under_way = record.state is State.INTENDED
     if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
         return QueryResult(
-            Finding.UNDER_WAY, (f"run explain again after {moment(quiet)}", *(order.words for order in evidence.orders))
+            Finding.UNDER_WAY,
+            (f"run explain again after {moment(quiet)}", *(order.summary for order in evidence.orders)),
         )
     return _judged(record, evidence, decision)
 
@@ -192,7 +193,7 @@ def _judged(record: Record, evidence: Evidence, decision: Decision) -> QueryResu
     finding, is_declined = decision.finding, record.state is State.DECLINED
     if is_declined and finding in (Finding.MOVED, Finding.SEND):
         finding = Finding.NONE  # A declined record is sent with a new token, whatever the instance is like.
-    orders = tuple(order.words for order in (*evidence.orders, *evidence.unclear))
+    orders = tuple(order.summary for order in (*evidence.orders, *evidence.unclear))
     reasons = {
         Finding.ONE: (),
         Finding.SAID_PAID: (record.reason,),
