@@ -19,7 +19,7 @@ from airflow_provider_tcbilling.purchasing.record import State
 LAST_MOMENT = 253402300799
 """Epoch seconds of the last moment that a calendar writes with four digits of the year."""
 
-PAGE = "docs/night.md"
+PAGE = "docs/how-to/recover-a-failed-task.md"
 """The page of the documentation that a failed task names."""
 
 NO_RECORD, UNUSABLE, NEWER = "no record", "a record that cannot be used", "a record of a newer version"

@@ -16,7 +16,7 @@ from tests.docs.blocks import tables_of
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("connection")]
 
-((_, *ROWS),) = [rows for _, rows in tables_of("docs/errors.md") if rows[0][:2] == ["Error", "The task"]]
+((_, *ROWS),) = [rows for _, rows in tables_of("docs/reference/errors.md") if rows[0][:2] == ["Error", "The task"]]
 SKIPS, FAILS, RETRIES = "is skipped", "fails for good", "is retried"
 
 

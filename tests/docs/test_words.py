@@ -145,11 +145,11 @@ def is_command(line: str) -> bool:
 
 
 TABLES = {
-    ("docs/buying.md", "What to give"): "CreateInstanceOperator",
-    ("docs/buying.md", "Runs that may not spend"): "CreateInstanceOperator",
-    ("docs/waiting.md", "In a task of its own"): "InstanceDeliverySensor",
-    ("docs/renewing.md", "What expires"): "ExpiringInstancesOperator",
-    ("docs/renewing.md", "Renew it once"): "RenewInstanceOperator",
+    ("docs/how-to/buy.md", "What to give"): "CreateInstanceOperator",
+    ("docs/how-to/buy.md", "Runs that may not spend"): "CreateInstanceOperator",
+    ("docs/how-to/wait-for-delivery.md", "In a task of its own"): "InstanceDeliverySensor",
+    ("docs/how-to/renew.md", "What expires"): "ExpiringInstancesOperator",
+    ("docs/how-to/renew.md", "Renew it once"): "RenewInstanceOperator",
 }
 """The tables whose first column is named Argument, by the heading above them, and whose arguments they are."""
 
