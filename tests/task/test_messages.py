@@ -282,11 +282,11 @@ def test_an_edit_is_refused_until_it_is_undone(night):
 
 
 def test_an_order_whose_record_could_not_be_written_is_found(night, monkeypatch):
-    def full(self, key, stored):
+    def full(self, key, text, expected):
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ObjectStore, "write", full)
+        patch.setattr(ObjectStore, "_replace", full)
         message = night.fails()
 
     assert message.startswith(f"Paid: an amount that is not known yet, order {night.orders[0]}.\n")
@@ -581,7 +581,7 @@ def test_a_run_that_may_no_longer_spend_looks_again_and_buys_after_its_step(nigh
 @pytest.mark.parametrize("moment", ["_request", "step"])
 def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, monkeypatch, error, moment):
     night.open(delivery_looks=3)
-    what = {"_request": (BillingClient, "create_instance"), "step": (DeliveryWatch, "step")}[moment]
+    what = {"_request": (BillingClient, "place"), "step": (DeliveryWatch, "step")}[moment]
     real = getattr(*what)
 
     def ended(self, *given, **more):
