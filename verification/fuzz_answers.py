@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow_provider_tcbilling.api import models
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError, Unreachable, is_refusal
+from airflow_provider_tcbilling.api.error_codes import is_refusal
+from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.text import NUMBER, matching

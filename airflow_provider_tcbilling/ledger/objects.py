@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import visible
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.key import client_token_for, key_bytes
 
 if TYPE_CHECKING:

@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator, conf
 
-from airflow_provider_tcbilling.api.errors import (
-    DeliveryTimeout,
-    InvalidRequest,
-    LeftAlone,
-    OrderNotRecorded,
-    RunRefused,
-    TcBillingError,
-)
+from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK, OrderConsoleLink
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone, OrderNotRecorded, RunRefused
 from airflow_provider_tcbilling.task.arguments import (
     SPENDING,
     Check,

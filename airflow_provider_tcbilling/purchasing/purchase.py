@@ -45,14 +45,12 @@ from airflow_provider_tcbilling.api.errors import (
     AuthError,
     OutcomeUnknown,
     PaidButNotDelivered,
-    PurchaseChanged,
-    PurchaseOutcomeUnknown,
-    StoreFailed,
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.purchasing.decision import Finding, Next, Rules, Situation, decide, finding_of
+from airflow_provider_tcbilling.purchasing.errors import PurchaseChanged, PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.key import client_token_for, task_run_key
 from airflow_provider_tcbilling.purchasing.memory import SETTLE_SECONDS, Memory
 from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction

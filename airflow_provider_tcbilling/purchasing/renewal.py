@@ -15,11 +15,12 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
+from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
 from airflow_provider_tcbilling.api.models import RENEW, Deal, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.server_time import earliest, later, months_of, with_zone
 from airflow_provider_tcbilling.purchasing import match
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS

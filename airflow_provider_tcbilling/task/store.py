@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.ledger.objects import Ledger
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.record import NoStore, Store
 
 if TYPE_CHECKING:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.api.error_codes import ERROR_CODES, CarriedOut, ErrorCode
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, status_words
 from airflow_provider_tcbilling.api.schema import Action, Field
 from airflow_provider_tcbilling.hooks.connection import EXTRA_FIELDS
+from airflow_provider_tcbilling.purchasing import errors as purchase_errors
 from airflow_provider_tcbilling.sandbox.bounds import Range
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Kind
 from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
@@ -35,8 +37,8 @@ THE_TASK = {  # by (transient, ambiguous)
 }
 
 ENDED_OTHERWISE = {
-    errors.LeftAlone: "is skipped, with the reason",
-    errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
+    purchase_errors.LeftAlone: "is skipped, with the reason",
+    purchase_errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
     errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on",
 }
 
@@ -44,16 +46,20 @@ ENDED_OTHERWISE = {
 def parts() -> dict[str, str]:
     pins = [PINS.match(path.read_text()) for path in sorted((ROOT / "requirements").glob("airflow-*.in"))]
     extras = [(f"`{e.name}`", e.type + ", secret" * e.is_secret, e.default, e.about) for e in EXTRA_FIELDS]
-    kinds = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.TcBillingError)][1:]
+    kinds = [
+        k
+        for module in (errors, purchase_errors)
+        for k in vars(module).values()
+        if inspect.isclass(k) and k.__module__ == module.__name__ and issubclass(k, errors.TcBillingError)
+    ][1:]
     endings = [(f"`{kind.__name__}`", the_task(kind), first_words(kind)) for kind in kinds]
-    codes = sorted({*errors.MEANINGS, *errors.BY_CODE, *errors.REFUSALS}, key=str.lower)
     return {
         "actions": "\n".join(map(action_section, ACTIONS.values())),
         "extra_fields": table(("Name", "Type", "Default", "Meaning"), extras),
         "error_classes": table(("Error", "The task", "Meaning"), endings),
         "error_steps": table(("Error", "Next", "Next, if it is perhaps paid"), map(error_step, kinds)),
         "steps": table(("The record", "The order book", "Next"), map(step_row, next_steps.STEPS)),
-        "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(code_row, codes)),
+        "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(code_row, ERROR_CODES.values())),
         "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
         "faults": table(("Fault", "What it does", "Options (default)", "Strikes the"), map(fault_row, KINDS)),
         "distortions": table(
@@ -75,7 +81,7 @@ def the_task(kind: type[errors.TcBillingError]) -> str:
 
 
 def error_step(kind: type[errors.TcBillingError]) -> tuple[str, ...]:
-    if issubclass(kind, errors.PurchaseOutcomeUnknown):
+    if issubclass(kind, purchase_errors.PurchaseOutcomeUnknown):
         return (f"`{kind.__name__}`", *["[By the record and the order book](doctor.md#the-next-step)"] * 2)
     error, words = kind.__new__(kind), task_end.WORDS["CreateInstance"]
     ends = (task_end.TaskEnd("", words=words), task_end.TaskEnd("", words=words, in_doubt=True))
@@ -141,10 +147,10 @@ def limits_of(field: Field) -> str:
     return "; ".join(filter(None, words))
 
 
-def code_row(code: str) -> tuple[str, ...]:
-    kind, done = errors.error_class(code), "no" if errors.is_refusal(code) else "**perhaps**"
-    meaning = errors.MEANINGS.get(code) or ("Refused." if kind is errors.ApiError else first_words(kind))
-    return f"`{code}`<br><small>`{kind.__name__}`</small>", done, meaning
+def code_row(row: ErrorCode) -> tuple[str, ...]:
+    done = row.carried_out.value
+    shown = done if row.carried_out is CarriedOut.NO else f"**{done}**"
+    return f"`{row.code}`<br><small>`{row.error}`</small>", shown, f"{row.meaning} {row.remedy}".strip()
 
 
 def status_row(status: DealStatus) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import pytest
 
 from airflow_provider_tcbilling.api.actions import ENDPOINT
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, server_name
-from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.errors import InvalidRequest, Unreachable
 from airflow_provider_tcbilling.api.rate_limit import BURST, RateLimiter
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
 from airflow_provider_tcbilling.purchasing.record import Record

@@ -7,8 +7,8 @@ import threading
 import pytest
 from fsspec import AbstractFileSystem
 
-from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.ledger.objects import RACES, Ledger
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.memory import SETTLE_SECONDS
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_tcbilling.api.actions import VERSION
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseOutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.transport import _answer
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.evidence import _is_new, whole_book
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for

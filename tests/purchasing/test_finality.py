@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import PurchaseChanged, PurchaseCharged, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.purchasing.errors import PurchaseChanged, PurchaseCharged, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
 from airflow_provider_tcbilling.purchasing.record import NoStore, Record, State

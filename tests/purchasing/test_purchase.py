@@ -10,18 +10,16 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    InsufficientBalance,
+from airflow_provider_tcbilling.api.errors import InsufficientBalance, OutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.purchasing.errors import (
     InvalidRecord,
     OrderNotRecorded,
-    OutcomeUnknown,
     PurchaseChanged,
     PurchaseOutcomeUnknown,
     RunRefused,
     StoreFailed,
-    Unreachable,
 )
-from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for, task_run_key
 from airflow_provider_tcbilling.purchasing.record import NoStore, Record, State

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import ApiError, DeliveryFailed, InvalidRequest, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.api.errors import ApiError, DeliveryFailed, InvalidRequest
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
 from airflow_provider_tcbilling.purchasing.refund import FULL_REFUND_DAYS, Refund
 from airflow_provider_tcbilling.sandbox.options import Tokens

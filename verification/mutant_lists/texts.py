@@ -81,8 +81,8 @@ TEXTS = (
     Mutant(
         "what is no code taken for a refusal",
         "is_refusal",
-        "    if not CODE.fullmatch(code) or code in PERHAPS_DONE",
-        "    if code in PERHAPS_DONE",
+        "row_of(code if code in ERROR_CODES else family) if CODE.fullmatch(code) else UNDESCRIBED",
+        "row_of(code if code in ERROR_CODES else family)",
         f"{TEXT}::test_what_does_not_look_like_a_code_refuses_nothing",
     ),
     Mutant(
