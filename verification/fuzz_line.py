@@ -15,8 +15,8 @@ from unittest import mock
 
 from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.models import DEAL_ACTIONS
 from airflow_provider_tcbilling.api.transport import Transport
+from airflow_provider_tcbilling.api.values import DealAction
 from verification.fuzz_values import Draw
 
 NOW = 1_796_000_000.0
@@ -85,7 +85,7 @@ def honest(action: str, draw: Draw, book: Sequence[Any] | None = None) -> dict[s
         if book is not None:
             return {**told, "Deals": list(book), "TotalCount": len(book)}
         deals = [
-            deal(n, Action=draw.choice([*DEAL_ACTIONS])) if draw.happens(0.3) else deal(n)
+            deal(n, Action=draw.choice([action.value for action in DealAction])) if draw.happens(0.3) else deal(n)
             for n in range(draw.randint(0, 4))
         ]
         return {**told, "Deals": deals or None, "TotalCount": len(deals)}

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from airflow_provider_tcbilling.api.actions import AUTO_RENEW, RENEW_FLAGS
+from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
 from airflow_provider_tcbilling.api.reading import cents_of, number_of, whole_of
 from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, harmless_object, inert, matching
+from airflow_provider_tcbilling.api.values import RenewFlag
 
 MAX_CODE = 64
 """Characters of a code, a flag, a time or a currency."""
@@ -20,14 +21,6 @@ MAX_NAME = 240
 """Characters of an instance's name; Airflow keeps 250 of what a map_index_template makes of it."""
 
 log = logging.getLogger(__name__)
-
-PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
-
-DEAL_ACTIONS = frozenset(
-    {PURCHASE, RENEW, REFUND, "upgrade", "downgrade", "modifynetworkmode", "modifynetworksize"}
-    | {"premovein", "premoveout", "postmovein", "postmoveout", "pretopost"}
-)
-"""The actions of orders, folded (https://www.tencentcloud.com/document/api/555/67735)."""
 
 
 class DealStatus(IntEnum):
@@ -213,9 +206,9 @@ class RenewableInstance:
     One instance as DescribeRenewInstances lists it. What the server leaves out or says is null reads as empty.
 
     :param expire_time: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
-    :param status: ``NORMAL``, or ``ISOLATED`` after the expiry.
-    :param renew_flag: What happens at the expiry: one of :data:`~airflow_provider_tcbilling.api.actions.RENEW_FLAGS`,
-        or whatever else the server says.
+    :param status: One of :class:`~airflow_provider_tcbilling.api.values.InstanceState`, or another text of the server.
+    :param renew_flag: What happens at the expiry: one of :class:`~airflow_provider_tcbilling.api.values.RenewFlag`,
+        or another text of the server.
     :param instance_name: As the user wrote it; bounded, and its control characters are visible.
     :param renew_period: Length of each automatic renewal in *renew_period_unit*; 0 if the server does not tell.
     """
@@ -270,7 +263,7 @@ class RenewableInstance:
     @property
     def renews_by_itself(self) -> bool | None:
         """Whether the vendor will renew it; ``None`` where the flag is missing or nobody has described it."""
-        return self.renew_flag == AUTO_RENEW if self.renew_flag in RENEW_FLAGS else None
+        return self.renew_flag == RenewFlag.AUTO if self.renew_flag in RENEW_FLAGS else None
 
 
 @dataclass(frozen=True)
@@ -302,9 +295,12 @@ class Balance:
 
 
 def status_words(status: int) -> str:
-    """Write a status for people: ``delivered (4)``, ``unknown status (77)``."""
-    known = status in DealStatus._value2member_map_
-    return f"{DealStatus(status).name.lower().replace('_', ' ') if known else 'unknown status'} ({status})"
+    """Write a status in words and as a number: ``delivered (4)``, ``unknown status (77)``."""
+    try:
+        name = DealStatus(status).name.lower().replace("_", " ")
+    except ValueError:
+        name = "unknown status"
+    return f"{name} ({status})"
 
 
 def _instance_ids(listed: Any) -> tuple[str, ...]:

@@ -201,8 +201,17 @@ class Action:
             raise InvalidRequest(self.name, [f"{arg}: {text}" for arg in sorted(mistakes) for text in mistakes[arg]])
         return payload
 
+    def field(self, arg: str) -> Field:
+        """Return the parameter with this Python name."""
+        return self._by_arg[arg]
+
+    def with_defaults(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request's JSON object as the server reads it: with its defaults in place of what is not given."""
+        given = {name: value for name, value in payload.items() if value not in (None, "")}
+        return {**self._defaults, **given}
+
     def named(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a request's JSON object by Python names: the arguments as they were understood."""
+        """Return a request's JSON object by Python names: the arguments as they were read."""
         return {field.arg: payload[field.name] for field in self.fields if field.name in payload}
 
     def check(self, payload: Mapping[str, Any]) -> list[Mistake]:
@@ -238,6 +247,10 @@ class Action:
                 said = inner.get(key, outer)
                 if said is not outer and str(said) != str(outer) and other.arg not in unread:
                     yield field, f"its {key} is {_shown(said)}, but {other.arg} is {_shown(outer)}"
+
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        return {field.name: field.default for field in self.fields if field.default is not None}
 
     @cached_property
     def _mirroring(self) -> list[Field]:

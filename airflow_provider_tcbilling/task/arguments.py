@@ -318,7 +318,7 @@ A_SERVER_TIME = Check(server_time_of, "a time as the list of instances writes it
 A_MOMENT = Check(
     moment_of, "a time as the list of instances writes it, such as 2027-01-31 08:00:00, or an ISO 8601 time"
 )
-AN_INSTANCE = as_field(next(field for field in SET_RENEWAL.fields if field.arg == "instance_id"))
+AN_INSTANCE = as_field(SET_RENEWAL.field("instance_id"))
 A_CONNECTION = Check(_text, "the id of an Airflow connection")
 
 FILTERS: Mapping[str, Check] = MappingProxyType({name: Check(read, wanted) for name, (read, wanted) in READERS.items()})

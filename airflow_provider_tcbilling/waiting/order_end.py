@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
-from airflow_provider_tcbilling.api.models import DEAL_ACTIONS, ENDINGS, REFUND, RENEW, Deal, DealStatus
+from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus
 from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.reading import number_of
 from airflow_provider_tcbilling.api.server_time import earliest
 from airflow_provider_tcbilling.api.text import folded
+from airflow_provider_tcbilling.api.values import DealAction
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class OrderEnd:
 
     def is_of_another_action(self, deal: Deal) -> bool:
         """Whether a sub-order is known to do something else than was asked for."""
-        return bool(self.action) and deal.action in DEAL_ACTIONS and deal.action != self.action
+        return bool(self.action) and deal.action in set(DealAction) and deal.action != self.action
 
     def is_open(self, deal: Deal) -> bool:
         """Whether a sub-order may still come to an end, in a status that is known or not."""
@@ -59,8 +60,8 @@ PAYMENTS: Mapping[int, Payment] = {
 
 ORDER_ENDS: Mapping[str, OrderEnd] = {
     CREATE_INSTANCE.name: OrderEnd(names_instances=True),
-    RENEW_INSTANCE.name: OrderEnd(action=RENEW),
-    REFUND_INSTANCE.name: OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND),
+    RENEW_INSTANCE.name: OrderEnd(action=DealAction.RENEW),
+    REFUND_INSTANCE.name: OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=DealAction.REFUND),
 }
 """By the action that placed the order."""
 

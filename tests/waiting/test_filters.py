@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.models import RenewableInstance
+from airflow_provider_tcbilling.api.values import RenewFlag
 from airflow_provider_tcbilling.waiting.expiry import expiring, look, soon
 from airflow_provider_tcbilling.waiting.filters import READERS, Wanted, codes_of, like
 from tests.conftest import client_to
@@ -239,3 +240,11 @@ def test_nothing_that_a_name_or_a_code_says_forges_a_line(sandbox, caplog):
     _, ((_, words),) = said(caplog, sandbox, region_codes="ap-tokyo", name="a\nb")
 
     assert words.isprintable()
+
+
+@pytest.mark.parametrize("flags", [RenewFlag.AUTO, [RenewFlag.AUTO], "NOTIFY_AND_AUTO_RENEW"])
+def test_a_renew_flag_and_its_text_select_the_same(flags):
+    read = Wanted.read({"renew_flags": flags}).as_json()["renew_flags"]
+
+    assert read == ["NOTIFY_AND_AUTO_RENEW"]
+    assert type(read[0]) is str
