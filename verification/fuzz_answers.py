@@ -29,7 +29,7 @@ REFUSED_EARLY = {"AuthFailure.SignatureExpire", "RequestLimitExceeded"}
 
 
 def _watch(client: BillingClient) -> Order | None:
-    return DeliveryWatch(client, NUMBERED, deadline=0.0, clock=client.clock).step()
+    return DeliveryWatch(client, NUMBERED, deadline=0.0, clock=client.clock).step().order
 
 
 def _watchlist(client: BillingClient) -> None:

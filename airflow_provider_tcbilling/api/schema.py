@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.masking import without_secrets
-from airflow_provider_tcbilling.api.text import shown
+from airflow_provider_tcbilling.api.text import says_nothing, shown
 
 MOST = 2**63
 """Numbers from here on are no whole numbers of an API."""
@@ -106,12 +106,11 @@ class Field:
         :raises ValueError: With every mistake in its ``args``.
         """
         value = value.strip() if isinstance(value, str) else value
-        word = value if isinstance(value, str) else None  # What else there is may compare in ways of its own.
-        if value is None or word == "":
+        if value is None or (isinstance(value, str) and not value):
             if self.required:
                 raise ValueError(f"missing: {self.about}")
             return None
-        if word == "None":
+        if isinstance(value, str) and says_nothing(value):
             raise ValueError("given, but its template rendered to 'None'")
         wire = self._parse(value)
         if self._limits and (broken := self.limits_broken_by(wire)):

@@ -100,6 +100,11 @@ def amount(cents: int | None, currency: str | None) -> str:
     return f"{'-' if cents < 0 else ''}{whole}.{rest:02} {currency or '(its currency is not known)'}"
 
 
+def says_nothing(text: str) -> bool:
+    """Whether a text is empty, or ``None``: a template writes either where it has no value."""
+    return text.strip() in ("", "None")
+
+
 def lines_of(text: str) -> str:
     """Return a text of several lines for a terminal: only its line breaks are obeyed."""
     return "\n".join(map(visible, text.split("\n")))

@@ -16,7 +16,7 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
+from airflow_provider_tcbilling.api.instance_list import existing_instance, instance_named, mismatches
 from airflow_provider_tcbilling.api.models import Deal, DealStatus, Order, RenewableInstance
 from airflow_provider_tcbilling.api.server_time import earliest, later, months_of, with_zone
 from airflow_provider_tcbilling.api.values import DealAction, InstanceState
@@ -83,9 +83,7 @@ class Renewal(MoneyAction):
         :raises InvalidRequest: It cannot be renewed, or should not be without a person's decision. Nothing was sent.
         :raises LeftAlone: It need not be renewed. Nothing was sent.
         """
-        instance = instance_named(self._client, self._id)
-        if instance is None:
-            raise InvalidRequest(self._id, ["there is no such instance among those that can be renewed"])
+        instance = existing_instance(self._client, self._id)
         verdicts = [
             (deal, match.match(deal.shown, self._renews_it)) for deal in whole_book(self._client, resource_id=self._id)
         ]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, TcBillingError
-from airflow_provider_tcbilling.api.instance_list import instance_named, renewable
+from airflow_provider_tcbilling.api.instance_list import existing_instance, renewable
 from airflow_provider_tcbilling.api.models import RenewableInstance
 from airflow_provider_tcbilling.api.server_time import earliest, is_after, last_of, moments_of
 from airflow_provider_tcbilling.waiting.filters import Wanted
@@ -65,9 +65,7 @@ def moved(instance_id: str, expires_after: str) -> Question:
         raise InvalidRequest(instance_id, [f"expires_after: {expires_after!r} is not a time"]) from None
 
     def answer(client: BillingClient, now: float) -> list[RenewableInstance]:
-        instance = instance_named(client, instance_id)
-        if instance is None:
-            raise InvalidRequest(instance_id, ["there is no such instance among those that can be renewed"])
+        instance = existing_instance(client, instance_id)
         if earliest(instance.expire_time) == math.inf:
             raise InvalidRequest(instance_id, [f"its expiry is {instance.expire_time or 'not told'!r}"])
         return [instance] if is_after(instance.expire_time, expires_after) else []

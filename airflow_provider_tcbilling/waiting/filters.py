@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
 from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.api.text import harmless, shown, visible
+from airflow_provider_tcbilling.api.text import folded, harmless, says_nothing, shown, visible
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.models import RenewableInstance
@@ -72,8 +72,6 @@ class Wanted:
 
     def narrow(self, instances: Sequence[RenewableInstance]) -> Narrowed:
         """Return the instances that are meant, and what each filter left of them."""
-        from airflow_provider_tcbilling.api.text import folded
-
         left, steps, is_odd = list(instances), list[str](), False
         for name, codes, attribute in self._compared():
             values = {getattr(instance, attribute) for instance in instances}
@@ -142,8 +140,6 @@ def flags_of(told: Any) -> tuple[str, ...]:
 
     :raises ValueError: It is something else than ``*``, a flag or a list of flags.
     """
-    from airflow_provider_tcbilling.api.text import folded
-
     known = {folded(flag): flag for flag in RENEW_FLAGS}
     codes = codes_of(told)
     if not all(folded(code) in known for code in codes):
@@ -157,13 +153,13 @@ def pattern_of(told: Any) -> str:
 
     :raises ValueError: It is no text, or what a template writes that rendered to nothing.
     """
-    if not isinstance(told, str) or told.strip() in ("", "None"):
+    if not isinstance(told, str) or says_nothing(told):
         raise ValueError("not a pattern")
     return str(told)
 
 
 def _is_code(code: Any) -> bool:
-    return isinstance(code, str) and bool(re.fullmatch(_CODE, code.strip())) and code.strip() != "None"
+    return isinstance(code, str) and bool(re.fullmatch(_CODE, code.strip())) and not says_nothing(code)
 
 
 def _some(values: Iterable[str]) -> str:

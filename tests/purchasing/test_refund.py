@@ -181,7 +181,7 @@ def test_a_refund_that_the_server_refuses_can_be_tried_again(sandbox, shelf, cod
 def test_refunded_is_success_here(sandbox, shelf):
     order = refund(sandbox, subscribed(sandbox), shelf).place()
 
-    settled = DeliveryWatch(client_to(sandbox), order.order_id, action="RefundInstance").step()
+    settled = DeliveryWatch(client_to(sandbox), order.order_id, action="RefundInstance").step().order
 
     assert settled is not None
     assert abs(settled.paid_cents) == PRICE

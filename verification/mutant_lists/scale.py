@@ -24,7 +24,7 @@ SCALE = (
     Mutant(
         "a deadline that does not hold in a queue",
         "DeliveryWatch._deals",
-        "send_by = max(self.deadline, self._clock()) + self._last_look",
+        "send_by = max(self.deadline, self._clock()) + self._grace",
         "send_by = math.inf",
         "tests/waiting/test_delivery.py::test_a_deadline_holds_while_the_server_refuses_every_look",
     ),
