@@ -13,7 +13,7 @@ from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.models import RenewableInstance
 from airflow_provider_tcbilling.api.values import RenewFlag
-from airflow_provider_tcbilling.waiting.expiry import expiring, look, soon
+from airflow_provider_tcbilling.waiting.expiry import expiring, query, soon
 from airflow_provider_tcbilling.waiting.filters import READERS, Wanted, codes_of, like
 from tests.conftest import client_to
 from tests.support.account import AUTO, DAY
@@ -229,7 +229,7 @@ def test_a_sensor_s_question_says_it_once(account, caplog):
     question = soon(14 * DAY, Wanted.read({"name": "nothing"}))
     client = client_to(account)
     for _ in range(3):
-        assert look(client, question, time.time()) == []
+        assert query(client, question, time.time()) == []
 
     assert sum("leaves 0 of 12" in record.getMessage() for record in caplog.records) == 1
 

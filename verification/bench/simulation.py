@@ -117,9 +117,9 @@ def triggerer(world: World, who: int, numbers: range) -> Steps:
             requests += 1
             yield from request(world, limiter)
             deals = world.answer(who, look)
-            for key in watchlist.take_settled():
+            for key in watchlist.take_ended():
                 found(world, wanted, key, usual)
-        for key in watchlist.take_settled():
+        for key in watchlist.take_ended():
             found(world, wanted, key, usual)
         world.last_round = max(world.last_round, world.now - began_at)
         yield world.random.uniform(0.8, 1.0) * interval_of(INTERVAL, usual, requests)
