@@ -130,7 +130,7 @@ RENEW_INSTANCE = Action(
 
 REFUND_INSTANCE = Action(
     name="RefundInstance",
-    about="Gives one instance back. Only what was really paid is refunded; used vouchers are lost.",
+    about="Gives one instance back. Only money that was really paid is refunded; used vouchers are lost.",
     replay=Replay.AFTER_A_LOOK,
     permission="finance:RefundInstance (the page prints finace:RefundInstance, a typo)",
     url=f"{_PAGES}/77180",
@@ -162,7 +162,7 @@ SET_RENEWAL = Action(
 
 DESCRIBE_RENEW_INSTANCES = Action(
     name="DescribeRenewInstances",
-    about="Lists instances with their expiry and what happens then, one page after another.",
+    about="Lists instances with their expiry and their renew flag, one page after another.",
     replay=Replay.SAFE,
     permission=_RENEWALS,
     url=f"{_PAGES}/78424",
@@ -236,7 +236,7 @@ DESCRIBE_DEALS_BY_COND = Action(
 
 DESCRIBE_ACCOUNT_BALANCE = Action(
     name="DescribeAccountBalance",
-    about="Tells what the account can spend.",
+    about="Shows how much the account can spend.",
     replay=Replay.SAFE,
     permission="QCloudFinanceFullAccess or narrower (the page names none)",
     url=f"{_PAGES}/20253",

@@ -166,7 +166,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = MappingProxyType({row.code: row for row i
 """All codes that are described: https://www.tencentcloud.com/document/api/555/77176, and the common ones of the API."""
 
 UNDESCRIBED = ErrorCode("", carried_out=CarriedOut.PERHAPS, meaning="Not described.")
-"""The row of every other code: it leaves open what has happened."""
+"""The row of every other code: the request may have been carried out."""
 
 
 def row_of(code: str) -> ErrorCode:

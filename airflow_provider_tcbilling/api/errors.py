@@ -158,7 +158,7 @@ class DeliveryFailed(TcBillingError):
     The order ended without (all of) its instances. It is not bought again and not refunded by itself.
 
     :param order_id: The order that failed.
-    :param reason: Its status, and what that means for the money.
+    :param reason: Its status, and the meaning of that for the money.
     :param payment: The outcome for the money: one of :class:`Payment`.
     :param amount: The price, such as ``100.00 USD``; empty if the order book does not show it.
     """

@@ -11,7 +11,7 @@ def big_deal_of(number: str, deals: Iterable[Deal]) -> str:
     """
     Return the number under which all sub-orders of an order are listed.
 
-    A number may name a sub-order or a big deal: they look alike. So where no sub-order has the number, it counts as
+    A number may name a sub-order or a big deal: they have one form. So where no sub-order has the number, it counts as
     that of a big deal.
 
     :param number: The number that a purchase was answered with.

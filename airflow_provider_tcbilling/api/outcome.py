@@ -1,4 +1,4 @@
-"""Outcome: the effect on the money, as far as an error can tell."""
+"""Outcome: the effect of an order on the money."""
 
 from __future__ import annotations
 

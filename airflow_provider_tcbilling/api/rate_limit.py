@@ -118,7 +118,7 @@ class QueueLimiter:
             now = self._clock()
             is_possible = state.drawn < MOST_TICKETS and state.drawn - state.let_in <= LONGEST_QUEUE
             if not state.rate or state.counted_at > now or not is_possible:
-                # New, or of before the machine was started, or not written by this package: nobody would ever go.
+                # New, or of before the machine was started, or not written by this package: no request would ever go.
                 state.drawn, state.let_in, state.rate = 0.0, BURST, self._per_second
                 state.refused_at, state.counted_at = -math.inf, now
             state.rate = max(self._slowest, min(state.rate, self._per_second))
@@ -133,8 +133,8 @@ class RateLimiter:
     """
     The rate limit of one account, by action. All processes of a user with the same key and endpoint share it.
 
-    A lower limit than the usual one is a queue in front of the common queue, so that it holds up nobody else. A higher
-    limit says that the account has more than other accounts, and has a queue of its own.
+    A lower limit than the usual one is a queue in front of the common queue, so that it delays no other client. A
+    higher limit is for an account that has more than other accounts, and has a queue of its own.
 
     :param per_second: Requests a second for each action, above 0; infinity is without limit.
     :param is_waiting: For a client that only waits: it uses at most half of the limit, so purchases get the rest.

@@ -12,7 +12,7 @@ class Value(str, Enum):
 
 
 class DealAction(Value):
-    """What an order does, in lower case (https://www.tencentcloud.com/document/api/555/67735)."""
+    """The action of an order, in lower case (https://www.tencentcloud.com/document/api/555/67735)."""
 
     PURCHASE = "purchase"
     RENEW = "renew"
@@ -37,7 +37,7 @@ class InstanceState(Value):
 
 
 class RenewFlag(Value):
-    """What happens when a subscription ends."""
+    """The renewal at the end of a subscription."""
 
     MANUAL = "NOTIFY_AND_MANUAL_RENEW"
     AUTO = "NOTIFY_AND_AUTO_RENEW"

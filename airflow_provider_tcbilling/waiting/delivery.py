@@ -22,7 +22,7 @@ LAST_QUERY_SECONDS = 30.0
 """Seconds after the deadline within which a query may be sent: the last query, too, waits for its turn."""
 
 PRICE_SECONDS = 5.0
-"""How long the price of an order that is delivered already may keep its task from ending."""
+"""How long the query of the price of a delivered order may take."""
 
 LOG_SECONDS = 60.0
 """Seconds between two lines of the log while nothing changes."""
@@ -35,7 +35,7 @@ class Delivery:
     """
     The result of one step of a wait.
 
-    :param order: The delivered order with its instances and what was paid; ``None`` while it is open.
+    :param order: The delivered order with its instances and its price; ``None`` while it is open.
     :param order_ids: The number that was waited for, and the sub-orders of a delivered order.
     :param state: The status in words, or why the order book could not be read.
     :param placed_at: Epoch seconds at which it was placed, or some hours before; ``None`` until it was listed.
@@ -57,7 +57,7 @@ class DeliveryWatch:
 
     :param client: Reads the order book.
     :param order_id: The order, or the big deal, that was placed.
-    :param action: Name of the action that placed it: what is success for a refund is failure for a purchase.
+    :param action: Name of the action that placed it: the success of a refund is the failure of a purchase.
     :param deadline: Epoch seconds after which an open order is given up; the default is never.
     :param grace: Seconds after the deadline within which the last query may still be sent.
     """
@@ -129,7 +129,7 @@ class DeliveryWatch:
         endings = self._order_end.endings
         if others := unique(deal.action for deal in deals if self._order_end.is_of_another_action(deal)):
             wanted = self._order_end.action
-            why = f"the order book calls it {', '.join(others)}, and {wanted} was asked for: call Tencent's support"
+            why = f"the order book calls it {', '.join(others)}, and {wanted} was requested: call Tencent's support"
             raise DeliveryFailed(self.order_id, why, Payment.PAID, self._latest.amount)
         failed = [deal for deal in deals if deal.status in endings]
         ids = unique(instance for deal in deals for instance in deal.resource_ids)
@@ -159,13 +159,13 @@ class DeliveryWatch:
 
 
 def _amount_of(deals: Sequence[Deal]) -> str:
-    """Return what all sub-orders cost together; empty if none is listed, or if nothing was paid with money."""
+    """Return the cost of all sub-orders together; empty if none is listed, or if nothing was paid with money."""
     return amount(total_of(deal.paid_cents for deal in deals), deals[0].currency) if deals else ""
 
 
 def with_price(client: BillingClient, order: Order, action: str) -> Order:
     """
-    Return an order whose instances are known with what was paid, if the order book shows it within moments.
+    Return an order whose instances are known with its price, if the order book shows it within moments.
 
     :param action: Name of the action that placed it.
     """

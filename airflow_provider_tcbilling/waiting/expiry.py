@@ -40,7 +40,7 @@ def expiring(
     found = (wanted or Wanted()).narrow(due)
     line = f"{len(due)} instances expire in that span; {found.steps}."
     if found.steps and line not in logged:
-        # A filter that selects nothing looks like a day without work, and lets subscriptions lapse.
+        # A filter that selects nothing resembles a day without work, and lets subscriptions lapse.
         log.log(logging.WARNING if found.is_odd else logging.INFO, "%s", line)
         logged.add(line)
     return sorted(found.instances, key=lambda instance: (instance.expire_time, instance.instance_id))

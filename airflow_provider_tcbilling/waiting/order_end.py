@@ -73,8 +73,8 @@ MOMENT = 5.0
 def can_be_one(deals: list[Deal]) -> bool:
     """Whether one request can have placed them all; a field that cannot be read is ignored."""
     made = [moment for deal in deals if math.isfinite(moment := earliest(deal.created_at))]
-    what = {(folded(deal.zone_code), _project(deal), deal.action) for deal in deals}
-    return len(what) == 1 and max(made, default=0.0) - min(made, default=0.0) <= MOMENT
+    kinds = {(folded(deal.zone_code), _project(deal), deal.action) for deal in deals}
+    return len(kinds) == 1 and max(made, default=0.0) - min(made, default=0.0) <= MOMENT
 
 
 def _project(deal: Deal) -> float | str:
