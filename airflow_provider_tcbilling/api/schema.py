@@ -205,7 +205,7 @@ class Action:
         return self._by_arg[arg]
 
     def with_defaults(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a request's JSON object as the server reads it: with its defaults in place of fields that are not given."""
+        """Return a request's JSON object as the server reads it: with its defaults in place of absent fields."""
         given = {name: value for name, value in payload.items() if value not in (None, "")}
         return {**self._defaults, **given}
 
