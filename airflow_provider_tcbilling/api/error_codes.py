@@ -40,15 +40,24 @@ class ErrorCode:
 
 
 _PERHAPS, _YES, _NO = CarriedOut.PERHAPS, CarriedOut.YES, CarriedOut.NO
-_FAULT = "The server failed. The request may have been carried out."
-_OVERLOAD = "The server failed while it worked on the request: it may have been carried out."
 _NO_PERMISSION = "The key works, but may not use the billing API."
 _GRANT = "Grant it QCloudFinanceFullAccess, or for purchases the action finance:trade, in CAM."
-_PARAMETER = "A parameter is wrong."
-_UNSUPPORTED = "Not supported for this product or account."
+
+_FAULT = "The server failed while it worked on the request: it may have been carried out."
+_FAULTS = (
+    *("InternalError", "InternalError.InternalError"),
+    *("ResourceUnavailable", "ResponseSizeLimitExceeded", "ServiceUnavailable"),
+)
+_WRONG_PARAMETER = ("InvalidParameter", "InvalidParameter.ApiParamError", "InvalidParameter.InvalidParameter")
+_UNSUPPORTED = ("UnsupportedOperation", "UnsupportedOperation.NOT_SUPPORT_THIS_ACTION")
+_REFUSED = (
+    *("ActionOffline", "InvalidAction", "InvalidParameterValue", "InvalidRequest", "IpInBlacklist"),
+    *("IpNotInWhitelist", "LimitExceeded", "MissingParameter", "NoSuchProduct", "NoSuchVersion"),
+    *("OperationDenied", "RequestSizeLimitExceeded", "ResourceInsufficient", "UnknownParameter"),
+    *("UnsupportedProtocol", "UnsupportedRegion"),
+)
 
 _ROWS = (
-    ErrorCode("ActionOffline"),
     ErrorCode(
         "AuthFailure",
         "AuthError",
@@ -116,32 +125,12 @@ _ROWS = (
         "FailedOperation.dealCreateWhitelistError",
         meaning="The account is not on the allow-list for this product.",
     ),
-    ErrorCode("InternalError", "ServerFault", _PERHAPS, _FAULT),
-    ErrorCode("InternalError.InternalError", "ServerFault", _PERHAPS, _FAULT),
-    ErrorCode("InvalidAction"),
-    ErrorCode("InvalidParameter", meaning=_PARAMETER),
-    ErrorCode("InvalidParameter.ApiParamError", meaning=_PARAMETER),
-    ErrorCode("InvalidParameter.InvalidParameter", meaning=_PARAMETER),
-    ErrorCode("InvalidParameterValue"),
-    ErrorCode("InvalidRequest"),
-    ErrorCode("IpInBlacklist"),
-    ErrorCode("IpNotInWhitelist"),
-    ErrorCode("LimitExceeded"),
-    ErrorCode("MissingParameter"),
-    ErrorCode("NoSuchProduct"),
-    ErrorCode("NoSuchVersion"),
-    ErrorCode("OperationDenied"),
     ErrorCode(
         "RequestLimitExceeded",
         "RateLimited",
         _NO,
         "Too many requests in this second; the request was stopped before it reached the billing system.",
     ),
-    ErrorCode("RequestSizeLimitExceeded"),
-    ErrorCode("ResourceInsufficient"),
-    ErrorCode("ResourceUnavailable", "ServerFault", _PERHAPS, _OVERLOAD),
-    ErrorCode("ResponseSizeLimitExceeded", "ServerFault", _PERHAPS, _OVERLOAD),
-    ErrorCode("ServiceUnavailable", "ServerFault", _PERHAPS, _OVERLOAD),
     ErrorCode("UnauthorizedOperation", "AuthError", meaning=_NO_PERMISSION, remedy=_GRANT),
     ErrorCode(
         "UnauthorizedOperation.CertificationNeedUpgrade",
@@ -155,14 +144,15 @@ _ROWS = (
         meaning="The account has no real-name authentication, so it cannot pay.",
         remedy="Complete it in the console.",
     ),
-    ErrorCode("UnknownParameter"),
-    ErrorCode("UnsupportedOperation", meaning=_UNSUPPORTED),
-    ErrorCode("UnsupportedOperation.NOT_SUPPORT_THIS_ACTION", meaning=_UNSUPPORTED),
-    ErrorCode("UnsupportedProtocol"),
-    ErrorCode("UnsupportedRegion"),
+    *(ErrorCode(code, meaning="A parameter is wrong.") for code in _WRONG_PARAMETER),
+    *(ErrorCode(code, meaning="Not supported for this product or account.") for code in _UNSUPPORTED),
+    *(ErrorCode(code, "ServerFault", _PERHAPS, _FAULT) for code in _FAULTS),
+    *map(ErrorCode, _REFUSED),
 )
 
-ERROR_CODES: Mapping[str, ErrorCode] = MappingProxyType({row.code: row for row in _ROWS})
+ERROR_CODES: Mapping[str, ErrorCode] = MappingProxyType(
+    {row.code: row for row in sorted(_ROWS, key=lambda row: row.code.lower())}
+)
 """All codes that are described: https://www.tencentcloud.com/document/api/555/77176, and the common ones of the API."""
 
 UNDESCRIBED = ErrorCode("", carried_out=CarriedOut.PERHAPS, meaning="Not described.")
