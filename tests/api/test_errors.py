@@ -108,7 +108,7 @@ ARGUMENTS = {
     purchase_errors.OrderNotRecorded: ("2026", "s3://b/k.json"),
     purchase_errors.PurchaseChanged: ("s3://b/k.json", ("Period: it was 1, and is 2 now",)),
     purchase_errors.PurchaseOutcomeUnknown: (
-        "two orders fit",
+        "two orders match",
         ("order 1", "order 2"),
         "s3://b/k.json",
         ("look", "clear"),
