@@ -133,7 +133,7 @@ class OrderNotRecorded(TcBillingError):
             f"Order {self.order_id} was placed and paid, but its record could not be written ({self.where}). Another "
             "try looks for the order before it sends anything. Or restore the record: save the JSON that the log tells "
             "after 'The record to restore:' in a file, and run python -m airflow_provider_tcbilling settle --restore "
-            "FILE, with the task's --conn-id."
+            "FILE, with the --conn-id of the purchase."
         ]
 
 

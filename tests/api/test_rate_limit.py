@@ -161,12 +161,12 @@ def test_a_ticket_of_a_queue_that_was_begun_anew_goes_and_counts(clock):
 
 
 def test_a_wall_clock_that_is_set_disturbs_nothing(monkeypatch):
-    asked = RateLimiter("e", "id", 50)
+    limiter = RateLimiter("e", "id", 50)
     slept = []
-    asked.wait(ACTION, 60, slept.append)
+    limiter.wait(ACTION, 60, slept.append)
     for jump in (-86_400, 86_400):
         monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)
-        asked.wait(ACTION, 60, lambda seconds: (slept.append(seconds), time.sleep(seconds)))
+        limiter.wait(ACTION, 60, lambda seconds: (slept.append(seconds), time.sleep(seconds)))
 
     assert all(seconds < 0.1 for seconds in slept)
 
@@ -185,11 +185,11 @@ def test_without_limit_nothing_is_noted(folder):
 SEND = """
 import sys, time
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-asked = RateLimiter("e", "id", 40)
+limiter = RateLimiter("e", "id", 40)
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(15):
-    asked.wait("DescribeDealsByCond", 60, time.sleep)
+    limiter.wait("DescribeDealsByCond", 60, time.sleep)
     print(time.monotonic())
 """
 
@@ -210,16 +210,16 @@ def test_all_processes_of_a_machine_share_one_limit(tmp_path):
 
 
 def test_a_forked_process_shares_it_too():
-    asked = RateLimiter("e", "id", 0.1)
+    limiter = RateLimiter("e", "id", 0.1)
     for _ in range(BURST - 1):
-        asked.wait(ACTION, 60, time.sleep)
+        limiter.wait(ACTION, 60, time.sleep)
     child = os.fork()
     if not child:
-        os._exit(0 if asked.wait(ACTION, 0, time.sleep) else 1)
+        os._exit(0 if limiter.wait(ACTION, 0, time.sleep) else 1)
     _, status = os.waitpid(child, 0)
 
     assert status == 0
-    assert not asked.wait(ACTION, 0, time.sleep)
+    assert not limiter.wait(ACTION, 0, time.sleep)
 
 
 def test_two_accounts_and_two_actions_do_not_wait_for_each_other():
@@ -278,8 +278,8 @@ def test_a_faster_connection_speeds_up_nobody_else():
 
 def test_slower_connections_together_stay_at_the_common_limit():
     crowd, start = [RateLimiter("e", "id", 15.0 + number / 10) for number in range(10)], time.monotonic()
-    for asked in crowd:
-        assert asked.wait(ACTION, 60, time.sleep)
+    for limiter in crowd:
+        assert limiter.wait(ACTION, 60, time.sleep)
 
     assert time.monotonic() - start > (10 - BURST) / SENT_PER_SECOND - 0.1
 

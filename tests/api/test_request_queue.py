@@ -105,11 +105,11 @@ def test_a_purchase_is_returned_whatever_becomes_of_the_queue_meanwhile(sandbox,
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_refusal_is_noted_whatever_became_of_the_notes(folder, trouble):
-    asked = RateLimiter("e", "id", 1e4)
-    asked.wait(ACTION, 60, time.sleep)
+    limiter = RateLimiter("e", "id", 1e4)
+    limiter.wait(ACTION, 60, time.sleep)
     trouble(folder)
 
-    within_no_time(lambda: asked.note(ACTION, refused=True))
+    within_no_time(lambda: limiter.note(ACTION, refused=True))
 
     assert asks()
 
@@ -193,11 +193,11 @@ def test_a_system_call_that_fails_holds_up_nobody_and_is_told_once(monkeypatch, 
     def fail(*arguments, **options):
         raise OSError(code, os.strerror(code))
 
-    asked = RateLimiter("e", "id", 1e4)
+    limiter = RateLimiter("e", "id", 1e4)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, fail)
-        assert all(asked.wait(ACTION, 60, time.sleep) for _ in range(3))
-        asked.note(ACTION, refused=True)
+        assert all(limiter.wait(ACTION, 60, time.sleep) for _ in range(3))
+        limiter.note(ACTION, refused=True)
 
     assert caplog.text.count("cannot share their rate limit") == 1
     assert os.strerror(code) in caplog.text
@@ -217,23 +217,23 @@ def test_a_full_file_system_holds_up_nobody():
 
 def test_without_the_file_each_process_still_limits_itself(folder):
     folder.write_text("in the way")
-    asked = RateLimiter("e", "id", 0.1)
+    limiter = RateLimiter("e", "id", 0.1)
 
-    assert asked.wait(ACTION, 0, time.sleep)
-    assert not asked.wait(ACTION, 1, time.sleep)
+    assert limiter.wait(ACTION, 0, time.sleep)
+    assert not limiter.wait(ACTION, 1, time.sleep)
     assert not RateLimiter("e", "id", 0.1).wait(ACTION, 1, time.sleep)
 
 
 def test_the_processes_share_again_once_the_trouble_is_over(folder, monkeypatch):
     folder.write_text("in the way")
-    asked = RateLimiter("e", "id", 1e4)
-    asked.wait(ACTION, 60, time.sleep)
+    limiter = RateLimiter("e", "id", 1e4)
+    limiter.wait(ACTION, 60, time.sleep)
     folder.unlink()
-    asked.wait(ACTION, 60, time.sleep)
+    limiter.wait(ACTION, 60, time.sleep)
     assert not folder.exists()
 
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + request_queue.LOCAL_SECONDS + 1)
-    asked.wait(ACTION, 60, time.sleep)
+    limiter.wait(ACTION, 60, time.sleep)
 
     assert drawn(folder) == 1

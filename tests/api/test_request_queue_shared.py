@@ -47,11 +47,11 @@ def test_a_process_that_was_forked_meanwhile_keeps_no_lock(folder):
 
 
 def test_a_thread_that_is_not_in_the_forked_process_is_missed_by_nobody():
-    asked, stop = RateLimiter("e", "id", 1e5), threading.Event()
+    limiter, stop = RateLimiter("e", "id", 1e5), threading.Event()
 
     def ask_on():
         while not stop.is_set():
-            asked.wait(ACTION, 60, time.sleep)
+            limiter.wait(ACTION, 60, time.sleep)
 
     threads = [threading.Thread(target=ask_on) for _ in range(4)]
     for thread in threads:
@@ -61,7 +61,7 @@ def test_a_thread_that_is_not_in_the_forked_process_is_missed_by_nobody():
         child = os.fork()
         if not child:
             signal.alarm(int(AT_ONCE))
-            os._exit(0 if all(asked.wait(ACTION, 60, time.sleep) for _ in range(5)) else 1)
+            os._exit(0 if all(limiter.wait(ACTION, 60, time.sleep) for _ in range(5)) else 1)
         children.append(child)
     ends = [os.waitpid(child, 0)[1] for child in children]
     stop.set()
@@ -105,8 +105,8 @@ def test_a_holder_that_stands_still_holds_up_nobody_and_ends_the_sharing_for_a_m
 
 
 def test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs(sandbox, folder):
-    asked = RateLimiter(sandbox.url, "id", 1e4)
-    client = client_to(sandbox, rate_limiter=asked)
+    limiter = RateLimiter(sandbox.url, "id", 1e4)
+    client = client_to(sandbox, rate_limiter=limiter)
     client.create_instance(client_token="a", **ORDER)
 
     with holder_that_stands_still(the_file(folder)):
@@ -145,9 +145,9 @@ def test_a_file_system_that_hangs_holds_up_nobody(monkeypatch, name):
         return original(*arguments, **options)
 
     monkeypatch.setattr(module, name, hang)
-    asked = RateLimiter("e", "id", 1e4)
+    limiter = RateLimiter("e", "id", 1e4)
     try:
-        assert within_no_time(lambda: all(asked.wait(ACTION, 60, time.sleep) for _ in range(5)))
+        assert within_no_time(lambda: all(limiter.wait(ACTION, 60, time.sleep) for _ in range(5)))
         assert len(hung) == 1
         start = time.monotonic()
         rate_limit._QUEUES.clear()
@@ -202,11 +202,11 @@ def crowd(buyers, waiters, per_second, within):
 
 
 def test_300_processes_at_once_stay_at_the_limit(folder):
-    moments, said = crowd(buyers=300, waiters=0, per_second=100, within=200)
+    moments, output = crowd(buyers=300, waiters=0, per_second=100, within=200)
 
     # A process that gets no turn on a busy machine for seconds may go on its own; most of them share.
     assert all(may for _, _, may, _ in moments)
-    assert said.count("cannot share") <= 30
+    assert output.count("cannot share") <= 30
     assert drawn(folder) >= 270
     assert moments[-1][0] - moments[0][0] > 270 / 100 * 0.9
 

@@ -15,10 +15,10 @@ from tests.conftest import ORDER, PRICE, client_to
 pytestmark = pytest.mark.usefixtures("waiting_only_reads")
 
 
-def looks_until_settled(watch, at_most=20):
-    for look in range(1, at_most + 1):
+def queries_until_ended(watch, at_most=20):
+    for count in range(1, at_most + 1):
         if (order := watch.step().order) is not None:
-            return look, order
+            return count, order
     raise AssertionError(f"still open after {at_most} looks")
 
 
@@ -89,9 +89,9 @@ def test_delayed_ids_arrive_with_what_was_paid(start_sandbox):
     order = client.create_instance(client_token="t", quantity=2, **ORDER)
     assert order.instance_ids == ()
 
-    look, delivered = looks_until_settled(DeliveryWatch(client, order.order_id))
+    count, delivered = queries_until_ended(DeliveryWatch(client, order.order_id))
 
-    assert look == 4
+    assert count == 4
     assert list(delivered.instance_ids) == sandbox.account.orders()[0].instance_ids
     assert len(delivered.instance_ids) == 2
     assert (delivered.paid_cents, delivered.currency) == (2 * PRICE, "USD")
@@ -104,9 +104,9 @@ def test_an_order_that_is_not_listed_yet_is_waited_for(start_sandbox):
     sandbox.faults.add({"fault": "not-visible", "looks": 4})
     order = client.create_instance(client_token="t", **ORDER)
 
-    look, delivered = looks_until_settled(DeliveryWatch(client, order.order_id))
+    count, delivered = queries_until_ended(DeliveryWatch(client, order.order_id))
 
-    assert look > 1
+    assert count > 1
     assert delivered.instance_ids
 
 
@@ -152,7 +152,7 @@ def test_one_dead_sub_order_fails_the_whole_and_names_what_was_delivered(client,
 
 
 @pytest.mark.parametrize(
-    ("asked", "listed", "is_told"),
+    ("action", "listed", "is_told"),
     [
         ("RenewInstance", "refund", True),
         ("RenewInstance", "purchase", True),
@@ -163,13 +163,13 @@ def test_one_dead_sub_order_fails_the_whole_and_names_what_was_delivered(client,
         ("CreateInstance", "upgrade", False),
     ],
 )
-def test_an_order_of_another_action_is_told_and_not_waited_for(client, sandbox, asked, listed, is_told):
+def test_an_order_of_another_action_is_told_and_not_waited_for(client, sandbox, action, listed, is_told):
     other = {**deal("1", 3, ["a"]), "Action": listed}
     if not is_told:
-        assert answered(client, sandbox, other, action=asked) is None
+        assert answered(client, sandbox, other, action=action) is None
         return
     with pytest.raises(DeliveryFailed, match=f"1 .*calls it {listed}"):
-        answered(client, sandbox, other, action=asked)
+        answered(client, sandbox, other, action=action)
 
 
 def test_delivered_without_ids_is_waited_for(client, sandbox):
@@ -222,6 +222,6 @@ def test_waiting_never_buys(start_sandbox):
     client = client_to(sandbox)
     order = client.create_instance(client_token="t", **ORDER)
 
-    looks_until_settled(DeliveryWatch(client, order.order_id))
+    queries_until_ended(DeliveryWatch(client, order.order_id))
 
     assert sandbox.requests == {"CreateInstance": 1, "DescribeDealsByCond": sandbox.requests["DescribeDealsByCond"]}
