@@ -481,7 +481,7 @@ def test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings(s
     operator().execute(context_of(map_index=0))
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
 
-    with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+    with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
         operator().execute(context_of(map_index=1))
 
     assert spent(sandbox) == PRICE
@@ -512,7 +512,7 @@ def test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag
     sandbox.faults.add({"fault": "drop", "when": "after", "action": "CreateInstance"})
 
     if is_alike:
-        with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+        with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
             asked.execute(context_of())
     else:
         assert asked.execute(context_of())["order_id"] == sandbox.account.orders()[0].order_id

@@ -122,8 +122,8 @@ FENCES = (
     ),
     Mutant(
         "the key of any account goes on",
-        "Purchase._refuse_another_account",
-        'is_ours = record.key_id in ("", self._action.key_id) or record.state is State.DECLINED',
+        "Ownership.refuse_another_account",
+        'is_ours = record.key_id in ("", action.key_id) or record.state is State.DECLINED',
         "is_ours = True",
         f"{FINALITY}::test_the_key_of_another_account_does_not_go_on_with_a_purchase",
     ),
@@ -143,7 +143,7 @@ FENCES = (
     ),
     Mutant(
         "rivals of a wrong clock are not seen",
-        "Purchase._judge",
+        "Inquiry.decision",
         "owned, rivals = self._ownership.others(record, self._action.looks_like, beside)",
         "owned, rivals = self._ownership.others(record, self._action.looks_like)",
         f"{SKEW}::test_an_older_purchase_of_the_same_is_seen_as_a_rival_whichever_clock_is_wrong",
