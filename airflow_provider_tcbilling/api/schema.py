@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.json_text import JsonText, is_json_object, json_object, type_of
 from airflow_provider_tcbilling.api.masking import without_secrets
 from airflow_provider_tcbilling.api.text import says_nothing, shown
 
@@ -290,29 +291,13 @@ class Action:
         return {field.name: field for field in self.fields}
 
 
-class JsonText(str):
-    """JSON text that remembers its object, so that it is read once."""
-
-    __slots__ = ("read",)
-    read: Mapping[str, Any]
-
-
-canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-"""Serialise so that the same value always gives the same bytes: sorted keys, no blanks, ASCII."""
-
-compact_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""Serialise a payload, whose fields stand in the table's order already."""
-
-_read_json = json.JSONDecoder().decode
-
-
 def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     value = wire.get(field.name)
     if value is None or value == "":
         return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
         # The product's parameter may hold passwords.
-        described = _type_of(value) if field.kind is Kind.JSON else _shown(value)
+        described = type_of(value) if field.kind is Kind.JSON else _shown(value)
         return [Mistake(MistakeKind.TYPE, field.name, f"{described} is not of type {field.kind.value}")]
     return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
@@ -346,20 +331,6 @@ def _parse_boolean(value: Any) -> bool:
     return read
 
 
-def _parse_json_object(value: Any) -> JsonText:
-    if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"{_type_of(value)} is neither a mapping nor JSON text")
-    try:
-        read = _read_json(value) if isinstance(value, str) else value
-        text = JsonText(canonical_json(read))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(read, Mapping):
-        raise ValueError(f"JSON, but not an object: {_type_of(read)}")
-    text.read = read
-    return text
-
-
 def _list_of(parse: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
     def parse_list(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple, set, frozenset)):
@@ -373,7 +344,7 @@ _PARSERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _parse_text,
     Kind.INTEGER: whole_number,
     Kind.BOOLEAN: _parse_boolean,
-    Kind.JSON: _parse_json_object,
+    Kind.JSON: json_object,
     Kind.TEXTS: _list_of(_parse_text),
     Kind.INTEGERS: _list_of(whole_number),
 }
@@ -395,20 +366,9 @@ def _shown(value: Any) -> str:
     return shown(without_secrets(value))
 
 
-def _type_of(value: Any) -> str:
-    return f"a value of type {type(value).__name__}"
-
-
 def _is_of(kind: Kind, value: Any) -> bool:
     if kind is Kind.JSON:
-        return _is_json_object(value)
+        return is_json_object(value)
     if kind in (Kind.INTEGER, Kind.INTEGERS):
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, {Kind.BOOLEAN: bool, Kind.OBJECTS: dict}.get(kind, str))
-
-
-def _is_json_object(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and isinstance(json.loads(value), dict)
-    except (ValueError, RecursionError):
-        return False
