@@ -78,16 +78,16 @@ class MoneyAction(ABC):
     What is done with the money: how it is sent, and what shows afterwards whether it was carried out.
 
     :param client: Sends and looks.
-    :param fields: The action's arguments by Python name, but for the token.
+    :param fields: The action's arguments by Python name. A client token is checked, and is no part of the payload.
     """
 
     action: ClassVar[Action]
 
     def __init__(self, client: BillingClient, fields: Mapping[str, Any]) -> None:
         self._client = client
-        self._fields = dict(fields)
-        payload = self.action.payload({**self._fields, "client_token": "-"})
+        payload = self.action.payload({"client_token": "-", **fields})
         self.payload = {name: value for name, value in payload.items() if name != "ClientToken"}
+        self.fields = self.action.named(self.payload)
 
     @cached_property
     def payload_shown(self) -> Mapping[str, Any]:

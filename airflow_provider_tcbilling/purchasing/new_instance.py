@@ -38,7 +38,7 @@ class NewInstance(MoneyAction):
 
     def send(self, client_token: str, send_by: float) -> Order:
         """**Money moves in this call**; errors as in :meth:`BillingClient.create_instance`."""
-        return self._client.create_instance(client_token=client_token, send_by=send_by, **self._fields)
+        return self._client.create_instance(client_token=client_token, send_by=send_by, **self.fields)
 
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """Return the orders that may be this purchase."""

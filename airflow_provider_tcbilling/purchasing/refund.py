@@ -63,7 +63,7 @@ class Refund(MoneyAction):
 
     def send(self, client_token: str, send_by: float) -> Order:
         """**It cannot be undone**; errors as in :meth:`BillingClient.refund_instance`."""
-        return self._client.refund_instance(client_token=client_token, send_by=send_by, **self._fields)
+        return self._client.refund_instance(client_token=client_token, send_by=send_by, **self.fields)
 
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """Return the orders that refund this instance; if none does, whether the instance is gone."""
@@ -117,7 +117,7 @@ class Refund(MoneyAction):
         if instance is None and not any(map(self._names, listed)):
             yield "there is no such instance, neither among those that can be renewed nor in the order book"
         if instance:
-            yield from mismatches(instance, self._fields)
+            yield from mismatches(instance, self.fields)
         for deal in listed:
             verdict, unclear = match.match(deal.shown, self._refunds_it)
             if verdict is match.Match.OF_ANOTHER or deal.status in ORDER_ENDS[self.action.name].endings:

@@ -96,7 +96,7 @@ class Renewal(MoneyAction):
             for deal, (_, unclear) in verdicts
             if unclear and ORDER_ENDS[self.action.name].is_open(deal)
         ]
-        mistakes += [*mismatches(instance, self._fields), *self._obstacles(instance, earlier)]
+        mistakes += [*mismatches(instance, self.fields), *self._obstacles(instance, earlier)]
         if mistakes:
             raise InvalidRequest(self._id, mistakes)
         for reason in self._reasons_to_leave(instance, earlier):
@@ -105,7 +105,7 @@ class Renewal(MoneyAction):
 
     def send(self, client_token: str, send_by: float) -> Order:
         """**Money moves in this call**; errors as in :meth:`BillingClient.renew_instance`."""
-        return self._client.renew_instance(client_token=client_token, send_by=send_by, **self._fields)
+        return self._client.renew_instance(client_token=client_token, send_by=send_by, **self.fields)
 
     def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """

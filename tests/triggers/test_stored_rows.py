@@ -32,7 +32,7 @@ PRODUCT = {name: ORDER[name] for name in ("product_code", "sub_product_code", "r
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr(base, "FIRST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(base, "FIRST_QUERY_SECONDS", 0.01)
 
 
 def trigger_of(row, **kwargs):
