@@ -47,11 +47,11 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.tcbilling")],
         "operators": [
             _modules(
-                "operators.instance", "operators.renewal", "operators.refund", "operators.expiry", "operators.spending"
+                "operators.instance", "operators.renewal", "operators.refund", "operators.expiry", "operators.base"
             )
         ],
         "sensors": [_modules("sensors.delivery", "sensors.expiry")],
-        "triggers": [_modules("triggers.delivery", "triggers.expiry", "triggers.sharing", "triggers.waking")],
+        "triggers": [_modules("triggers.delivery", "triggers.expiry", "triggers.base")],
         "extra-links": [f"{_PACKAGE}.links.console.OrderConsoleLink"],
         "cli": [f"{_PACKAGE}.cli.commands.get_cli_commands"],
         "config": {

@@ -16,6 +16,8 @@ from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 
+__all__ = ["CONN_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "ExtraField", "Settings", "endpoint_of"]
+
 CONN_TYPE = "tcbilling"
 DEFAULT_CONN_ID = "tcbilling_default"
 HOOK_NAME = "Tencent Cloud Billing"

@@ -189,11 +189,13 @@ class SpendingOperator(BillingTask):
         """Return the facts for the message of a task that fails: what came of its purchase, too."""
         from airflow_provider_tcbilling.task.failure_facts import end_of
 
+        run = self._run
         if was_waiting:
             with self.hook.session() as tencent:
-                self._run = Execution(self, context, tencent)
-                self._run.own_order(None)
-        run = self._run
+                run = Execution(self, context, tencent)
+                run.own_order(None)
+            run.paid = self._run.paid if self._run else ""
+            self._run = run
         purchase, known = (run.begun, {"order_id": run.order_id, "paid": run.paid}) if run else (None, {})
         return end_of(context, self.hook, self.action.name, purchase, **known)
 

@@ -11,6 +11,8 @@ from airflow_provider_tcbilling.api.errors import WrongEvent
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, inert, matching
 
+__all__ = ["deadline_of", "instance_of", "order_of", "refuse_another"]
+
 
 def deadline_of(event: Any, longest: float) -> float | None:
     """

@@ -80,7 +80,7 @@ SCALE = (
     Mutant(
         "a connection that is not there waited for",
         "SharedWatch._round",
-        "is_hopeless = self._client is None and",
+        "is_hopeless = self._session is None and",
         "is_hopeless = False and",
         f"{SHARING}::test_a_connection_that_this_process_has_never_seen_wakes_the_task_at_once",
     ),
@@ -121,7 +121,7 @@ SCALE = (
     ),
     Mutant(
         "a deadline that the clock jumped over is slept through",
-        "SharedWatch.settled",
+        "SharedWatch.ended",
         "timeout=min(left, HEED_CLOCK_SECONDS)",
         "timeout=left",
         f"{SHARING}::test_a_wall_clock_that_is_set_forward_ends_the_wait_at_its_deadline",
