@@ -5,6 +5,7 @@ from __future__ import annotations
 from verification.mutant_lists.mutant import Mutant
 
 WATCHLIST, SHARING = "tests/waiting/test_watchlist.py", "tests/triggers/test_shared_watch.py"
+SESSION = "tests/hooks/test_session.py"
 
 SCALE = (
     Mutant(
@@ -132,5 +133,26 @@ SCALE = (
         "contextvars.Context().run(asyncio.get_running_loop().create_task, self._run())",
         "asyncio.get_running_loop().create_task(self._run())",
         f"{SHARING}::test_what_it_logs_belongs_to_no_task",
+    ),
+    Mutant(
+        "a client left open",
+        "Session.close",
+        "                client.close()\n",
+        "                pass\n",
+        f"{SESSION}::test_an_execution_that_defers_leaves_no_client_open_nor_does_the_one_that_resumes",
+    ),
+    Mutant(
+        "the shared client left open",
+        "SharedWatch._leave",
+        "            self._disconnect()\n",
+        "            pass\n",
+        f"{SESSION}::test_the_shared_client_is_closed_when_the_last_waiting_task_has_left",
+    ),
+    Mutant(
+        "the client of a query that outlives its wait left open",
+        "in_thread",
+        "        running.add_done_callback(ended)\n",
+        "        pass\n",
+        f"{SESSION}::test_a_query_that_outlives_its_wait_ends_before_its_client_is_closed_for_the_last_time",
     ),
 )
