@@ -64,9 +64,7 @@ class Execution:
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
         task = self.task
-        arguments = {field.arg: getattr(task, field.arg) for field in task.action.fields}
-        if task.client_token is None:
-            del arguments["client_token"]
+        arguments = {field.arg: getattr(task, field.arg) for field in task.action.fields if field.arg != "client_token"}
         if mistakes := task.mistakes():
             raise InvalidRequest(task.task_id, [*mistakes, *_mistakes_in(task.action, arguments)])
         client = self.tencent.buying
@@ -75,10 +73,15 @@ class Execution:
         except InvalidRequest as error:
             raise InvalidRequest(task.task_id, error.mistakes) from None
 
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """The arguments of the action as they were understood, without the token."""
+        return self.action.action.named(self.action.payload)
+
     @property
     def key(self) -> str:
         """The key of the purchase, which names its record."""
-        own = self.task.own_key(self.context, self.action.fields)
+        own = self.task.own_key(self.context, self.fields)
         named = json.dumps(["client_token", self._token]) if self._token else None
         return self.task.value_of("purchase_key") or named or own
 
@@ -188,7 +191,8 @@ class Execution:
         self.order_id, self.task.console_link = order_id, self.tencent.settings.order_url(order_id)
 
     def _begin(self) -> Purchase:
-        from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+        from airflow_provider_tcbilling.purchasing.decision import Rules
+        from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
             may_have_run_before,
             placed_by,
@@ -228,14 +232,14 @@ class Execution:
                 context,
                 allow_backfill=task.value_of("allow_backfill"),
                 max_lateness=None if lateness is None else timedelta(seconds=lateness),
-                what=", ".join(f"{name} {value}" for name, value in action.fields.items() if name != "parameter"),
+                what=", ".join(f"{name} {value}" for name, value in self.fields.items() if name != "parameter"),
             ),
         )
 
 
 def _mistakes_in(action: Action, arguments: Mapping[str, Any]) -> Sequence[str]:
     try:
-        action.payload({"client_token": "-", **arguments})
+        action.payload_without_token(arguments)
     except InvalidRequest as error:
         return error.mistakes
     return ()

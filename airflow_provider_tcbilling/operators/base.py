@@ -103,7 +103,7 @@ class SpendingOperator(BillingTask):
         """
         Return what is sent, and what shows that it was.
 
-        :param fields: The arguments of the action by name, as the user wrote them.
+        :param fields: The arguments of the action by name, as the user wrote them, without the client token.
         :raises InvalidRequest: An argument breaks a rule of the action. Nothing was sent.
         """
         raise NotImplementedError
@@ -154,7 +154,7 @@ class SpendingOperator(BillingTask):
             run.announce(order.order_id)
             if not self.value_of("wait_for_delivery"):
                 return run.ended(order, [order.order_id])
-            if not self.is_settled(order, run.action.fields):
+            if not self.is_settled(order, run.fields):
                 return run.deliver(order, time.time() + self.value_of("delivery_timeout"))
             return run.ended(run.price(order), [order.order_id])
 
@@ -181,6 +181,11 @@ class SpendingOperator(BillingTask):
     def mistakes(self) -> list[str]:
         """Return what is wrong with the arguments that Tencent does not see."""
         mistakes = super().mistakes()
+        if self.client_token is not None and not self.checks["client_token"].mistake("client_token", self.client_token):
+            try:
+                self.action.with_token({}, self.client_token)
+            except InvalidRequest as error:
+                mistakes += error.mistakes
         if self.purchase_key is not None and self.client_token is not None:
             mistakes.append("purchase_key: excludes client_token, which names the purchase already")
         return mistakes

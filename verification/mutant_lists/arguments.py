@@ -56,9 +56,9 @@ ARGUMENTS = (
     ),
     Mutant(
         "a token that is false to Python is no token",
-        "Execution.action",
-        "if task.client_token is None:",
-        "if not task.client_token:",
+        "SpendingOperator.mistakes",
+        "if self.client_token is not None and not",
+        "if self.client_token and not",
         NO_NAME,
     ),
     Mutant(
