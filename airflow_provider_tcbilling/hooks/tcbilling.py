@@ -151,13 +151,13 @@ class TcBillingHook(BaseHook):
         widgets = {}
         for extra in EXTRA_FIELDS:
             secret = extra.is_secret
-            kind, look = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
-            widgets[extra.name] = kind(extra.label, widget=look(), description=extra.about)
+            kind, widget = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
+            widgets[extra.name] = kind(extra.label, widget=widget(), description=extra.about)
         return widgets
 
     def _unreadable(self, error: Exception) -> InvalidRequest:
-        """Return the mistake that Airflow could not read the connection; what is in it is not shown."""
-        mistake = f"Airflow cannot read it ({type(error).__name__}): look at its port, its extra, its JSON"
+        """Return the mistake of a connection that Airflow could not read, without showing its content."""
+        mistake = f"Airflow cannot read it ({type(error).__name__}): check its port, its extra, its JSON"
         return InvalidRequest(f"Connection {self.tcbilling_conn_id}", [mistake])
 
     @staticmethod
@@ -170,7 +170,7 @@ class TcBillingHook(BaseHook):
 
 
 def _sound(read: Settings | InvalidRequest) -> Settings:
-    """Return settings, or raise their mistakes: here, where no frame has a connection, which shows its key."""
+    """Return settings, or raise their mistakes: in a frame that has no connection, which would show its key."""
     if isinstance(read, InvalidRequest):
         raise read
     return read

@@ -1,4 +1,4 @@
-"""SpendingOperator: what every task that moves money does alike, whatever it spends it on."""
+"""SpendingOperator: the common part of all tasks that move money."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class SpendingOperator(BillingTask):
     Send something that moves money, once, and wait until its order has come to its end.
 
     With a ledger, or on Airflow 3.3, the intent is recorded before anything is sent. A retry, a clear or a second copy
-    of the same attempt looks for the order before it sends the same client token again. If nothing can decide what an
-    earlier try did, it stops and says what to look for. Killing the task undoes nothing.
+    of the same attempt queries the order book before it sends the same client token again. If no query can decide what
+    an earlier try did, the task stops and names what to look for. Killing the task undoes nothing.
 
     :param purchase_key: Business name of what is paid. The same key is the same purchase in whatever run. ``None`` lets
         each kind of task derive its own. (templated)
@@ -101,7 +101,7 @@ class SpendingOperator(BillingTask):
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """
-        Return what is sent, and what shows that it was.
+        Return the action: what is sent, and the evidence that it was carried out.
 
         :param fields: The arguments of the action by name, as the user wrote them, without the client token.
         :raises InvalidRequest: An argument breaks a rule of the action. Nothing was sent.
@@ -117,7 +117,7 @@ class SpendingOperator(BillingTask):
         raise NotImplementedError
 
     def has_twins(self, context: Context) -> bool:
-        """Whether other tasks may place an order that cannot be told from one of this task."""
+        """Whether other tasks may place an order that cannot be distinguished from one of this task."""
         return False
 
     def plan(self, action: MoneyAction) -> dict[str, Any] | None:
@@ -133,7 +133,7 @@ class SpendingOperator(BillingTask):
         Return what the task returns.
 
         :param run: The execution, whose clients are open.
-        :param order_ids: All numbers of the order that are known.
+        :param order_ids: All numbers under which the order is listed.
         """
         return order.as_dict()
 
@@ -179,7 +179,7 @@ class SpendingOperator(BillingTask):
             self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._run.order_id)
 
     def mistakes(self) -> list[str]:
-        """Return what is wrong with the arguments that Tencent does not see."""
+        """Return the mistakes in the arguments that Tencent does not see, and in the client token."""
         mistakes = super().mistakes()
         if self.client_token is not None and not self.checks["client_token"].mistake("client_token", self.client_token):
             try:
@@ -201,8 +201,8 @@ class SpendingOperator(BillingTask):
                 run.own_order(None)
             run.paid = self._run.paid if self._run else ""
             self._run = run
-        purchase, known = (run.begun, {"order_id": run.order_id, "paid": run.paid}) if run else (None, {})
-        return end_of(context, self.hook, self.action.name, purchase, **known)
+        purchase, facts = (run.begun, {"order_id": run.order_id, "paid": run.paid}) if run else (None, {})
+        return end_of(context, self.hook, self.action.name, purchase, **facts)
 
     def defer_for(self, order: Order, deadline: float, placed_at: float) -> NoReturn:
         """

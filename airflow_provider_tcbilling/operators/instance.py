@@ -29,8 +29,8 @@ class CreateInstanceOperator(SpendingOperator):
     Buy a prepaid instance from the account balance, and return its ids when it is delivered.
 
     **Money moves when this task runs**, once: with a ledger, or on Airflow 3.3, the intent is recorded before anything
-    is sent, and a retry, a clear or a second copy of the same attempt looks for the order before it sends the same
-    client token again. If nothing can decide what an earlier try did, it stops and names what to look for. An order is
+    is sent, and a retry, a clear or a second copy of the same attempt queries the order book before it sends the same
+    client token again. If no query can decide what an earlier try did, it stops and names what to look for. An order is
     never refunded by itself, and killing the task does not undo it.
 
     Returns a dict: ``order_id``, ``instance_ids``, ``client_token``, ``request_id``, and, where the order book was
@@ -43,15 +43,15 @@ class CreateInstanceOperator(SpendingOperator):
     :param sub_product_code: Layer-2 product code, such as ``sp_cloudfirewall_svv1``. (templated)
     :param region_code: Region of the instance, such as ``ap-guangzhou``. (templated)
     :param zone_code: Zone of the instance; needed even for products without zones. (templated)
-    :param parameter: What exactly is bought: a mapping, or a JSON object as text. Where it repeats the period, the
+    :param parameter: The product's specification: a mapping, or a JSON object as text. Where it repeats the period, the
         quantity or the product codes it must agree with them. (templated)
     :param pay_mode: ``PrePay``, the only mode there is. (templated)
     :param quantity: How many to buy; left out, the server assumes 1. (templated)
     :param project_id: Project that the cost is booked on; left out, the server assumes 0. (templated)
     :param period: Length of the subscription in *period_unit*, 1 to 36; left out, the server assumes 1. (templated)
     :param period_unit: ``m`` months or ``y`` years; left out, the server assumes months. (templated)
-    :param renew_flag: What happens at the end, such as ``NOTIFY_AND_AUTO_RENEW``; left out, the server assumes
-        ``NOTIFY_AND_MANUAL_RENEW``. (templated)
+    :param renew_flag: The action at the end of the subscription, such as ``NOTIFY_AND_AUTO_RENEW``; left out, the
+        server assumes ``NOTIFY_AND_MANUAL_RENEW``. (templated)
     :param purchase_key: Business name of the purchase, such as ``edge-firewall-2026-12``. The same key is the same
         purchase in whatever run. Left out, each run of the task is a purchase of its own. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
@@ -153,7 +153,7 @@ class CreateInstanceOperator(SpendingOperator):
         mask_in_airflow(self.parameter)
 
     def mistakes(self) -> list[str]:
-        """Return what is wrong with the arguments; a message about them shows no secret of the parameter."""
+        """Return the mistakes in the arguments; no message about them shows a secret of the parameter."""
         mask_in_airflow(self.parameter)
         return super().mistakes()
 
@@ -170,7 +170,7 @@ class CreateInstanceOperator(SpendingOperator):
         return run_key(context)
 
     def has_twins(self, context: Context) -> bool:
-        """Whether other tasks of the DAG may place an order that looks like one of this task."""
+        """Whether other tasks of the DAG may place an order that cannot be distinguished from one of this task."""
         from airflow_provider_tcbilling.task.dag_run import may_have_twins
 
         return may_have_twins(self, context, CreateInstanceOperator)

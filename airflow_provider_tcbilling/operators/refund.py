@@ -33,10 +33,10 @@ class RefundInstanceOperator(SpendingOperator):
     """
     Give one prepaid instance back, once, and return what came back.
 
-    **It cannot be undone**: the instance is gone with its data, only a part of what was really paid may come back, and
-    what vouchers paid is lost. No other task of this package refunds anything. With ``dry_run=True`` the task shows
-    what is known of the instance, its orders and the published rules, and sends nothing; the amount is known only when
-    the money is back, since no action of the API quotes a refund.
+    **It cannot be undone**: the instance is gone with its data, only a part of the amount that was paid in money may
+    come back, and the part that vouchers paid is lost. No other task of this provider refunds anything. With
+    ``dry_run=True`` the task shows the instance, its orders and the published rules, and sends nothing; the amount is
+    known only when the money is back, since no action of the API quotes a refund.
 
     Returns a dict: ``order_id``, ``order_ids``, ``instance_id``, ``refunded_cents``, ``voucher_cents_lost``,
     ``currency``, ``client_token`` and ``request_id``; with *dry_run* the plan, whose fields are those of

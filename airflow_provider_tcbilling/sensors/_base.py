@@ -1,4 +1,4 @@
-"""BillingSensor: what the sensors do alike, whatever they wait for. They only read."""
+"""BillingSensor: the common part of the sensors. They only read."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ class BillingSensor(BillingTask, BaseSensorOperator):
 
         :param deadline: Epoch seconds after which nothing is waited for any more.
         :raises DeliveryTimeout: An order is still open at the deadline.
-        :raises TcBillingError: The wait cannot come to its good end.
+        :raises TcBillingError: The wait cannot end well.
         """
 
     @abstractmethod
     def refuse_another(self, event: Any) -> None:
         """
-        Raise if the task was woken for something else than its own arguments name.
+        Raise if the event names something else than the task's own arguments.
 
-        :raises WrongEvent: It was. Nothing was sent.
+        :raises WrongEvent: It does. Nothing was sent.
         """
 
     @abstractmethod
@@ -75,7 +75,7 @@ class BillingSensor(BillingTask, BaseSensorOperator):
         """
         Return the error of a wait that took too long.
 
-        :param reason: Airflow's words for it; empty if the task itself noticed.
+        :param reason: Airflow's message; empty if the task itself noticed.
         """
 
     def shown(self, found: Any) -> Any:

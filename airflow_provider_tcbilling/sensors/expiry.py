@@ -1,4 +1,4 @@
-"""InstanceExpirySensor: waits until something expires soon, or until somebody has renewed an instance."""
+"""InstanceExpirySensor: waits until an instance expires soon, or until an instance was renewed."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class InstanceExpirySensor(BillingSensor):
         refuse_literals(self.task_id, self.checks, literals_of(self, self.checks))
 
     def mistakes(self) -> list[str]:
-        """Return what is wrong with the arguments, each alone and together."""
+        """Return the mistakes in the arguments, each alone and together."""
         mistakes = super().mistakes()
         if (self.within is None) == (self.instance_id is None):
             mistakes.append("within: say either how soon something expires, or which instance_id expires_after when")

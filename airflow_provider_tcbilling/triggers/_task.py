@@ -1,4 +1,4 @@
-"""BillingTask: what all tasks of this provider share, operators and sensors alike."""
+"""BillingTask: the common part of all tasks of this provider, operators and sensors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class BillingTask(Rendered, BaseOperator):
         return self.checks
 
     def mistakes(self) -> list[str]:
-        """Return what is wrong with the arguments that Tencent does not see."""
+        """Return the mistakes in the arguments that Tencent does not see."""
         return mistakes_in(self, self.needed(), self.held_as)
 
     def value_of(self, name: str) -> Any:

@@ -173,10 +173,10 @@ class SharedWatch:
 
     async def _query(self) -> None:
         """Make a round. Its thread has the orders to itself meanwhile, and the event loop is not held up."""
-        client, looks, requests = await self._connect(), self._orders.round(dict(self._placed)), 0
-        look = await in_thread(client, step, looks, None)
-        while look:
-            look = await in_thread(client, _query_once, client, looks, look)
+        client, queries, requests = await self._connect(), self._orders.round(dict(self._placed)), 0
+        query = await in_thread(client, step, queries, None)
+        while query:
+            query = await in_thread(client, _query_once, client, queries, query)
             requests += 1
             self._wake_settled()
         self._requests = requests
@@ -223,5 +223,5 @@ def interval_of(longest: float, usual: Collection[float], requests: int) -> floa
     )
 
 
-def _query_once(client: BillingClient, looks: Looks, look: Look) -> Look | None:
-    return step(looks, client.describe_deals(**look))
+def _query_once(client: BillingClient, queries: Looks, query: Look) -> Look | None:
+    return step(queries, client.describe_deals(**query))
