@@ -57,7 +57,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
         "while-waiting": (f"{API}.delivery.DeliveryWatch.step", "exit"),
         "while-deferring": ("airflow_provider_tcbilling.triggers.base.deferral", "entry"),
         "after-event": (f"{OPERATOR}.execute_complete", "entry"),
-        "in-complete": (f"{OPERATOR}._note_delivery", "entry"),
+        "in-complete": ("airflow_provider_tcbilling.operators._execution.Execution.note_delivery", "entry"),
     },
     "sdk": {
         "before-record": (f"{SDK}.CreateInstance", "exit"),

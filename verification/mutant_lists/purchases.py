@@ -59,7 +59,7 @@ PURCHASES = (
     ),
     Mutant(
         "reconcile skipped",
-        "Inquiry.evidence",
+        "Purchase._evidence",
         "return self._action.evidence(record.intended_at - beside, until + beside, record.before)",
         "return Evidence()",
         f"{PURCHASE}::test_a_lost_answer_buys_once",
@@ -122,7 +122,7 @@ PURCHASES = (
     ),
     Mutant(
         "orders of others taken",
-        "Inquiry.decision",
+        "Purchase._judge",
         "free = evidence.without(owned)",
         "free = evidence",
         f"{PURCHASE}::test_a_purchase_that_was_not_carried_out_does_not_take_the_order_of_its_twin",
@@ -227,9 +227,9 @@ PURCHASES = (
     ),
     Mutant(
         "twins without a shared store taken",
-        "SpendingOperator._purchase",
-        'twins=TWINS if self.has_twins(context) else "",',
-        'twins="",',
+        "Execution._begin",
+        "has_twins=task.has_twins(context),",
+        "has_twins=False,",
         f"{OPERATOR}::test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings",
     ),
     Mutant(
@@ -241,7 +241,7 @@ PURCHASES = (
     ),
     Mutant(
         "a later try without a record does not look",
-        "SpendingOperator._purchase",
+        "Execution._begin",
         "presumed_since=since_when(context) if may_have_run_before(context) else None,",
         "presumed_since=None,",
         f"{OPERATOR}::test_a_later_try_without_a_record_looks_before_it_sends",
