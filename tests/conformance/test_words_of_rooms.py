@@ -14,7 +14,7 @@ PRODUCT = "airflow-provider-tcbilling"
 OF_TASKS = re.compile(r"\b(airflow|dags?|tasks?|(?<!\.)clear(s|ed|ing)?)\b", re.IGNORECASE)
 
 
-@pytest.mark.parametrize("room", ["api", "waiting"])
+@pytest.mark.parametrize("room", ["api", "purchasing", "waiting"])
 def test_a_room_below_the_tasks_does_not_speak_of_them(room):
     files = sorted((PACKAGE / room).rglob("*.py"))
     lines = [
