@@ -43,7 +43,8 @@ async def in_thread(client: BillingClient, query: Callable[..., T], *arguments: 
     running = asyncio.ensure_future(asyncio.to_thread(query, *arguments))
 
     def ended(query: asyncio.Future[T]) -> None:
-        query.cancelled() or query.exception()
+        if not query.cancelled():
+            query.exception()  # Read, so that asyncio does not log it as lost.
         client.close()
 
     try:
