@@ -194,6 +194,7 @@ class Execution:
         from airflow_provider_tcbilling.purchasing.decision import Rules
         from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
+            TWINS,
             may_have_run_before,
             placed_by,
             refuse_unless_due,
@@ -227,7 +228,7 @@ class Execution:
             client_token=self._token,
             placed_by=placed_by(context),
             presumed_since=since_when(context) if may_have_run_before(context) else None,
-            has_twins=task.has_twins(context),
+            twins=TWINS if task.has_twins(context) else "",
             check=lambda: refuse_unless_due(
                 context,
                 allow_backfill=task.value_of("allow_backfill"),

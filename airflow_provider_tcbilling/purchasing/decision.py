@@ -63,7 +63,7 @@ class Rules:
     The choices of a purchase.
 
     :param lag: Seconds after which a new order is surely listed in the order book.
-    :param replay_window: Seconds since the first request in which the same token may be sent again, after a look.
+    :param replay_window: Seconds since the first request in which the same token may be sent again, after a query.
         ``None`` is five minutes, and as much longer as another process needs to take over safely.
     :param trust_token: Send the same token again also after the window, and when several orders match.
     :param request_seconds: How long one request may take.
@@ -80,12 +80,12 @@ class Rules:
 
     @property
     def patience(self) -> float:
-        """Seconds for which something that may clear up is waited for."""
+        """Seconds for which something that may resolve itself is waited for."""
         return REPLAY_WINDOW if self.replay_window is None else self.replay_window
 
     @property
     def beside(self) -> float:
-        """Seconds by which clocks may differ beyond what a look allows for by itself."""
+        """Seconds by which clocks may differ beyond what a query allows for by itself."""
         return max(0.0, self.clock_margin - CLOCK_MARGIN)
 
     def replay_until(self, now: float, sending_until: float) -> float:
@@ -104,7 +104,7 @@ class Situation:
     :param evidence: The result of a query, without the orders that other records own.
     :param rivals: Other purchases that may own an order that matches, each in a few words.
     :param is_patient: There is time left to query again.
-    :param rivals_may_clear_up: A rival is going to know its order.
+    :param rivals_may_resolve: A rival is going to know its order.
     :param trusts_token: The policy sends the token again where nothing decides.
     :param replay_is_safe: The action is one whose token may be trusted at all.
     :param now: Epoch seconds.
@@ -114,7 +114,7 @@ class Situation:
     evidence: Evidence
     rivals: Sequence[str]
     is_patient: bool
-    rivals_may_clear_up: bool
+    rivals_may_resolve: bool
     trusts_token: bool
     replay_is_safe: bool
     now: float
@@ -298,8 +298,8 @@ def decide(it: Situation) -> Decision:
 def _step(row: Row, it: Situation) -> Next:
     if row.verdict is not Next.STOP:
         return row.verdict
-    may_clear_up = it.rivals_may_clear_up if row.rivals else it.evidence.may_clear_up or not row.changed
-    if row.waits and it.is_patient and may_clear_up:
+    may_resolve = it.rivals_may_resolve if row.rivals else it.evidence.may_resolve or not row.changed
+    if row.waits and it.is_patient and may_resolve:
         return Next.WAIT
     may_send = row.override is Override.YES or (row.override is Override.IF_SAFE and it.replay_is_safe)
     return Next.SEND if may_send and it.trusts_token and not it.record.state.is_final else Next.STOP

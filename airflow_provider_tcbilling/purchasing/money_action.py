@@ -40,12 +40,12 @@ class Evidence:
     :param orders: The orders that match.
     :param unclear: Orders that may be it, of which the order book shows too little, or something not understood.
     :param bar: Why it may have been carried out although no order matches. Then nothing is sent again, ever.
-    :param may_clear_up: An order may still come to be listed, so that it is worth waiting before stopping.
+    :param may_resolve: An order may still come to be listed, so that it is worth waiting before stopping.
     """
 
     orders: list[Candidate] = field(default_factory=list)
     bar: str = ""
-    may_clear_up: bool = True
+    may_resolve: bool = True
     unclear: list[Candidate] = field(default_factory=list)
 
     def without(self, owned: Set[str]) -> Evidence:

@@ -112,6 +112,17 @@ class Ownership:
                 "since, nothing tells. All else that is asked for is as the record says."
             )
 
+    def refuse_another_account(self, record: Record, action: MoneyAction) -> None:
+        """Raise if the record is of another account, or may be and nothing tells: one key is of one account."""
+        is_ours = record.key_id in ("", action.key_id) or record.state is State.DECLINED
+        if is_ours or (record.account and record.account == action.account()):
+            return
+        if record.order_id and not record.account and action.lists(record.order_id):
+            return
+        was = f"account {record.account}" if record.account else "a key of which no account is known"
+        is_ = f"account {action.account() or 'unknown'}"
+        raise PurchaseChanged(self.location, [f"account: it was begun with {was}, and the key is of {is_} now"])
+
     def refresh(self, record: Record) -> Record:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
         return self.read() or record

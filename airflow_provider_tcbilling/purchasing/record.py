@@ -68,7 +68,7 @@ class Record:
     :param replay_until: Until here the same token may be sent again without asking anybody.
     :param changed_at: When this was written.
     :param payload: What was asked for; no key, no token, and what looks like a secret in it is masked.
-    :param placed_by: Who asked: DAG, run, task, map index, try.
+    :param placed_by: The origin of the purchase, as its caller describes it.
     :param before: What was seen before the first request, such as an instance's expiry; empty if nobody looked.
     :param reason: Why it was declined, or what the server said of it.
     :param paid_cents: What was paid, in 1/100 of *currency*; ``None`` until the order book was read.
@@ -108,7 +108,7 @@ class Record:
 
     @property
     def order(self) -> Order | None:
-        """The order, if there is one. Tasks hand it on, and Airflow may render what they hand on: it is inert."""
+        """The order, if there is one. Callers hand it on to templates, so its texts are inert."""
         if self.order_id is None:
             return None
         request_id, currency = (told and inert(told) for told in (self.request_id, self.currency))

@@ -112,18 +112,16 @@ class Renewal(MoneyAction):
         found = search(self.client, since, until, self._compared, before.get("orders", ()))
         if found.matching:
             return Evidence(found.matching, unclear=found.unclear)
-        # A task that was edited, and has no record that says so, meets the order of what it was before.
+        # A purchase that was edited, and has no record that says so, meets the order of what it was before.
         others = search(self.client, since, until, self._renews_it, before.get("orders", ()))
         if others.matching:
             words = "; ".join(one.words for one in others.matching)
-            return Evidence(bar=f"it was renewed, but not as is asked now: {words}", may_clear_up=False)
+            return Evidence(bar=f"it was renewed, but not as is asked now: {words}", may_resolve=False)
         return Evidence(bar=self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* renews the same instance."""
         return payload.get("InstanceId") == self._id
-
-    # Before it is sent
 
     def _obstacles(self, instance: RenewableInstance, earlier: list[Deal]) -> Iterator[str]:
         terms = self._terms
@@ -158,8 +156,6 @@ class Renewal(MoneyAction):
 
     def _now(self) -> float:
         return self._clock() + self.client.clock_offset
-
-    # Afterwards
 
     def _bar(self, before: Mapping[str, Any]) -> str:
         was = before.get("expire_time") or self._terms.expire_time

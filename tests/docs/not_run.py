@@ -12,7 +12,7 @@ NOT_RUN: dict[str, str] = {
     r"make (test|check)\b": SUITE,
     r"make demo\b": "it starts a whole Airflow; .ci/run runs it, and tests/system starts one too",
     r"make (matrix|schedules|kill-matrix|mutants|bench)\b": HOURS,
-    r"make (docs|dist|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",
+    r"make (docs|dist|test-dist|release-check|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",
     r"(pip install|python -m venv|cat sandbox\.pem|tccli/bin/)": f"{DOWNLOADS}; the Makefile installs in the same way",
     r"from airflow\.sdk import DAG, task\b": "tests/dags runs the Dag of the README, on every line of Airflow 3",
 }

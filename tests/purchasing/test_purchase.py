@@ -596,11 +596,11 @@ def test_a_record_of_others_that_cannot_be_read_is_a_rival(start_sandbox, shelf)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_without_a_shared_store_twins_are_not_guessed_at(start_sandbox, when):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    purchase(sandbox, Shelf(is_shared=False), key="one", has_twins=True).place()
+    purchase(sandbox, Shelf(is_shared=False), key="one", twins="a copy").place()
     lose(sandbox, when)
 
     with pytest.raises(PurchaseOutcomeUnknown):
-        purchase(sandbox, Shelf(is_shared=False), key="two", has_twins=True).place()
+        purchase(sandbox, Shelf(is_shared=False), key="two", twins="a copy").place()
 
     assert sandbox.requests["CreateInstance"] == 2
 

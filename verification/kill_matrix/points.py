@@ -45,16 +45,17 @@ TWIN_SECONDS = 90.0
 HIDDEN_FROM_TWIN = ("_AIRFLOW", "AIRFLOW__DATABASE__", "AIRFLOW__CORE__SQL_ALCHEMY")
 """A task's process is kept from the database by variables with which no other process could start."""
 
-API = "airflow_provider_tcbilling.api"
+PURCHASING = "airflow_provider_tcbilling.purchasing"
+WAITING = "airflow_provider_tcbilling.waiting"
 OPERATOR = "airflow_provider_tcbilling.operators.base.SpendingOperator"
 SDK = "tencentcloud.billing.v20180709.billing_client.BillingClient"
 PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
-        "before-intent": (f"{API}.memory.Memory.begin", "entry"),
-        "after-intent": (f"{API}.memory.Memory.begin", "exit"),
-        "before-record": (f"{API}.memory.Memory.keep", "entry"),
-        "after-record": (f"{API}.memory.Memory.keep", "exit"),
-        "while-waiting": (f"{API}.delivery.DeliveryWatch.step", "exit"),
+        "before-intent": (f"{PURCHASING}.ownership.Ownership.begin", "entry"),
+        "after-intent": (f"{PURCHASING}.ownership.Ownership.begin", "exit"),
+        "before-record": (f"{PURCHASING}.ownership.Ownership.keep", "entry"),
+        "after-record": (f"{PURCHASING}.ownership.Ownership.keep", "exit"),
+        "while-waiting": (f"{WAITING}.delivery.DeliveryWatch.step", "exit"),
         "while-deferring": ("airflow_provider_tcbilling.triggers.base.deferral", "entry"),
         "after-event": (f"{OPERATOR}.execute_complete", "entry"),
         "in-complete": ("airflow_provider_tcbilling.operators._execution.Execution.note_delivery", "entry"),
@@ -78,7 +79,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
 """For each point, which function it lies at, and whether before or after it. HTTP points lie in http.client."""
 
 MEETING = {
-    "ours": (f"{API}.memory.Memory.read", "exit"),
+    "ours": (f"{PURCHASING}.ownership.Ownership.read", "exit"),
     "sdk": (f"{SDK}.CreateInstance", "entry"),
     "sdk-renews": (f"{SDK}.RenewInstance", "entry"),
 }

@@ -15,6 +15,27 @@ EXPLAINED = f"{CLI}::test_each_state_and_finding_has_its_next_step"
 
 FENCES = (
     Mutant(
+        "a store that does not compare is believed to",
+        "Ownership.claim",
+        "if self._store.replaces_conditionally:",
+        "if True:",
+        "tests/purchasing/test_purchase.py::test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends",
+    ),
+    Mutant(
+        "a comparison that failed is passed over",
+        "Ownership.claim",
+        "if stored != known or not self._put(mine, text):",
+        "if stored != known or (self._put(mine, text) and False):",
+        "tests/ledger/test_stores.py::test_of_two_processes_that_take_over_at_once_a_store_that_compares_lets_one_send",
+    ),
+    Mutant(
+        "the payload is computed for each request",
+        "Purchase._send",
+        "action.client.place(action.action, action.payload,",
+        "action.client.place(action.action, action.action.payload_without_token(action.action.named(action.payload)),",
+        "tests/purchasing/test_path.py::test_a_payload_is_computed_once_however_often_it_is_sent",
+    ),
+    Mutant(
         "a process that stood still sends",
         "Ownership.claim",
         "if self._clock() - began > PAUSE_SECONDS:",
@@ -122,8 +143,8 @@ FENCES = (
     ),
     Mutant(
         "the key of any account goes on",
-        "Purchase._refuse_another_account",
-        'is_ours = record.key_id in ("", self._action.key_id) or record.state is State.DECLINED',
+        "Ownership.refuse_another_account",
+        'is_ours = record.key_id in ("", action.key_id) or record.state is State.DECLINED',
         "is_ours = True",
         f"{FINALITY}::test_the_key_of_another_account_does_not_go_on_with_a_purchase",
     ),
@@ -143,7 +164,7 @@ FENCES = (
     ),
     Mutant(
         "rivals of a wrong clock are not seen",
-        "Purchase._judge",
+        "Inquiry.decision",
         "owned, rivals = self._ownership.others(record, self._action.looks_like, beside)",
         "owned, rivals = self._ownership.others(record, self._action.looks_like)",
         f"{SKEW}::test_an_older_purchase_of_the_same_is_seen_as_a_rival_whichever_clock_is_wrong",

@@ -124,7 +124,7 @@ SECRETS = (
     ),
     Mutant(
         "a client that cannot be made shows its key",
-        "BillingClient.__init__",
+        "Caller.__init__",
         "del secret_key, token",
         "pass",
         f"{RAISED}::test_an_endpoint_that_is_none_leads_to_no_secret",
