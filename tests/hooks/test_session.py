@@ -52,7 +52,7 @@ def world(request, start_sandbox, connect, monkeypatch, passing_time):
     connect(host=sandbox.url)
     sandbox.instance_id = sandbox.account.add_instance(expires_at=time.time() + 3 * DAY).instance_id
     sandbox.order_id = client_to(sandbox).create_instance(client_token="another", **ORDER).order_id
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
     monkeypatch.setattr(base, "FIRST_QUERY_SECONDS", 0.01)
     sandbox.clients = Clients(monkeypatch)
     return sandbox
