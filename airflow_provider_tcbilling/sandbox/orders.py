@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import DealStatus
+from airflow_provider_tcbilling.api.values import DealAction
 from airflow_provider_tcbilling.sandbox.instances import Instance
 
-PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
+PURCHASE, RENEW, REFUND = DealAction.PURCHASE.value, DealAction.RENEW.value, DealAction.REFUND.value
 AIMS: Mapping[str, int] = {
     PURCHASE: int(DealStatus.DELIVERED),
     RENEW: int(DealStatus.DELIVERED),
@@ -20,6 +22,9 @@ AIMS: Mapping[str, int] = {
 """The status in which an order of each action ends if nothing goes wrong."""
 
 UNDER_WAY = (DealStatus.PAID, DealStatus.DELIVERING)
+
+as_read = CREATE_INSTANCE.with_defaults
+"""A request for a purchase or a renewal with the server's defaults; those of a renewal are the same."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +97,12 @@ class PlacedOrder:
     @property
     def period(self) -> int:
         """The time that it pays for, in ``period_unit``."""
-        return 0 if self.action == REFUND else int(self.request.get("Period", 1))
+        return 0 if self.action == REFUND else int(as_read(self.request)["Period"])
 
     @property
     def period_unit(self) -> str:
         """``m`` or ``y``."""
-        return str(self.request.get("PeriodUnit", "m"))
+        return str(as_read(self.request)["PeriodUnit"])
 
     @property
     def zone_code(self) -> str:
@@ -107,7 +112,7 @@ class PlacedOrder:
     @property
     def project_id(self) -> int:
         """The project that it is booked on."""
-        return self.instance.project_id if self.instance else int(self.request.get("ProjectId", 0))
+        return self.instance.project_id if self.instance else int(as_read(self.request)["ProjectId"])
 
     def become(self, status: int, now: float) -> None:
         """Take a status and remember when."""

@@ -8,12 +8,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.text import NUMBER, matching
 from airflow_provider_tcbilling.cli.explain import as_text, explanation_of
 from airflow_provider_tcbilling.cli.lookup import PurchaseName, read
 from airflow_provider_tcbilling.hooks.connection import Settings
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from verification.fuzz.judging import KEY, NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of

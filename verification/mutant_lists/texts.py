@@ -18,15 +18,15 @@ TEXTS = (
     Mutant(
         "a name handed on as a template",
         "inert",
-        '    words = _NOT_INERT.sub("_", harmless(text, limit))\n',
-        "    words = harmless(text, limit)\n",
+        '    plain = _NOT_INERT.sub("_", harmless(text, limit))\n',
+        "    plain = harmless(text, limit)\n",
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
     Mutant(
         "a name handed on as the name of a file",
         "inert",
-        'return f"{words}." if _LAST_EXTENSION.search(words) else words',
-        "return words",
+        'return f"{plain}." if _LAST_EXTENSION.search(plain) else plain',
+        "return plain",
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
     Mutant(
@@ -39,8 +39,8 @@ TEXTS = (
     Mutant(
         "a code handed on as a template",
         "models:_code",
-        "else inert(told.strip() if isinstance(told, str) else told, MAX_CODE)",
-        "else str(told)",
+        "else inert(value.strip() if isinstance(value, str) else value, MAX_CODE)",
+        "else str(value)",
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
     Mutant(
@@ -81,8 +81,8 @@ TEXTS = (
     Mutant(
         "what is no code taken for a refusal",
         "is_refusal",
-        "    if not CODE.fullmatch(code) or code in PERHAPS_DONE",
-        "    if code in PERHAPS_DONE",
+        "row_of(code if code in ERROR_CODES else family) if CODE.fullmatch(code) else UNDESCRIBED",
+        "row_of(code if code in ERROR_CODES else family)",
         f"{TEXT}::test_what_does_not_look_like_a_code_refuses_nothing",
     ),
     Mutant(
@@ -102,8 +102,8 @@ TEXTS = (
     Mutant(
         "any text taken for an instance",
         "_id_of",
-        "    return matching(told.strip() if isinstance(told, str) else told, INSTANCE_ID)\n",
-        "    return str(told).strip()\n",
+        "    return matching(value.strip() if isinstance(value, str) else value, INSTANCE_ID)\n",
+        "    return str(value).strip()\n",
         f"{TEXT}::test_an_instance_without_a_usable_id_is_left_out_of_the_list_and_told",
     ),
     Mutant(
@@ -157,15 +157,15 @@ TEXTS = (
     ),
     Mutant(
         "the order of an event taken for the task's own",
-        "SpendingOperator._own_order",
-        "            refuse_another(own, told.order_id, where)\n",
+        "Execution.own_order",
+        "            refuse_another(own, named.order_id, where)\n",
         "            pass\n",
         f"{EVENTS}::test_an_event_that_names_another_order_than_the_record_fails_with_both_numbers",
     ),
     Mutant(
         "the record not asked which order it is",
-        "SpendingOperator._own_order",
-        "recorded = recorded_order(context, self._hook, lambda: self._key(context, self._fields()))",
+        "Execution.own_order",
+        "recorded = recorded_order(self.context, self.task.hook, lambda: self.key)",
         "recorded = None",
         f"{EVENTS}::test_an_event_that_names_another_order_than_the_record_fails_with_both_numbers",
     ),
@@ -179,20 +179,20 @@ TEXTS = (
     Mutant(
         "an endless deadline taken from an event",
         "deadline_of",
-        "return float(min(told, time.time() + longest)) if told > 0 else 0.0",
-        "return float(told)",
+        "return float(min(read, time.time() + longest)) if read > 0 else 0.0",
+        "return float(read)",
         f"{EVENTS}::test_a_sensor_that_is_woken_for_another_order_than_its_own_fails",
     ),
     Mutant(
         "a sensor woken for another order",
-        "InstanceDeliverySensor.execute_complete",
-        'refuse_another(watch.order_id, told.order_id, "its own argument")',
+        "InstanceDeliverySensor.refuse_another",
+        'refuse_another(number_of(self.order_id), named.order_id, "its own argument")',
         "pass",
         f"{EVENTS}::test_a_sensor_that_is_woken_for_another_order_than_its_own_fails",
     ),
     Mutant(
         "a sensor woken for another instance",
-        "InstanceExpirySensor.execute_complete",
+        "InstanceExpirySensor.refuse_another",
         'refuse_another(own, instance.strip(), "its own argument", "instance")',
         "pass",
         f"{EVENTS}::test_a_sensor_that_is_woken_for_another_instance_than_its_own_fails",
