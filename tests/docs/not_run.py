@@ -14,6 +14,7 @@ NOT_RUN: dict[str, str] = {
     r"make (matrix|schedules|kill-matrix|mutants|bench)\b": HOURS,
     r"make (docs|dist|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",
     r"(pip install|python -m venv|cat sandbox\.pem|tccli/bin/)": f"{DOWNLOADS}; the Makefile installs in the same way",
+    r"AIRFLOW__CORE__DAGS_FOLDER=\S+ python -m pytest\b": "the reader runs the tests of a page at its end, in a folder of their own",
     r"from airflow\.sdk import DAG, task\b": "tests/dags runs the Dag of the README, on every line of Airflow 3",
 }
 """Regular expression of a command, or of the first line of a block, to the reason why it is not run."""

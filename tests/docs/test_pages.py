@@ -55,6 +55,7 @@ def the_key_of_these_tests(reader):
 
 
 BEFORE = {
+    "docs/how-to/alert-on-a-stopped-purchase.md": two_orders_that_fit,
     "docs/reference/connection.md": the_key_of_these_tests,
     "docs/how-to/explain-and-settle.md": two_orders_that_fit,
     "docs/how-to/recover-a-failed-task.md": two_orders_that_fit,
