@@ -93,12 +93,12 @@ class Reader:
         self.printed = ""
         self._variables: list[str] = []
         self._servers: list[subprocess.Popen] = []
-        self._checkout = folder / "checkout"
+        self.checkout = folder / "checkout"
         """The files of the project, in a folder of its own, so that a command leaves nothing in the real one."""
-        self._checkout.mkdir()
+        self.checkout.mkdir()
         for path in ROOT.iterdir():
             if not path.name.startswith("."):
-                (self._checkout / path.name).symlink_to(path)
+                (self.checkout / path.name).symlink_to(path)
 
     def read(self, block: Block) -> None:
         """Do what a block says. A block of a kind that is not known here fails."""
@@ -139,7 +139,7 @@ class Reader:
         """Start a command in a session of its own."""
         return subprocess.Popen(
             words,
-            cwd=self._checkout,
+            cwd=self.checkout,
             env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
