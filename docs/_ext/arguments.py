@@ -11,8 +11,7 @@ import enum
 import importlib
 import inspect
 import re
-import textwrap
-import typing
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -129,9 +128,8 @@ def default_of(parameter: inspect.Parameter) -> str:
         return "**required**"
     if parameter.name in CONFIGURED:
         return CONFIGURED[parameter.name]
-    if value is None or value == "":
-        return ""
-    return f"`{value.value if isinstance(value, enum.Enum) else value}`"
+    shown = value.value if isinstance(value, enum.Enum) else value
+    return f"`{shown}`" if shown != "" else '`""`'
 
 
 def cell(text: str) -> str:
@@ -153,6 +151,9 @@ class MarkdownDirective(SphinxDirective):
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(__file__)
+        for module in (name for name in list(sys.modules) if name.startswith(PACKAGE)):
+            self.env.note_dependency(str(sys.modules[module].__file__))
         made = self.parse_text_to_nodes(self.markdown(found(self.arguments[0])), offset=self.content_offset)
         if not self.stacked:
             return made

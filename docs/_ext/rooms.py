@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTH, ROW, GAP = 380, 40, 18
+WIDTH, ROW, GAP = 356, 40, 18
 AIRFLOW = "airflow"
 
 
@@ -31,14 +31,14 @@ class House:
         settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         contracts = settings["tool"]["importlinter"]["contracts"]
         layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-        self.layers = [[room.strip() for room in layer.split("|")] for layer in layers]
+        folders = {path.parent.name for path in (ROOT / PACKAGE).glob("*/__init__.py")}
+        self.layers = [[room for room in map(str.strip, layer.split("|")) if room in folders] for layer in layers]
         self.without_airflow = {
             room.rpartition(".")[2]
             for contract in contracts
             if AIRFLOW in contract.get("forbidden_modules", ())
             for room in contract["source_modules"]
         }
-        folders = {path.parent.name for path in (ROOT / PACKAGE).glob("*/__init__.py")}
         self.beside = sorted(folders - {room for layer in self.layers for room in layer})
 
     def rows(self) -> list[tuple[str, str]]:

@@ -19,8 +19,11 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-WIDTH, HEAD, LINE, LETTER = 380, 30, 15, 6.1
-"""Of the drawing: its width, the height of a head and of a line of text, and the width of a letter, in its own units."""
+WIDTH, HEAD, LINE = 356, 30, 15
+"""Of the drawing: its width, and the heights of a head and of a line of text, in its own units."""
+
+LETTER, BOLD = 6.2, 7.2
+"""Width of a letter."""
 
 MESSAGE = re.compile(r"(.+?) -([>x]\$?) (.+?): (.+)")
 DEATH = re.compile(r"(.+?) dies: (.+)")
@@ -39,8 +42,9 @@ class Drawing:
 
     def text(self, x: float, text: str, kind: str = "", width: float = WIDTH) -> None:
         """Write lines around x, within the drawing, and move down by their height."""
-        for line in textwrap.wrap(text, int(width / LETTER)):
-            half = len(line) * LETTER / 2
+        letter = BOLD if kind in ("b", "bad") else LETTER
+        for line in textwrap.wrap(text, int(width / letter)):
+            half = len(line) * letter / 2
             middle = min(max(x, half + 2), WIDTH - half - 2)
             self.y += LINE
             self.parts.append(f'<text class="c {kind}" x="{middle:.0f}" y="{self.y - 4:.0f}">{html.escape(line)}</text>')
@@ -53,7 +57,7 @@ class Drawing:
         is_lost, spends = mark.startswith("x"), mark.endswith("$")
         tip = (start + end) / 2 if is_lost else end - 3 * toward
         kind = "line spends" if spends else "line again" if is_lost else "line"
-        head = "" if is_lost else ' marker-end="url(#tip-spends)"' if spends else ' marker-end="url(#tip)"'
+        head = "" if is_lost else ' marker-end="url(#sequence-tip-spends)"' if spends else ' marker-end="url(#sequence-tip)"'
         self.parts.append(f'<path class="{kind}" d="M{start:.0f} {self.y:.0f}H{tip:.0f}"{head}/>')
         if is_lost:
             self.cross(tip)
@@ -72,17 +76,18 @@ class Drawing:
         self.y += 8
 
     def note(self, actor: str, text: str) -> None:
-        self.text(self.x[actor], text, "s", WIDTH * 0.62)
+        self.text(self.x[actor], text, "s", WIDTH * 0.55)
         self.y += 9
 
     def gap(self, text: str) -> None:
         self.y += 5
         self.parts.append(f'<path class="line gap" d="M4 {self.y:.0f}H{WIDTH - 4}"/>')
+        self.y += 3
         self.text(WIDTH / 2, text, "s")
         self.y += 9
 
     def end(self, text: str, kind: str) -> None:
-        lines = textwrap.wrap(text, int((WIDTH - 24) / LETTER))
+        lines = textwrap.wrap(text, int((WIDTH - 24) / BOLD))
         height = len(lines) * LINE + 12
         self.parts.append(
             f'<rect class="box {kind}" x="2" y="{self.y + 2:.0f}" width="{WIDTH - 4}" height="{height}" rx="9"/>'
@@ -95,7 +100,7 @@ class Drawing:
         """Return the drawing: heads and lifelines behind everything else."""
         behind = []
         for actor, x in self.x.items():
-            half = len(actor) * LETTER / 2 + 12
+            half = len(actor) * BOLD / 2 + 8
             last = self.ends.get(actor, self.y)
             behind.append(f'<path class="life" d="M{x:.0f} {HEAD}V{last:.0f}"/>')
             behind.append(
@@ -103,7 +108,7 @@ class Drawing:
                 f'<text class="c b" x="{x:.0f}" y="{HEAD / 2 + 5:.0f}">{html.escape(actor)}</text>'
             )
         tips = "".join(
-            f'<marker id="tip{name}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" '
+            f'<marker id="sequence-tip{name}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" '
             f'orient="auto"><path class="tip{name}" d="M0 0l10 5-10 5z"/></marker>'
             for name in ("", "-spends")
         )
