@@ -1,19 +1,19 @@
 """
 Decision: what is done after a look into the order book, as a pure function.
 
-=================  =============  ==============  ==============================================
-orders that match  may be ours    state           then
-=================  =============  ==============  ==============================================
-one                no             any             adopt it
-some               by a rival     any             wait, then stop
-several            no             any             stop
-any                an unclear one any             wait, then stop
-none               no             charged         stop, whatever the policy
-none               no             refused         stop, whatever the policy
-none, but changed  no             any             wait, then stop, whatever the policy
-none               no             window closed   stop
-none               no             window open     send, and look once more after the lag
-=================  =============  ==============  ==============================================
+=================  ==============  =============  ==============================================
+orders that match  may be ours     state          then
+=================  ==============  =============  ==============================================
+one                no              any            adopt it
+some               by a rival      any            wait, then stop
+several            no              any            stop
+any                an unclear one  any            wait, then stop
+none               no              charged        stop, whatever the policy
+none               no              refused        stop, whatever the policy
+none, but changed  no              any            wait, then stop, whatever the policy
+none               no              window closed  stop
+none               no              window open    send, and look once more after the lag
+=================  ==============  =============  ==============================================
 """
 
 from __future__ import annotations
