@@ -182,7 +182,7 @@ def says(cell: str, default: Any) -> bool:
 # Messages
 
 
-MESSAGES = ("The message begins with, or contains", "The line")
+MESSAGES = ("It begins with, or contains", "The line")
 """The first column of the tables that say what a message means."""
 
 FILLED_IN = re.compile(r"\.\.\.|…|\[|NORMAL|not listed|" + "|".join(ACTIONS))
