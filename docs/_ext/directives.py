@@ -55,9 +55,15 @@ class Arguments(AboutThing):
 
 
 class Summary(AboutThing):
-    """What a class says of itself."""
+    """What a class says of itself. Links to the class lead here."""
 
     writes = staticmethod(summary)
+
+    def made(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        target = nodes.target("", "", ids=[name])
+        self.env.domains.python_domain.note_object(name, "class", name, location=target)
+        return [target, *super().made()]
 
 
 class Raises(AboutThing):
