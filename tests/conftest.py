@@ -85,7 +85,7 @@ def client(sandbox: Sandbox) -> BillingClient:
 
 def client_to(sandbox: Sandbox | None, **options: Any) -> BillingClient:
     """Return a client that does not sleep between tries, and counts no requests."""
-    options = {"sleep": lambda seconds: None, "endpoint": sandbox and sandbox.url, "budget": UNLIMITED, **options}
+    options = {"sleep": lambda seconds: None, "endpoint": sandbox and sandbox.url, "rate_limiter": UNLIMITED, **options}
     return BillingClient(options.pop("secret_id", SECRET_ID), options.pop("secret_key", SECRET_KEY), **options)
 
 

@@ -145,11 +145,7 @@ def is_command(line: str) -> bool:
 
 
 TABLES = {
-    ("docs/how-to/buy.md", "What to give"): "CreateInstanceOperator",
     ("docs/how-to/buy.md", "Runs that may not spend"): "CreateInstanceOperator",
-    ("docs/how-to/wait-for-delivery.md", "In a task of its own"): "InstanceDeliverySensor",
-    ("docs/how-to/renew.md", "What expires"): "ExpiringInstancesOperator",
-    ("docs/how-to/renew.md", "Renew it once"): "RenewInstanceOperator",
 }
 """The tables whose first column is named Argument, by the heading above them, and whose arguments they are."""
 
