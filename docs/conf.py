@@ -25,12 +25,9 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
-    "arguments",
-    "command_line",
+    "directives",
     "error_links",
     "phone_tables",
-    "rooms",
-    "sequence",
 ]
 exclude_patterns = ["_build", "**/_*.md"]
 default_role = "code"

@@ -1,9 +1,4 @@
-"""
-Arguments: what an operator or a sensor takes, from its signature and its docstring.
-
-``{arguments} package.module.Class`` writes the table, ``{summary}`` the docstring without its fields, and ``{raises}``
-what the task raises.
-"""
+"""Arguments: what an operator or a sensor takes, returns and raises, from its signature and its docstring."""
 
 from __future__ import annotations
 
@@ -11,13 +6,8 @@ import enum
 import importlib
 import inspect
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
-
-from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 PACKAGE = "airflow_provider_tcbilling"
 FIELD = re.compile(r"^:(param|raises|return) ?([\w.]*): (.*(?:\n[ \t]+.*)*)", re.MULTILINE)
@@ -141,63 +131,23 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-class MarkdownDirective(SphinxDirective):
-    """A directive that writes Markdown about the thing that its argument names."""
-
-    required_arguments = 1
-    stacked = False
-
-    def markdown(self, thing: Any) -> str:
-        raise NotImplementedError
-
-    def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(__file__)
-        for module in (name for name in list(sys.modules) if name.startswith(PACKAGE)):
-            self.env.note_dependency(str(sys.modules[module].__file__))
-        made = self.parse_text_to_nodes(self.markdown(found(self.arguments[0])), offset=self.content_offset)
-        if not self.stacked:
-            return made
-        return [nodes.container("", *made, classes=["stacked", "arguments"])]
+def argument_table(kind: type) -> str:
+    rows = [
+        (f"`{it.name}`" + "<br><small>templated</small>" * it.is_templated, it.type, it.default, it.meaning)
+        for it in arguments_of(kind)
+    ]
+    return table(("Argument", "Type", "Default", "Meaning"), rows)
 
 
-class Arguments(MarkdownDirective):
-    stacked = True
-
-    def markdown(self, thing: Any) -> str:
-        rows = [
-            (
-                f"`{it.name}`" + ("<br><small>templated</small>" if it.is_templated else ""),
-                it.type,
-                it.default,
-                it.meaning,
-            )
-            for it in arguments_of(thing)
-        ]
-        return table(("Argument", "Type", "Default", "Meaning"), rows)
+def summary(kind: type) -> str:
+    """Return the docstring without its fields and links, as Markdown."""
+    text = FIELD.sub("", SEE_ALSO.sub("", inspect.getdoc(kind) or ""))
+    paragraphs = [markdown(part) for part in text.split("\n\n")]
+    return "\n\n".join(part for part in paragraphs if part and not part.startswith("The other parameters are"))
 
 
-class Summary(MarkdownDirective):
-    """The docstring without its fields and links."""
-
-    def markdown(self, thing: Any) -> str:
-        text = FIELD.sub("", SEE_ALSO.sub("", inspect.getdoc(thing) or ""))
-        paragraphs = [markdown(part) for part in text.split("\n\n")]
-        return "\n\n".join(part for part in paragraphs if part and not part.startswith("The other parameters are"))
-
-
-class Raises(MarkdownDirective):
-    """The exceptions of a task's ``execute``; one that only refers to what it inherits is left out."""
-
-    stacked = True
-
-    def markdown(self, thing: Any) -> str:
-        documented = [fields_of(vars(one)["execute"], "raises") for one in ours(thing) if "execute" in vars(one)]
-        rows = next(filter(None, documented), {})
-        return table(("The task raises", "Meaning"), [(f"`{name}`", meaning) for name, meaning in rows.items()])
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("arguments", Arguments)
-    app.add_directive("summary", Summary)
-    app.add_directive("raises", Raises)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+def raises_table(kind: type) -> str:
+    """Return the exceptions of a task's ``execute``; one that only refers to what it inherits is passed over."""
+    documented = (fields_of(vars(one)["execute"], "raises") for one in ours(kind) if "execute" in vars(one))
+    rows = next(filter(None, documented), {})
+    return table(("The task raises", "Meaning"), [(f"`{name}`", meaning) for name, meaning in rows.items()])

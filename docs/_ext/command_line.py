@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
-from arguments import MarkdownDirective, table
-from sphinx.application import Sphinx
+from arguments import table
 
 
 class Reached(BaseException):
@@ -48,20 +47,10 @@ def option_row(option: argparse.Action) -> tuple[str, str, str]:
     return f"`{option.option_strings[-1]}{value}`", default, about[:1].upper() + about[1:].rstrip(".") + "." + choices
 
 
-class CommandLine(MarkdownDirective):
-    """A section for each command. Its argument is the function that runs the command line."""
-
-    stacked = True
-
-    def markdown(self, thing: Any) -> str:
-        parts = []
-        for name, about, parser in commands_of(parser_of(thing)):
-            rows = [option_row(option) for option in parser._actions if option.dest != "help"]
-            heading = f"**`{name}`**: {about}."
-            parts.append(f"{heading}\n\n{table(('Option', 'Default', 'Meaning'), rows)}")
-        return "\n".join(parts)
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("command-line", CommandLine)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+def command_tables(main: Any) -> str:
+    """Return a table of options for each command, below its name."""
+    parts = []
+    for name, about, parser in commands_of(parser_of(main)):
+        rows = [option_row(option) for option in parser._actions if option.dest != "help"]
+        parts.append(f"**`{name}`**: {about}.\n\n{table(('Option', 'Default', 'Meaning'), rows)}")
+    return "\n".join(parts)

@@ -20,6 +20,9 @@ SENTENCE = 40
 MOST_COLUMNS = 5
 """Of a table that is stacked by itself: the cells of a wider one are compared side by side."""
 
+SHORT = 28
+"""Characters of a cell that stands in one line with the name of its column."""
+
 
 class NameColumns(SphinxPostTransform):
     """Note in each cell of a body what its column is called, and which tables are stacked."""
@@ -36,6 +39,8 @@ class NameColumns(SphinxPostTransform):
                 for row in next(table.findall(nodes.tbody)).findall(nodes.row):
                     for name, entry in zip(names, row.findall(nodes.entry), strict=False):
                         entry[LABEL] = name
+                        length = len(entry.astext())
+                        entry["classes"].append("long" if length > SHORT else "short" if length else "blank")
 
 
 class Translator(HTML5Translator):

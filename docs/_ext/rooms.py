@@ -7,12 +7,8 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
 
-from arguments import PACKAGE, markdown, table
-from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from arguments import PACKAGE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,10 +37,9 @@ class House:
         }
         self.beside = sorted(folders - {room for layer in self.layers for room in layer})
 
-    def rows(self) -> list[tuple[str, str]]:
+    def rooms(self) -> list[tuple[str, str]]:
         """Return each room with what it holds, as its docstring says."""
-        rooms = [room for layer in [*self.layers, self.beside] for room in layer]
-        return [(f"`{room}`", markdown(about(room))) for room in rooms]
+        return [(room, about(room)) for layer in [*self.layers, self.beside] for room in layer]
 
     def svg(self) -> str:
         """Return the layers from top to bottom, with an arrow for what may be imported; beside the last, the others."""
@@ -79,19 +74,3 @@ class House:
 def about(room: str) -> str:
     text = inspect.getdoc(importlib.import_module(f"{PACKAGE}.{room}")) or ""
     return text.partition("\n\n")[0]
-
-
-class Rooms(SphinxDirective):
-    """The drawing, and a table of what each room holds."""
-
-    def run(self) -> list[nodes.Node]:
-        house = House()
-        caption = "An arrow is an allowed import, also of everything further down. Rooms with a green edge know no Airflow."
-        figure = f'<figure class="drawing rooms">{house.svg()}<figcaption>{caption}</figcaption></figure>'
-        rows: list[Any] = self.parse_text_to_nodes(table(("Room", "Content"), house.rows()))
-        return [nodes.raw("", figure, format="html"), nodes.container("", *rows, classes=["stacked"])]
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("rooms", Rooms)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

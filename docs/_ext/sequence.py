@@ -1,9 +1,9 @@
 """
-Sequence: a drawing of who sends what to whom, line by line, that fits a phone and follows the colours of the page.
+Sequence: a drawing of messages between actors that fits a phone and follows the colours of the page.
 
-Each line is one step. ``A -> B: text`` is a message, ``A ->$ B: text`` one that spends, ``A -x B: text`` one that is lost.
+Each line is one step. ``A -> B: text`` is a message, ``A ->$ B: text`` one that spends, ``A -x B: text`` a lost one.
 ``A dies: text`` ends a process, ``A: text`` is a note beside it, ``... text`` time that passes, ``= text`` a good end
-and ``! text`` a stop.
+and ``! text`` a bad one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,6 @@ import html
 import re
 import textwrap
 from collections.abc import Callable
-from typing import ClassVar
-
-from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 WIDTH, HEAD, LINE = 356, 30, 15
 """Of the drawing: its width, and the heights of a head and of a line of text, in its own units."""
@@ -47,7 +41,9 @@ class Drawing:
             half = len(line) * letter / 2
             middle = min(max(x, half + 2), WIDTH - half - 2)
             self.y += LINE
-            self.parts.append(f'<text class="c {kind}" x="{middle:.0f}" y="{self.y - 4:.0f}">{html.escape(line)}</text>')
+            self.parts.append(
+                f'<text class="c {kind}" x="{middle:.0f}" y="{self.y - 4:.0f}">{html.escape(line)}</text>'
+            )
 
     def message(self, sender: str, mark: str, receiver: str, text: str) -> None:
         start, end = self.x[sender], self.x[receiver]
@@ -57,7 +53,13 @@ class Drawing:
         is_lost, spends = mark.startswith("x"), mark.endswith("$")
         tip = (start + end) / 2 if is_lost else end - 3 * toward
         kind = "line spends" if spends else "line again" if is_lost else "line"
-        head = "" if is_lost else ' marker-end="url(#sequence-tip-spends)"' if spends else ' marker-end="url(#sequence-tip)"'
+        head = (
+            ""
+            if is_lost
+            else ' marker-end="url(#sequence-tip-spends)"'
+            if spends
+            else ' marker-end="url(#sequence-tip)"'
+        )
         self.parts.append(f'<path class="{kind}" d="M{start:.0f} {self.y:.0f}H{tip:.0f}"{head}/>')
         if is_lost:
             self.cross(tip)
@@ -112,9 +114,8 @@ class Drawing:
             f'orient="auto"><path class="tip{name}" d="M0 0l10 5-10 5z"/></marker>'
             for name in ("", "-spends")
         )
-        return (
-            f'<svg viewBox="0 0 {WIDTH} {self.y + 4:.0f}"><defs>{tips}</defs>{"".join(behind)}{"".join(self.parts)}</svg>'
-        )
+        drawing = "".join([*behind, *self.parts])
+        return f'<svg viewBox="0 0 {WIDTH} {self.y + 4:.0f}"><defs>{tips}</defs>{drawing}</svg>'
 
 
 def drawn(actors: list[str], lines: list[str]) -> str:
@@ -145,27 +146,3 @@ def steps(it: Drawing, line: str) -> list[tuple[Callable[..., None], tuple[str, 
         if match and all(match.groups()[place] in it.x for place in actors):
             found.append((does, match.groups()))
     return found
-
-
-class Sequence(SphinxDirective):
-    """A drawing; its argument is the title."""
-
-    required_arguments = 1
-    final_argument_whitespace = True
-    has_content = True
-    option_spec: ClassVar[dict[str, Callable[[str], str]]] = {"actors": directives.unchanged_required}
-
-    def run(self) -> list[nodes.Node]:
-        title = self.arguments[0]
-        actors = [actor.strip() for actor in self.options["actors"].split(",")]
-        try:
-            drawing = drawn(actors, [line.strip() for line in self.content if line.strip()])
-        except ValueError as error:
-            raise self.error(str(error)) from None
-        caption = f"<figcaption>{html.escape(title)}</figcaption>"
-        return [nodes.raw("", f'<figure class="drawing sequence">{drawing}{caption}</figure>', format="html")]
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("sequence", Sequence)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

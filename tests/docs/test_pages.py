@@ -67,6 +67,8 @@ BEFORE = {
     "docs/how-to/recover-a-failed-task.md": two_orders_that_fit,
     "docs/how-to/refund.md": an_instance_of_today,
     "docs/how-to/renew.md": instances_that_expire,
+    "docs/reference/instance-expiry-sensor.md": instances_that_expire,
+    "docs/reference/refund-instance-operator.md": an_instance_of_today,
 }
 
 
