@@ -52,7 +52,7 @@ def parts() -> dict[str, str]:
         "extra_fields": table(("Name", "Type", "Default", "Meaning"), extras),
         "error_classes": table(("Error", "The task", "Meaning"), endings),
         "error_steps": table(("Error", "Next", "Next, if it is perhaps paid"), map(error_step, kinds)),
-        "steps": table(("The record", "The order book", "Next"), map(step_row, next_steps.STEPS)),
+        "steps": table(("The record", "The order book", "Next"), step_rows()),
         "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(code_row, codes)),
         "statuses": table(("Status", "The order is", "The wait"), map(status_row, DealStatus)),
         "faults": table(("Fault", "What it does", "Options (default)", "Strikes the"), map(fault_row, KINDS)),
@@ -82,9 +82,15 @@ def error_step(kind: type[errors.TcBillingError]) -> tuple[str, ...]:
     return f"`{kind.__name__}`", *(in_cell(end.template(error)) for end in ends)
 
 
-def step_row(place: tuple[str, next_steps.Finding]) -> tuple[str, str, str]:
-    state, finding = place
-    return state, finding.value, in_cell(next_steps.STEPS[place])
+def step_rows() -> list[tuple[str, str, str]]:
+    """Return a row for each step, with the records and the orders that lead to it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for (state, finding), step in next_steps.STEPS.items():
+        found.setdefault((state, in_cell(step)), []).append(finding.value)
+    states: dict[tuple[str, str], list[str]] = {}
+    for (state, step), findings in found.items():
+        states.setdefault(("<br>".join(findings), step), []).append(state)
+    return [("<br>".join(names), findings, step) for (findings, step), names in states.items()]
 
 
 def in_cell(step: str) -> str:
