@@ -1,21 +1,15 @@
-"""BillingClient: one method per action, and the rule of what may be sent again."""
+"""BillingClient: one method per action."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import logging
 import math
-import random
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api import actions
-from airflow_provider_tcbilling.api.access import checked
-from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown, RateLimited, TcBillingError, Unreachable
-from airflow_provider_tcbilling.api.fingerprint import Seal
+from airflow_provider_tcbilling.api.caller import Caller
+from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown
 from airflow_provider_tcbilling.api.models import (
     Balance,
     Deals,
@@ -25,99 +19,20 @@ from airflow_provider_tcbilling.api.models import (
     failures_of,
     instances_of,
 )
-from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.reading import read_by
-from airflow_provider_tcbilling.api.schema import Action, compact_json
 from airflow_provider_tcbilling.api.server_time import first_of, last_of
-from airflow_provider_tcbilling.api.signing import Tc3Auth
-from airflow_provider_tcbilling.api.transport import Transport
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds to wait for a connection."""
-
-READ_TIMEOUT = 60.0
-"""Seconds to wait for an answer. The server may deliver before it answers, so a purchase can be slow."""
-
-ATTEMPTS = 5
-"""Tries of one call, the first included."""
-
-THROTTLED = 4
-"""How many times as often, and as slowly, a request is repeated while the server only says that there are too many."""
-
-BACKOFF_BASE, BACKOFF_CAP = 0.5, 8.0
-"""Seconds: before try n+1 the wait is drawn from 0 to the smaller of base * 2^n and the cap (full jitter)."""
 
 DAY = 86_400
 DEALS_PER_PAGE = 200
 """Above this the server hides the instances of an order."""
 
-log = logging.getLogger(__name__)
 
-
-class BillingClient:
+class BillingClient(Caller):
     """
-    The Tencent Cloud Billing API as Python methods. Blocking; use one per thread.
+    The Tencent Cloud Billing API as Python methods, one for each action. Blocking; use one per thread.
 
-    :param secret_id: Name of the key.
-    :param secret_key: The key. It is never sent, logged or shown.
-    :param token: Session token of a temporary key pair, else empty.
-    :param endpoint: ``https://host`` of the API, or ``http://127.0.0.1:port`` of a sandbox. It decides who gets
-        signed requests, so take it only from somebody you trust. What is no address raises ``InvalidRequest``.
-    :param allow_http: Send without TLS to another machine. Every machine in between can read and change the traffic.
-    :param language: ``en-US`` or ``zh-CN``; changes the words of error messages, nothing else.
-    :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
-    :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
-    :param attempts: Tries of one call, the first included. What may be repeated: :func:`may_repeat`.
-    :param rate_limiter: Limits the requests a second; ``None`` is what all clients of this key on this machine share.
+    Its arguments are those of :class:`~airflow_provider_tcbilling.api.caller.Caller`.
     """
-
-    def __init__(
-        self,
-        secret_id: str,
-        secret_key: str,
-        *,
-        token: str = "",
-        endpoint: str = actions.ENDPOINT,
-        allow_http: bool = False,
-        language: str = "en-US",
-        connect_timeout: float = CONNECT_TIMEOUT,
-        read_timeout: float = READ_TIMEOUT,
-        attempts: int = ATTEMPTS,
-        rate_limiter: RateLimiter | None = None,
-        clock: Callable[[], float] | None = None,
-        sleep: Callable[[float], None] | None = None,
-    ) -> None:
-        self.clock = self._clock = clock = clock or time.time
-        address = checked(
-            endpoint,
-            {"secret_id": secret_id, "secret_key": secret_key, "token": token, "language": language},
-            {"connect_timeout": connect_timeout, "read_timeout": read_timeout},
-            allow_http=allow_http,
-        )
-        if not isinstance(address, str):
-            del secret_key, token  # A tool that shows the variables of a failed call would show them.
-            raise address
-        self.endpoint = endpoint = address
-        self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
-        self.has_temporary_key, self.seal, self._attempts = bool(token), Seal(secret_key).sealed, attempts
-        self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
-        self._rate_limiter = rate_limiter or RateLimiter(endpoint, secret_id)
-        auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
-        self._wire = Transport(endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._wire.session.close()
-
-    @property
-    def server_ahead(self) -> float:
-        """Seconds by which the server's clock is ahead of this machine's, as its last answer said; 0 if none did."""
-        return self._wire.server_ahead
-
-    @property
-    def clock_offset(self) -> float:
-        """Seconds that the local clock was found to be behind the server's; 0 while they agree."""
-        return self._wire.auth.clock_offset
 
     def create_instance(
         self,
@@ -157,23 +72,22 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/77176
         """
-        answer = self.call(
-            actions.CREATE_INSTANCE,
-            send_by=send_by,
-            client_token=client_token,
-            product_code=product_code,
-            sub_product_code=sub_product_code,
-            region_code=region_code,
-            zone_code=zone_code,
-            pay_mode=pay_mode,
-            parameter=parameter,
-            quantity=quantity,
-            project_id=project_id,
-            period=period,
-            period_unit=period_unit,
-            renew_flag=renew_flag,
+        payload = actions.CREATE_INSTANCE.payload_without_token(
+            {
+                "product_code": product_code,
+                "sub_product_code": sub_product_code,
+                "region_code": region_code,
+                "zone_code": zone_code,
+                "pay_mode": pay_mode,
+                "parameter": parameter,
+                "quantity": quantity,
+                "project_id": project_id,
+                "period": period,
+                "period_unit": period_unit,
+                "renew_flag": renew_flag,
+            }
         )
-        return read_by(actions.CREATE_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
+        return self.place(actions.CREATE_INSTANCE, payload, client_token, send_by)
 
     def renew_instance(
         self,
@@ -200,18 +114,17 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/77178
         """
-        answer = self.call(
-            actions.RENEW_INSTANCE,
-            send_by=send_by,
-            client_token=client_token,
-            product_code=product_code,
-            sub_product_code=sub_product_code,
-            region_code=region_code,
-            instance_id=instance_id,
-            period=period,
-            period_unit=period_unit,
+        payload = actions.RENEW_INSTANCE.payload_without_token(
+            {
+                "product_code": product_code,
+                "sub_product_code": sub_product_code,
+                "region_code": region_code,
+                "instance_id": instance_id,
+                "period": period,
+                "period_unit": period_unit,
+            }
         )
-        return read_by(actions.RENEW_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
+        return self.place(actions.RENEW_INSTANCE, payload, client_token, send_by)
 
     def refund_instance(
         self,
@@ -234,16 +147,15 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/77180
         """
-        answer = self.call(
-            actions.REFUND_INSTANCE,
-            send_by=send_by,
-            client_token=client_token,
-            product_code=product_code,
-            sub_product_code=sub_product_code,
-            region_code=region_code,
-            instance_id=instance_id,
+        payload = actions.REFUND_INSTANCE.payload_without_token(
+            {
+                "product_code": product_code,
+                "sub_product_code": sub_product_code,
+                "region_code": region_code,
+                "instance_id": instance_id,
+            }
         )
-        return read_by(actions.REFUND_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
+        return self.place(actions.REFUND_INSTANCE, payload, client_token, send_by)
 
     def set_renewal(
         self,
@@ -263,15 +175,17 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/78444
         """
-        answer = self.call(
-            actions.SET_RENEWAL,
-            product_code=product_code,
-            region_code=region_code,
-            instance_id=instance_id,
-            renew_flag=renew_flag,
-            renew_period=renew_period,
-            renew_period_unit=renew_period_unit,
+        payload = actions.SET_RENEWAL.payload(
+            {
+                "product_code": product_code,
+                "region_code": region_code,
+                "instance_id": instance_id,
+                "renew_flag": renew_flag,
+                "renew_period": renew_period,
+                "renew_period_unit": renew_period_unit,
+            }
         )
+        answer = self.call(actions.SET_RENEWAL, payload)
         return read_by(actions.SET_RENEWAL.name, lambda: failures_of(answer))
 
     def describe_renew_instances(
@@ -288,7 +202,8 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/78424
         """
-        answer = self.call(actions.DESCRIBE_RENEW_INSTANCES, max_results=max_results, **filters)
+        payload = actions.DESCRIBE_RENEW_INSTANCES.payload({"max_results": max_results, **filters})
+        answer = self.call(actions.DESCRIBE_RENEW_INSTANCES, payload)
         return read_by(actions.DESCRIBE_RENEW_INSTANCES.name, lambda: instances_of(answer))
 
     def describe_deals(
@@ -322,19 +237,20 @@ class BillingClient:
         """
         now = self._clock() + self.clock_offset
         since, until = span or (now - days * DAY, now + DAY)
-        answer = self.call(
-            actions.DESCRIBE_DEALS_BY_COND,
-            send_by=send_by,
-            start_time=first_of(since),
-            end_time=last_of(until),
-            limit=limit,
-            offset=page,
-            order_id=order_id,
-            big_deal_id=big_deal_id,
-            resource_id=resource_id,
-            # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
-            status_set=[int(status) for status in statuses],
+        payload = actions.DESCRIBE_DEALS_BY_COND.payload(
+            {
+                "start_time": first_of(since),
+                "end_time": last_of(until),
+                "limit": limit,
+                "offset": page,
+                "order_id": order_id,
+                "big_deal_id": big_deal_id,
+                "resource_id": resource_id,
+                # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
+                "status_set": [int(status) for status in statuses],
+            }
         )
+        answer = self.call(actions.DESCRIBE_DEALS_BY_COND, payload, send_by)
         deals = read_by(actions.DESCRIBE_DEALS_BY_COND.name, lambda: Deals.from_wire(answer))
         if page == 0 and deals.total and not deals:
             raise OutcomeUnknown(f"DescribeDealsByCond: no order is listed, and the answer says {deals.total}.")
@@ -346,7 +262,7 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/20253
         """
-        answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE)
+        answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE, {})
         return read_by(actions.DESCRIBE_ACCOUNT_BALANCE.name, lambda: Balance.from_wire(answer))
 
     @cached_property
@@ -358,43 +274,3 @@ class BillingClient:
             if error.transient:
                 raise
             return ""
-
-    def call(self, action: Action, *, send_by: float = math.inf, **arguments: Any) -> dict[str, Any]:
-        """
-        Check the arguments, send them, and repeat where that is safe.
-
-        :param action: One of the tables of :mod:`airflow_provider_tcbilling.api.actions`.
-        :param send_by: Epoch seconds after which nothing is sent any more.
-        :param arguments: Its fields by Python name; ``None`` is not sent.
-        :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
-        :raises InvalidRequest: With every mistake at once. Nothing was sent.
-        """
-        body = compact_json(action.payload(arguments)).encode()
-        for attempt in itertools.count(1):
-            try:
-                return self._send(action, body, send_by)
-            except TcBillingError as error:
-                patience = THROTTLED if isinstance(error, RateLimited) else 1
-                last = 1 + (self._attempts - 1) * patience
-                pause = random.uniform(0, min(BACKOFF_CAP * patience, BACKOFF_BASE * 2**attempt))
-                if attempt >= last or not may_repeat(action, error) or self._clock() + pause > send_by:
-                    raise
-                log.warning("%s Trying again in %.1f s (try %d of %d).", error, pause, attempt + 1, last)
-                self._sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
-
-    def _send(self, action: Action, body: bytes, send_by: float) -> dict[str, Any]:
-        """Send once, when it is this request's turn."""
-        if not self._rate_limiter.wait(action.name, send_by - self._clock(), self._sleep):
-            raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
-        try:
-            # An order number must reach its record, so nothing is done between the answer and the caller.
-            return self._wire.send(action, body, send_by)
-        except RateLimited:
-            self._rate_limiter.note(action.name, refused=True)
-            raise
-
-
-def may_repeat(action: Action, error: TcBillingError) -> bool:
-    """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
-    return error.transient and not (error.ambiguous and action.moves_money)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from contextlib import suppress
@@ -12,10 +13,12 @@ from airflow_provider_tcbilling.api.errors import RunRefused
 from airflow_provider_tcbilling.api.schema import whole_number
 from airflow_provider_tcbilling.api.text import folded
 from airflow_provider_tcbilling.ledger.task_state import is_mapped, loop_index_of
-from airflow_provider_tcbilling.purchasing.key import task_run_key
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+TWINS = "an identical task of the same DAG"
+"""What a purchase may be confused with, in the words of a message."""
 
 TELLING = ("product_code", "sub_product_code", "zone_code", "project_id")
 """Arguments of a purchase that tell its order from another one. A period can be written in two ways."""
@@ -42,6 +45,17 @@ def run_key(context: Context) -> str:
     """Return the key of a purchase that happens once in each run of the task, in a loop once in each iteration."""
     ti = context["ti"]
     return task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, loop_index_of(context))
+
+
+def task_run_key(dag_id: str, run_id: str, task_id: str, map_index: int | None, loop_index: int | None = None) -> str:
+    """
+    Return the key of a purchase that happens once in each run of a task; retries and clears keep it.
+
+    :param map_index: Place of a mapped task; ``None`` and -1 both say that it is not mapped.
+    :param loop_index: Which iteration of a loop, each of which is a purchase of its own; ``None`` outside of loops.
+    """
+    place = [] if loop_index is None else ["loop", loop_index]
+    return json.dumps([dag_id, run_id, task_id, -1 if map_index is None else map_index, *place])
 
 
 def may_have_run_before(context: Context) -> bool:

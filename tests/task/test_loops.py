@@ -19,9 +19,9 @@ from airflow_provider_tcbilling.cli.lookup import Task
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore, loop_index_of
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
-from airflow_provider_tcbilling.purchasing.purchase import client_token_for, task_run_key
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from airflow_provider_tcbilling.task.dag_run import placed_by, run_key
+from airflow_provider_tcbilling.task.dag_run import placed_by, run_key, task_run_key
 from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
 from tests.dags.conftest import airflow_home, environment_of  # noqa: F401 - a fixture
 from tests.support.shop import PLACED_BY, TASK
@@ -160,7 +160,7 @@ def test_a_later_iteration_that_a_clear_made_anew_looks_before_it_sends(start_sa
     operator().execute(iteration(1))
 
     for again in (iteration(1, clear_number=1), iteration(1, clear_number=None), iteration(1, try_number=2)):
-        with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+        with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
             operator().execute(again)
 
     assert sandbox.requests["CreateInstance"] == len(bought(sandbox)) == 2
@@ -181,7 +181,7 @@ def test_without_a_ledger_an_iteration_does_not_take_what_may_be_of_another_one(
     operator().execute(iteration(0))
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
 
-    with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+    with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
         operator().execute(iteration(1))
 
     assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE
@@ -203,8 +203,8 @@ def test_each_iteration_renews_for_itself_unless_the_expiry_names_the_renewal():
 def test_what_names_the_task_to_a_person_names_its_iteration():
     store = TaskStateStore(iteration(2, map_index=1, state=TaskState()))
 
-    assert store.named("-").endswith("--task-id buy --map-index 1 --loop-index 2")
-    assert "map index 1, loop index 2" in store.where("-")
+    assert store.options("-").endswith("--task-id buy --map-index 1 --loop-index 2")
+    assert "map index 1, loop index 2" in store.location("-")
     assert loop_index_of(context_of()) is None
 
 
