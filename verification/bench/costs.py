@@ -130,7 +130,9 @@ class Socket:
     @contextlib.contextmanager
     def counted(cls) -> Iterator[None]:
         """Count, for a while."""
-        places = [(http.client.HTTPConnection, name) for name in ("connect", "send", "getresponse", "close")]
+        places: list[tuple[type, str]] = [
+            (http.client.HTTPConnection, name) for name in ("connect", "send", "getresponse", "close")
+        ]
         places += [(http.client.HTTPResponse, name) for name in ("read", "readinto")]
         places += [(urllib3.connection.HTTPConnection, "connect")]
         original = {place: getattr(*place) for place in places}

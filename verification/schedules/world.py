@@ -32,7 +32,7 @@ from airflow_provider_tcbilling.sandbox.options import Options as ServerRules
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
-from verification.schedule_line import LAST_CHECK, Died, Line
+from verification.schedules.line import LAST_CHECK, Died, Line
 
 LAG = 10.0
 WINDOW = 300.0
@@ -86,6 +86,9 @@ class Shelf:
 
     def where(self, key: str) -> str:
         return f"shelf {key}"
+
+    def named(self, key: str) -> str:
+        return f"--key {key}"
 
     def read(self, key: str) -> Any:
         return self._used("read", lambda: json.loads(self._mine[key]) if key in self._mine else None)

@@ -14,7 +14,7 @@ from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
-from verification.fuzz_line import NOW, ORDER
+from verification.fuzz.server import NOW, ORDER
 
 SLOW = 5.0
 """Seconds after which a call hangs: nothing here waits for anything, and sleeping takes no time."""
@@ -57,7 +57,10 @@ class Shelf:
         return self.stored.get(key)
 
     def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        return key not in self.stored and self.write(key, stored) is None
+        if key in self.stored:
+            return False
+        self.write(key, stored)
+        return True
 
     def write(self, key: str, stored: Mapping[str, Any]) -> None:
         self.stored[key] = json.loads(json.dumps(stored))
