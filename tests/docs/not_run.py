@@ -15,7 +15,7 @@ NOT_RUN: dict[str, str] = {
     r"make (matrix|schedules|kill-matrix|mutants|bench)\b": HOURS,
     r"make (docs|dist|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",
     r"(pip install|python -m venv|cat sandbox\.pem|tccli/bin/)": f"{DOWNLOADS}; the Makefile installs in the same way",
-    r"AIRFLOW__CORE__DAGS_FOLDER=\S+ python -m pytest\b": "the reader runs the tests of a page at its end, in a folder of their own",
+    r"AIRFLOW__CORE__DAGS_FOLDER=\S+ python -m pytest\b": "the tests of a page run when it has been read to its end",
 }
 """Regular expression of a command, or of the first line of a block, to the reason why it is not run."""
 
