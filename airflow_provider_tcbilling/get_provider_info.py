@@ -44,14 +44,16 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {extra.name: _form_field(extra) for extra in EXTRA_FIELDS},
             }
         ],
-        "hooks": [_modules("hooks.tcbilling")],
+        "hooks": [_modules("hooks.tcbilling", "hooks.connection")],
         "operators": [
             _modules(
-                "operators.instance", "operators.renewal", "operators.refund", "operators.expiry", "operators.spending"
+                "operators.instance", "operators.renewal", "operators.refund", "operators.expiry", "operators.base"
             )
         ],
         "sensors": [_modules("sensors.delivery", "sensors.expiry")],
-        "triggers": [_modules("triggers.delivery", "triggers.expiry", "triggers.sharing", "triggers.waking")],
+        "triggers": [
+            _modules("triggers.delivery", "triggers.expiry", "triggers.base", "triggers.event", "triggers.shared_watch")
+        ],
         "extra-links": [f"{_PACKAGE}.links.console.OrderConsoleLink"],
         "cli": [f"{_PACKAGE}.cli.commands.get_cli_commands"],
         "config": {

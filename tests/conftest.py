@@ -173,55 +173,6 @@ def context_of(
     return context if state is None else {**context, "task_state_store": state}
 
 
-class Shelf:
-    """
-    A store for tests, which keeps JSON text.
-
-    :param is_shared: It is like a ledger; else like the task state of one task.
-    :param broken: Operations that fail: ``read``, ``create`` or ``write``; each entry fails once.
-    """
-
-    about = "a shelf"
-    keeps_records = True
-
-    def __init__(self, *, is_shared: bool = True, texts: dict[str, str] | None = None) -> None:
-        self.is_shared = self.is_exclusive = is_shared
-        self.texts: dict[str, str] = {} if texts is None else texts
-        self.broken: list[str] = []
-        self.used: list[str] = []
-
-    def where(self, key: str) -> str:
-        return f"shelf/{key}"
-
-    def named(self, key: str) -> str:
-        return f"--key {key}"
-
-    def read(self, key: str) -> Any:
-        self._use("read")
-        return json.loads(self.texts[key]) if key in self.texts else None
-
-    def create(self, key: str, stored: Any) -> bool:
-        self._use("create")
-        if self.is_exclusive and key in self.texts:
-            return False
-        self.texts[key] = json.dumps(stored)
-        return True
-
-    def write(self, key: str, stored: Any) -> None:
-        self._use("write")
-        self.texts[key] = json.dumps(stored)
-
-    def others(self, key: str) -> list[tuple[str, Any]]:
-        texts = self.texts if self.is_shared else {}
-        return [(self.where(other), json.loads(text)) for other, text in texts.items() if other != key]
-
-    def _use(self, what: str) -> None:
-        self.used.append(what)
-        if what in self.broken:
-            self.broken.remove(what)
-            raise OSError(f"the shelf cannot {what}")
-
-
 class Time:
     """Time that passes only when somebody sleeps, for client, protocol and sandbox alike."""
 

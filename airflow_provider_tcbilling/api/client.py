@@ -103,21 +103,23 @@ class BillingClient:
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
         self._rate_limiter = rate_limiter or RateLimiter(endpoint, secret_id)
         auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
-        self._wire = Transport(endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock)
+        self._transport = Transport(
+            endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock
+        )
 
     def close(self) -> None:
         """Close the connections."""
-        self._wire.session.close()
+        self._transport.session.close()
 
     @property
     def server_ahead(self) -> float:
         """Seconds by which the server's clock is ahead of this machine's, as its last answer said; 0 if none did."""
-        return self._wire.server_ahead
+        return self._transport.server_ahead
 
     @property
     def clock_offset(self) -> float:
         """Seconds that the local clock was found to be behind the server's; 0 while they agree."""
-        return self._wire.auth.clock_offset
+        return self._transport.auth.clock_offset
 
     def create_instance(
         self,
@@ -157,23 +159,22 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/77176
         """
-        answer = self.call(
-            actions.CREATE_INSTANCE,
-            send_by=send_by,
-            client_token=client_token,
-            product_code=product_code,
-            sub_product_code=sub_product_code,
-            region_code=region_code,
-            zone_code=zone_code,
-            pay_mode=pay_mode,
-            parameter=parameter,
-            quantity=quantity,
-            project_id=project_id,
-            period=period,
-            period_unit=period_unit,
-            renew_flag=renew_flag,
+        payload = actions.CREATE_INSTANCE.payload_without_token(
+            {
+                "product_code": product_code,
+                "sub_product_code": sub_product_code,
+                "region_code": region_code,
+                "zone_code": zone_code,
+                "pay_mode": pay_mode,
+                "parameter": parameter,
+                "quantity": quantity,
+                "project_id": project_id,
+                "period": period,
+                "period_unit": period_unit,
+                "renew_flag": renew_flag,
+            }
         )
-        return read_by(actions.CREATE_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
+        return self.place(actions.CREATE_INSTANCE, payload, client_token, send_by)
 
     def renew_instance(
         self,
@@ -200,18 +201,17 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/77178
         """
-        answer = self.call(
-            actions.RENEW_INSTANCE,
-            send_by=send_by,
-            client_token=client_token,
-            product_code=product_code,
-            sub_product_code=sub_product_code,
-            region_code=region_code,
-            instance_id=instance_id,
-            period=period,
-            period_unit=period_unit,
+        payload = actions.RENEW_INSTANCE.payload_without_token(
+            {
+                "product_code": product_code,
+                "sub_product_code": sub_product_code,
+                "region_code": region_code,
+                "instance_id": instance_id,
+                "period": period,
+                "period_unit": period_unit,
+            }
         )
-        return read_by(actions.RENEW_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
+        return self.place(actions.RENEW_INSTANCE, payload, client_token, send_by)
 
     def refund_instance(
         self,
@@ -234,16 +234,15 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/77180
         """
-        answer = self.call(
-            actions.REFUND_INSTANCE,
-            send_by=send_by,
-            client_token=client_token,
-            product_code=product_code,
-            sub_product_code=sub_product_code,
-            region_code=region_code,
-            instance_id=instance_id,
+        payload = actions.REFUND_INSTANCE.payload_without_token(
+            {
+                "product_code": product_code,
+                "sub_product_code": sub_product_code,
+                "region_code": region_code,
+                "instance_id": instance_id,
+            }
         )
-        return read_by(actions.REFUND_INSTANCE.name, lambda: Order.from_wire(answer, client_token))
+        return self.place(actions.REFUND_INSTANCE, payload, client_token, send_by)
 
     def set_renewal(
         self,
@@ -263,15 +262,17 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/78444
         """
-        answer = self.call(
-            actions.SET_RENEWAL,
-            product_code=product_code,
-            region_code=region_code,
-            instance_id=instance_id,
-            renew_flag=renew_flag,
-            renew_period=renew_period,
-            renew_period_unit=renew_period_unit,
+        payload = actions.SET_RENEWAL.payload(
+            {
+                "product_code": product_code,
+                "region_code": region_code,
+                "instance_id": instance_id,
+                "renew_flag": renew_flag,
+                "renew_period": renew_period,
+                "renew_period_unit": renew_period_unit,
+            }
         )
+        answer = self.call(actions.SET_RENEWAL, payload)
         return read_by(actions.SET_RENEWAL.name, lambda: failures_of(answer))
 
     def describe_renew_instances(
@@ -288,7 +289,8 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/78424
         """
-        answer = self.call(actions.DESCRIBE_RENEW_INSTANCES, max_results=max_results, **filters)
+        payload = actions.DESCRIBE_RENEW_INSTANCES.payload({"max_results": max_results, **filters})
+        answer = self.call(actions.DESCRIBE_RENEW_INSTANCES, payload)
         return read_by(actions.DESCRIBE_RENEW_INSTANCES.name, lambda: instances_of(answer))
 
     def describe_deals(
@@ -322,19 +324,20 @@ class BillingClient:
         """
         now = self._clock() + self.clock_offset
         since, until = span or (now - days * DAY, now + DAY)
-        answer = self.call(
-            actions.DESCRIBE_DEALS_BY_COND,
-            send_by=send_by,
-            start_time=first_of(since),
-            end_time=last_of(until),
-            limit=limit,
-            offset=page,
-            order_id=order_id,
-            big_deal_id=big_deal_id,
-            resource_id=resource_id,
-            # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
-            status_set=[int(status) for status in statuses],
+        payload = actions.DESCRIBE_DEALS_BY_COND.payload(
+            {
+                "start_time": first_of(since),
+                "end_time": last_of(until),
+                "limit": limit,
+                "offset": page,
+                "order_id": order_id,
+                "big_deal_id": big_deal_id,
+                "resource_id": resource_id,
+                # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
+                "status_set": [int(status) for status in statuses],
+            }
         )
+        answer = self.call(actions.DESCRIBE_DEALS_BY_COND, payload, send_by)
         deals = read_by(actions.DESCRIBE_DEALS_BY_COND.name, lambda: Deals.from_wire(answer))
         if page == 0 and deals.total and not deals:
             raise OutcomeUnknown(f"DescribeDealsByCond: no order is listed, and the answer says {deals.total}.")
@@ -346,7 +349,7 @@ class BillingClient:
 
         https://www.tencentcloud.com/document/api/555/20253
         """
-        answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE)
+        answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE, {})
         return read_by(actions.DESCRIBE_ACCOUNT_BALANCE.name, lambda: Balance.from_wire(answer))
 
     @cached_property
@@ -359,40 +362,54 @@ class BillingClient:
                 raise
             return ""
 
-    def call(self, action: Action, *, send_by: float = math.inf, **arguments: Any) -> dict[str, Any]:
+    def place(self, action: Action, payload: Mapping[str, Any], client_token: str, send_by: float = math.inf) -> Order:
         """
-        Check the arguments, send them, and repeat where that is safe.
+        Send an action that moves money, with its token.
+
+        **Money moves in this call.** What may have been carried out is not repeated.
+
+        :param payload: Of :meth:`Action.payload_without_token`. It is sent as it is.
+        :param client_token: Idempotency key, at most 64 ASCII characters.
+        :param send_by: Epoch seconds after which nothing is sent any more.
+        :return: The order; ``instance_ids`` is empty while delivery is under way.
+        :raises InvalidRequest: The token is not one. Nothing was sent.
+        :raises OutcomeUnknown: No usable answer. It may have been carried out.
+        """
+        answer = self.call(action, action.with_token(payload, client_token), send_by)
+        return read_by(action.name, lambda: Order.from_wire(answer, client_token))
+
+    def call(self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf) -> dict[str, Any]:
+        """
+        Send a request when it is its turn, and repeat it where that is safe.
 
         :param action: One of the tables of :mod:`airflow_provider_tcbilling.api.actions`.
+        :param payload: The request's JSON object, of :meth:`Action.payload`.
         :param send_by: Epoch seconds after which nothing is sent any more.
-        :param arguments: Its fields by Python name; ``None`` is not sent.
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
-        :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
-        body = compact_json(action.payload(arguments)).encode()
+        body = compact_json(payload).encode()
         for attempt in itertools.count(1):
             try:
-                return self._send(action, body, send_by)
+                if not self._rate_limiter.wait(action.name, send_by - self._clock(), self._sleep):
+                    raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
+                # An order number must reach its record, so nothing is done between the answer and the caller.
+                return self._transport.send(action, body, send_by)
             except TcBillingError as error:
-                patience = THROTTLED if isinstance(error, RateLimited) else 1
-                last = 1 + (self._attempts - 1) * patience
-                pause = random.uniform(0, min(BACKOFF_CAP * patience, BACKOFF_BASE * 2**attempt))
-                if attempt >= last or not may_repeat(action, error) or self._clock() + pause > send_by:
-                    raise
-                log.warning("%s Trying again in %.1f s (try %d of %d).", error, pause, attempt + 1, last)
-                self._sleep(pause)
+                self._pause(action, error, attempt, send_by)
         raise AssertionError("the last attempt returns or raises")
 
-    def _send(self, action: Action, body: bytes, send_by: float) -> dict[str, Any]:
-        """Send once, when it is this request's turn."""
-        if not self._rate_limiter.wait(action.name, send_by - self._clock(), self._sleep):
-            raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
-        try:
-            # An order number must reach its record, so nothing is done between the answer and the caller.
-            return self._wire.send(action, body, send_by)
-        except RateLimited:
+    def _pause(self, action: Action, error: TcBillingError, attempt: int, send_by: float) -> None:
+        """Wait before the next attempt; raise the error if there is none."""
+        patience = 1
+        if isinstance(error, RateLimited):
             self._rate_limiter.note(action.name, refused=True)
-            raise
+            patience = THROTTLED
+        last = 1 + (self._attempts - 1) * patience
+        pause = random.uniform(0, min(BACKOFF_CAP * patience, BACKOFF_BASE * 2**attempt))
+        if attempt >= last or not may_repeat(action, error) or self._clock() + pause > send_by:
+            raise error
+        log.warning("%s Trying again in %.1f s (try %d of %d).", error, pause, attempt + 1, last)
+        self._sleep(pause)
 
 
 def may_repeat(action: Action, error: TcBillingError) -> bool:

@@ -19,6 +19,10 @@ MOST = 2**63
 """Numbers from here on are no whole numbers of an API."""
 
 
+TOKEN = "ClientToken"
+"""The field that names a request that moves money. It is no part of the thing that is bought."""
+
+
 class Kind(Enum):
     """The type of a field on the wire."""
 
@@ -185,9 +189,16 @@ class Action:
         :param arguments: By Python name, for example ``{"sub_product_code": "sp_x"}``.
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
-        mistakes = {name: [f"{self.name} has no such field"] for name in arguments if name not in self._by_arg}
+        return self._payload(arguments, self._by_arg)
+
+    def payload_without_token(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the same but for the client token, which :meth:`with_token` adds when the request is sent."""
+        return self._payload(arguments, {arg: field for arg, field in self._by_arg.items() if field.name != TOKEN})
+
+    def _payload(self, arguments: Mapping[str, Any], by_arg: Mapping[str, Field]) -> dict[str, Any]:
+        mistakes = {name: [f"{self.name} has no such field"] for name in arguments if name not in by_arg}
         payload: dict[str, Any] = {}
-        for arg, field in self._by_arg.items():
+        for arg, field in by_arg.items():
             try:
                 wire = field.read(arguments.get(arg))
             except ValueError as error:
@@ -200,6 +211,19 @@ class Action:
         if mistakes:
             raise InvalidRequest(self.name, [f"{arg}: {text}" for arg in sorted(mistakes) for text in mistakes[arg]])
         return payload
+
+    def with_token(self, payload: Mapping[str, Any], client_token: str) -> dict[str, Any]:
+        """
+        Return a payload with its client token.
+
+        :raises InvalidRequest: The token is not one. Nothing was sent.
+        """
+        try:
+            whole = {**payload, TOKEN: self._by_name[TOKEN].read(client_token)}
+        except ValueError as error:
+            raise InvalidRequest(self.name, [f"{self._by_name[TOKEN].arg}: {text}" for text in error.args]) from None
+        # In the order of the table, as ever: a repeat is byte-identical, whichever release sends it.
+        return {name: whole[name] for name in self._by_name if name in whole}
 
     def named(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request's JSON object by Python names: the arguments as they were understood."""

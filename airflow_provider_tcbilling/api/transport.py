@@ -76,49 +76,27 @@ class Transport:
         Only the date of an answer that was understood counts, and only one with which its signature was valid.
         """
 
-    def send(self, action: Action, body: bytes, send_by: float = math.inf) -> dict[str, Any]:
+    def send(
+        self,
+        action: Action,
+        body: bytes,
+        send_by: float = math.inf,
+        *,
+        ends_at: float | None = None,
+        may_correct_clock: bool = True,
+    ) -> dict[str, Any]:
         """
         Send a request once, or twice if the server refused it only because the local clock is wrong.
 
         :param send_by: Epoch seconds after which no first byte leaves any more.
+        :param ends_at: Monotonic seconds at which everything is given up; by default when the time-outs are over.
+        :param may_correct_clock: Repeat a request whose signature has expired with the server's time.
         :raises Unreachable: Nothing was sent, or all that was sent was refused.
         :raises OutcomeUnknown: It was sent, and no usable answer came back.
         :raises ApiError: The server's answer is an error.
         """
-        ends_at = time.monotonic() + sum(self._timeout)
-        response, content = self._post(action, body, send_by, ends_at)
-        before = self.auth.clock_offset
-        try:
-            return self._answer(action, response, content)
-        except AuthError as error:
-            if error.code != "AuthFailure.SignatureExpire" or not self._correct_clock(response):
-                raise
-        try:
-            answer = self._answer(action, *self._post(action, body, send_by, ends_at))
-        except BaseException:
-            # Nothing confirms it: a machine in between may have written the date, and the refusal.
-            self.auth.clock_offset = before
-            raise
-        log.warning(
-            "The local clock is %d seconds %s Tencent's; signing with theirs. Set the clock of this machine.",
-            abs(self.auth.clock_offset),
-            "behind" if self.auth.clock_offset > 0 else "ahead of",
-        )
-        return answer
-
-    def _answer(self, action: Action, response: requests.Response, content: bytes) -> dict[str, Any]:
-        answer = _answer(action, response, content)
-        ahead = self._ahead(response)
-        if ahead is not None and abs(ahead - self.auth.clock_offset) <= 2 * MAX_CLOCK_DIFFERENCE:
-            self.server_ahead = ahead
-        return answer
-
-    def _post(self, action: Action, body: bytes, send_by: float, ends_at: float) -> tuple[requests.Response, bytes]:
-        if action.moves_money or not self._is_reusable:
-            # An answer that is still under way on an old connection would be read as the answer to this request.
-            for adapter in self.session.adapters.values():
-                getattr(adapter, "drop_connections", adapter.close)()
-        self._is_reusable = False
+        ends_at = time.monotonic() + sum(self._timeout) if ends_at is None else ends_at
+        self._drop_old_connections(action)
         failed: TcBillingError | None = None
         exchange = Exchange(*self._timeout, ends_at=ends_at, send_by=send_by, clock=self._clock)
         try:
@@ -147,7 +125,45 @@ class Transport:
             # Not from within the handler: a library's error holds the request, and its text a proxy's password.
             raise failed
         self._is_reusable = response.status_code == 200 and not action.moves_money
-        return response, content
+        before = self.auth.clock_offset
+        try:
+            return self._answer(action, response, content)
+        except AuthError as error:
+            is_expired = error.code == "AuthFailure.SignatureExpire"
+            if not (may_correct_clock and is_expired and self._correct_clock(response)):
+                raise
+        return self._send_with_their_time(before, action, body, send_by, ends_at)
+
+    def _send_with_their_time(
+        self, before: float, action: Action, body: bytes, send_by: float, ends_at: float
+    ) -> dict[str, Any]:
+        """Send it again with the corrected clock, which counts from then on only if the server takes it."""
+        try:
+            answer = self.send(action, body, send_by, ends_at=ends_at, may_correct_clock=False)
+        except BaseException:
+            # Nothing confirms it: a machine in between may have written the date, and the refusal.
+            self.auth.clock_offset = before
+            raise
+        log.warning(
+            "The local clock is %d seconds %s Tencent's; signing with theirs. Set the clock of this machine.",
+            abs(self.auth.clock_offset),
+            "behind" if self.auth.clock_offset > 0 else "ahead of",
+        )
+        return answer
+
+    def _answer(self, action: Action, response: requests.Response, content: bytes) -> dict[str, Any]:
+        answer = _answer(action, response, content)
+        ahead = self._ahead(response)
+        if ahead is not None and abs(ahead - self.auth.clock_offset) <= 2 * MAX_CLOCK_DIFFERENCE:
+            self.server_ahead = ahead
+        return answer
+
+    def _drop_old_connections(self, action: Action) -> None:
+        """Close the connections on which an answer may still be under way: it would be read as the next one."""
+        if action.moves_money or not self._is_reusable:
+            for adapter in self.session.adapters.values():
+                getattr(adapter, "drop_connections", adapter.close)()
+        self._is_reusable = False
 
     def _failed(self, action: Action, exchange: Exchange, error: Exception) -> TcBillingError:
         """Return what a failure means: unsent only if our own connections served it, and none had begun."""

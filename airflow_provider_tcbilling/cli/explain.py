@@ -22,11 +22,12 @@ from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.text import harmless, lines_of, visible
 from airflow_provider_tcbilling.cli.lookup import Case
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.purchasing.decision import Finding, finding_of
+from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Rules
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Next, Purchase, Rules, client_token_for
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
@@ -58,7 +59,7 @@ def diagnose(case: Case, settings: Settings, client: BillingClient, conn_id: str
 
     :param case: From :func:`airflow_provider_tcbilling.cli.lookup.find`.
     :param conn_id: The connection, for the commands that a person is told.
-    :raises StoreFailed: The records of others could not be read, so nothing can be said of an order that fits.
+    :raises StoreFailed: The records of others could not be read, so nothing can be said of an order that matches.
     """
     record, key = case.record, case.key or ""
     state = (NEWER if case.is_newer else UNUSABLE) if case.unusable else record.state.value if record else NO_RECORD
@@ -66,7 +67,7 @@ def diagnose(case: Case, settings: Settings, client: BillingClient, conn_id: str
     words = {
         "console": settings.console_url.partition("#")[0],
         # A key may hold the server's text, and a line of its own would read as a step.
-        "settle": visible(command_line("settle", case.store.named(key), conn_id)),
+        "settle": visible(command_line("settle", case.store.options(key), conn_id)),
         "restore": visible(command_line("settle", "--restore FILE", conn_id)),
         "replay": moment(record.replay_until) if record else "",
         "decidable": moment(max(decidable_from(case, record, settings, client), time.time())) if record else "",
@@ -175,23 +176,27 @@ def _twin(case: Case, record: Record, settings: Settings, client: BillingClient)
 def _search(case: Case, record: Record, settings: Settings, client: BillingClient) -> Look:
     """Judge as a try of the task would."""
     purchase = _purchase(case, record, settings, client)
-    seen, step, why = purchase.foresee(record)
+    evidence, decision = purchase.foresee(record)
     may_be_under_way = record.state is State.INTENDED
     if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
-        return Look(Finding.UNDER_WAY, (f"ask again after {moment(quiet)}", *(order.words for order in seen.orders)))
-    return _judged(record, seen, step, why)
+        return Look(
+            Finding.UNDER_WAY, (f"ask again after {moment(quiet)}", *(order.words for order in evidence.orders))
+        )
+    return _judged(record, evidence, decision)
 
 
-def _judged(record: Record, seen: Evidence, step: Next, why: str) -> Look:
-    finding = finding_of(record, seen, step)
-    words = tuple(order.words for order in (*seen.orders, *seen.unclear))
+def _judged(record: Record, evidence: Evidence, decision: Decision) -> Look:
+    finding, is_declined = decision.finding, record.state is State.DECLINED
+    if is_declined and finding in (Finding.MOVED, Finding.SEND):
+        finding = Finding.NONE  # A declined record is sent with a new token, whatever the instance is like.
+    words = tuple(order.words for order in (*evidence.orders, *evidence.unclear))
     reasons = {
         Finding.ONE: (),
         Finding.SAID_PAID: (record.reason,),
         Finding.REFUSED: (record.reason,),
         Finding.SEND: (),
     }
-    reason = reasons.get(finding, () if record.state is State.DECLINED and not words else (why,))
+    reason = reasons.get(finding, () if is_declined and not words else (decision.why,))
     return Look(finding, (*reason, *words))
 
 

@@ -13,11 +13,13 @@ from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, Tc
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
+from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore, is_mapped
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
-from airflow_provider_tcbilling.purchasing.purchase import client_token_for, task_run_key
-from airflow_provider_tcbilling.purchasing.record import VERSION, NoStore, Record, Store
+from airflow_provider_tcbilling.purchasing.key import client_token_for
+from airflow_provider_tcbilling.purchasing.record import VERSION, Record
+from airflow_provider_tcbilling.task.dag_run import task_run_key
 
 T = TypeVar("T")
 
@@ -103,7 +105,7 @@ class Case:
     @property
     def where(self) -> str:
         """Where its record is, or belongs, in words."""
-        return self.store.where(self.key) if self.key else self.store.about
+        return self.store.location(self.key) if self.key else self.store.about
 
     @property
     def has_twins(self) -> bool:
@@ -235,7 +237,7 @@ def find(named: Named, settings: Settings, client: BillingClient) -> Case:
     :raises Refused: It cannot be found in this way, or is not the only one.
     """
     if settings.ledger_uri:
-        return _trying(settings.ledger_uri, lambda: _in_ledger(named, Ledger(settings.ledger_uri), client))
+        return _trying(settings.ledger_uri, lambda: _in_ledger(named, ObjectStore(settings.ledger_uri), client))
     if task := named.task:
         return _trying("the task state store", lambda: read(named, _task_state_of(task), task.key))
     if named.order_id:
@@ -254,7 +256,7 @@ def all_in(ledger_uri: str) -> list[dict[str, Any]]:
 
     :raises StoreFailed: The ledger cannot be read.
     """
-    return _trying(ledger_uri, lambda: [_row(name, stored) for name, stored in Ledger(ledger_uri).all()])
+    return _trying(ledger_uri, lambda: [_row(location, stored) for location, stored in ObjectStore(ledger_uri).all()])
 
 
 def read(named: Named, store: Store, key: str) -> Case:
@@ -262,14 +264,14 @@ def read(named: Named, store: Store, key: str) -> Case:
     stored = None
     try:
         stored = store.read(key)
-        record = Record.from_json(stored, store.where(key)) if stored is not None else None
+        record = Record.from_json(stored, store.location(key)) if stored is not None else None
         if record and record.key != key and store.is_shared:
-            raise InvalidRecord(store.where(key), f"it is of another purchase, {record.key}")
+            raise InvalidRecord(store.location(key), f"it is of another purchase, {record.key}")
     except InvalidRecord as error:
         version = stored.get("version") if isinstance(stored, Mapping) else None
         is_newer = isinstance(version, int) and version > VERSION
         return Case(named, store, key, unusable=error, is_newer=is_newer)
-    if record is None and isinstance(store, Ledger):
+    if record is None and isinstance(store, ObjectStore):
         next(store.all(), None)  # Raises if there is no folder, which would look like an empty one.
     return Case(named, store, record.key if record else key, record)
 
@@ -298,7 +300,7 @@ def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
     return frozenset({order_id}) | (order.order_ids if order else frozenset())
 
 
-def _in_ledger(named: Named, ledger: Ledger, client: BillingClient) -> Case:
+def _in_ledger(named: Named, ledger: ObjectStore, client: BillingClient) -> Case:
     key = named.key or (named.task.key if named.task else None)
     case = read(named, ledger, key) if key else Case(named, ledger)
     if named.key or case.record or case.unusable:
@@ -312,7 +314,7 @@ def _in_ledger(named: Named, ledger: Ledger, client: BillingClient) -> Case:
     return Case(named, ledger, key, notes=(*notes, *_note_of_siblings(named.task, ledger)))
 
 
-def _note_of_siblings(task: Task | None, ledger: Ledger) -> tuple[str, ...]:
+def _note_of_siblings(task: Task | None, ledger: ObjectStore) -> tuple[str, ...]:
     """Return a note of what the ledger has of the same task at other places: one may have been meant."""
     if task is None:
         return ()
@@ -321,10 +323,11 @@ def _note_of_siblings(task: Task | None, ledger: Ledger) -> tuple[str, ...]:
     return (f"The ledger has purchases of this task {', '.join(places)}.",) if places else ()
 
 
-def _scan(ledger: Ledger, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
+def _scan(ledger: ObjectStore, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
     """Read the whole ledger; return the records that fit, and a note of those that cannot be read."""
     found, damaged = [], []
-    for name, stored in ledger.all():
+    for location, stored in ledger.all():
+        name = location.rpartition("/")[2]
         try:
             record = Record.from_json(stored, name)
         except InvalidRecord:
@@ -345,7 +348,8 @@ def _test_of(named: Named, client: BillingClient) -> Callable[[Record], bool]:
     return lambda record: record.order_id in numbers
 
 
-def _row(name: str, stored: Any) -> dict[str, Any]:
+def _row(location: str, stored: Any) -> dict[str, Any]:
+    name = location.rpartition("/")[2]
     try:
         told = Record.from_json(stored, name).as_json()
     except InvalidRecord as error:

@@ -18,8 +18,8 @@ from airflow_provider_tcbilling.cli.lookup import Case, Refused, numbers_of, rea
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Finding
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
-from airflow_provider_tcbilling.purchasing.memory import Memory
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
+from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.task.next_steps import moment
 
@@ -157,7 +157,7 @@ class Desk:
         """Return the order as the order book lists it, if it can be what the record asked for."""
         try:
             order = order_numbered(self.client, number)
-            found = spending_of(record, self.client).look(record.intended_at, record.sending_until, record.before)
+            found = spending_of(record, self.client).evidence(record.intended_at, record.sending_until, record.before)
         except TcBillingError as error:
             why = f"the order book cannot be read, so nothing tells what order {number} is. {error}"
             self._doubt(why, STEPS[Finding.UNREADABLE])
@@ -172,7 +172,7 @@ class Desk:
 
     def _refuse_if_owned(self, record: Record, numbers: frozenset[str]) -> None:
         """One order can be one purchase only; --force does not help, but for a record that nobody can read."""
-        owned, unreadable = self._memory(record).others(record, lambda payload: False)
+        owned, unreadable = self._ownership(record).others(record, lambda payload: False)
         if owned & numbers:
             raise Refused(
                 f"Nothing was written: another record owns order {', '.join(sorted(owned & numbers))}. "
@@ -184,11 +184,11 @@ class Desk:
     def _write(self, record: Record, note: str) -> str:
         """Write, unless the record changed since it was read; and see whether a task writes at the same moment."""
         case, mine = self.case, self._own(record)
-        memory = self._memory(mine)
+        ownership = self._ownership(mine)
         if read(case.named, case.store, record.key).record != case.record:
             raise Refused("Nothing was written: the record changes at this moment. Ask explain again.")
-        memory.write(mine)
-        if not memory.is_still_owned_by(mine.owner):
+        ownership.write(mine)
+        if not ownership.is_still_owned_by(mine.owner):
             raise Refused(
                 "A task wrote its own record at the same moment, and your decision was overwritten. Ask explain again."
             )
@@ -199,8 +199,8 @@ class Desk:
         fingerprint = self.client.seal(record.fingerprint)  # In a record of version 1 it was a plain hash.
         return replace(record, owner=f"a person, {uuid.uuid4().hex}", fingerprint=fingerprint)
 
-    def _memory(self, record: Record) -> Memory:
-        return Memory(self.case.store, record, time.time, time.sleep)
+    def _ownership(self, record: Record) -> Ownership:
+        return Ownership(self.case.store, record, time.time, time.sleep)
 
 
 def record_from(text: str) -> Record:

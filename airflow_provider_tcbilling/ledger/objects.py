@@ -1,9 +1,8 @@
-"""Where purchases are remembered: a ledger in object storage, Airflow's task state store, or nowhere."""
+"""ObjectStore: a ledger in object storage or in a folder, one object for each purchase."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -14,16 +13,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord
+from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import visible
+from airflow_provider_tcbilling.ledger.store import Store, Text
 from airflow_provider_tcbilling.purchasing.key import client_token_for, key_bytes
-
-if TYPE_CHECKING:
-    pass
-
 
 CANARY_SECONDS = 10.0
 """How long one of two creations that are tried at once waits for the other to begin."""
@@ -48,7 +43,7 @@ _EXCLUSIVE: dict[str, bool] = {}
 log = logging.getLogger(__name__)
 
 
-class Ledger:
+class ObjectStore(Store):
     """
     Records in object storage, one object for each purchase key.
 
@@ -58,7 +53,7 @@ class Ledger:
     :param uri: The folder, such as ``s3://aws_default@bucket/purchases`` or ``file:///mnt/ledger``.
     """
 
-    is_shared = keeps_records = True
+    is_shared = True
 
     def __init__(self, uri: str) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -71,7 +66,7 @@ class Ledger:
         self.about = f"the ledger {self._uri}"
 
     @property
-    def is_exclusive(self) -> bool:
+    def creates_exclusively(self) -> bool:
         """
         Whether the storage creates an object once only: tried once for each process and ledger, when it is first asked.
 
@@ -98,12 +93,12 @@ class Ledger:
 
         def create(text: bytes) -> bool:
             start.wait()
-            return self._create(path, text)
+            return self._put_new(path, text)
 
         try:
             with ThreadPoolExecutor(2) as racers:
                 won = [*racers.map(create, texts[:2])]
-            won.append(self._create(path, texts[2]))
+            won.append(self._put_new(path, texts[2]))
             if won not in ([True, False, False], [False, True, False]):
                 return f"of 3 creations of the same object {sum(won)} succeeded"
             if self._fs.cat_file(path) != texts[won.index(True)]:
@@ -122,28 +117,28 @@ class Ledger:
         except Exception as error:
             log.info("The test object %s stays where it is; it is no record: %r", path, error)
 
-    def where(self, key: str) -> str:
+    def location(self, key: str) -> str:
         """Return the object's address."""
         return f"{self._uri}/{_name(key)}"
 
-    def named(self, key: str) -> str:
+    def options(self, key: str) -> str:
         """Return the options that name a purchase on the command line."""
         if visible(key) != key or len(key) > MAX_KEY_SHOWN:
             return f"--token {client_token_for(key)}"  # The key itself would not stand in one line of a message.
         return f"--key={shlex.quote(key)}" if key.startswith("-") else f"--key {shlex.quote(key)}"
 
-    def read(self, key: str) -> Any:
-        """Return the record, ``None`` if there is none."""
+    def _get(self, key: str) -> bytes | None:
         try:
-            return _parsed(self._fs.cat_file(self._path(key)), self.where(key))
+            text: bytes = self._fs.cat_file(self._path(key))
         except FileNotFoundError:
             return None
+        return text
 
-    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        """Store the first record of a purchase; where the storage can, only one of two succeeds."""
-        return self._create(self._path(key), _text(stored))
+    def _create(self, key: str, text: str) -> bool:
+        return self._put_new(self._path(key), text.encode())
 
-    def _create(self, path: str, content: bytes) -> bool:
+    def _put_new(self, path: str, content: bytes) -> bool:
+        """Create an object; where the storage can, only one of two creations succeeds."""
         try:
             if self._is_local:
                 self._put_file(path, content, is_new=True)
@@ -153,43 +148,29 @@ class Ledger:
             return False
         return True
 
-    def write(self, key: str, stored: Mapping[str, Any]) -> None:
-        """Store a record in place of the one before; a reader sees the one or the other, never a part."""
+    def _replace(self, key: str, text: str, expected: Text | None) -> bool:
         if self._is_local:
-            self._put_file(self._path(key), _text(stored), is_new=False)
+            self._put_file(self._path(key), text.encode(), is_new=False)
         else:
-            self._fs.pipe_file(self._path(key), _text(stored))
+            self._fs.pipe_file(self._path(key), text.encode())
+        return True
 
-    def others(self, key: str) -> Iterator[tuple[str, Any]]:
-        """Yield all other records. It reads each of them, so it is slow, and rarely asked for."""
-        for name, stored in self.all():
-            if name != _name(key):
-                yield f"{self._uri}/{name}", stored
-
-    def all(self) -> Iterator[tuple[str, Any]]:
-        """
-        Yield every record with the name of its object; a damaged one as its text.
-
-        A record that cannot be read is a damaged one. A file without the name and the form of a record is left alone.
-        """
+    def _list(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every record. A file without the name and the form of a record is left alone."""
         self._fs.invalidate_cache()
         try:
             paths = self._fs.ls(self._folder, detail=False)
         except FileNotFoundError:
             if self._is_local:
-                raise
+                raise StoreFailed(
+                    f"There is no folder {self._uri}. Is it mounted here? Nothing is known of any purchase."
+                ) from None
             paths = []  # Object storage has no folders, so a ledger without records is not there.
         for path in sorted(paths):
             name = str(path).rpartition("/")[2]
             content = self._content(path) if name.endswith(".json") else None
-            if content is None:
-                continue
-            try:
-                stored = json_of(content)
-            except (ValueError, RecursionError):
-                stored = content
-            if _OWN_NAME.search(name) or (isinstance(stored, Mapping) and "format" in stored):
-                yield name, stored
+            if content is not None and (_OWN_NAME.search(name) or _is_record(content)):
+                yield f"{self._uri}/{name}", content
 
     def _content(self, path: str) -> bytes | None:
         """Return what an object holds; ``None`` if it is gone, or no file, and nothing if it may not be read."""
@@ -236,12 +217,10 @@ def _name(key: str) -> str:
     return f"{words}-{hashlib.sha256(key_bytes(key)).hexdigest()[:24]}.json"
 
 
-def _text(stored: Mapping[str, Any]) -> bytes:
-    return (json.dumps(stored, indent=2) + "\n").encode()
-
-
-def _parsed(content: bytes, where: str) -> Any:
+def _is_record(content: bytes) -> bool:
+    """Whether a file that another program may have written has the form of a record."""
     try:
-        return json_of(content)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRecord(where, f"it is not JSON ({len(content)} bytes)") from error
+        stored = json_of(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(stored, Mapping) and "format" in stored

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.ledger.store import Store, Text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -67,7 +69,7 @@ TASK_STATE_KEY = "tcbilling_purchase"
 """Under this key the record stands in the task state store."""
 
 
-class TaskStateStore:
+class TaskStateStore(Store):
     """
     The record in Airflow's task state store (3.3 and newer): one for each task, map index and loop index of a run.
 
@@ -78,15 +80,13 @@ class TaskStateStore:
     """
 
     about = "the task state store"
-    keeps_records = True
-    is_shared = is_exclusive = False
 
     def __init__(self, context: Context) -> None:
         self._state = context["task_state_store"]
         self._task = context["ti"]
         self._loop_index = loop_index_of(context)
 
-    def where(self, key: str) -> str:
+    def location(self, key: str) -> str:
         """Return the place in Airflow where a person finds it."""
         ti = self._task
         mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
@@ -95,28 +95,25 @@ class TaskStateStore:
             f"key {TASK_STATE_KEY} in the state of task {ti.task_id}{mapped}{looped}, run {ti.run_id}, Dag {ti.dag_id}"
         )
 
-    def named(self, key: str) -> str:
+    def options(self, key: str) -> str:
         """Return the options that name the task on the command line."""
         return _options(self._task, self._loop_index)
 
-    def read(self, key: str) -> Any:
-        """Return the record, ``None`` if there is none."""
-        return self._state.get(TASK_STATE_KEY)
+    def _get(self, key: str) -> str | None:
+        value = self._state.get(TASK_STATE_KEY)
+        return None if value is None else json.dumps(value)
 
-    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        """Store the record."""
-        self.write(key, stored)
-        return True
+    def _create(self, key: str, text: str) -> bool:
+        return self._replace(key, text, None)
 
-    def write(self, key: str, stored: Mapping[str, Any]) -> None:
-        """Store the record, without an expiry."""
+    def _replace(self, key: str, text: str, expected: Text | None) -> bool:
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
 
-        self._state.set(TASK_STATE_KEY, dict(stored), retention=NEVER_EXPIRE)
+        self._state.set(TASK_STATE_KEY, json.loads(text), retention=NEVER_EXPIRE)
+        return True
 
-    def others(self, key: str) -> Iterator[tuple[str, Any]]:
-        """Yield nothing: a task sees its own state only."""
-        yield from ()
+    def _list(self) -> Iterable[tuple[str, Text]]:
+        return ()  # A task sees its own state only.
 
 
 def options_of(context: Context) -> str:

@@ -284,7 +284,8 @@ class SpendingOperator(Rendered, BaseOperator):
         return self.checks[name].of(self.task_id, name, getattr(self, self.held_as.get(name, name)))
 
     def _purchase(self, context: Context, fields: Mapping[str, Any], settings: Settings) -> Purchase:
-        from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+        from airflow_provider_tcbilling.purchasing.decision import Rules
+        from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
             may_have_run_before,
             placed_by,

@@ -1,26 +1,16 @@
 """
-Decision: what is done after a look into the order book, as a pure function.
+Decision: what is done after a query of the order book, as a table.
 
-=================  ==============  =============  ==============================================
-orders that match  may be ours     state          then
-=================  ==============  =============  ==============================================
-one                no              any            adopt it
-some               by a rival      any            wait, then stop
-several            no              any            stop
-any                an unclear one  any            wait, then stop
-none               no              charged        stop, whatever the policy
-none               no              refused        stop, whatever the policy
-none, but changed  no              any            wait, then stop, whatever the policy
-none               no              window closed  stop
-none               no              window open    send, and look once more after the lag
-=================  ==============  =============  ==============================================
+The first row whose conditions hold decides. The purchase, ``explain`` and the documentation read the same table, and a
+pure function applies it, so every combination can be tested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.purchasing.money_action import Evidence
@@ -37,25 +27,25 @@ TAKE_OVER_SECONDS = 60.0
 
 
 class Next(Enum):
-    """The next step after a look into the order book."""
+    """The next step after a query of the order book."""
 
     ADOPT = "the order is ours"
     SEND = "send again: the same token, the same bytes"
-    WAIT = "look again later"
-    STOP = "a person must look"
+    WAIT = "query again later"
+    STOP = "a user must decide"
 
 
 class Finding(Enum):
     """The result of a query of the order book, in words."""
 
     UNDER_WAY = "too early to say: a request may be under way, or its order not be listed yet"
-    ONE = "exactly one order fits"
+    ONE = "exactly one order matches"
     UNCLEAR = "more than one purchase or order may be meant"
     MOVED = "no order tells it, and the instance is not as it was before"
-    SEND = "no order fits, and a try would send the same client token again"
-    NONE = "no order fits"
-    SAID_PAID = "no order fits, and the server said that the money was taken"
-    REFUSED = "no order fits, and the server refused a repeat of a request that it had not answered"
+    SEND = "no order matches, and a try would send the same client token again"
+    NONE = "no order matches"
+    SAID_PAID = "no order matches, and the server said that the money was taken"
+    REFUSED = "no order matches, and the server refused a repeat of a request that it had not answered"
     TWIN = "the server placed a second order, which no record owns"
     TWIN_LATER = "the request was sent twice, and it is too early to say whether there is a second order"
     OPEN = "the order is open"
@@ -75,7 +65,7 @@ class Rules:
     :param lag: Seconds after which a new order is surely listed in the order book.
     :param replay_window: Seconds since the first request in which the same token may be sent again, after a look.
         ``None`` is five minutes, and as much longer as another process needs to take over safely.
-    :param trust_token: Send the same token again also after the window, and when several orders fit.
+    :param trust_token: Send the same token again also after the window, and when several orders match.
     :param request_seconds: How long one request may take.
     :param clock_margin: Seconds by which the clocks of two processes that share a record may differ.
     :param not_bought_seconds: How long after the first request no user should say that nothing was bought.
@@ -111,9 +101,9 @@ class Situation:
     """
     The facts that a decision needs.
 
-    :param seen: What a look has shown, without the orders that other records own.
-    :param rivals: Other purchases that may own an order that matches, in words.
-    :param is_patient: There is time left to look again.
+    :param evidence: The result of a query, without the orders that other records own.
+    :param rivals: Other purchases that may own an order that matches, each in a few words.
+    :param is_patient: There is time left to query again.
     :param rivals_may_clear_up: A rival is going to know its order.
     :param trusts_token: The policy sends the token again where nothing decides.
     :param replay_is_safe: The action is one whose token may be trusted at all.
@@ -121,7 +111,7 @@ class Situation:
     """
 
     record: Record
-    seen: Evidence
+    evidence: Evidence
     rivals: Sequence[str]
     is_patient: bool
     rivals_may_clear_up: bool
@@ -129,44 +119,187 @@ class Situation:
     replay_is_safe: bool
     now: float
 
-
-def decide(it: Situation) -> tuple[Next, str]:  # noqa: PLR0911 - one return is one row of the table
-    """Return what is done, and why."""
-    found, unclear, state = it.seen.orders, it.seen.unclear, it.record.state
-    stop = Next.SEND if it.trusts_token and not state.is_final else Next.STOP
-    if unclear:
-        step = Next.WAIT if it.is_patient else stop if it.replay_is_safe else Next.STOP
-        return step, f"nothing tells whether a listed order is this one ({len(found)} fit, {len(unclear)} may)"
-    if len(found) == 1 and not it.rivals:
-        return Next.ADOPT, ""
-    if found and it.rivals:
-        step = Next.WAIT if it.is_patient and it.rivals_may_clear_up else stop
-        return step, f"what fits may be the order of another purchase ({'; '.join(it.rivals)})"
-    if found:
-        return stop, f"{len(found)} orders fit, and nothing tells which one it is"
-    if state.is_final:
-        return Next.STOP, _final(it.record)
-    if it.seen.bar:
-        return Next.WAIT if it.is_patient and it.seen.may_clear_up else Next.STOP, it.seen.bar
-    if it.now >= it.record.replay_until:
-        return stop, "no order fits, but the time in which the same client token may be sent again is over"
-    return Next.SEND, ""
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The facts that the table compares, by the names of its columns."""
+        evidence, state = self.evidence, self.record.state
+        return {
+            "matches": Matches.of(len(evidence.orders)),
+            "unclear": bool(evidence.unclear),
+            "rivals": bool(self.rivals),
+            "state": state if state.is_final else State.INTENDED,
+            "changed": bool(evidence.bar),
+            "window": Window.OPEN if self.now < self.record.replay_until else Window.CLOSED,
+        }
 
 
-def finding_of(record: Record, seen: Evidence, step: Next) -> Finding:
-    """Return what a look has found, for a person."""
-    if step is Next.ADOPT:
-        return Finding.ONE
-    if seen.orders or seen.unclear:
-        return Finding.UNCLEAR
-    if record.state.is_final:
-        return Finding.SAID_PAID if record.state is State.CHARGED else Finding.REFUSED
-    if seen.bar and record.state is not State.DECLINED:
-        return Finding.MOVED
-    return Finding.SEND if step is Next.SEND and record.state is not State.DECLINED else Finding.NONE
+class Matches(Enum):
+    """How many orders match."""
+
+    NONE = "0"
+    ONE = "1"
+    SEVERAL = "2 or more"
+
+    @classmethod
+    def of(cls, count: int) -> Matches:
+        """Return the word for a number of orders."""
+        return (cls.NONE, cls.ONE, cls.SEVERAL)[min(count, 2)]
 
 
-def _final(record: Record) -> str:
-    if record.state is State.CHARGED:
-        return f"the server said that the money was taken, and no order fits: {record.reason}"
-    return f"the server refused a repeat of a request that it had not answered, and no order fits: {record.reason}"
+class Window(Enum):
+    """Whether the same client token may still be sent again without a user's decision."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Override(Enum):
+    """Whether ``on_unknown_outcome="replay"`` sends the token again instead of a stop."""
+
+    NEVER = "never"
+    IF_SAFE = "yes, where the action takes a token; else never"
+    YES = "yes"
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One row of the table. A condition that is ``None`` holds always.
+
+    :param about: The situation, in words.
+    :param matches: The numbers of orders that match.
+    :param unclear: There is an order of which nobody can tell whether it matches.
+    :param rivals: Another purchase may own an order that matches.
+    :param state: The state of the record: of those without an order, *intended* is the usual one.
+    :param changed: The instance is not as it was before, and no order explains that.
+    :param window: Whether the time in which the same token may be sent again is over.
+    :param verdict: The next step.
+    :param finding: The result, for a user.
+    :param why: The reason for a user, as a template.
+    :param waits: The step is tried again, while there is patience, before it counts.
+    :param override: Whether the policy may send instead of a stop.
+    """
+
+    about: str
+    verdict: Next
+    finding: Finding
+    why: str = ""
+    matches: tuple[Matches, ...] | None = None
+    unclear: bool | None = None
+    rivals: bool | None = None
+    state: State | None = None
+    changed: bool | None = None
+    window: Window | None = None
+    waits: bool = False
+    override: Override = Override.NEVER
+
+    def holds(self, facts: Mapping[str, Any]) -> bool:
+        """Whether the row is about a situation."""
+        wanted = {name: getattr(self, name) for name in ("unclear", "rivals", "state", "changed", "window")}
+        agrees = all(value is None or value == facts[name] for name, value in wanted.items())
+        return agrees and (self.matches is None or facts["matches"] in self.matches)
+
+
+TABLE = (
+    Row(
+        "an order that nobody can tell apart",
+        Next.STOP,
+        Finding.UNCLEAR,
+        "nothing tells whether a listed order is this one ({found} match, {unclear} may)",
+        unclear=True,
+        waits=True,
+        override=Override.IF_SAFE,
+    ),
+    Row("one order, and nobody else's", Next.ADOPT, Finding.ONE, matches=(Matches.ONE,), rivals=False),
+    Row(
+        "an order that may be another purchase's",
+        Next.STOP,
+        Finding.UNCLEAR,
+        "an order that matches may be of another purchase ({rivals})",
+        matches=(Matches.ONE, Matches.SEVERAL),
+        rivals=True,
+        waits=True,
+        override=Override.YES,
+    ),
+    Row(
+        "several orders",
+        Next.STOP,
+        Finding.UNCLEAR,
+        "{found} orders match, and nothing tells which one it is",
+        matches=(Matches.SEVERAL,),
+        override=Override.YES,
+    ),
+    Row(
+        "the server said that it was paid",
+        Next.STOP,
+        Finding.SAID_PAID,
+        "the server said that the money was taken, and no order matches: {reason}",
+        matches=(Matches.NONE,),
+        state=State.CHARGED,
+    ),
+    Row(
+        "the server refused a repeat",
+        Next.STOP,
+        Finding.REFUSED,
+        "the server refused a repeat of a request that it had not answered, and no order matches: {reason}",
+        matches=(Matches.NONE,),
+        state=State.REFUSED,
+    ),
+    Row("the instance has changed", Next.STOP, Finding.MOVED, "{changed}", (Matches.NONE,), changed=True, waits=True),
+    Row(
+        "the window is closed",
+        Next.STOP,
+        Finding.NONE,
+        "no order matches, but the time in which the same client token may be sent again is over",
+        matches=(Matches.NONE,),
+        window=Window.CLOSED,
+        override=Override.YES,
+    ),
+    Row("nothing, and the window is open", Next.SEND, Finding.SEND, matches=(Matches.NONE,)),
+)
+"""
+The decision. The policy never overrides a row of a final state: what a server called paid, or refused after an
+unanswered try, is never sent again. After each repeat the order book is queried once more for a second order.
+"""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """
+    The next step, why, and the row that decided.
+
+    :param why: For a user; empty where the step needs no reason.
+    """
+
+    step: Next
+    why: str
+    row: Row
+
+    @property
+    def finding(self) -> Finding:
+        """The result of the query, for a user."""
+        return Finding.SEND if self.step is Next.SEND and self.row.finding is Finding.NONE else self.row.finding
+
+
+def decide(it: Situation) -> Decision:
+    """Return what is done: pure, for any situation."""
+    facts, evidence = it.facts, it.evidence
+    row = next(row for row in TABLE if row.holds(facts))
+    why = row.why.format(
+        found=len(evidence.orders),
+        unclear=len(evidence.unclear),
+        rivals="; ".join(it.rivals),
+        reason=it.record.reason,
+        changed=evidence.bar,
+    )
+    return Decision(_step(row, it), why, row)
+
+
+def _step(row: Row, it: Situation) -> Next:
+    if row.verdict is not Next.STOP:
+        return row.verdict
+    may_clear_up = it.rivals_may_clear_up if row.rivals else it.evidence.may_clear_up or not row.changed
+    if row.waits and it.is_patient and may_clear_up:
+        return Next.WAIT
+    may_send = row.override is Override.YES or (row.override is Override.IF_SAFE and it.replay_is_safe)
+    return Next.SEND if may_send and it.trusts_token and not it.record.state.is_final else Next.STOP

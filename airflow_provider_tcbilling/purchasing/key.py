@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.text import harmless
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "purchase.airflow-provider-tcbilling")
-
-
-def task_run_key(dag_id: str, run_id: str, task_id: str, map_index: int | None, loop_index: int | None = None) -> str:
-    """
-    Return the key of a purchase that happens once in each run of a task; retries and clears keep it.
-
-    :param map_index: Place of a mapped task; ``None`` and -1 both say that it is not mapped.
-    :param loop_index: Which iteration of a loop, each of which is a purchase of its own; ``None`` outside of loops.
-    """
-    place = [] if loop_index is None else ["loop", loop_index]
-    return json.dumps([dag_id, run_id, task_id, -1 if map_index is None else map_index, *place])
 
 
 def key_bytes(purchase_key: str) -> bytes:

@@ -12,7 +12,6 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import fingerprint_of
 from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in
-from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Action
 
 
@@ -36,11 +35,11 @@ class Candidate:
 @dataclass(frozen=True)
 class Evidence:
     """
-    What a look has shown.
+    The result of a query: what it shows of an action that may have been carried out.
 
     :param orders: The orders that match.
     :param unclear: Orders that may be it, of which the order book shows too little, or something not understood.
-    :param bar: Why it may have been carried out although no order fits. Then nothing is sent again, ever.
+    :param bar: Why it may have been carried out although no order matches. Then nothing is sent again, ever.
     :param may_clear_up: An order may still come to be listed, so that it is worth waiting before stopping.
     """
 
@@ -75,19 +74,18 @@ class Evidence:
 
 class MoneyAction(ABC):
     """
-    What is done with the money: how it is sent, and what shows afterwards whether it was carried out.
+    One action that moves money: what is sent, and the evidence that it was carried out.
 
-    :param client: Sends and looks.
+    :param client: Sends and queries.
     :param fields: The action's arguments by Python name, but for the token.
     """
 
     action: ClassVar[Action]
 
     def __init__(self, client: BillingClient, fields: Mapping[str, Any]) -> None:
-        self._client = client
-        self._fields = dict(fields)
-        payload = self.action.payload({**self._fields, "client_token": "-"})
-        self.payload = {name: value for name, value in payload.items() if name != "ClientToken"}
+        self.client = client
+        self.payload = self.action.payload_without_token(fields)
+        """The request's JSON object but for the token: computed once, fingerprinted and sent as it is."""
 
     @cached_property
     def payload_shown(self) -> Mapping[str, Any]:
@@ -100,10 +98,10 @@ class MoneyAction(ABC):
         """The hash of the payload with its secrets. It is stored nowhere: passwords could be tried against it."""
         return fingerprint_of(self.action.name, self.payload)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """The fingerprint for the record, sealed with the SecretKey."""
-        return self._client.seal(self.plain_fingerprint)
+        return self.client.seal(self.plain_fingerprint)
 
     @property
     def secrets(self) -> list[str]:
@@ -113,32 +111,32 @@ class MoneyAction(ABC):
     @property
     def endpoint(self) -> str:
         """The API that is asked."""
-        return self._client.endpoint
+        return self.client.endpoint
 
     @property
     def key_id(self) -> str:
         """What names the key that signs, without showing it."""
-        return self._client.key_id
+        return self.client.key_id
 
     @property
     def has_temporary_key(self) -> bool:
         """Whether the key is a temporary one, whose name says nothing of the account."""
-        return self._client.has_temporary_key
+        return self.client.has_temporary_key
 
     @property
     def clock_error(self) -> float:
         """Seconds by which this machine's clock is known to differ from the server's."""
-        return max(abs(self._client.clock_offset), abs(self._client.server_ahead))
+        return max(abs(self.client.clock_offset), abs(self.client.server_ahead))
 
     def account(self) -> str:
         """Return the number of the account; empty if the key may not read it."""
-        return self._client.account
+        return self.client.account
 
     def lists(self, order_id: str) -> bool:
         """Return whether the account's order book lists an order; True also where the key may not read it."""
         try:
-            by_number = self._client.describe_deals(order_id=order_id)
-            deals = [*by_number, *self._client.describe_deals(big_deal_id=order_id)]
+            by_number = self.client.describe_deals(order_id=order_id)
+            deals = [*by_number, *self.client.describe_deals(big_deal_id=order_id)]
             return any(order_id in (deal.order_id, deal.big_deal_id) for deal in deals)
         except TcBillingError as error:
             if error.transient:
@@ -150,13 +148,9 @@ class MoneyAction(ABC):
         return {}
 
     @abstractmethod
-    def send(self, client_token: str, send_by: float) -> Order:
-        """Send it, once; begin nothing after *send_by*, in epoch seconds. **Money moves in this call.**"""
-
-    @abstractmethod
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
+    def evidence(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """
-        Return what shows it, if it was carried out between two moments. Looking never costs anything.
+        Return the evidence that it was carried out between two moments. A query never costs anything.
 
         :param since: Epoch seconds.
         :param before: What was observed before the first request; empty if nobody knows.

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.models import PURCHASE, Order
+from airflow_provider_tcbilling.api.models import PURCHASE
 from airflow_provider_tcbilling.api.server_time import months_of
 from airflow_provider_tcbilling.api.text import folded
 from airflow_provider_tcbilling.purchasing import match
@@ -36,13 +36,9 @@ class NewInstance(MoneyAction):
             match.action(PURCHASE),
         )
 
-    def send(self, client_token: str, send_by: float) -> Order:
-        """**Money moves in this call**; errors as in :meth:`BillingClient.create_instance`."""
-        return self._client.create_instance(client_token=client_token, send_by=send_by, **self._fields)
-
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
+    def evidence(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """Return the orders that may be this purchase."""
-        found = search(self._client, since, until, self._compared)
+        found = search(self.client, since, until, self._compared)
         return Evidence(found.matching, unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:

@@ -3,30 +3,21 @@ Purchase: the rules of buying once.
 
 A purchase has a key, its business name, and everything follows from it. The client token is derived from the key: not
 from the try, not from a clock, not at random. The record says how far the purchase has come, and is written *before*
-the first byte is sent::
+the first byte is sent. :meth:`Purchase.place` is a loop::
 
-                        refused: not charged, the token changes
-               +----------------------------------------------------+
-               v                                                    |
-    nothing, declined ----> INTENDED ----- sent, answered ----> ORDERED ----> DELIVERED
-        the intent is       |    ^  |                             ^
-        stored first        |    |  +-- sent, no usable answer    |
-                            |    |      or: a try before died     |
-                            v    |                                |
-                            look into the order book              |
-                            |    |  |                             |
-        none, in the window |    |  +-- exactly one matches: adopt +
-        the same token, the +----+
-        same bytes               +----- several, or one of which nobody can tell, or none after the window:
-                                        stop, a person must look
+    no record, or declined      store the intent, then send
+    an order is known           return it
+    an intent without an order  wait until no request can be under way any more and the order book has had its lag,
+                                query the order book, decide (the table in ``decision``), and then
+                                adopt the order, send the same bytes with the same token, query again later, or stop
 
-*Look* waits until no request can be under way any more and the order book has had its lag. Orders that other records
-own do not count; while another open record wants the same thing, nothing is adopted. So two layers, the token and the
-order book, stand between a purchase and its double, and either alone is enough. What a server called paid, or refused
-after an unanswered try, is never sent again. After every repeat the order book is searched once more for a second one.
+Two layers, the token and the order book, stand between a purchase and its double, and either alone is enough. Orders
+that other records own do not count; while another open record wants the same thing, nothing is adopted. What a server
+called paid, or refused after an unanswered try, is never sent again. After every repeat the order book is queried once
+more for a second order.
 
-Renewals and refunds take the same way and have more evidence: what was seen of the instance before. Where that has
-changed and no order tells why, nothing is sent again: see
+Renewals and refunds take the same way and have more evidence: the instance as it was before. Where that has changed
+and no order explains it, nothing is sent again: see
 :class:`~airflow_provider_tcbilling.purchasing.money_action.MoneyAction`.
 """
 
@@ -38,7 +29,8 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import (
     ApiError,
@@ -52,39 +44,59 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.schema import Replay
-from airflow_provider_tcbilling.purchasing.decision import Finding, Next, Rules, Situation, decide, finding_of
-from airflow_provider_tcbilling.purchasing.key import client_token_for, task_run_key
-from airflow_provider_tcbilling.purchasing.memory import SETTLE_SECONDS, Memory
+from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Next, Rules, Situation, decide
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction
-from airflow_provider_tcbilling.purchasing.record import Record, State, Store
+from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS as TAKE_OVER_PAUSE
+from airflow_provider_tcbilling.purchasing.ownership import Ownership
+from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.stop import stopped
 
-__all__ = ["Next", "Purchase", "Rules", "client_token_for", "task_run_key"]
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.ledger.store import Store
 
 PAUSE_SECONDS, LOG_SECONDS = 5.0, 60.0
-"""Between two looks at a record that another process may change, and between two lines in the log about a wait."""
+"""Between two readings of a record that another process may change, and between two lines in the log about a wait."""
 
 log = logging.getLogger(__name__)
+
+
+class Attempt(Enum):
+    """A request that is about to be sent, by what is known of the requests before it."""
+
+    FIRST = "none was sent"
+    AFTER_A_GUESS = "one may have been sent, and there is no record of it"
+    REPEAT = "one may have been carried out"
 
 
 class Purchase:
     """
     One thing to buy, once.
 
-    :param key: Its name. Whoever uses the same key means the same purchase.
-    :param spending: What is bought.
-    :param store: What remembers it.
+    :param key: Its name. The same key always means the same purchase.
+    :param action: The thing to buy.
+    :param store: Keeps the record.
     :param client_token: Used as it is, instead of one derived from the key.
-    :param placed_by: Who asks, for the record.
-    :param presumed_since: Epoch seconds from when on an earlier try may have sent something that no record tells.
+    :param placed_by: The origin of the purchase, for the record.
+    :param presumed_since: Epoch seconds from when on an earlier try may have sent something, without a record.
     :param has_twins: Others may buy the same at the same time.
     :param check: Called before anything is sent; raises if it must not be.
+    :param checkpoint: Called with each of :data:`CHECKPOINTS` that is reached, for crash tests.
     """
+
+    CHECKPOINTS = (
+        "begin", "intent stored", "taken over", "sending", "answered", "order stored", "in doubt", "queried"
+    )  # fmt: skip
+    """The points at which a crash test lets a process die or stand still."""
+
+    @staticmethod
+    def checkpoint(name: str) -> None:
+        """Do nothing; a crash test replaces it, for one purchase or for all."""
 
     def __init__(
         self,
         key: str,
-        spending: MoneyAction,
+        action: MoneyAction,
         store: Store,
         rules: Rules | None = None,
         *,
@@ -93,25 +105,28 @@ class Purchase:
         presumed_since: float | None = None,
         has_twins: bool = False,
         check: Callable[[], None] = lambda: None,
+        checkpoint: Callable[[str], None] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.key = key
-        self._spending = spending
+        self._action = action
         self._rules = rules or Rules()
         self._client_token = client_token
         self._placed_by = dict(placed_by or {})
         self._presumed_since = presumed_since
         self._has_twins = has_twins and not store.is_shared
-        self._check = check
+        self._check, self._checkpoint = check, checkpoint or self.checkpoint
         self._clock, self._sleep = clock or time.time, sleep or time.sleep
         self._owner = uuid.uuid4().hex
         self._last_sent = 0.0
+        self._give_up: float | None = None
+        self._error: TcBillingError | None = None
         self._observed: Mapping[str, Any] = {}
         self._account = self.order_id = ""
         self.is_in_doubt: bool | None = None
         """Whether a request may have been carried out; ``None`` while the record was not read."""
-        self._memory = Memory(store, self._intent(), self._clock, self._sleep, spending)
+        self._ownership = Ownership(store, self._intent(), self._clock, self._sleep, action)
 
     def place(self) -> Order:
         """
@@ -119,169 +134,198 @@ class Purchase:
 
         **Money moves in this call.**
 
-        :raises PurchaseOutcomeUnknown: Stopped: a person must look. As :class:`PurchaseCharged`, it is paid.
+        :raises PurchaseOutcomeUnknown: Stopped: a user must decide. As :class:`PurchaseCharged`, it is paid.
         :raises InvalidRecord: The record cannot be used. Nothing was sent.
         :raises PurchaseChanged: The record is of something else. Nothing was sent.
         :raises StoreFailed: The record could not be read or written. Another try is safe.
         :raises OrderNotRecorded: It was bought, and its record could not be written; the log has it.
-        :raises OutcomeUnknown: It may have been bought, and the order book could not be read. Another try looks again.
+        :raises OutcomeUnknown: It may have been bought; the order book could not be read. Another try queries again.
         :raises ApiError: Refused, and nothing was bought.
         """
-        record, self.is_in_doubt = self._memory.read(), False
-        if record:
-            self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
-            self._refuse_another_account(record)
-        if record is None and self._presumed_since is not None:
-            log.warning("An earlier try may have sent this purchase, and no record tells. Looking first.")
-            return self._find_out(self._presumed(self._presumed_since))
-        if record is None or record.state is State.DECLINED:
-            self._check()
-            self._observed = self._spending.observe()
-            if self._spending.has_temporary_key:
-                self._account = self._spending.account()
-            intent = self._intent(record.generation if record else 0, self._observed)
-            if self._memory.begin(record, intent):
-                return self._send_first(intent)
-            record = self._memory.refresh(intent)
-        return self._find_out(record)
+        record = self._known()
+        while True:
+            if record is None or record.state is State.DECLINED:
+                record, attempt = self._begin(record)
+            elif record.order:
+                return self._checked(record)
+            else:
+                record, attempt = self._go_on(record)
+            if attempt:
+                record = self._send(record, attempt)
 
-    def foresee(self, record: Record) -> tuple[Evidence, Next, str]:
-        """Return what is seen, what a try would do about it, and why. Nothing is sent; raises if it cannot be read."""
-        return self._judge(record, self._seen(record), is_patient=False)
+    def foresee(self, record: Record) -> tuple[Evidence, Decision]:
+        """Return the evidence and what a try would do about it. Nothing is sent; raises if it cannot be read."""
+        return self._judge(record, self._evidence(record), is_patient=False)
 
     def observed(self) -> Mapping[str, Any]:
-        """Return what was seen before the first request; empty if nothing remembers it."""
-        record = self._memory.read()
+        """Return the state of the instance before the first request; empty if it is not recorded."""
+        record = self._ownership.read()
         return record.before if record else self._observed
 
     def note_delivery(self, order: Order) -> None:
-        """Add to the record what the delivery showed. Nothing depends on it, so a store that fails is only logged."""
-        self._memory.note_delivery(order)
+        """Add the delivery to the record. Nothing depends on it, so a store that fails is only logged."""
+        self._ownership.note_delivery(order)
+
+    def _known(self) -> Record | None:
+        """Return the record, or that of an earlier try of which there is none."""
+        record, self.is_in_doubt = self._ownership.read(), False
+        if record:
+            self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
+            self._refuse_another_account(record)
+        elif self._presumed_since is not None:
+            log.warning("An earlier try may have sent this purchase, and there is no record of it. Querying first.")
+            return self._presumed(self._presumed_since)
+        return record
 
     def _refuse_another_account(self, record: Record) -> None:
         """Raise if the record is of another account, or may be and nothing tells: one key is of one account."""
-        is_ours = record.key_id in ("", self._spending.key_id) or record.state is State.DECLINED
-        if is_ours or (record.account and record.account == self._spending.account()):
+        is_ours = record.key_id in ("", self._action.key_id) or record.state is State.DECLINED
+        if is_ours or (record.account and record.account == self._action.account()):
             return
-        if record.order_id and not record.account and self._spending.lists(record.order_id):
+        if record.order_id and not record.account and self._action.lists(record.order_id):
             return
         was = f"account {record.account}" if record.account else "a key of which no account is known"
-        is_ = f"account {self._spending.account() or 'unknown'}"
-        raise PurchaseChanged(self._memory.where, [f"account: it was begun with {was}, and the key is of {is_} now"])
+        is_ = f"account {self._action.account() or 'unknown'}"
+        raise PurchaseChanged(
+            self._ownership.location, [f"account: it was begun with {was}, and the key is of {is_} now"]
+        )
 
     # Sending
 
-    def _send_first(self, intent: Record) -> Order:
-        try:
-            order = self._send(intent)
-        except TcBillingError as error:
-            if error.ambiguous:
-                return self._find_out(self._in_doubt(intent, error), error)
-            self.is_in_doubt = False
-            self._memory.decline(intent, str(error), was_refused=isinstance(error, ApiError) and not error.transient)
-            raise
-        return self._memory.keep(intent, order)
+    def _begin(self, declined: Record | None) -> tuple[Record, Attempt | None]:
+        """Store the intent; return the record as it stands then, and the attempt that this process must make."""
+        self._give_up, self._error = None, None
+        self._check()
+        self._observed = self._action.observe()
+        if self._action.has_temporary_key:
+            self._account = self._action.account()
+        intent = self._intent(declined.generation if declined else 0, self._observed)
+        self._checkpoint("begin")
+        if not self._ownership.begin(declined, intent):
+            return self._ownership.refresh(intent), None
+        self._checkpoint("intent stored")
+        return intent, Attempt.FIRST
 
-    def _send(self, record: Record) -> Order:
-        """Send the request of a record that is stored."""
-        self.is_in_doubt = True
+    def _send(self, record: Record, attempt: Attempt) -> Record:
+        """Send the request of a stored record that is ours, and return the record as it is afterwards."""
+        self.is_in_doubt, self._error = True, None
+        action, send_by = self._action, record.sending_until - self._rules.request_seconds
+        self._checkpoint("sending")
         try:
-            order = self._spending.send(record.client_token, record.sending_until - self._rules.request_seconds)
+            order = action.client.place(action.action, action.payload, record.client_token, send_by)
+        except TcBillingError as error:
+            self._error = error
+            return self._failed(record, error, attempt)
         finally:
             self._last_sent = self._clock()
+        self._checkpoint("answered")
         log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
-        return order
+        record = self._ownership.keep(record, order)
+        self._checkpoint("order stored")
+        return record
 
-    def _in_doubt(self, record: Record, error: TcBillingError, *, is_repeat: bool = False) -> Record:
-        """Return the record of a request whose outcome nobody knows; one that ended for good is never sent again."""
-        log.warning("It may have been carried out, so the order book is asked before anything is sent again. %s", error)
+    def _failed(self, record: Record, error: TcBillingError, attempt: Attempt) -> Record:
+        """Return the record of a request whose outcome nobody knows; raise if it surely bought nothing."""
+        was_refused = isinstance(error, ApiError) and not error.transient
+        if attempt is Attempt.FIRST and not error.ambiguous:
+            self.is_in_doubt = False
+            self._ownership.decline(record, str(error), was_refused=was_refused)
+            raise error
+        log.warning("It may have been carried out, so the order book is queried before another request. %s", error)
         if isinstance(error, PaidButNotDelivered):
             return self._conclude(record, State.CHARGED, error)
-        # A key that was refused says nothing of the try before.
-        was_refused = isinstance(error, ApiError) and not isinstance(error, AuthError) and not error.transient
-        return self._conclude(record, State.REFUSED, error) if was_refused and is_repeat else record
+        # A refused key says nothing of the try before.
+        if attempt is Attempt.REPEAT and was_refused and not isinstance(error, AuthError):
+            return self._conclude(record, State.REFUSED, error)
+        return record
 
     def _conclude(self, record: Record, state: State, error: TcBillingError) -> Record:
+        """Record that it is never sent again. One that ended for good must not look like an intent to another try."""
         try:
-            return self._memory.conclude(record, state, str(error))
+            return self._ownership.conclude(record, state, str(error))
         except StoreFailed as failed:
-            # Another try would find an intent, and might pay again.
-            said = Finding.SAID_PAID if state is State.CHARGED else Finding.REFUSED
-            raise self._stopped(replace(record, state=state), [], f"{error} {failed}", said) from error
+            finding = Finding.SAID_PAID if state is State.CHARGED else Finding.REFUSED
+            raise self._stopped(replace(record, state=state), [], f"{error} {failed}", finding) from error
 
     # Finding out
 
-    def _find_out(self, record: Record, error: TcBillingError | None = None) -> Order:
-        """Look, and send again only when the order book shows nothing and the token still counts."""
-        give_up, self.is_in_doubt = self._clock() + self._rules.patience, True
-        while True:
-            record = self._when_quiet(record)
-            if record.order:
-                return self._checked(record)
-            if record.state is State.DECLINED:
-                return self.place()
-            found, step, why, finding = self._look(record, give_up)
-            if step is Next.SEND and error:
-                step, why, finding = self._after(error, max(give_up, record.replay_until))
-            if step is Next.ADOPT:
-                log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
-                return self._memory.keep(record, Order(found[0].order_id, client_token=record.client_token))
-            if step is Next.STOP:
-                record = self._stop_or_go_on(record, found, why, finding)
-            if step is Next.SEND:
-                record, error = self._send_again(record)
+    def _go_on(self, record: Record) -> tuple[Record, Attempt | None]:
+        """Query and decide once; return the record as it stands then, and the attempt that this process must make."""
+        self.is_in_doubt = True
+        self._checkpoint("in doubt")
+        self._give_up = self._give_up or self._clock() + self._rules.patience
+        record = self._when_quiet(record)
+        if record.order or record.state is State.DECLINED:
+            return record, None
+        found, step, why, finding = self._decided(record, self._give_up)
+        self._checkpoint("queried")
+        if step is Next.ADOPT:
+            log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
+            # This query was the one for a second order, too.
+            adopted = Order(found[0].order_id, client_token=record.client_token)
+            return self._ownership.keep(replace(record, is_checked=True), adopted), None
+        if step is Next.STOP:
+            return self._stop_or_go_on(record, found, why, finding), None
+        return self._take_over(record) if step is Next.SEND else (record, None)
 
     def _when_quiet(self, record: Record) -> Record:
         """Wait until nothing can be under way and the order book has had its lag, or until the record changes."""
-        told_at = -math.inf
+        logged_at = -math.inf
         while record.state.may_have_an_order and (now := self._clock()) < (quiet := self.quiet_from(record)):
-            if now - told_at >= LOG_SECONDS:
+            if now - logged_at >= LOG_SECONDS:
                 log.info("Waiting %.0f s until nothing can be under way and the order book is complete.", quiet - now)
-                told_at = now
+                logged_at = now
             self._sleep(min(PAUSE_SECONDS, quiet - now))
-            record = self._memory.refresh(record)
+            record = self._ownership.refresh(record)
         return record
 
     def quiet_from(self, record: Record) -> float:
         """Return the epoch seconds from when on nothing is under way, and the order book has had its lag."""
         if record.owner == self._owner:
             return self._last_sent + self._rules.lag
-        # The clock that wrote it may be behind ours; nobody wrote one that is only presumed.
-        return record.sending_until + (self._rules.clock_margin if record.owner else 0.0) + self._rules.lag
+        # The clock that wrote it may be behind ours.
+        margin = 0.0 if record.is_presumed else self._rules.clock_margin
+        return record.sending_until + margin + self._rules.lag
 
     def decidable_from(self, record: Record) -> float:
         """Return the epoch seconds before which nobody can say that nothing was bought."""
         return max(record.intended_at + self._rules.not_bought_seconds, self.quiet_from(record))
 
-    def _look(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str, Finding]:
-        """Look once, at the order book and at the records of others; return what fits, and what that means."""
+    def _decided(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str, Finding]:
+        """Query the order book and the records of others once; return the orders that may be it, and the decision."""
         is_patient = self._clock() < give_up
         try:
-            seen = self._seen(record)
+            evidence, decision = self._judge(record, self._evidence(record), is_patient=is_patient)
         except TcBillingError as error:
-            if not error.transient:
-                trusts = self._rules.trust_token and not record.state.is_final
-                step = Next.SEND if trusts else Next.STOP
-                return [], step, f"the order book cannot be read: {error}", Finding.UNREADABLE
-            if not is_patient:
+            if error.transient and not is_patient:
                 raise
-            log.warning("The order book cannot be read: %s", error)
-            self._sleep(PAUSE_SECONDS)
-            return [], Next.WAIT, "", Finding.UNREADABLE
-        seen, step, why = self._judge(record, seen, is_patient=is_patient)
+            return [], self._unreadable(record, error), f"the order book cannot be read: {error}", Finding.UNREADABLE
+        found, step, why, finding = [*evidence.orders, *evidence.unclear], decision.step, decision.why, decision.finding
+        if step is Next.SEND and self._error:
+            step, why, finding = self._after(self._error, max(give_up, record.replay_until))
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
-        return [*seen.orders, *seen.unclear], step, why, finding_of(record, seen, step)
+        return found, step, why, finding
 
-    def _seen(self, record: Record) -> Evidence:
+    def _unreadable(self, record: Record, error: TcBillingError) -> Next:
+        """Return the step where the order book cannot be read this time, or at all."""
+        if not error.transient:
+            return Next.SEND if self._rules.trust_token and not record.state.is_final else Next.STOP
+        log.warning("The order book cannot be read: %s", error)
+        self._sleep(PAUSE_SECONDS)
+        return Next.WAIT
+
+    def _evidence(self, record: Record) -> Evidence:
         beside, until = self._rules.beside, max(record.sending_until, self._last_sent)
-        return self._spending.look(record.intended_at - beside, until + beside, record.before)
+        return self._action.evidence(record.intended_at - beside, until + beside, record.before)
 
-    def _judge(self, record: Record, seen: Evidence, *, is_patient: bool) -> tuple[Evidence, Next, str]:
-        beside = self._spending.clock_error + 2 * self._rules.beside
-        owned, rivals = self._memory.others(record, self._spending.looks_like, beside)
-        rivals += ["an identical task of the same Dag"] * self._has_twins
-        free = seen.without(owned)
+    def _judge(self, record: Record, evidence: Evidence, *, is_patient: bool) -> tuple[Evidence, Decision]:
+        """Return the evidence without the orders that other records own, and the decision."""
+        beside = self._action.clock_error + 2 * self._rules.beside
+        owned, rivals = self._ownership.others(record, self._action.looks_like, beside)
+        if self._has_twins:
+            rivals.append("an identical task of the same Dag")
+        free = evidence.without(owned)
         situation = Situation(
             record,
             free,
@@ -289,53 +333,56 @@ class Purchase:
             is_patient=is_patient,
             rivals_may_clear_up=not self._has_twins,
             trusts_token=self._rules.trust_token,
-            replay_is_safe=self._spending.action.replay is Replay.WITH_TOKEN,
+            replay_is_safe=self._action.action.replay is Replay.WITH_TOKEN,
             now=self._clock(),
         )
-        return free, *decide(situation)
+        return free, decide(situation)
 
     def _after(self, error: TcBillingError, give_up: float) -> tuple[Next, str, Finding]:
-        """Return what is done when no order fits and the try before ended with an error: a refusal proves nothing."""
+        """Return the step where no order matches and the try before ended with an error: a refusal proves nothing."""
         if not error.transient:
-            why = f"no order fits, an earlier try may have been carried out, and the server says: {error}"
+            why = f"no order matches, an earlier try may have been carried out, and the server says: {error}"
             return Next.STOP, why, Finding.NONE
         if self._clock() >= give_up:
-            why = f"It may have been carried out, and no order fits yet. The last try: {error}"
+            why = f"It may have been carried out, and no order matches yet. The last try: {error}"
             raise OutcomeUnknown(why) from error
         return Next.SEND, "", Finding.SEND
 
-    def _send_again(self, record: Record) -> tuple[Record, TcBillingError | None]:
-        """Take the purchase over and send the same bytes; return the record as it stands then, and what went wrong."""
-        stored = self._memory.read()
+    def _take_over(self, record: Record) -> tuple[Record, Attempt | None]:
+        """Become the owner of a record without an order; return it as it stands then, and the attempt to make."""
+        stored = self._ownership.read()
         if stored and stored != record:
+            self._error = None
             return stored, None
         self._check()
-        before = record.before or self._spending.observe()
+        before = record.before or self._action.observe()
         now = self._clock()
-        until = now + SETTLE_SECONDS + 2 * self._rules.request_seconds
-        mine = replace(record, owner=self._owner, sending_until=until, changed_at=now, before=before, is_checked=False)
-        mine = replace(mine, is_resent=True)
-        if not self._memory.claim(stored, mine):
-            return self._memory.refresh(mine), None
-        log.warning("No order fits. Sending the same client token and the same bytes again.")
-        try:
-            order = self._send(mine)
-        except TcBillingError as error:
-            # That an earlier request was sent is only presumed where nobody has written it.
-            return self._in_doubt(mine, error, is_repeat=bool(record.owner)), error
-        self._memory.keep(mine, order)
-        return mine.ordered(order, now), None
+        mine = replace(
+            record,
+            owner=self._owner,
+            sending_until=now + TAKE_OVER_PAUSE + 2 * self._rules.request_seconds,
+            changed_at=now,
+            before=before,
+            is_checked=False,
+            is_resent=True,
+        )
+        if not self._ownership.claim(stored, mine):
+            self._error = None
+            return self._ownership.refresh(mine), None
+        self._checkpoint("taken over")
+        log.warning("No order matches. Sending the same client token and the same bytes again.")
+        return mine, Attempt.AFTER_A_GUESS if record.is_presumed else Attempt.REPEAT
 
     def _stop_or_go_on(self, record: Record, found: list[Candidate], why: str, finding: Finding) -> Record:
         """Stop, unless another process has gone on while this one stood still; return the record as it stands then."""
-        current = self._memory.refresh(record)
+        current = self._ownership.refresh(record)
         if (current.owner, current.state) == (record.owner, record.state):
             raise self._stopped(record, found, why, finding)
         return current
 
     def _stopped(self, record: Record, found: list[Candidate], why: str, finding: Finding) -> PurchaseOutcomeUnknown:
         decidable = self.decidable_from(record)
-        return stopped(record, self._memory.where, found, why=why, finding=finding, not_before=decidable)
+        return stopped(record, self._ownership.location, found, why=why, finding=finding, not_before=decidable)
 
     # After a repeat
 
@@ -346,9 +393,8 @@ class Purchase:
         :raises OutcomeUnknown: What is listed beside it may be that of another purchase, which knows none yet.
         :raises TcBillingError: The order book could not be read, or the records of others.
         """
-        seen = self._seen(record)
-        owned_and_rivals = self._memory.others(record, self._spending.looks_like)
-        return seen.beside(str(record.order_id), *owned_and_rivals)
+        owned, rivals = self._ownership.others(record, self._action.looks_like)
+        return self._evidence(record).beside(str(record.order_id), owned, rivals)
 
     def checked_from(self, record: Record) -> float:
         """Return the epoch seconds from when on a second order of a repeat is surely listed."""
@@ -361,9 +407,9 @@ class Purchase:
             try:
                 perhaps = ", unless it is that of an identical task of the same Dag" * self._has_twins
                 twins = [f"{order.words}{perhaps}" for order in self.twins_of(record)]
-                stored = self._memory.refresh(record)
+                stored = self._ownership.refresh(record)
                 record = replace(stored, is_checked=True, twins=unique([*stored.twins, *twins]))
-                self._memory.write(record)
+                self._ownership.write(record)
             except TcBillingError as error:
                 log.warning("Whether the repeat has placed a second order is not known yet: %s", error)
         for twin in record.twins:
@@ -380,19 +426,19 @@ class Purchase:
             key=self.key,
             client_token=self._client_token or client_token_for(self.key, generation),
             generation=generation,
-            fingerprint=self._spending.fingerprint,
-            endpoint=self._spending.endpoint,
-            action=self._spending.action.name,
+            fingerprint=self._action.fingerprint,
+            endpoint=self._action.endpoint,
+            action=self._action.action.name,
             state=State.INTENDED,
             owner=self._owner,
             intended_at=now,
             sending_until=now + 2 * self._rules.request_seconds,
             replay_until=self._rules.replay_until(now, now + 2 * self._rules.request_seconds),
             changed_at=now,
-            payload=self._spending.payload_shown,
+            payload=self._action.payload_shown,
             placed_by=self._placed_by,
             before=before or {},
-            key_id=self._spending.key_id,
+            key_id=self._action.key_id,
             account=self._account,
         )
 

@@ -1,12 +1,12 @@
-"""Record: what is remembered of one purchase, and Store: what remembers it."""
+"""Record: what is remembered of one purchase."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import pendulum
 
@@ -115,6 +115,11 @@ class Record:
         ids = tuple(map(inert, self.instance_ids))
         return Order(self.order_id, ids, self.client_token, request_id, self.paid_cents, currency)
 
+    @property
+    def is_presumed(self) -> bool:
+        """Whether no process has written it: an earlier try may have sent something, and there is no record of it."""
+        return not self.owner
+
     def overlaps(self, other: Record, beside: float = 0.0) -> bool:
         """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
         return (
@@ -178,69 +183,3 @@ class Record:
             word = "with" if record.order_id else "without"
             raise InvalidRecord(where, f"it is damaged (state {record.state.value} {word} an order)")
         return record
-
-
-class Store(Protocol):
-    """
-    What remembers records. Whatever its methods raise means that it is out of order.
-
-    :param about: What it is, for people.
-    :param keeps_records: There is a record that a person can read and mend.
-    :param is_shared: It sees the records of other purchases too.
-    :param is_exclusive: Of two that create the same record at the same moment, one is told that it lost.
-    """
-
-    about: str
-    keeps_records: bool
-    is_shared: bool
-
-    @property
-    def is_exclusive(self) -> bool:
-        """Asked when a purchase begins; the answer may take a moment."""
-
-    def where(self, key: str) -> str:
-        """Return in words where the record of a purchase is."""
-
-    def named(self, key: str) -> str:
-        """Return the options that name a purchase on the command line."""
-
-    def read(self, key: str) -> Any:
-        """Return what is stored, ``None`` if nothing is."""
-
-    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        """Store the first record of a purchase; return False, and store nothing, if there is one."""
-
-    def write(self, key: str, stored: Mapping[str, Any]) -> None:
-        """Store a record in place of the one before."""
-
-    def others(self, key: str) -> Iterable[tuple[str, Any]]:
-        """Yield the records of all other purchases, each with the words where it is; none if they cannot be seen."""
-
-
-class NoStore:
-    """Remembers nothing: on Airflow before 3.3, without a ledger."""
-
-    about = "nothing"
-    keeps_records = is_shared = is_exclusive = False
-
-    def where(self, key: str) -> str:
-        """Return that there is no record."""
-        return "no record is kept"
-
-    def named(self, key: str) -> str:
-        """Return nothing: there is no record to ask for."""
-        return ""
-
-    def read(self, key: str) -> None:
-        """Return nothing."""
-
-    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        """Forget."""
-        return True
-
-    def write(self, key: str, stored: Mapping[str, Any]) -> None:
-        """Forget."""
-
-    def others(self, key: str) -> Iterable[tuple[str, Any]]:
-        """Return nothing."""
-        return ()

@@ -16,7 +16,7 @@ import pendulum
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.endpoint import parsed, server_name
 from airflow_provider_tcbilling.api.reading import UNREADABLE, cents_of
-from airflow_provider_tcbilling.api.schema import Kind
+from airflow_provider_tcbilling.api.schema import TOKEN, Kind
 from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, matching
 
 TIMES = ("intended_at", "sending_until", "replay_until", "changed_at")
@@ -29,9 +29,6 @@ LONGEST_LEASE = 7 * 86_400.0
 
 MOMENTS = (-1e9, 2.5e11)
 """Epoch seconds that can be written as a date, in any zone."""
-
-TOKEN = "ClientToken"
-"""The field of a request that is no part of the payload: the record has it by itself."""
 
 MAX_SHOWN = 60
 """Characters of a damaged value in a message."""

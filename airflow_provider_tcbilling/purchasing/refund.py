@@ -9,7 +9,7 @@ from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
-from airflow_provider_tcbilling.api.models import REFUND, Deal, Order, RenewableInstance, total_of
+from airflow_provider_tcbilling.api.models import REFUND, Deal, RenewableInstance, total_of
 from airflow_provider_tcbilling.api.server_time import earliest
 from airflow_provider_tcbilling.purchasing import match
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
@@ -56,18 +56,14 @@ class Refund(MoneyAction):
 
         :raises InvalidRequest: There is no such instance, it is something else, or it is refunded already.
         """
-        instance, listed = instance_named(self._client, self.instance_id), self._listed()
+        instance, listed = instance_named(self.client, self.instance_id), self._listed()
         if mistakes := list(self._obstacles(instance, listed)):
             raise InvalidRequest(self.instance_id, mistakes)
         return {"status": _status(instance)}
 
-    def send(self, client_token: str, send_by: float) -> Order:
-        """**It cannot be undone**; errors as in :meth:`BillingClient.refund_instance`."""
-        return self._client.refund_instance(client_token=client_token, send_by=send_by, **self._fields)
-
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
+    def evidence(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """Return the orders that refund this instance; if none does, whether the instance is gone."""
-        found = search(self._client, since, until, self._refunds_it)
+        found = search(self.client, since, until, self._refunds_it)
         return Evidence(found.matching, "" if found.matching else self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
@@ -92,11 +88,11 @@ class Refund(MoneyAction):
         :param now: Epoch seconds.
         :raises TcBillingError: It could not be read.
         """
-        instance, listed = instance_named(self._client, self.instance_id), self._listed()
+        instance, listed = instance_named(self.client, self.instance_id), self._listed()
         deals = [deal for deal in listed if self._names(deal)]
         bought = [deal for deal in deals if deal.action in BOUGHT_BY]
         born = min((earliest(deal.created_at) for deal in bought if deal.action == "purchase"), default=None)
-        age = None if born is None else round((now + self._client.clock_offset - born) / 86400, 2)
+        age = None if born is None else round((now + self.client.clock_offset - born) / 86400, 2)
         return {
             "instance_id": self.instance_id,
             "expire_time": instance.expire_time if instance else "",
@@ -111,13 +107,13 @@ class Refund(MoneyAction):
         }
 
     def _listed(self) -> list[Deal]:
-        return whole_book(self._client, resource_id=self.instance_id)
+        return whole_book(self.client, resource_id=self.instance_id)
 
     def _obstacles(self, instance: RenewableInstance | None, listed: list[Deal]) -> Iterator[str]:
         if instance is None and not any(map(self._names, listed)):
             yield "there is no such instance, neither among those that can be renewed nor in the order book"
         if instance:
-            yield from mismatches(instance, self._fields)
+            yield from mismatches(instance, self.action.named(self.payload))
         for deal in listed:
             verdict, unclear = match.match(deal.shown, self._refunds_it)
             if verdict is match.Match.OF_ANOTHER or deal.status in ORDER_ENDS[self.action.name].endings:
@@ -132,7 +128,7 @@ class Refund(MoneyAction):
         return self.instance_id in deal.resource_ids
 
     def _bar(self, before: Mapping[str, Any]) -> str:
-        was, is_ = before.get("status"), _status(instance_named(self._client, self.instance_id))
+        was, is_ = before.get("status"), _status(instance_named(self.client, self.instance_id))
         if was not in (None, is_):
             return f"{self.instance_id} was {was} and is {is_} now, and no refund is listed"
         return ""

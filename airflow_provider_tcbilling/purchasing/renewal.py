@@ -17,7 +17,7 @@ from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
 from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
-from airflow_provider_tcbilling.api.models import RENEW, Deal, DealStatus, Order, RenewableInstance
+from airflow_provider_tcbilling.api.models import RENEW, Deal, DealStatus, RenewableInstance
 from airflow_provider_tcbilling.api.server_time import earliest, later, months_of, with_zone
 from airflow_provider_tcbilling.purchasing import match
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
@@ -83,11 +83,11 @@ class Renewal(MoneyAction):
         :raises InvalidRequest: It cannot be renewed, or should not be without a person's decision. Nothing was sent.
         :raises LeftAlone: It need not be renewed. Nothing was sent.
         """
-        instance = instance_named(self._client, self._id)
+        instance = instance_named(self.client, self._id)
         if instance is None:
             raise InvalidRequest(self._id, ["there is no such instance among those that can be renewed"])
         verdicts = [
-            (deal, match.match(deal.shown, self._renews_it)) for deal in whole_book(self._client, resource_id=self._id)
+            (deal, match.match(deal.shown, self._renews_it)) for deal in whole_book(self.client, resource_id=self._id)
         ]
         earlier = [deal for deal, (verdict, _) in verdicts if verdict is match.Match.MATCHES]
         mistakes = [
@@ -96,28 +96,24 @@ class Renewal(MoneyAction):
             for deal, (_, unclear) in verdicts
             if unclear and ORDER_ENDS[self.action.name].is_open(deal)
         ]
-        mistakes += [*mismatches(instance, self._fields), *self._obstacles(instance, earlier)]
+        mistakes += [*mismatches(instance, self.action.named(self.payload)), *self._obstacles(instance, earlier)]
         if mistakes:
             raise InvalidRequest(self._id, mistakes)
         for reason in self._reasons_to_leave(instance, earlier):
             raise LeftAlone(self._id, reason)
         return {"expire_time": instance.expire_time, "orders": [deal.order_id for deal in earlier]}
 
-    def send(self, client_token: str, send_by: float) -> Order:
-        """**Money moves in this call**; errors as in :meth:`BillingClient.renew_instance`."""
-        return self._client.renew_instance(client_token=client_token, send_by=send_by, **self._fields)
-
-    def look(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
+    def evidence(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """
         Return the orders that renew this instance; if none does, what else speaks against sending again.
 
         That is an order that renews it for another time, or an expiry that has moved.
         """
-        found = search(self._client, since, until, self._compared, before.get("orders", ()))
+        found = search(self.client, since, until, self._compared, before.get("orders", ()))
         if found.matching:
             return Evidence(found.matching, unclear=found.unclear)
         # A task that was edited, and has no record that says so, meets the order of what it was before.
-        others = search(self._client, since, until, self._renews_it, before.get("orders", ()))
+        others = search(self.client, since, until, self._renews_it, before.get("orders", ()))
         if others.matching:
             words = "; ".join(one.words for one in others.matching)
             return Evidence(bar=f"it was renewed, but not as is asked now: {words}", may_clear_up=False)
@@ -161,13 +157,13 @@ class Renewal(MoneyAction):
                 yield f"order {deal.order_id} renews it already and is {deal.status_words}"
 
     def _now(self) -> float:
-        return self._clock() + self._client.clock_offset
+        return self._clock() + self.client.clock_offset
 
     # Afterwards
 
     def _bar(self, before: Mapping[str, Any]) -> str:
         was = before.get("expire_time") or self._terms.expire_time
-        instance = instance_named(self._client, self._id)
+        instance = instance_named(self.client, self._id)
         if instance is None:
             return f"{self._id} is not listed any more, so nothing shows whether it was renewed"
         if was and instance.expire_time != was:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from contextlib import suppress
@@ -12,7 +13,6 @@ from airflow_provider_tcbilling.api.errors import RunRefused
 from airflow_provider_tcbilling.api.schema import whole_number
 from airflow_provider_tcbilling.api.text import folded
 from airflow_provider_tcbilling.ledger.task_state import is_mapped, loop_index_of
-from airflow_provider_tcbilling.purchasing.key import task_run_key
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,6 +42,17 @@ def run_key(context: Context) -> str:
     """Return the key of a purchase that happens once in each run of the task, in a loop once in each iteration."""
     ti = context["ti"]
     return task_run_key(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, loop_index_of(context))
+
+
+def task_run_key(dag_id: str, run_id: str, task_id: str, map_index: int | None, loop_index: int | None = None) -> str:
+    """
+    Return the key of a purchase that happens once in each run of a task; retries and clears keep it.
+
+    :param map_index: Place of a mapped task; ``None`` and -1 both say that it is not mapped.
+    :param loop_index: Which iteration of a loop, each of which is a purchase of its own; ``None`` outside of loops.
+    """
+    place = [] if loop_index is None else ["loop", loop_index]
+    return json.dumps([dag_id, run_id, task_id, -1 if map_index is None else map_index, *place])
 
 
 def may_have_run_before(context: Context) -> bool:

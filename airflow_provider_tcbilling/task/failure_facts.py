@@ -6,8 +6,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import options_of
-from airflow_provider_tcbilling.purchasing.record import NoStore, Store
 from airflow_provider_tcbilling.task.dag_run import may_have_run_before
 from airflow_provider_tcbilling.task.failure_message import READS, WORDS, TaskEnd
 from airflow_provider_tcbilling.task.next_steps import command_line
@@ -69,7 +69,7 @@ def _options(context: Context, settings: Settings | None, key: str | None) -> tu
         store = NoStore()
     if not store.keeps_records and settings:
         return "", False
-    return store.named(key) if key and store.keeps_records else _task(context), True
+    return store.options(key) if key and store.keeps_records else _task(context), True
 
 
 def _task(context: Context) -> str:

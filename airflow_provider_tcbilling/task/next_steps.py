@@ -36,7 +36,7 @@ CHOOSE = (
 )
 _CHOOSE_SURELY = CHOOSE.replace("--not-bought\nThen", "--not-bought --force\nThen")
 _MAY_BE_IT = (
-    "Do not clear: it would BUY, although an order fits. If that order is this purchase:\n"
+    "Do not clear: it would BUY, although an order matches. If that order is this purchase:\n"
     "  {settle} --order-id NUMBER\n"
     "If you are sure that it is not, clear the task: it BUYS."
 )
@@ -134,7 +134,7 @@ STEPS: Mapping[tuple[str, Finding], str] = {
         "No record does not mean that nothing was bought. Look at the orders in every status: {console}\n"
         "If one is this purchase, do not clear: give its number to an InstanceDeliverySensor, and mark the task as "
         "success. If none is, and the log of the task names this purchase, a clear looks once more, and sends the "
-        "request if no order fits."
+        "request if no order matches."
     ),
     (NO_RECORD, Finding.OPEN): _UNOWNED,
     (NO_RECORD, Finding.DELIVERED): _UNOWNED,

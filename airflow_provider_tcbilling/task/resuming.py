@@ -28,7 +28,7 @@ def recorded_order(context: Context, hook: TcBillingHook, key: Callable[[], str]
     try:
         store = store_of(context, hook.get_settings().ledger_uri)
         stored = store.read(name := key())
-        return None if stored is None else Record.from_json(stored, store.where(name)).order
+        return None if stored is None else Record.from_json(stored, store.location(name)).order
     except Exception as error:
         log.warning("The record of the purchase could not be read: %s", harmless(error))
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_tcbilling.api.errors import StoreFailed
-from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
+from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore
-from airflow_provider_tcbilling.purchasing.record import NoStore, Store
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -21,7 +21,7 @@ def store_of(context: Context, ledger_uri: str) -> Store:
     """
     if ledger_uri:
         try:
-            return Ledger(ledger_uri)
+            return ObjectStore(ledger_uri)
         except Exception as error:
             raise StoreFailed(f"The ledger {ledger_uri} cannot be opened, so nothing was sent: {error!r}") from error
     if context.get("task_state_store") is not None:

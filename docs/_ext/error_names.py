@@ -20,7 +20,7 @@ def error_names() -> frozenset[str]:
     )
 
 
-def _below(kind: type) -> Iterator[type]:
+def _below(kind: type[TcBillingError]) -> Iterator[type[TcBillingError]]:
     for one in kind.__subclasses__():
         yield one
         yield from _below(one)

@@ -54,7 +54,7 @@ class Translator(HTML5Translator):
     def starttag(self, node: Any, *arguments: Any, **attributes: Any) -> str:
         if isinstance(node, nodes.entry) and node.get(LABEL):
             attributes["data-label"] = node[LABEL]
-        return super().starttag(node, *arguments, **attributes)
+        return str(super().starttag(node, *arguments, **attributes))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

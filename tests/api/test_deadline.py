@@ -46,7 +46,7 @@ def tls(sandbox, tmp_path, monkeypatch):
 def client_of(tls, scheme, clock, **options):
     urls, ca_file = tls
     client = client_to(None, endpoint=urls[scheme], clock=clock, attempts=1, **options)
-    client._wire.session.verify = ca_file
+    client._transport.session.verify = ca_file
     return client
 
 

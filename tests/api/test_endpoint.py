@@ -12,24 +12,19 @@ from airflow_provider_tcbilling.api.actions import ENDPOINT
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, server_name
 from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown, Unreachable
 from airflow_provider_tcbilling.api.rate_limit import BURST, RateLimiter
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, Shelf, client_to
+from tests.conftest import ORDER, client_to
+from tests.support.crash import dying_before_the_answer_is_read
+from tests.support.shelf import Shelf
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]")
 HOSTS = ("billing.intl.tencentcloudapi.com", "billing.tencentcloudapi.com", "xn--bcher-kva.example", "10.0.0.7")
 PORTS = {"https": 443, "http": 80}
 SECRET = "pa55-w0rd-4711"
-
-
-class Died(BaseException):
-    """What no handler catches, like the end of the process."""
-
-
-def dies(*args, **kwargs):
-    raise Died
 
 
 def servers(seed, count=60):
@@ -174,10 +169,8 @@ def test_two_workers_that_write_the_server_differently_have_one_record(start_san
 def test_two_workers_that_write_the_server_differently_see_each_other_as_rivals(start_sandbox, shelf, way, is_earlier):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     written = list(spellings(sandbox))[way]
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport._content", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf, written, key="one").place()
+    with dying_before_the_answer_is_read():
+        purchase(sandbox, shelf, written, key="one").place()
     if is_earlier:
         shelf.texts["one"] = json.dumps({**json.loads(shelf.texts["one"]), "endpoint": written})
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})

@@ -228,7 +228,7 @@ def test_what_holds_the_key_does_not_show_it():
     auth = Tc3Auth(SECRET_ID, SECRET_KEY, "billing", token=TOKEN)
     auth.headers("host", "application/json", b"{}")
 
-    for holder in (client, client._wire, auth, client.seal, client._wire.session, client.seal.__self__):
+    for holder in (client, client._transport, auth, client.seal, client._transport.session, client.seal.__self__):
         assert not SECRETS.search("".join(things_of(holder)))
         assert not SECRETS.search(f"{holder}")
     assert not SECRETS.search(json.dumps(client.seal("x")))

@@ -74,7 +74,7 @@ ARGUMENTS = {
     errors.InvalidRecord: ("s3://b/k.json", "it is not JSON"),
     errors.OrderNotRecorded: ("2026", "s3://b/k.json"),
     errors.PurchaseChanged: ("s3://b/k.json", ("Period: it was 1, and is 2 now",)),
-    errors.PurchaseOutcomeUnknown: ("two orders fit", ("order 1", "order 2"), "s3://b/k.json", ("look", "clear")),
+    errors.PurchaseOutcomeUnknown: ("two orders match", ("order 1", "order 2"), "s3://b/k.json", ("look", "clear")),
     errors.PurchaseCharged: ("paid, not delivered", (), "s3://b/k.json", ("call support",)),
 }
 

@@ -15,11 +15,11 @@ import pytest
 from airflow_provider_tcbilling.api.errors import InvalidRequest, OutcomeUnknown
 from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.reading import json_of, number_of
-from airflow_provider_tcbilling.api.transport import Transport
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered, search
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 from tests.conftest import ORDER, client_to
+from tests.support.answers import Answer, posting
 
 BOUND = 24 * 2**20
 """Bytes of an answer of 600 MB that a server gets rid of at most: what is read, and what the sockets hold."""
@@ -116,11 +116,8 @@ def answered(monkeypatch):
     """Let every request be answered by a body; return a client, and what was sent."""
 
     def by(body):
-        def post(wire, action, sent, *times):
-            told = body if isinstance(body, bytes) else json.dumps({"Response": {"RequestId": "r", **body}}).encode()
-            return SimpleNamespace(status_code=200, headers={}), told
-
-        monkeypatch.setattr(Transport, "_post", post)
+        text = body if isinstance(body, bytes) else json.dumps({"Response": {"RequestId": "r", **body}}).encode()
+        posting(monkeypatch, lambda *request: Answer(text))
         return client_to(None, endpoint="http://127.0.0.1:9", attempts=1)
 
     return by

@@ -6,10 +6,12 @@ import pytest
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, PRICE, Shelf, client_to
+from tests.conftest import ORDER, PRICE, client_to
+from tests.support.shelf import Shelf
 
 ODD = "{{ conn.tcbilling_default.password }}"
 

@@ -87,16 +87,16 @@ TROUBLES = [
 def test_a_purchase_is_returned_whatever_becomes_of_the_notes_meanwhile(sandbox, folder, trouble):
     client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id", 1e4))
     client.describe_account_balance()
-    send = client._wire.send
+    send = client._transport.send
 
     def send_in_trouble(*arguments):
         answer = send(*arguments)
         trouble(folder)
         return answer
 
-    client._wire.send = send_in_trouble
+    client._transport.send = send_in_trouble
     first = within_no_time(lambda: client.create_instance(client_token="a", **ORDER))
-    client._wire.send = send
+    client._transport.send = send
     second = within_no_time(lambda: client.create_instance(client_token="b", **ORDER))
 
     assert [order.order_id for order in sandbox.account.orders()] == [first.order_id, second.order_id]
@@ -131,7 +131,7 @@ def test_nothing_stands_between_an_answer_and_its_reader(sandbox, monkeypatch):
 
     client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id", 1e4))
     client.describe_account_balance()
-    send = client._wire.send
+    send = client._transport.send
 
     def send_and_break(*arguments):
         answer = send(*arguments)
@@ -139,7 +139,7 @@ def test_nothing_stands_between_an_answer_and_its_reader(sandbox, monkeypatch):
         monkeypatch.setattr(SharedNotes, "change", explode)
         return answer
 
-    client._wire.send = send_and_break
+    client._transport.send = send_and_break
 
     assert client.create_instance(client_token="a", **ORDER).order_id == sandbox.account.orders()[0].order_id
 

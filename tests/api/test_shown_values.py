@@ -10,14 +10,16 @@ import pytest
 from airflow_provider_tcbilling.api.instance_list import mismatches
 from airflow_provider_tcbilling.api.models import Deal, RenewableInstance
 from airflow_provider_tcbilling.purchasing import match
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.match import Match
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.waiting.order_end import can_be_one
-from tests.conftest import ORDER, Shelf, client_to
+from tests.conftest import ORDER, client_to
 from tests.support.account import PRODUCT
+from tests.support.shelf import Shelf
 
 FALSE = [0, 0.0, -0.0, "0", "", " ", False, [], {}, [0], "00"]
 """What Python, or somebody in a hurry, takes for nothing."""

@@ -13,11 +13,13 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, PRICE, SECRET_KEY, Shelf, client_to
+from tests.conftest import ORDER, PRICE, SECRET_KEY, client_to
 from tests.support.account import PRODUCT
+from tests.support.shelf import Shelf
 
 proxies = pytest.importorskip("tests.support.proxy", reason="the certificates need cryptography")
 
@@ -277,7 +279,7 @@ def test_a_name_look_up_that_takes_long_is_given_up(sandbox, monkeypatch):
 
 def test_what_another_adapter_has_sent_is_never_said_to_be_unsent(monkeypatch):
     client = client_by(f"http://127.0.0.1:{unused_port()}", attempts=1)
-    client._wire.session.mount("http://", HTTPAdapter())
+    client._transport.session.mount("http://", HTTPAdapter())
 
     with pytest.raises(OutcomeUnknown):
         client.create_instance(client_token="t", **ORDER)
@@ -365,7 +367,7 @@ def test_a_cookie_of_the_server_is_not_sent_back():
     answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: who=me; Path=/\r\nContent-Length: 2\r\n\r\n{}"
     with silent_server(answer) as port:
         client = client_by(f"http://127.0.0.1:{port}", attempts=1)
-        client._wire.session.mount("http://", Recording())
+        client._transport.session.mount("http://", Recording())
         for _ in range(2):
             with pytest.raises(OutcomeUnknown):
                 query(client)

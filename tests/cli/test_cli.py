@@ -16,7 +16,8 @@ import pytest
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.cli import commands as cli
 from airflow_provider_tcbilling.cli.explain import STEPS, Finding
-from airflow_provider_tcbilling.purchasing.purchase import client_token_for, task_run_key
+from airflow_provider_tcbilling.purchasing.key import client_token_for
+from airflow_provider_tcbilling.task.dag_run import task_run_key
 from airflow_provider_tcbilling.task.failure_message import WORDS, TaskEnd
 from airflow_provider_tcbilling.task.next_steps import COMMAND, command_line
 from tests.conftest import PRICE, SECRET_KEY
@@ -37,7 +38,7 @@ from tests.support.shop import (
     refused_after_a_lost_try,
     said_to_be_paid,
     settled_by_mistake,
-    two_orders_fit,
+    two_orders_match,
 )
 
 HAS_TASK_STATE = importlib.util.find_spec("airflow.models.task_state_store") is not None
@@ -58,7 +59,7 @@ CASES = [
     ("intended", Finding.UNDER_WAY, lambda shop: shop.lost(after=1)),
     ("intended", Finding.ONE, lambda shop: shop.lost()),
     ("intended", Finding.UNCLEAR, an_open_purchase_of_the_same),
-    ("intended", Finding.UNCLEAR, two_orders_fit),
+    ("intended", Finding.UNCLEAR, two_orders_match),
     ("intended", Finding.SEND, lambda shop: shop.lost(carried_out=False)),
     ("intended", Finding.NONE, nothing_arrived),
     ("charged", Finding.SAID_PAID, said_to_be_paid),
@@ -75,7 +76,7 @@ CASES = [
     ("delivered", Finding.DELIVERED, delivered),
     ("declined", Finding.NONE, lambda shop: shop.declined()),
     ("declined", Finding.ONE, settled_by_mistake),
-    ("declined", Finding.UNCLEAR, lambda shop: (two_orders_fit(shop), shop.edit(state="declined"))),
+    ("declined", Finding.UNCLEAR, lambda shop: (two_orders_match(shop), shop.edit(state="declined"))),
     ("declined", Finding.UNREADABLE, lambda shop: (shop.declined(), shop.closed_book())),
 ]
 
@@ -114,7 +115,7 @@ def test_the_next_step_that_is_told_is_what_a_clear_does(shop, run, carried_out)
     assert len(shop.orders) == 1
 
 
-@pytest.mark.parametrize("prepare", [two_orders_fit, nothing_arrived])
+@pytest.mark.parametrize("prepare", [two_orders_match, nothing_arrived])
 def test_where_a_clear_stops_again_the_commands_that_settle_are_told(shop, run, prepare):
     prepare(shop)
 
@@ -131,10 +132,10 @@ def test_where_a_clear_stops_again_the_commands_that_settle_are_told(shop, run, 
 
 
 def test_a_stopped_task_names_the_commands(shop, run):
-    two_orders_fit(shop)
+    two_orders_match(shop)
     with pytest.raises(PurchaseOutcomeUnknown) as stopped:
         shop.purchase().place()
-    named = shop.ledger.named(KEY)
+    named = shop.ledger.options(KEY)
     commands = {verb: command_line(verb, named, "tcbilling_default") for verb in ("explain", "settle")}
     end = TaskEnd("tcbilling_default", words=WORDS["CreateInstance"], in_doubt=True, **commands)
 

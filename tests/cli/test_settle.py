@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from airflow_provider_tcbilling.cli import commands as cli
-from airflow_provider_tcbilling.purchasing.memory import Memory
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
+from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from tests.support.shop import (
     KEY,
     LATE,
@@ -22,7 +22,7 @@ from tests.support.shop import (
     nothing_arrived,
     refused_after_a_lost_try,
     said_to_be_paid,
-    two_orders_fit,
+    two_orders_match,
 )
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]
@@ -33,7 +33,7 @@ def settle(run, *decision):
 
 
 def test_a_person_can_say_which_order_it_is_and_a_clear_returns_it(shop, run):
-    two_orders_fit(shop)
+    two_orders_match(shop)
 
     code, out, _ = settle(run, "--order-id", shop.orders[0])
 
@@ -113,8 +113,8 @@ REFUSED = {
     "no record for an order": (lambda shop: shop.somebody_elses(), None, "no record", False),
     "it is ordered": (lambda shop: shop.ordered(), "not", "so it was bought", False),
     "it is delivered": (delivered, "not", "so it was bought", False),
-    "one fits": (lambda shop: shop.lost(), "not", "exactly one order fits", True),
-    "several fit": (two_orders_fit, "not", "orders fit", True),
+    "one fits": (lambda shop: shop.lost(), "not", "exactly one order matches", True),
+    "several fit": (two_orders_match, "not", "orders match", True),
     "too early": (lambda shop: shop.lost(carried_out=False, after=1), "not", "too early", True),
     "said to be paid": (said_to_be_paid, "not", "money was taken", False),
     "a repeat refused": (refused_after_a_lost_try, "not", "refused a repeat", False),
@@ -158,8 +158,8 @@ def test_an_order_that_another_record_owns_is_refused_by_either_number(shop, run
 
 def test_a_record_that_changes_meanwhile_is_not_overwritten(shop, run, monkeypatch):
     nothing_arrived(shop)
-    look = NewInstance.look
-    monkeypatch.setattr(NewInstance, "look", lambda *args: (shop.edit(owner="another one"), look(*args))[1])
+    query = NewInstance.evidence
+    monkeypatch.setattr(NewInstance, "evidence", lambda *args: (shop.edit(owner="another one"), query(*args))[1])
 
     assert cli.main(["settle", "--key", KEY, "--not-bought"]) == 1
     assert shop.record().state.value == "intended"
@@ -167,8 +167,8 @@ def test_a_record_that_changes_meanwhile_is_not_overwritten(shop, run, monkeypat
 
 def test_a_task_that_writes_at_the_same_moment_is_told(shop, run, monkeypatch, capsys):
     nothing_arrived(shop)
-    write = Memory.write
-    monkeypatch.setattr(Memory, "write", lambda *args: (write(*args), shop.edit(owner="a task")))
+    write = Ownership.write
+    monkeypatch.setattr(Ownership, "write", lambda *args: (write(*args), shop.edit(owner="a task")))
 
     assert cli.main(["settle", "--key", KEY, "--not-bought"]) == 1
     assert "at the same moment" in capsys.readouterr().err

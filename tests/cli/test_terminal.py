@@ -23,7 +23,7 @@ TOLD = {
     "record": None,
     "unusable": "it is damaged",
     "notes": ["a note"],
-    "order_book": ["no order fits", "a line"],
+    "order_book": ["no order matches", "a line"],
     "next_step": "Ask again later.",
     "purchase": "edge",
 }
@@ -38,7 +38,7 @@ def test_no_text_of_the_server_forges_a_line_of_the_doctor():
         if not text.strip():
             continue
         record = {"reason": text, "order_id": text, "payload": {"Zone": text}, "instance_ids": [text]}
-        told = {"record": record, "notes": [text], "order_book": ["no order fits", text], "purchase": text}
+        told = {"record": record, "notes": [text], "order_book": ["no order matches", text], "purchase": text}
         shown = as_text({**TOLD, **told})
 
         assert shown.count("\n") == plain.count("\n")

@@ -31,7 +31,7 @@ class PagesShop(Shop):
         return super().purchase(key, placed_by)
 
 
-def two_orders_fit(sandbox, folder, seconds_ago=2 * QUIET):
+def two_orders_match(sandbox, folder, seconds_ago=2 * QUIET):
     """Lose an answer some time ago, and let somebody buy the same by hand."""
     with pytest.MonkeyPatch.context() as patch:
         shop = PagesShop(sandbox, folder, Time(patch))
@@ -74,7 +74,7 @@ def said(sandbox, ledger, **arguments):
 
 
 def an_unknown_outcome(sandbox, folder):
-    return said(sandbox, two_orders_fit(sandbox, folder / "another-ledger").folder)
+    return said(sandbox, two_orders_match(sandbox, folder / "another-ledger").folder)
 
 
 def a_late_delivery(sandbox, folder):

@@ -14,7 +14,7 @@ from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
 from tests.docs.blocks import PAGES, Block, blocks_of, text_of
 from tests.docs.likeness import missing_lines
 from tests.docs.not_run import NOT_RUN, mark
-from tests.docs.outputs import OUTPUTS, two_orders_fit
+from tests.docs.outputs import OUTPUTS, two_orders_match
 
 pytestmark = [
     pytest.mark.airflow,
@@ -30,7 +30,7 @@ DAY = 86_400
 
 def two_orders_that_fit(reader):
     """An answer was lost a while ago, and somebody has bought the same by hand."""
-    shop = two_orders_fit(reader.sandbox, reader.folder / "ledger")
+    shop = two_orders_match(reader.sandbox, reader.folder / "ledger")
     reader.ledger_uri = shop.folder.as_uri()
     reader.given["20261125710000000002811"] = shop.orders[1]
 

@@ -8,10 +8,11 @@ import pytest
 from fsspec import AbstractFileSystem
 
 from airflow_provider_tcbilling.api.errors import StoreFailed
-from airflow_provider_tcbilling.ledger.objects import RACES, Ledger
-from airflow_provider_tcbilling.purchasing.memory import SETTLE_SECONDS
+from airflow_provider_tcbilling.ledger.objects import RACES, ObjectStore
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from tests.conftest import ORDER, client_to
 
 pytestmark = pytest.mark.airflow
@@ -128,7 +129,7 @@ def ledger_on(tmp_path, monkeypatch):
     monkeypatch.setattr("airflow_provider_tcbilling.ledger.objects._EXCLUSIVE", {})
 
     def make(files):
-        ledger = Ledger(tmp_path.as_uri())
+        ledger = ObjectStore(tmp_path.as_uri())
         ledger._fs, ledger._is_local = files, False
         return ledger
 
@@ -147,7 +148,7 @@ def warnings(monkeypatch):
 
 @pytest.mark.parametrize("kind", EXCLUSIVE)
 def test_storage_that_lets_only_one_of_several_create_is_exclusive(ledger_on, kind, warnings):
-    assert ledger_on(kind()).is_exclusive
+    assert ledger_on(kind()).creates_exclusively
     assert warnings == []
 
 
@@ -157,7 +158,7 @@ def test_storage_that_lets_several_create_or_cannot_be_tried_is_not_exclusive_an
 ):
     files = kind()
 
-    assert not any(ledger_on(files).is_exclusive for _ in range(3))
+    assert not any(ledger_on(files).creates_exclusively for _ in range(3))
 
     (warning,) = warnings
     assert "does not keep two processes from creating the same record (" in warning
@@ -167,7 +168,7 @@ def test_storage_that_lets_several_create_or_cannot_be_tried_is_not_exclusive_an
 def test_it_is_tried_once_for_each_process_and_ledger_and_leaves_nothing_that_looks_like_a_record(ledger_on, kind):
     files = kind()
     for _ in range(3):
-        assert ledger_on(files).is_exclusive is (kind in EXCLUSIVE)
+        assert ledger_on(files).creates_exclusively is (kind in EXCLUSIVE)
 
     assert len(files.written) <= 3 * RACES
     assert len({*files.written}) <= RACES
@@ -181,7 +182,7 @@ def test_two_processes_that_try_it_at_once_do_not_disturb_each_other(ledger_on, 
     files, found = Honest(), []
     for _ in range(4):
         monkeypatch.setattr("airflow_provider_tcbilling.ledger.objects._EXCLUSIVE", {})
-        found.append(ledger_on(files).is_exclusive)
+        found.append(ledger_on(files).creates_exclusively)
 
     assert found == [True] * 4
     assert len({*files.written}) == 4 * RACES
@@ -197,12 +198,12 @@ def test_nothing_is_written_before_a_purchase_begins(ledger_on):
 
 
 def test_a_folder_of_this_machine_is_exclusive_and_stays_clean(tmp_path):
-    assert Ledger(tmp_path.as_uri()).is_exclusive
+    assert ObjectStore(tmp_path.as_uri()).creates_exclusively
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_not_exclusive(tmp_path):
-    assert not Ledger((tmp_path / "missing").as_uri()).is_exclusive
+    assert not ObjectStore((tmp_path / "missing").as_uri()).creates_exclusively
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,7 +216,7 @@ def test_a_purchase_waits_and_looks_again_only_where_the_storage_is_not_exclusiv
 
     Purchase("firewall", NewInstance(client_to(sandbox), ORDER), ledger_on(files), Rules()).place()
 
-    assert (passing_time.slept - began >= SETTLE_SECONDS) is pauses
+    assert (passing_time.slept - began >= PAUSE_SECONDS) is pauses
     assert sandbox.requests["CreateInstance"] == 1
     assert [path.endswith(".json") for path in files.objects] == [True]
 

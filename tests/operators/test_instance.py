@@ -16,10 +16,13 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Airfl
 
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, StoreFailed, Unreachable
 from airflow_provider_tcbilling.api.models import ENDINGS
-from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
+from tests.support.crash import dying_at, dying_before_the_answer_is_read, dying_in
+
+PACKAGE = "airflow_provider_tcbilling"
 
 HAS_TASK_STATE = find_spec("airflow.sdk") is not None and hasattr(import_module("airflow.sdk"), "NEVER_EXPIRE")
 needs_task_state = pytest.mark.skipif(not HAS_TASK_STATE, reason="the task state store came with Airflow 3.3")
@@ -104,32 +107,23 @@ def test_a_retry_after_a_lost_answer_buys_nothing(connection, sandbox):
     assert spent(sandbox) == PRICE
 
 
-class ProcessDied(BaseException):
-    """What no handler catches, like the end of the process."""
-
-
-def dies(*args, **kwargs):
-    raise ProcessDied
-
-
 @pytest.mark.parametrize(
     ("place", "bought"),
     [
-        pytest.param("airflow_provider_tcbilling.purchasing.purchase.Purchase.place", 0, id="before it sends"),
-        pytest.param("airflow_provider_tcbilling.api.transport._content", 1, id="sent, the answer not read"),
-        pytest.param("airflow_provider_tcbilling.api.models.Order.from_wire", 1, id="answered, not understood"),
-        pytest.param("tests.conftest.TaskInstance.xcom_push", 1, id="understood, not recorded"),
-        pytest.param("airflow_provider_tcbilling.waiting.delivery.DeliveryWatch.step", 1, id="recorded, while waiting"),
-        pytest.param("airflow_provider_tcbilling.triggers.base.deferral", 1, id="while deferring"),
+        pytest.param(lambda: dying_at("sending"), 0, id="before it sends"),
+        pytest.param(dying_before_the_answer_is_read, 1, id="sent, the answer not read"),
+        pytest.param(lambda: dying_in(f"{PACKAGE}.api.models.Order.from_wire"), 1, id="answered, not understood"),
+        pytest.param(lambda: dying_at("answered"), 1, id="understood, not recorded"),
+        pytest.param(lambda: dying_in("tests.conftest.TaskInstance.xcom_push"), 1, id="recorded, not announced"),
+        pytest.param(lambda: dying_in(f"{PACKAGE}.waiting.delivery.DeliveryWatch.step"), 1, id="while waiting"),
+        pytest.param(lambda: dying_in(f"{PACKAGE}.triggers.base.deferral"), 1, id="while deferring"),
     ],
 )
 def test_wherever_the_process_dies_the_next_attempt_knows_the_one_order(start_sandbox, connect, place, bought):
     sandbox = start_sandbox(delivery_looks=2)
     connect(host=sandbox.url)
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(place, dies)
-        with pytest.raises(ProcessDied):
-            operator(deferrable=True).execute(context_of())
+    with place():
+        operator(deferrable=True).execute(context_of())
     assert len(sandbox.account.orders()) == bought
 
     result = operator().execute(context_of())
@@ -448,8 +442,8 @@ def test_a_ledger_that_cannot_be_opened_lets_nothing_be_sent(connect, sandbox, c
 
 @waits
 def test_an_object_store_without_records_is_an_empty_ledger_and_a_folder_that_is_not_there_is_none(tmp_path):
-    ledger = Ledger((tmp_path / "nothing").as_uri())
-    with pytest.raises(FileNotFoundError):
+    ledger = ObjectStore((tmp_path / "nothing").as_uri())
+    with pytest.raises(StoreFailed, match="Is it mounted here"):
         list(ledger.all())
 
     ledger._is_local = False

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.task.masker import MOST_CHARACTERS, MOST_SECRETS, mask_in_airflow
 from tests.api.test_error_secrets import TOKEN, assert_shows_nothing
@@ -172,11 +172,11 @@ def test_a_record_in_a_folder_is_read_by_nobody_but_its_owner_and_group(tmp_path
     folder.mkdir(mode=0o755)
     before = os.umask(umask)
     try:
-        ledger = Ledger(folder.as_uri())
+        ledger = ObjectStore(folder.as_uri())
         ledger.create("a", {"n": 1})
         first = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-        ledger.write("a", {"n": 2})
-        ledger.write("b", {"n": 3})
+        ledger.replace("a", {"n": 2})
+        ledger.replace("b", {"n": 3})
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     finally:
         os.umask(before)
@@ -187,12 +187,12 @@ def test_a_record_in_a_folder_is_read_by_nobody_but_its_owner_and_group(tmp_path
 
 
 def test_a_record_that_others_could_read_is_closed_when_it_is_next_written(tmp_path):
-    ledger = Ledger(tmp_path.as_uri())
+    ledger = ObjectStore(tmp_path.as_uri())
     ledger.create("a", {"n": 1})
     (path,) = tmp_path.iterdir()
     path.chmod(0o644)
 
-    ledger.write("a", {"n": 2})
+    ledger.replace("a", {"n": 2})
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 

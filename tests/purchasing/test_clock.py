@@ -6,18 +6,21 @@ import json
 import random
 import time
 from email.utils import formatdate
-from types import SimpleNamespace
 
 import pytest
+import requests
 
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.transport import FARTHEST_CLOCK, Transport
+from airflow_provider_tcbilling.api.transport import FARTHEST_CLOCK
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.evidence import _span
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, PRICE, Shelf, client_to
+from tests.conftest import ORDER, PRICE, client_to
+from tests.support.answers import Answer, posting
+from tests.support.shelf import Shelf
 
 NOW = 1_796_000_000.0
 EXPIRED, INTERNAL, POOR = "AuthFailure.SignatureExpire", "InternalError", "FailedOperation.BalanceInsufficient"
@@ -40,16 +43,16 @@ def asked(monkeypatch):
         client = client or client_to(None, endpoint="http://127.0.0.1:9", attempts=1, clock=lambda: NOW)
         client.signed = []
 
-        def post(wire, action, body, *times):
+        def post(session, action, body):
             ahead, code = left.pop(0)
-            client.signed.append(wire.auth.clock_offset)
+            client.signed.append(client.clock_offset)
             if code == LOST:
                 raise OutcomeUnknown("the answer was lost")
             date = formatdate(NOW + ahead, usegmt=True) if isinstance(ahead, (int, float)) else ahead
             headers = {} if date is None else {"Date": date}
-            return SimpleNamespace(status_code=200, headers=headers), refusal(code) if code else ANSWER
+            return Answer(refusal(code) if code else ANSWER, headers)
 
-        monkeypatch.setattr(Transport, "_post", post)
+        posting(monkeypatch, post)
         while left:
             try:
                 client.create_instance(client_token="t", **ORDER)
@@ -146,15 +149,14 @@ def test_only_a_date_with_which_the_signature_was_valid_counts_for_the_search(as
 
 def forging(monkeypatch, ahead, times=1):
     """Let something on the way answer requests by itself: the signature has expired, and the date is another one."""
-    honest, left = Transport._post, [ahead] * times
+    honest, left = requests.Session.post, [ahead] * times
 
-    def post(wire, action, body, *more):
-        if left and action.name == "CreateInstance":
-            date = formatdate(time.time() + left.pop(), usegmt=True)
-            return SimpleNamespace(status_code=200, headers={"Date": date}), refusal(EXPIRED)
-        return honest(wire, action, body, *more)
+    def post(session, url, **request):
+        if left and request["headers"]["X-TC-Action"] == "CreateInstance":
+            return Answer(refusal(EXPIRED), {"Date": formatdate(time.time() + left.pop(), usegmt=True)})
+        return honest(session, url, **request)
 
-    monkeypatch.setattr(Transport, "_post", post)
+    monkeypatch.setattr(requests.Session, "post", post)
 
 
 @pytest.mark.parametrize("ahead", [80_000, -80_000, 1000, -1000, 1e8])

@@ -12,9 +12,11 @@ import pytest
 from airflow_provider_tcbilling.api.actions import VERSION
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.transport import _answer
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.evidence import _is_new, whole_book
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
 from airflow_provider_tcbilling.sandbox.options import Options as SandboxRules
@@ -22,8 +24,9 @@ from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS, LISTED
 from airflow_provider_tcbilling.sandbox.responses import answer_of
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
-from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, Shelf, client_to
+from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to
 from tests.support.account import DAY, PRODUCT
+from tests.support.shelf import Shelf
 
 OF_ANSWER = [name for name, distortion in DISTORTIONS.items() if distortion.of_answer]
 OF_FIELD = [name for name, distortion in DISTORTIONS.items() if distortion.of_value]
@@ -61,7 +64,7 @@ def client_of(sandbox):
     client = client_to(None, endpoint="http://127.0.0.1:9", attempts=1)
 
     def send(action, body, send_by):
-        auth = client._wire.auth.headers("127.0.0.1:9", "application/json", body, action.name)
+        auth = client._transport.auth.headers("127.0.0.1:9", "application/json", body, action.name)
         headers = {"Host": "127.0.0.1:9", "Content-Type": "application/json", "X-TC-Action": action.name, **auth}
         sent = {name.lower(): value for name, value in {**headers, "X-TC-Version": VERSION}.items()}
         exchange = sandbox.exchange(sent, body)
@@ -70,7 +73,7 @@ def client_of(sandbox):
         answer = answer_of(exchange)
         return _answer(action, SimpleNamespace(status_code=answer.status, headers={}), answer.body)
 
-    client._wire.send = send
+    client._transport.send = send
     return client
 
 
@@ -95,22 +98,25 @@ class Spender:
         """Lose the answer, distort the book from then on, and return the order, or the error that stopped it."""
         for _ in range(lost):
             self.sandbox.faults.add({"fault": "drop", "when": when, "action": ACTIONS[self.kind]})
-        send, self.spending.send = self.spending.send, lambda *args: self._send(send, faults, meanwhile, *args)
+        place, self.client.place = self.client.place, lambda *args: self._place(place, faults, meanwhile, *args)
         try:
             rules = Rules(lag=10.0, request_seconds=5.0, replay_window=12.0)
             return Purchase(self.kind, self.spending, self.store, rules).place()
         except ENDS as error:
             return error
 
-    def _send(self, send, faults, meanwhile, *args):
+    def _place(self, place, faults, meanwhile, *args):
         if not [fault for fault in self.sandbox.faults.listed() if fault["fault"] == "book"]:
             for distortion, *field in faults:
                 fault = {"fault": "book", "distortion": distortion, "times": None}
                 self.sandbox.faults.add({**fault, "field": field[0]} if field else fault)
         try:
-            return send(*args)
+            return place(*args)
         finally:
             meanwhile()
+
+    def place_with_another_token(self):
+        self.client.place(self.spending.action, self.spending.payload, "another token")
 
     def placed(self):
         """Return the orders that were placed with our token."""
@@ -271,7 +277,7 @@ def test_orders_of_another_instance_are_another_s(sandbox, kind, when):
     spender = Spender(sandbox, kind)
     other = Spender(sandbox, kind)
 
-    ending = spender.place(when=when, meanwhile=lambda: other.spending.send("another token", time.time() + 60))
+    ending = spender.place(when=when, meanwhile=other.place_with_another_token)
 
     assert [ending.order_id] == spender.placed()
 

@@ -12,19 +12,18 @@ import pytest
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseChanged, PurchaseOutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, Shelf, client_to
+from tests.conftest import ORDER, client_to
+from tests.support.crash import at, dying_at
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.usefixtures("passing_time")
 
 ELSEWHERE = {**ORDER, "zone_code": "ap-guangzhou-7"}
-
-
-class Died(BaseException):
-    """What no handler catches, like the end of the process."""
 
 
 @pytest.fixture
@@ -38,12 +37,12 @@ def listing(monkeypatch):
     honest = BillingClient.call
 
     def answered_by(change):
-        def call(self, action, **arguments):
+        def call(self, action, payload, *send_by):
             if action.name != "DescribeDealsByCond":
-                return honest(self, action, **arguments)
-            answer = honest(self, action, **{**arguments, "limit": 200, "offset": 0})
+                return honest(self, action, payload, *send_by)
+            answer = honest(self, action, {**payload, "Limit": 200, "Offset": 0}, *send_by)
             deals = sorted(answer["Deals"] or [], key=lambda deal: str(deal["OrderId"]))
-            return {**answer, **change(deals, arguments["offset"], arguments["limit"])}
+            return {**answer, **change(deals, payload["Offset"], payload["Limit"])}
 
         monkeypatch.setattr(BillingClient, "call", call)
 
@@ -117,20 +116,14 @@ def test_a_purchase_that_writes_a_code_in_another_case_is_a_rival_all_the_same(s
     field = draw.choice(["zone_code", "product_code", "sub_product_code"])
     odd = "".join(draw.choice([c.upper(), c]) for c in ORDER[field])[:-1] + ORDER[field][-1:].upper()
     odd = odd if odd != ORDER[field] else ORDER[field].upper()
-    first = purchase(sandbox, shelf, "a", {**ORDER, field: odd})
-    first._memory.keep = dies
-    with pytest.raises(Died):
-        first.place()
+    with dying_at("answered"):
+        purchase(sandbox, shelf, "a", {**ORDER, field: odd}).place()
     lose(sandbox, "before")
 
     with pytest.raises(PurchaseOutcomeUnknown, match="another purchase"):
         purchase(sandbox, shelf, "b").place()
 
     assert paid(sandbox) == 1
-
-
-def dies(*args):
-    raise Died
 
 
 def test_a_host_that_cannot_exist_leaves_a_record_that_the_corrected_task_goes_on_from(sandbox):
@@ -189,19 +182,13 @@ def test_a_big_deal_that_all_orders_share_gives_no_order_to_the_owner_of_another
 
 def test_the_order_of_a_purchase_that_does_not_know_it_yet_is_not_told_as_the_second_one_of_another(sandbox):
     shelf = Shelf()
-    first, send = purchase(sandbox, shelf, "a"), Purchase._send
 
-    def sends(record):
-        order = send(first, record)
-        other = purchase(sandbox, shelf, "b")
-        other._memory.keep = dies
-        with pytest.raises(Died):
-            other.place()
-        return order
+    def another_one_buys():
+        with dying_at("answered"):
+            purchase(sandbox, shelf, "b").place()
 
-    first._send = sends
     lose(sandbox, "before")
-    order = first.place()
+    order = purchase(sandbox, shelf, "a", checkpoint=at("answered", another_one_buys)).place()
     other = purchase(sandbox, shelf, "b").place()
 
     again = purchase(sandbox, shelf, "a").place()

@@ -9,11 +9,13 @@ import time
 import pytest
 
 from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, Shelf, client_to
+from tests.conftest import ORDER, client_to
+from tests.support.shelf import Shelf
 
 pytestmark = pytest.mark.usefixtures("passing_time")
 

@@ -22,11 +22,17 @@ from airflow_provider_tcbilling.api.errors import (
     Unreachable,
 )
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.ledger.store import NoStore
+from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for, task_run_key
-from airflow_provider_tcbilling.purchasing.record import NoStore, Record, State
+from airflow_provider_tcbilling.purchasing.purchase import Attempt, Purchase
+from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, PRICE, Shelf, client_to
+from airflow_provider_tcbilling.task.dag_run import task_run_key
+from tests.conftest import ORDER, PRICE, client_to
+from tests.support.crash import dies, dying_at, dying_before_the_answer_is_read, dying_in
+from tests.support.shelf import Shelf
 
 LAG = 10.0
 LOST = ["drop", "reset", "cut", "http", "html", "truncated", "garbage", "no-order-id", "error"]
@@ -60,14 +66,6 @@ def orders(sandbox):
     return [order.order_id for order in sandbox.account.orders()]
 
 
-class Died(BaseException):
-    """What no handler catches, like the end of the process."""
-
-
-def dies(*args, **kwargs):
-    raise Died
-
-
 # The token
 
 
@@ -92,16 +90,14 @@ def test_every_part_of_a_task_run_and_every_generation_makes_another_token():
 def test_a_purchase_costs_one_record_before_the_request_and_one_after(sandbox, shelf):
     order = purchase(sandbox, shelf).place()
 
-    assert shelf.used == ["read", "create", "write"]
+    assert shelf.used == ["get", "create", "replace"]
     assert sandbox.requests == {"CreateInstance": 1}
     assert orders(sandbox) == [order.order_id] == [record_of(shelf).order_id]
 
 
 def test_the_intent_is_stored_before_the_first_byte_is_sent(sandbox, shelf):
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf).place()
+    with dying_at("sending"):
+        purchase(sandbox, shelf).place()
 
     assert record_of(shelf).state is State.INTENDED
     assert sandbox.requests == {}
@@ -134,7 +130,7 @@ def test_a_delivery_is_added_to_the_record(sandbox, shelf):
 def test_a_delivery_that_cannot_be_recorded_is_no_failure(sandbox, shelf, logged):
     bought = purchase(sandbox, shelf)
     order = bought.place()
-    shelf.broken = ["write"]
+    shelf.broken = ["replace"]
 
     bought.note_delivery(order)
 
@@ -237,7 +233,7 @@ def test_paid_but_not_delivered_is_never_sent_again(start_sandbox, shelf):
 def test_a_payment_that_cannot_be_noted_is_not_left_to_a_retry(start_sandbox, shelf):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     sandbox.faults.add({"fault": "error", "code": "FailedOperation.PaySuccDeliverFailed", "when": "before"})
-    shelf.broken = ["write"]
+    shelf.broken = ["replace"]
 
     with pytest.raises(PurchaseOutcomeUnknown, match="PaySuccDeliverFailed") as caught:
         purchase(sandbox, shelf).place()
@@ -355,11 +351,14 @@ def test_after_a_refusal_something_else_may_be_bought(start_sandbox, shelf):
 
 
 PLACES = [
-    pytest.param("airflow_provider_tcbilling.purchasing.memory.Memory.begin", 0, id="before the intent"),
-    pytest.param("airflow_provider_tcbilling.api.transport.Transport.send", 0, id="after the intent"),
-    pytest.param("airflow_provider_tcbilling.api.transport._content", 1, id="sent, the answer not read"),
-    pytest.param("airflow_provider_tcbilling.api.models.Order.from_wire", 1, id="answered, not understood"),
-    pytest.param("airflow_provider_tcbilling.purchasing.memory.Memory.keep", 1, id="understood, not recorded"),
+    pytest.param(lambda: dying_at("begin"), 0, id="before the intent"),
+    pytest.param(lambda: dying_at("intent stored"), 0, id="after the intent"),
+    pytest.param(dying_before_the_answer_is_read, 1, id="sent, the answer not read"),
+    pytest.param(
+        lambda: dying_in("airflow_provider_tcbilling.api.models.Order.from_wire"), 1, id="answered, not understood"
+    ),
+    pytest.param(lambda: dying_at("answered"), 1, id="understood, not recorded"),
+    pytest.param(lambda: dying_at("order stored"), 1, id="recorded, not returned"),
 ]
 
 
@@ -370,10 +369,8 @@ def test_wherever_the_process_dies_the_next_try_knows_the_one_order(start_sandbo
     sandbox = start_sandbox(tokens=Tokens.parse(server))
     store = {"ledger": Shelf(), "task state": Shelf(is_shared=False), "nothing": NoStore()}[kind]
     began = time.time()
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(place, dies)
-        with pytest.raises(Died):
-            purchase(sandbox, store).place()
+    with place():
+        purchase(sandbox, store).place()
     assert len(orders(sandbox)) == bought
 
     again = purchase(sandbox, store, presumed_since=began).place()
@@ -382,10 +379,8 @@ def test_wherever_the_process_dies_the_next_try_knows_the_one_order(start_sandbo
 
 
 def test_the_next_try_waits_until_the_request_of_the_dead_one_can_no_longer_be_under_way(sandbox, shelf, passing_time):
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf).place()
+    with dying_at("sending"):
+        purchase(sandbox, shelf).place()
     before = passing_time.slept
 
     purchase(sandbox, shelf).place()
@@ -405,10 +400,8 @@ def test_a_known_order_is_returned_without_asking_anybody(sandbox, shelf):
 
 def test_a_try_after_the_window_adopts_what_it_finds(start_sandbox, shelf, passing_time):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport._content", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf).place()
+    with dying_before_the_answer_is_read():
+        purchase(sandbox, shelf).place()
     passing_time.sleep(86_400)
 
     assert [purchase(sandbox, shelf).place().order_id] == orders(sandbox)
@@ -418,10 +411,8 @@ def test_a_try_after_the_window_adopts_what_it_finds(start_sandbox, shelf, passi
 def test_a_try_after_the_window_that_finds_nothing_stops_unless_the_token_is_trusted(
     sandbox, shelf, passing_time, trust_token, bought
 ):
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf).place()
+    with dying_at("sending"):
+        purchase(sandbox, shelf).place()
     passing_time.sleep(400)
     ended = None
     try:
@@ -518,11 +509,8 @@ def test_an_order_on_the_second_page_is_found(start_sandbox, shelf, monkeypatch)
     monkeypatch.setattr("airflow_provider_tcbilling.api.client.DEALS_PER_PAGE", 2)
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     sandbox.faults.add({"fault": "drop"})
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.purchasing.memory.Memory.keep", dies)
-        dying.setattr("airflow_provider_tcbilling.purchasing.new_instance.NewInstance.look", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf).place()
+    with dying_at("in doubt"):
+        purchase(sandbox, shelf).place()
     for number in range(4):
         client_to(sandbox).create_instance(client_token=str(number), **{**ORDER, "zone_code": "ap-guangzhou-3"})
 
@@ -558,13 +546,11 @@ def test_a_purchase_that_was_not_carried_out_does_not_take_the_order_of_its_twin
 
 def test_an_order_that_may_be_the_twins_is_not_taken_while_the_twin_knows_none(start_sandbox, shelf):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport._content", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf, key="one").place()
+    with dying_before_the_answer_is_read():
+        purchase(sandbox, shelf, key="one").place()
     lose(sandbox, "before")
 
-    with pytest.raises(PurchaseOutcomeUnknown, match=r"may be the order of another purchase .*one"):
+    with pytest.raises(PurchaseOutcomeUnknown, match=r"may be of another purchase .*one"):
         purchase(sandbox, shelf, key="two").place()
 
     assert len(orders(sandbox)) == 1
@@ -572,12 +558,10 @@ def test_an_order_that_may_be_the_twins_is_not_taken_while_the_twin_knows_none(s
 
 def test_a_twin_of_another_day_or_of_something_else_is_no_rival(start_sandbox, shelf, passing_time):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
-        for key, order in (("one", ORDER), ("three", {**ORDER, "zone_code": "elsewhere"})):
-            with pytest.raises(Died):
-                purchase(sandbox, shelf, key=key, order=order).place()
-            passing_time.sleep(3600)
+    for key, order in (("one", ORDER), ("three", {**ORDER, "zone_code": "elsewhere"})):
+        with dying_at("sending"):
+            purchase(sandbox, shelf, key=key, order=order).place()
+        passing_time.sleep(3600)
     lose(sandbox)
 
     assert [purchase(sandbox, shelf, key="two").place().order_id] == orders(sandbox)
@@ -590,10 +574,8 @@ def test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_on
     if known:
         purchase(elsewhere, shelf, key="one").place()
     else:
-        with pytest.MonkeyPatch.context() as dying:
-            dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
-            with pytest.raises(Died):
-                purchase(elsewhere, shelf, key="one").place()
+        with dying_at("sending"):
+            purchase(elsewhere, shelf, key="one").place()
     lose(sandbox)
 
     order = purchase(sandbox, shelf, key="two").place()
@@ -649,8 +631,8 @@ def test_of_two_copies_that_begin_at_the_same_moment_in_a_store_that_lets_both_c
     def overwritten(key, stored):
         create(key, stored)
         theirs = replace(record_of(store), owner=copy._owner)
-        store.write(key, theirs.as_json())
-        copy._memory.keep(theirs, copy._send(theirs))
+        store.replace(key, theirs.as_json())
+        copy._send(theirs, Attempt.FIRST)
         return True
 
     store.create = overwritten
@@ -665,16 +647,17 @@ def test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends(start_
     with pytest.raises(InsufficientBalance):
         purchase(sandbox, shelf).place()
     sandbox.account.balance_cents = 2 * PRICE
-    mine, copy, write = purchase(sandbox, shelf), purchase(sandbox, shelf), shelf.write
+    mine, copy, replaced = purchase(sandbox, shelf), purchase(sandbox, shelf), shelf.replace
 
-    def overwritten(key, stored):
-        write(key, stored)
+    def overwritten(key, stored, *expected):
+        replaced(key, stored)
         if stored["owner"] == mine._owner and stored["state"] == "intended":
             theirs = replace(record_of(shelf), owner=copy._owner)
-            write(key, theirs.as_json())
-            copy._memory.keep(theirs, copy._send(theirs))
+            replaced(key, theirs.as_json())
+            copy._send(theirs, Attempt.FIRST)
+        return True
 
-    shelf.write = overwritten
+    shelf.replace = overwritten
 
     order = mine.place()
 
@@ -691,7 +674,7 @@ def test_the_copy_that_comes_second_waits_for_the_one_that_sends(start_sandbox, 
     def meanwhile(seconds):
         sleep(1)
         if not orders(sandbox):
-            first._memory.keep(intent, first._send(intent))
+            first._send(intent, Attempt.FIRST)
 
     order = purchase(sandbox, shelf, sleep=meanwhile).place()
 
@@ -709,8 +692,8 @@ def test_a_purchase_that_another_process_takes_over_is_not_sent_by_this_one(star
         sleep(seconds)
         if record_of(shelf).owner not in ("dead", other._owner) and not orders(sandbox):
             taken = replace(record_of(shelf), owner=other._owner)
-            shelf.write("firewall", taken.as_json())
-            other._memory.keep(taken, other._send(taken))
+            shelf.replace("firewall", taken.as_json())
+            other._send(taken, Attempt.FIRST)
 
     order = purchase(sandbox, shelf, sleep=meanwhile).place()
 
@@ -722,16 +705,17 @@ def test_a_process_whose_purchase_is_taken_over_while_it_renews_does_not_send(st
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     lose(sandbox, "before")
     mine, other = purchase(sandbox, shelf), purchase(sandbox, shelf)
-    write = shelf.write
+    replaced = shelf.replace
 
-    def taken_over(key, stored):
-        write(key, stored)
+    def taken_over(key, stored, *expected):
+        replaced(key, stored)
         if stored["owner"] == mine._owner and stored["state"] == "intended" and not orders(sandbox):
             taken = replace(record_of(shelf), owner=other._owner)
-            write(key, taken.as_json())
-            other._memory.keep(taken, other._send(taken))
+            replaced(key, taken.as_json())
+            other._send(taken, Attempt.FIRST)
+        return True
 
-    shelf.write = taken_over
+    shelf.replace = taken_over
 
     order = mine.place()
 
@@ -806,7 +790,7 @@ def test_a_record_of_another_purchase_is_not_overwritten(sandbox, shelf):
 # The store fails
 
 
-@pytest.mark.parametrize("broken", ["read", "create"])
+@pytest.mark.parametrize("broken", ["get", "create"])
 def test_a_store_that_is_down_before_the_purchase_lets_nothing_be_sent_and_allows_another_try(sandbox, shelf, broken):
     shelf.broken = [broken]
 
@@ -819,7 +803,7 @@ def test_a_store_that_is_down_before_the_purchase_lets_nothing_be_sent_and_allow
 
 
 def test_a_store_that_hiccups_after_the_purchase_is_asked_again(sandbox, shelf):
-    shelf.broken = ["write", "write"]
+    shelf.broken = ["replace", "replace"]
 
     order = purchase(sandbox, shelf).place()
 
@@ -827,7 +811,7 @@ def test_a_store_that_hiccups_after_the_purchase_is_asked_again(sandbox, shelf):
 
 
 def test_a_store_that_fails_after_the_purchase_leaves_the_order_and_its_record_in_the_log(sandbox, shelf, logged):
-    shelf.broken = ["write"] * 3
+    shelf.broken = ["replace"] * 3
 
     with pytest.raises(OrderNotRecorded) as caught:
         purchase(sandbox, shelf).place()
@@ -843,7 +827,7 @@ def test_a_store_that_fails_after_the_purchase_leaves_the_order_and_its_record_i
 
 def test_a_refusal_that_cannot_be_recorded_is_looked_into_by_the_next_try(start_sandbox, shelf):
     sandbox = start_sandbox(balance_cents=0)
-    shelf.broken = ["write"]
+    shelf.broken = ["replace"]
     with pytest.raises(InsufficientBalance):
         purchase(sandbox, shelf).place()
     sandbox.account.balance_cents = PRICE
@@ -894,10 +878,8 @@ def test_a_purchase_that_may_no_longer_be_made_is_not_sent_again_after_a_refusal
 
 
 def test_a_purchase_that_may_no_longer_be_made_is_looked_for_and_not_sent_again(sandbox, shelf):
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.transport.Transport.send", dies)
-        with pytest.raises(Died):
-            purchase(sandbox, shelf).place()
+    with dying_at("sending"):
+        purchase(sandbox, shelf).place()
 
     with pytest.raises(RunRefused):
         purchase(sandbox, shelf, check=refuse).place()

@@ -8,13 +8,16 @@ import pytest
 
 from airflow_provider_tcbilling.api.errors import ApiError, DeliveryFailed, InvalidRequest, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.refund import FULL_REFUND_DAYS, Refund
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
-from tests.conftest import PRICE, Shelf, client_to
-from tests.purchasing.test_renewal import LOST, SERVERS, Died, dies
+from tests.conftest import PRICE, client_to
+from tests.purchasing.test_renewal import LOST, SERVERS
 from tests.support.account import DAY, PRODUCT, renewed, shown
+from tests.support.crash import dying_in
+from tests.support.shelf import Shelf
 
 LAG = 10.0
 
@@ -78,10 +81,8 @@ def test_a_lost_request_is_sent_again(start_sandbox, shelf, server):
 def test_the_next_try_of_one_that_died_finds_its_order(start_sandbox, shelf, delivery_seconds):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"), delivery_seconds=delivery_seconds)
     instance = subscribed(sandbox)
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.models.Order.from_wire", dies)
-        with pytest.raises(Died):
-            refund(sandbox, instance, shelf).place()
+    with dying_in("airflow_provider_tcbilling.api.models.Order.from_wire"):
+        refund(sandbox, instance, shelf).place()
 
     order = refund(sandbox, instance, shelf).place()
 

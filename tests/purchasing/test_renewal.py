@@ -17,25 +17,20 @@ from airflow_provider_tcbilling.api.errors import (
     PurchaseOutcomeUnknown,
 )
 from airflow_provider_tcbilling.api.server_time import SERVER_ZONES
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import PRICE, Shelf, client_to
+from tests.conftest import PRICE, client_to
 from tests.support.account import AUTO, DAY, MANUAL, PRODUCT, epoch, shown
+from tests.support.crash import dying_at, dying_in
+from tests.support.shelf import Shelf
 
 LAG = 10.0
 LOST = ["drop", "reset", "cut", "http", "html", "truncated", "garbage", "no-order-id", "error"]
 SERVERS = ["honour", "forget-after:1", "ignore", "reject-repeat"]
 
 pytestmark = pytest.mark.usefixtures("passing_time")
-
-
-class Died(BaseException):
-    """What no handler catches, like the end of the process."""
-
-
-def dies(*args, **kwargs):
-    raise Died
 
 
 @pytest.fixture
@@ -73,10 +68,8 @@ def expiry(sandbox, instance_id):
 def test_a_renewal_is_paid_once_and_what_was_seen_before_is_recorded_before_it_is_sent(sandbox, shelf):
     instance = subscribed(sandbox)
     was = expiry(sandbox, instance)
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.client.BillingClient.renew_instance", dies)
-        with pytest.raises(Died):
-            renewal(sandbox, instance, shelf).place()
+    with dying_at("sending"):
+        renewal(sandbox, instance, shelf).place()
 
     assert json.loads(shelf.texts["renew it"])["before"] == {"expire_time": was, "orders": []}
     assert renewals(sandbox) == []
@@ -117,10 +110,8 @@ def test_a_lost_request_is_sent_again_while_the_expiry_stands(start_sandbox, she
 def test_the_next_try_of_one_that_died_finds_its_order(start_sandbox, shelf, server):
     sandbox = start_sandbox(tokens=Tokens.parse(server), delivery_seconds=3600.0)
     instance = subscribed(sandbox)
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr("airflow_provider_tcbilling.api.models.Order.from_wire", dies)
-        with pytest.raises(Died):
-            renewal(sandbox, instance, shelf).place()
+    with dying_in("airflow_provider_tcbilling.api.models.Order.from_wire"):
+        renewal(sandbox, instance, shelf).place()
 
     order = renewal(sandbox, instance, shelf).place()
 
@@ -157,10 +148,8 @@ def test_an_expiry_that_moved_without_an_order_stops_it_and_nothing_more_is_ever
 def test_an_expiry_that_somebody_else_moved_stops_it_too(sandbox, shelf):
     instance = subscribed(sandbox)
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "RenewInstance", "times": None})
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(Purchase, "_find_out", dies)
-        with pytest.raises(Died):
-            renewal(sandbox, instance, shelf).place()
+    with dying_at("in doubt"):
+        renewal(sandbox, instance, shelf).place()
     sandbox.faults.clear()
     subscription = sandbox.account.instances()[0]
     sandbox.account.subscriptions.extend(subscription, subscription.expires_at + 17 * DAY, time.time())
@@ -175,10 +164,8 @@ def test_an_instance_that_is_gone_stops_it(sandbox, shelf):
     instance = subscribed(sandbox)
     sandbox.faults.add({"fault": "not-visible", "looks": 10_000, "action": "RenewInstance"})
     sandbox.faults.add({"fault": "drop", "action": "RenewInstance"})
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(Purchase, "_find_out", dies)
-        with pytest.raises(Died):
-            renewal(sandbox, instance, shelf).place()
+    with dying_at("in doubt"):
+        renewal(sandbox, instance, shelf).place()
     sandbox.account.subscriptions.remove(sandbox.account.instances()[0])
 
     with pytest.raises(PurchaseOutcomeUnknown, match="is not listed any more"):
@@ -216,10 +203,8 @@ def test_a_task_that_was_edited_and_has_no_record_does_not_renew_again(start_san
 def test_the_renewal_of_another_instance_is_not_taken(sandbox, shelf):
     instance, other = subscribed(sandbox), subscribed(sandbox)
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "RenewInstance"})
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(Purchase, "_find_out", dies)
-        with pytest.raises(Died):
-            renewal(sandbox, instance, shelf).place()
+    with dying_at("in doubt"):
+        renewal(sandbox, instance, shelf).place()
     theirs = renewal(sandbox, other, Shelf(), key="theirs").place()
 
     mine = renewal(sandbox, instance, shelf).place()
@@ -264,10 +249,8 @@ def test_a_try_without_a_record_stops_at_an_expiry_that_is_not_the_one_it_was_to
 def test_the_order_book_that_cannot_be_read_proves_nothing(sandbox, shelf):
     instance = subscribed(sandbox)
     sandbox.faults.add({"fault": "drop", "action": "RenewInstance"})
-    with pytest.MonkeyPatch.context() as dying:
-        dying.setattr(Purchase, "_find_out", dies)
-        with pytest.raises(Died):
-            renewal(sandbox, instance, shelf).place()
+    with dying_at("in doubt"):
+        renewal(sandbox, instance, shelf).place()
     sandbox.faults.add({"fault": "http", "action": "DescribeDealsByCond", "times": None})
 
     with pytest.raises(OutcomeUnknown):

@@ -10,10 +10,12 @@ import pytest
 
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, Shelf, client_to
+from tests.conftest import ORDER, client_to
+from tests.support.shelf import Shelf
 
 FARTHEST = 900.0
 """Seconds by which a worker's clock may be wrong in these tests. Two of them differ by less than the margin."""

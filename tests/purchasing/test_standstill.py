@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import random
 import time
 
@@ -11,28 +12,34 @@ import pytest
 from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api.errors import AuthError, InsufficientBalance, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, Shelf, client_to
+from tests.conftest import ORDER, client_to
+from tests.support.crash import at
+from tests.support.shelf import Shelf
 
-PACKAGE = "airflow_provider_tcbilling.api"
-LAST_CHECK = f"{PACKAGE}.exchange.Exchange.begin"
+PACKAGE = "airflow_provider_tcbilling"
+LAST_CHECK = f"{PACKAGE}.api.exchange.Exchange.begin"
 PLACES = [
-    f"{PACKAGE}.memory.Memory.read",
-    f"{PACKAGE}.memory.Memory.begin",
-    f"{PACKAGE}.memory.Memory.claim",
-    f"{PACKAGE}.memory.Memory.write",
-    f"{PACKAGE}.memory.Memory.keep",
-    f"{PACKAGE}.memory.Memory.decline",
-    f"{PACKAGE}.memory.Memory.is_still_owned_by",
-    f"{PACKAGE}.memory.Memory._create",
-    f"{PACKAGE}.instance.NewInstance.look",
-    f"{PACKAGE}.instance.NewInstance.send",
-    f"{PACKAGE}.signing.Tc3Auth.__call__",
-    f"{PACKAGE}.exchange._Watched._new_conn",
+    *Purchase.CHECKPOINTS,
+    f"{PACKAGE}.purchasing.ownership.Ownership.read",
+    f"{PACKAGE}.purchasing.ownership.Ownership.claim",
+    f"{PACKAGE}.purchasing.ownership.Ownership.write",
+    f"{PACKAGE}.purchasing.ownership.Ownership.keep",
+    f"{PACKAGE}.purchasing.ownership.Ownership.decline",
+    f"{PACKAGE}.purchasing.ownership.Ownership.is_still_owned_by",
+    f"{PACKAGE}.ledger.store.Store.text",
+    f"{PACKAGE}.ledger.store.Store.create",
+    f"{PACKAGE}.ledger.store.Store.replace",
+    f"{PACKAGE}.purchasing.new_instance.NewInstance.evidence",
+    f"{PACKAGE}.api.client.BillingClient.place",
+    f"{PACKAGE}.api.signing.Tc3Auth.__call__",
+    f"{PACKAGE}.api.exchange._Watched._new_conn",
     LAST_CHECK,
-    f"{PACKAGE}.wire._content",
+    f"{PACKAGE}.api.transport._content",
 ]
 """Where a process may stand still, before or after. The moment after the last check is the documented exception."""
 
@@ -53,11 +60,11 @@ def purchase(sandbox, store, ahead=0.0, key="firewall"):
 
 def standing_still(patch, place, turn, act, is_after=False):
     """Let whoever comes to a place for the *turn*-th time do something else first, or when it is done there."""
-    module, _, name = place.rpartition(".")
-    target = pytest.importorskip(module) if module.count(".") == 2 else None
-    if target is None:
-        module, _, owner = module.rpartition(".")
-        target = getattr(pytest.importorskip(module), owner)
+    if place in Purchase.CHECKPOINTS:
+        patch.setattr(Purchase, "checkpoint", staticmethod(at(place, act, turn)))
+        return
+    owner, _, name = place.rpartition(".")
+    target = pkgutil.resolve_name(owner)
     real, calls = getattr(target, name), []
 
     def stands_still(*args, **kwargs):
@@ -72,7 +79,6 @@ def standing_still(patch, place, turn, act, is_after=False):
                 act()
 
     patch.setattr(target, name, stands_still)
-    return calls
 
 
 def tried(place):
@@ -95,7 +101,7 @@ def story(start_sandbox, passing_time, seed):
     """
     chance = random.Random(seed)
     sandbox = start_sandbox(tokens=Tokens("ignore"))
-    store = Shelf(is_shared=chance.random() < 0.7)
+    store = Shelf(is_shared=chance.random() < 0.7, replaces_conditionally=chance.random() < 0.3)
     store.is_exclusive = store.is_shared and chance.random() < 0.7
     if chance.random() < 0.3:
         code = "FailedOperation.BalanceInsufficient"
@@ -154,7 +160,7 @@ def test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up
         others.append(tried(place))
         passing_time.sleep(after)
 
-    standing_still(monkeypatch, f"{PACKAGE}.memory.Memory._create", 1, another_one_goes_on)
+    standing_still(monkeypatch, f"{PACKAGE}.ledger.store.Store.create", 1, another_one_goes_on)
     others.append(tried(place))
 
     assert [order.order_id for order in others] == [order.order_id for order in sandbox.account.orders()] * 2
@@ -162,7 +168,14 @@ def test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up
 
 @pytest.mark.parametrize("tokens", ["honour", "ignore"])
 @pytest.mark.parametrize("rules", [Rules(), Rules(lag=10.0, request_seconds=3.0)], ids=["default", "short"])
-@pytest.mark.parametrize(("place", "is_after"), [("write", True), ("write", False), ("replace_own", False)])
+@pytest.mark.parametrize(
+    ("place", "is_after"),
+    [
+        ("purchasing.ownership.Ownership.replace_own", False),
+        ("ledger.store.Store.replace", True),
+        ("ledger.store.Store.replace", False),
+    ],
+)
 def test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try(
     start_sandbox, passing_time, monkeypatch, tokens, rules, place, is_after
 ):
@@ -178,10 +191,10 @@ def test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try(
         others.append(tried(buy))
         passing_time.sleep(5.0)
 
-    standing_still(monkeypatch, f"{PACKAGE}.memory.Memory.{place}", 1, another_one_goes_on, is_after)
+    standing_still(monkeypatch, f"{PACKAGE}.{place}", 1, another_one_goes_on, is_after)
     with pytest.raises(InsufficientBalance):
         buy()
-    if place == "replace_own" or is_after:
+    if place.endswith("replace_own") or is_after:
         assert json.loads(store.texts["firewall"])["order_id"] == getattr(others[0], "order_id", None)
     others.append(tried(buy))
 
@@ -230,7 +243,7 @@ def test_what_is_stopped_at_the_last_moment_is_expired_when_another_one_may_send
 def test_a_request_that_was_held_up_on_its_way_to_the_wire_is_not_sent(start_sandbox, passing_time, monkeypatch):
     sandbox, store = start_sandbox(), Shelf()
     late = REQUEST_SECONDS + 1
-    standing_still(monkeypatch, f"{PACKAGE}.exchange._Watched._new_conn", 1, lambda: passing_time.sleep(late))
+    standing_still(monkeypatch, f"{PACKAGE}.api.exchange._Watched._new_conn", 1, lambda: passing_time.sleep(late))
 
     with pytest.raises(Unreachable, match=r"nothing was sent .*its time had passed"):
         purchase(sandbox, store).place()
@@ -242,7 +255,9 @@ def test_a_second_request_with_the_servers_clock_leaves_within_the_lease(start_s
     sandbox, store = start_sandbox(), Shelf()
     sandbox.faults.add({"fault": "clock-skew", "seconds": 900.0, "times": None})
     late = REQUEST_SECONDS + 1
-    standing_still(monkeypatch, f"{PACKAGE}.wire.Transport._correct_clock", 1, lambda: passing_time.sleep(late))
+    standing_still(
+        monkeypatch, f"{PACKAGE}.api.transport.Transport._correct_clock", 1, lambda: passing_time.sleep(late)
+    )
 
     with pytest.raises(Unreachable, match="nothing was sent"):
         purchase(sandbox, store).place()
@@ -275,7 +290,7 @@ def test_a_process_that_stood_still_over_its_look_does_not_stop_where_another_on
         others.append(purchase(sandbox, store).place())
         passing_time.sleep(1000)
 
-    standing_still(monkeypatch, f"{PACKAGE}.instance.NewInstance.look", 1, another_one_goes_on)
+    standing_still(monkeypatch, f"{PACKAGE}.purchasing.new_instance.NewInstance.evidence", 1, another_one_goes_on)
     order = purchase(sandbox, store).place()
 
     assert (

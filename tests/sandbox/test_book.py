@@ -29,7 +29,7 @@ def test_every_distortion_of_the_order_book_changes_what_is_listed(start_sandbox
         if changed == [deals(Offset=page) for page in (0, 1)]:
             unchanged.append(name)
 
-    assert unchanged == ["capped", "cut-pages"], "so few orders fit on a page"
+    assert unchanged == ["capped", "cut-pages"], "so few orders match on a page"
 
 
 @pytest.mark.parametrize("wanted", [{"distortion": "upside-down"}, {"field": "Colour"}, {"distortion": 7}])

@@ -7,14 +7,16 @@ import re
 import pytest
 import requests
 
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
-from airflow_provider_tcbilling.sandbox.account_state import Account
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
+from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.options import Options as ServerRules
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
-from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, Shelf, client_to
+from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to
+from tests.support.shelf import Shelf
 
 
 def numbers(sandbox, count=3):

@@ -155,7 +155,7 @@ def test_our_client_signs_the_action(sandbox):
             return super().send(request, **kwargs)
 
     client, signed = client_to(sandbox), []
-    client._wire.session.mount("http://", Recording())
+    client._transport.session.mount("http://", Recording())
 
     client.describe_account_balance()
 

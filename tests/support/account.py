@@ -53,15 +53,15 @@ def refunded(sandbox, instance_id, token="refund", **options):
 def deals(sandbox, **fields):
     """Return the order book as the server lists it, the newest first."""
     everything = {"start_time": "2020-01-01 00:00:00", "end_time": "2099-01-01 00:00:00", "limit": 200}
-    answer = client_to(sandbox).call(
-        DESCRIBE_DEALS_BY_COND, **{**everything, "status_set": list(range(1, 13)), **fields}
-    )
+    payload = DESCRIBE_DEALS_BY_COND.payload({**everything, "status_set": list(range(1, 13)), **fields})
+    answer = client_to(sandbox).call(DESCRIBE_DEALS_BY_COND, payload)
     return answer["Deals"]
 
 
 def page(sandbox, **filters):
     """Return one page of the renewals as the server lists it."""
-    return client_to(sandbox).call(DESCRIBE_RENEW_INSTANCES, **{"max_results": 100, **filters})
+    payload = DESCRIBE_RENEW_INSTANCES.payload({"max_results": 100, **filters})
+    return client_to(sandbox).call(DESCRIBE_RENEW_INSTANCES, payload)
 
 
 def listed(sandbox, **filters):

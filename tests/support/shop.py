@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
-from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, client_to
+from tests.support.crash import dying_at
 
 LAG = 10.0
 QUIET, LATE = 335.0, 700.0
@@ -25,14 +27,6 @@ PLACED_BY = {"dag_id": "shop", "run_id": "manual__1", "task_id": "buy", "map_ind
 NOT_LISTED = "20261125000000000"
 
 
-class Died(BaseException):
-    """What no handler catches, like the end of the process."""
-
-
-def dies(*args, **kwargs):
-    raise Died
-
-
 class Shop:
     """A sandbox, a ledger, and purchases that end in every way."""
 
@@ -42,7 +36,7 @@ class Shop:
 
     @property
     def ledger(self):
-        return Ledger(self.folder.as_uri())
+        return ObjectStore(self.folder.as_uri())
 
     @property
     def orders(self):
@@ -59,10 +53,8 @@ class Shop:
         """Send a purchase whose answer is lost, let the process die, and some time go by."""
         fault = {"fault": "error", "code": code} if code else {"fault": "drop"}
         self.sandbox.faults.add({**fault, "when": "after" if carried_out else "before", "action": "CreateInstance"})
-        with pytest.MonkeyPatch.context() as dying:
-            dying.setattr(Purchase, "_find_out", dies)
-            with pytest.raises(Died):
-                self.purchase(key).place()
+        with dying_at("in doubt"):
+            self.purchase(key).place()
         self.clock.sleep(after)
 
     def declined(self, key=KEY):
@@ -82,10 +74,10 @@ class Shop:
         return Record.from_json(self.ledger.read(key), "here")
 
     def edit(self, key=KEY, **changes):
-        self.ledger.write(key, {**self.ledger.read(key), **changes})
+        self.ledger.replace(key, {**self.ledger.read(key), **changes})
 
     def path(self, key=KEY):
-        return Path(self.ledger.where(key).removeprefix("file://"))
+        return Path(self.ledger.location(key).removeprefix("file://"))
 
     def files(self):
         return {path.name: path.read_bytes() for path in self.folder.iterdir()} if self.folder.is_dir() else {}
@@ -100,7 +92,7 @@ class Shop:
         return str(told)
 
 
-def two_orders_fit(shop):
+def two_orders_match(shop):
     shop.lost(after=0)
     shop.somebody_elses()
     shop.clock.sleep(QUIET)

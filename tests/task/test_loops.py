@@ -19,9 +19,9 @@ from airflow_provider_tcbilling.cli.lookup import Task
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore, loop_index_of
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
-from airflow_provider_tcbilling.purchasing.purchase import client_token_for, task_run_key
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from airflow_provider_tcbilling.task.dag_run import placed_by, run_key
+from airflow_provider_tcbilling.task.dag_run import placed_by, run_key, task_run_key
 from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
 from tests.dags.conftest import airflow_home, environment_of  # noqa: F401 - a fixture
 from tests.support.shop import PLACED_BY, TASK
@@ -203,8 +203,8 @@ def test_each_iteration_renews_for_itself_unless_the_expiry_names_the_renewal():
 def test_what_names_the_task_to_a_person_names_its_iteration():
     store = TaskStateStore(iteration(2, map_index=1, state=TaskState()))
 
-    assert store.named("-").endswith("--task-id buy --map-index 1 --loop-index 2")
-    assert "map index 1, loop index 2" in store.where("-")
+    assert store.options("-").endswith("--task-id buy --map-index 1 --loop-index 2")
+    assert "map index 1, loop index 2" in store.location("-")
     assert loop_index_of(context_of()) is None
 
 

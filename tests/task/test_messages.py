@@ -25,7 +25,7 @@ from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.cli import commands as cli
-from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.operators.expiry import ExpiringInstancesOperator
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
@@ -306,7 +306,7 @@ def test_an_order_whose_record_could_not_be_written_is_found(night, monkeypatch)
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "write", full)
+        patch.setattr(ObjectStore, "write", full)
         message = night.fails()
 
     assert message.startswith(f"Paid: an amount that is not known yet, order {night.orders[0]}.\n")

@@ -14,7 +14,7 @@ from uuid import uuid4
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.ledger.objects import Ledger
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from verification.bench.order import ORDER
@@ -28,7 +28,7 @@ def ours(url: str, ledger: Path, name: str, budget: RateLimiter | None = None) -
     """Buy as the operator does."""
     client = BillingClient(*KEY, endpoint=url, rate_limiter=budget)
     try:
-        Purchase(name, NewInstance(client, ORDER), Ledger(ledger.as_uri())).place()
+        Purchase(name, NewInstance(client, ORDER), ObjectStore(ledger.as_uri())).place()
     except TcBillingError as error:
         print(name, error, file=sys.stderr)
         return False

@@ -27,9 +27,9 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.schema import compact_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
+from airflow_provider_tcbilling.ledger.store import NoStore
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
-from airflow_provider_tcbilling.purchasing.record import NoStore
 from tests.support.proxy import running_tls
 from verification.bench.figures import BASELINE, Part, Table, Target, compared, in_turn, mean, percentile, ratio_of
 from verification.bench.order import ORDER, TEXT_ORDER, WIRE_ORDER
@@ -190,17 +190,19 @@ def client_of(url: str) -> BillingClient:
 
 def measure_protocol(count: int) -> Table:
     """Measure what buying once adds to a purchase: record, token, fingerprint, with and without a store's own time."""
-    from airflow_provider_tcbilling.ledger.objects import Ledger
+    from airflow_provider_tcbilling.ledger.objects import ObjectStore
 
     with (
         sandbox() as url,
         contextlib.closing(client_of(url)) as client,
         tempfile.TemporaryDirectory() as folder,
     ):
-        ledger, spending = Ledger(f"file://{folder}"), NewInstance(client, ORDER)
+        ledger, spending = ObjectStore(f"file://{folder}"), NewInstance(client, ORDER)
         cases: dict[str, Callable[[], object]] = {
             "Purchase, a store that takes no time": lambda: Purchase(uuid4().hex, spending, NoStore()).place(),
-            f"{BASELINE}BillingClient.create_instance": lambda: spending.send(uuid4().hex, time.time() + 60),
+            f"{BASELINE}BillingClient.create_instance": lambda: client.create_instance(
+                client_token=uuid4().hex, **ORDER
+            ),
             "Purchase, a ledger on this disk": lambda: Purchase(uuid4().hex, spending, ledger).place(),
         }
         logging.disable(logging.INFO)
@@ -224,7 +226,7 @@ def measure_connections(count: int) -> Table:
         contextlib.closing(client_of(url)) as plain,
         contextlib.closing(client_of(tls_url)) as tls,
     ):
-        tls._wire.session.verify = ca_file
+        tls._transport.session.verify = ca_file
         cases: dict[str, Callable[[], object]] = {
             "a fresh connection": partial(_asked, plain, False),
             f"{BASELINE}a kept connection": partial(_asked, plain, True),
@@ -240,5 +242,5 @@ def measure_connections(count: int) -> Table:
 
 
 def _asked(client: BillingClient, is_kept: bool) -> object:
-    client._wire._is_reusable = is_kept
+    client._transport._is_reusable = is_kept
     return client.describe_account_balance()

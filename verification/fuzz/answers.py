@@ -64,7 +64,7 @@ CALLS: Mapping[str, Callable[[BillingClient], Any]] = {
     "watchlist": _watchlist,
     "plan": lambda client: Refund(client, {**PRODUCT, "instance_id": "ins-1"}).plan(NOW),
     "observe": lambda client: Renewal(client, {**PRODUCT, "instance_id": "ins-1"}, clock=client.clock).observe(),
-    "look": lambda client: Renewal(client, {**PRODUCT, "instance_id": "ins-1"}, clock=client.clock).look(
+    "evidence": lambda client: Renewal(client, {**PRODUCT, "instance_id": "ins-1"}, clock=client.clock).evidence(
         NOW, NOW, {"expire_time": "2026-12-04 00:00:00", "orders": []}
     ),
     "purchase": _purchase,

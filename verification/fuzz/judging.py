@@ -12,8 +12,10 @@ from typing import Any
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
+from airflow_provider_tcbilling.ledger.memory import MemoryStore
+from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from verification.fuzz.server import NOW, ORDER
 
 SLOW = 5.0
@@ -39,34 +41,18 @@ class Clock:
         self.now += max(0.0, seconds)
 
 
-class Shelf:
-    """A store that keeps what it is given, read as JSON; *stored* are the records that it has at first."""
+class Shelf(MemoryStore):
+    """A store that holds JSON values at first."""
 
-    about, keeps_records, is_shared, is_exclusive = "a shelf", True, True, True
+    about = "a shelf"
 
     def __init__(self, stored: Mapping[str, Any] | None = None) -> None:
-        self.stored = dict(stored or {})
+        super().__init__({key: json.dumps(value) for key, value in (stored or {}).items()})
 
-    def where(self, key: str) -> str:
-        return f"shelf {key}"
-
-    def named(self, key: str) -> str:
-        return f"--key {key}"
-
-    def read(self, key: str) -> Any:
-        return self.stored.get(key)
-
-    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        if key in self.stored:
-            return False
-        self.write(key, stored)
-        return True
-
-    def write(self, key: str, stored: Mapping[str, Any]) -> None:
-        self.stored[key] = json.loads(json.dumps(stored))
-
-    def others(self, key: str) -> list[tuple[str, Any]]:
-        return [(name, stored) for name, stored in self.stored.items() if name != key]
+    @property
+    def stored(self) -> Mapping[str, Any]:
+        """The JSON values that it holds."""
+        return {key: json.loads(text) for key, text in self.texts.items()}
 
 
 def client_of(clock: Clock, **options: Any) -> BillingClient:

@@ -14,7 +14,7 @@ from airflow_provider_tcbilling.api.text import NUMBER, matching
 from airflow_provider_tcbilling.cli.explain import as_text, diagnose
 from airflow_provider_tcbilling.cli.lookup import Named, read
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.purchasing.memory import Memory
+from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from verification.fuzz.judging import KEY, NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of
 from verification.fuzz.server import MONEY, NOW, Server
@@ -75,7 +75,7 @@ def _as_anothers(draw: Draw, stored: Any) -> list[str]:
 def _claimed(stored: Any, sound: dict[str, Any]) -> list[str]:
     """Ask what it owns: the order that it still names is nobody else's, however damaged the rest is."""
     clock, asked = Clock(), replace(Record.from_json(sound, "here"), key="asks")
-    memory = Memory(Shelf({"x": stored}), asked, clock, clock.sleep)
+    memory = Ownership(Shelf({"x": stored}), asked, clock, clock.sleep)
     claims, wrong = designed(lambda: memory.others(asked, lambda payload: True))
     is_named = isinstance(stored, Mapping) and stored.get("order_id") == sound["order_id"] == NUMBERED
     is_here = is_named and all(stored.get(name) == sound[name] for name in ("endpoint", "action", "account"))

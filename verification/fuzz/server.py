@@ -9,14 +9,15 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from email.utils import formatdate
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+
+import pytest
 
 from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.models import DEAL_ACTIONS
-from airflow_provider_tcbilling.api.transport import Transport
+from tests.support.answers import Answer, posting
 from verification.fuzz.values import Draw
 
 NOW = 1_796_000_000.0
@@ -118,11 +119,11 @@ class Server:
         self.answers: list[tuple[str, bytes]] = []
         """The action and the body of each answer, as far as it can be unpacked."""
 
-    def _posted(self, action: str, body: bytes) -> tuple[Any, bytes]:
+    def _posted(self, session: Any, action: str, body: bytes) -> Answer:
         self.sent.append((action, body))
         if self.is_odd and self.draw.happens(0.02):
             raise OutcomeUnknown("the answer was lost")
-        return SimpleNamespace(status_code=200, headers={"Date": self._date()}), self.body(action)
+        return Answer(self.body(action), {"Date": self._date()})
 
     def answer(self, action: str) -> bytes:
         """Return the bytes of an answer, head and body."""
@@ -194,9 +195,8 @@ class Server:
         :param is_whole: Below requests, urllib3 and HTTP, instead of above them, which is ten times as fast.
         """
         if not is_whole:
-            with mock.patch.object(
-                Transport, "_post", lambda wire, action, body, *times: self._posted(action.name, body)
-            ):
+            with pytest.MonkeyPatch.context() as patch:
+                posting(patch, self._posted)
                 yield
             return
         with (

@@ -16,28 +16,28 @@ EXPLAINED = f"{CLI}::test_each_state_and_finding_has_its_next_step"
 FENCES = (
     Mutant(
         "a process that stood still sends",
-        "Memory.claim",
-        "if self._clock() - began > SETTLE_SECONDS:",
+        "Ownership.claim",
+        "if self._clock() - began > PAUSE_SECONDS:",
         "if False:",
         f"{STANDSTILL}::test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up",
     ),
     Mutant(
         "a record that is given up covers only what it covered",
-        "Memory._given_up",
+        "Ownership._given_up",
         "until = self._clock() + mine.sending_until - mine.changed_at",
         "until = mine.sending_until",
         f"{STANDSTILL}::test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up",
     ),
     Mutant(
         "a late refusal is put over what another process wrote",
-        "Memory.replace_own",
-        "if self.refresh(mine).owner != mine.owner or self._clock() > mine.sending_until:",
-        "if False:",
+        "Ownership.replace_own",
+        "if not is_ours or not self._store.replace(new.key, new.as_json(), text):",
+        "if not self._store.replace(new.key, new.as_json()):",
         f"{STANDSTILL}::test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try",
     ),
     Mutant(
         "an old intent is put over what another process wrote",
-        "Memory.replace_own",
+        "Ownership.replace_own",
         "if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:",
         "if self._clock() > mine.sending_until:",
         f"{STANDSTILL}::test_a_refusal_that_is_noted_late_is_not_put_over_the_order_of_the_next_try",
@@ -51,7 +51,7 @@ FENCES = (
     ),
     Mutant(
         "a second order takes the place of the first",
-        "Memory._ordered",
+        "Ownership._ordered",
         "if self._clock() > record.sending_until:\n            with",
         "if False:\n            with",
         f"{STANDSTILL}::test_what_remains_is_told",
@@ -66,17 +66,23 @@ FENCES = (
     ),
     Mutant(
         "what was paid is no state",
-        "Purchase._in_doubt",
+        "Purchase._failed",
         "if isinstance(error, PaidButNotDelivered):",
         "if False:",
         SAID,
     ),
-    Mutant("what was paid is sent again", "decide", "    if state.is_final:\n", "    if False:\n", SAID),
+    Mutant(
+        "what was paid is sent again",
+        "Situation.facts",
+        '"state": state if state.is_final else State.INTENDED,',
+        '"state": State.INTENDED,',
+        SAID,
+    ),
     Mutant(
         "a refused repeat is no state",
-        "Purchase._in_doubt",
-        "if was_refused and is_repeat else record",
-        "if False else record",
+        "Purchase._failed",
+        "if attempt is Attempt.REPEAT and was_refused and not isinstance(error, AuthError):",
+        "if False:",
         SAID,
     ),
     Mutant(
@@ -117,7 +123,7 @@ FENCES = (
     Mutant(
         "the key of any account goes on",
         "Purchase._refuse_another_account",
-        'is_ours = record.key_id in ("", self._spending.key_id) or record.state is State.DECLINED',
+        'is_ours = record.key_id in ("", self._action.key_id) or record.state is State.DECLINED',
         "is_ours = True",
         f"{FINALITY}::test_the_key_of_another_account_does_not_go_on_with_a_purchase",
     ),
@@ -138,8 +144,8 @@ FENCES = (
     Mutant(
         "rivals of a wrong clock are not seen",
         "Purchase._judge",
-        "owned, rivals = self._memory.others(record, self._spending.looks_like, beside)",
-        "owned, rivals = self._memory.others(record, self._spending.looks_like)",
+        "owned, rivals = self._ownership.others(record, self._action.looks_like, beside)",
+        "owned, rivals = self._ownership.others(record, self._action.looks_like)",
         f"{SKEW}::test_an_older_purchase_of_the_same_is_seen_as_a_rival_whichever_clock_is_wrong",
     ),
     Mutant(

@@ -14,7 +14,7 @@ CONNECTIONS, LEDGER = "tests/hooks/test_odd_connections.py", "tests/ledger/test_
 INPUTS = (
     Mutant(
         "a correction of the clock stays although nothing confirms it",
-        "Transport.send",
+        "Transport._send_with_their_time",
         "            self.auth.clock_offset = before\n",
         "            pass\n",
         f"{CLOCK}::test_a_correction_is_taken_back_unless_a_request_succeeds_with_it",
@@ -119,7 +119,7 @@ INPUTS = (
     ),
     Mutant(
         "a record from the future",
-        "Memory.read",
+        "Ownership._read",
         "if record.changed_at > self._clock() + LATEST_CHANGE:",
         "if False:",
         f"{RECORDS}::test_a_record_from_the_future_is_not_waited_for",
@@ -161,14 +161,14 @@ INPUTS = (
     ),
     Mutant(
         "one record that is nested too deep closes the ledger",
-        "Ledger.all",
+        "Store.all",
         "            except (ValueError, RecursionError):\n",
         "            except ValueError:\n",
         f"{LEDGER}::test_one_damaged_record_is_listed_as_such_and_stops_nobody",
     ),
     Mutant(
         "a record that may not be read owns nothing",
-        "Ledger._content",
+        "ObjectStore._content",
         'return b""',
         "return None",
         f"{LEDGER}::test_a_record_that_cannot_be_read_may_own_the_order_that_fits",

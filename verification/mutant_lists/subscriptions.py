@@ -24,9 +24,9 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "a moved expiry sent again where the token is trusted",
-        "decide",
-        "return Next.WAIT if it.is_patient and it.seen.may_clear_up else Next.STOP, it.seen.bar",
-        "return Next.WAIT if it.is_patient and it.seen.may_clear_up else stop, it.seen.bar",
+        "_step",
+        "may_send = row.override is Override.YES",
+        "may_send = row.override is not None",
         f"{RENEWAL}::test_an_expiry_that_moved_without_an_order_stops_it_and_nothing_more_is_ever_sent",
     ),
     Mutant(
@@ -52,14 +52,14 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "a renewal of before taken",
-        "Renewal.look",
-        'found = search(self._client, since, until, self._compared, before.get("orders", ()))',
-        "found = search(self._client, since, until, self._compared)",
+        "Renewal.evidence",
+        'found = search(self.client, since, until, self._compared, before.get("orders", ()))',
+        "found = search(self.client, since, until, self._compared)",
         f"{RENEWAL}::test_a_renewal_of_before_is_not_taken_for_this_one",
     ),
     Mutant(
         "renewed again by a task that was edited",
-        "Renewal.look",
+        "Renewal.evidence",
         "if others.matching:",
         "if False:",
         f"{RENEWAL}::test_a_task_that_was_edited_and_has_no_record_does_not_renew_again",

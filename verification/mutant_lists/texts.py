@@ -227,9 +227,9 @@ TEXTS = (
     ),
     Mutant(
         "a doubt that is forgotten while an earlier try is looked for",
-        "Purchase._find_out",
-        "give_up, self.is_in_doubt = self._clock() + self._rules.patience, True",
-        "give_up = self._clock() + self._rules.patience",
+        "Purchase._go_on",
+        "        self.is_in_doubt = True\n",
+        "",
         f"{MESSAGES}::test_a_retry_without_a_record_does_not_say_that_nothing_was_bought",
     ),
     Mutant(
@@ -249,13 +249,13 @@ TEXTS = (
     Mutant(
         "nothing was bought, said of a request that was under way when the task was ended",
         "Purchase._send",
-        "        self.is_in_doubt = True\n        try:",
-        "        try:",
+        "self.is_in_doubt, self._error = True, None",
+        "self._error = None",
         f"{MESSAGES}::test_a_task_that_is_ended_from_outside_says_what_became_of_the_money",
     ),
     Mutant(
         "an order of the record that is not told because the account could not be",
-        "Purchase.place",
+        "Purchase._known",
         'self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""',
         "pass",
         f"{MESSAGES}::test_a_key_that_cannot_tell_its_account_does_not_hide_what_an_earlier_try_did",

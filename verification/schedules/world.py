@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 from greenlet import getcurrent, greenlet
@@ -21,10 +21,14 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
+from airflow_provider_tcbilling.ledger.memory import MemoryStore
+from airflow_provider_tcbilling.ledger.store import NoStore, Store, Text
+from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.purchase import Purchase, Rules, client_token_for
-from airflow_provider_tcbilling.purchasing.record import NoStore, Record, State, Store
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
+from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
 from airflow_provider_tcbilling.sandbox.gateway import Gateway
@@ -56,7 +60,9 @@ MONEY_ACTIONS: Mapping[str, Callable[[BillingClient, str], MoneyAction]] = {
 
 DAY = 86_400.0
 SERVERS = ("honour", "forget-after:20", "ignore", "reject-repeat")
-STORES = ("ledger", "task state", "nothing")
+STORES = ("ledger", "database", "task state", "nothing")
+
+T = TypeVar("T")
 KNOW_REPEATS = ("honour", "reject-repeat")
 """Servers that place no second order, so that a request may leave however late."""
 
@@ -72,43 +78,27 @@ APART = 145.0
 DELAYS = (1.0, 30.0, 70.0, 400.0, 90_000.0)
 
 
-class Shelf:
+class Shelf(MemoryStore):
     """A store of the simulation: it fails now and then, and others act before and after each use."""
 
     about = "a shelf"
-    keeps_records = True
 
     def __init__(self, world: World, kind: str, shared: dict[str, dict[str, str]], name: str) -> None:
-        self.is_shared = self.is_exclusive = kind == "ledger"
+        is_shared = kind in ("ledger", "database")
+        texts = shared.setdefault("ledger" if is_shared else name, {})
+        super().__init__(texts, is_shared=is_shared, replaces_conditionally=kind == "database")
         self._world = world
-        self._all = shared
-        self._mine = shared.setdefault("ledger" if self.is_shared else name, {})
 
-    def where(self, key: str) -> str:
-        return f"shelf {key}"
+    def _get(self, key: str) -> str | None:
+        return self._used("read", lambda: super(Shelf, self)._get(key))
 
-    def named(self, key: str) -> str:
-        return f"--key {key}"
+    def _create(self, key: str, text: str) -> bool:
+        return self._used("create", lambda: super(Shelf, self)._create(key, text))
 
-    def read(self, key: str) -> Any:
-        return self._used("read", lambda: json.loads(self._mine[key]) if key in self._mine else None)
+    def _replace(self, key: str, text: str, expected: Text | None) -> bool:
+        return self._used("write", lambda: super(Shelf, self)._replace(key, text, expected))
 
-    def create(self, key: str, stored: Mapping[str, Any]) -> bool:
-        return bool(self._used("create", lambda: self._put(key, stored, is_new=self.is_exclusive)))
-
-    def write(self, key: str, stored: Mapping[str, Any]) -> None:
-        self._used("write", lambda: self._put(key, stored, is_new=False))
-
-    def others(self, key: str) -> Iterable[tuple[str, Any]]:
-        return [(name, json.loads(text)) for name, text in self._mine.items() if name != key] if self.is_shared else []
-
-    def _put(self, key: str, stored: Mapping[str, Any], *, is_new: bool) -> bool:
-        if is_new and key in self._mine:
-            return False
-        self._mine[key] = json.dumps(stored)
-        return True
-
-    def _used(self, what: str, use: Callable[[], Any]) -> Any:
+    def _used(self, what: str, use: Callable[[], T]) -> T:
         self._world.pause(f"before {what}")
         if self._world.happens(0.02):
             raise OSError("the store is down")
@@ -176,7 +166,7 @@ class World:
             )
             for name in names
         ]
-        if self.kind == "ledger":
+        if self.kind in ("ledger", "database"):
             self._share_the_ledger(shelves["ledger"])
         self._rules = Rules(LAG, self.choose((WINDOW, None, None)), request_seconds=3.0)
         self._actors: list[tuple[float, greenlet]] = []
@@ -298,8 +288,8 @@ class World:
             "AKIDSANDBOX", "sandbox-key", endpoint="http://sandbox.invalid", allow_http=True, connect_timeout=1,
             read_timeout=2, rate_limiter=UNLIMITED, clock=clock, sleep=self.sleep,
         )  # fmt: skip
-        client._wire.session.mount("http://", Line(self))
-        client._wire.session.trust_env = False
+        client._transport.session.mount("http://", Line(self))
+        client._transport.session.trust_env = False
         self._hide_next_order()
         buyer.stop = None
         purchase = Purchase(

@@ -1,4 +1,4 @@
-"""Memory: the record of one purchase in its store, and what it says of others."""
+"""Ownership: which process may send a purchase, as its record says, and the other purchases that may own an order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.errors import (
@@ -20,8 +20,7 @@ from airflow_provider_tcbilling.api.errors import (
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
-from airflow_provider_tcbilling.purchasing.record import Record, State, Store
+from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.record_json import (
     is_declined,
     is_elsewhere,
@@ -30,7 +29,11 @@ from airflow_provider_tcbilling.purchasing.record_json import (
     tells_what_was_asked,
 )
 
-SETTLE_SECONDS = 2.0
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.ledger.store import Store, Text
+    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
+
+PAUSE_SECONDS = 2.0
 """How long a process that takes a purchase over waits to see whether another one does the same."""
 
 LATEST_CHANGE = 2 * 86_400.0
@@ -38,38 +41,40 @@ LATEST_CHANGE = 2 * 86_400.0
 
 WRITE_TRIES = 3
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Memory:
+class Ownership:
     """
-    The record of one purchase.
+    The record of one purchase, and the process that may send it.
 
-    :param store: Where it is.
-    :param asked: What is asked for now. A record of something else is refused, unless it was declined.
-    :param spending: The purchase of *asked*, with the secrets that no record has; ``None`` where a user decides.
+    A process becomes the owner when its intent is stored: by a creation of which only one succeeds, by a replacement
+    that compares, or, where the store can do neither, by a pause after which the last to write is the owner.
+
+    :param store: Keeps the record.
+    :param wanted: The purchase as it is wanted now. A record of another one is refused, unless it was declined.
+    :param action: The action of *wanted*, with the secrets that no record has; ``None`` where a user decides.
     """
 
     def __init__(
         self,
         store: Store,
-        asked: Record,
+        wanted: Record,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
-        spending: MoneyAction | None = None,
+        action: MoneyAction | None = None,
     ) -> None:
         self._store = store
-        self._asked = asked
-        self._spending = spending
+        self._wanted = wanted
+        self._action = action
         self._has_warned = False
         self._clock = clock
         self._sleep = sleep
 
     @property
-    def where(self) -> str:
-        """Where the record is, in words."""
-        return self._store.where(self._asked.key)
+    def location(self) -> str:
+        """The place of the record, for a user."""
+        return self._store.location(self._wanted.key)
 
     def read(self) -> Record | None:
         """
@@ -79,26 +84,28 @@ class Memory:
         :raises PurchaseChanged: It is of something else.
         :raises StoreFailed: It could not be read.
         """
-        stored = self._try(lambda: self._store.read(self._asked.key))
-        if stored is None:
-            return None
-        record = Record.from_json(stored, self.where)
-        if record.changed_at > self._clock() + LATEST_CHANGE:
-            raise InvalidRecord(self.where, "it was written in the future, or the clock of this machine is wrong")
-        if self._spending and record.fingerprint == self._spending.plain_fingerprint:
-            record = replace(record, fingerprint=self._asked.fingerprint)
-        differences = _differences(record, self._asked)
-        if differences and record.state is not State.DECLINED:
-            raise PurchaseChanged(self.where, differences)
-        self._warn_of_what_was_not_compared(record)
-        return record
+        return self._read()[0]
 
-    def _warn_of_what_was_not_compared(self, record: Record) -> None:
-        """Say once that a secret may have been edited: a record that another key has sealed cannot tell."""
-        asked = self._asked
-        if self._has_warned or record.state is State.DECLINED or not is_masked(asked.payload):
+    def _read(self) -> tuple[Record | None, Text | None]:
+        text = self._store.text(self._wanted.key)
+        if text is None:
+            return None, None
+        record = Record.from_json(self._store.value_of(self._wanted.key, text), self.location)
+        if record.changed_at > self._clock() + LATEST_CHANGE:
+            raise InvalidRecord(self.location, "it was written in the future, or the clock of this machine is wrong")
+        if self._action and record.fingerprint == self._action.plain_fingerprint:
+            record = replace(record, fingerprint=self._wanted.fingerprint)
+        differences = _differences(record, self._wanted)
+        if differences and record.state is not State.DECLINED:
+            raise PurchaseChanged(self.location, differences)
+        self._warn_of_secrets_not_compared(record)
+        return record, text
+
+    def _warn_of_secrets_not_compared(self, record: Record) -> None:
+        """Log once that a secret may have been edited: a record that another key has sealed cannot be compared."""
+        if self._has_warned or record.state is State.DECLINED or not is_masked(self._wanted.payload):
             return
-        if is_same(record.fingerprint, asked.fingerprint) is None:
+        if is_same(record.fingerprint, self._wanted.fingerprint) is None:
             self._has_warned = True
             log.warning(
                 "The purchase was begun with another key, so its secrets could not be compared: if one was edited "
@@ -111,32 +118,38 @@ class Memory:
 
     def begin(self, declined: Record | None, intent: Record) -> bool:
         """Store the intent; return False if another process may have stored its own, at the same moment or before."""
-        if declined is None and self._store.is_exclusive:
-            return self._create(intent)
+        if declined is None and self._store.creates_exclusively:
+            return self._store.create(intent.key, intent.as_json())
         return self.claim(declined, intent)
 
     def claim(self, known: Record | None, mine: Record) -> bool:
         """
         Store a record in place of the one that is known; return whether it is surely ours.
 
-        Of two processes that write at the same moment the last one is the owner, and both look again after a pause. A
-        process that stood still between its look and its write may have written after the other one looked, so it
-        gives the record up: its owner is unknown then, and nothing is sent before its lease is over.
+        A store that compares answers this at once. In any other store, of two processes that write at the same moment
+        the last one is the owner, and both read again after a pause. A process that stood still between its query and
+        its write may have written after the other one read, so it gives the record up: its owner is unknown then, and
+        nothing is sent before its lease is over.
         """
         if not self._store.keeps_records:
             return True
         began = self._clock()
-        if self.read() != known:
+        stored, text = self._read()
+        if stored != known or not self._put(mine, text):
             return False
-        if known is not None:
-            self.write(mine)
-        elif not self._create(mine):
-            return False
-        if self._clock() - began > SETTLE_SECONDS:
-            log.warning("This process stood still while it took the purchase over, so it waits and looks first.")
+        if self._store.replaces_conditionally:
+            return True
+        if self._clock() - began > PAUSE_SECONDS:
+            log.warning("This process stood still while it took the purchase over, so it waits and queries first.")
             self.write(self._given_up(mine))
             return False
         return self.is_still_owned_by(mine.owner)
+
+    def _put(self, record: Record, expected: Text | None) -> bool:
+        """Store a record in place of a text, or as the first one; return False if there is another one by now."""
+        if expected is None:
+            return self._store.create(record.key, record.as_json())
+        return self._store.replace(record.key, record.as_json(), expected)
 
     def _given_up(self, mine: Record) -> Record:
         """Return it without an owner: what it may have overwritten can be under way for a lease from now on."""
@@ -145,20 +158,17 @@ class Memory:
 
     def is_still_owned_by(self, owner: str) -> bool:
         """Wait, to see whether another process takes the purchase over at the same moment."""
-        self._sleep(SETTLE_SECONDS)
+        self._sleep(PAUSE_SECONDS)
         record = self.read()
         return record is None or record.owner == owner
 
-    def _create(self, record: Record) -> bool:
-        return self._try(lambda: self._store.create(record.key, record.as_json()))
-
     def write(self, record: Record) -> None:
         """Store a record in place of the one before."""
-        self._try(lambda: self._store.write(record.key, record.as_json()))
+        self._store.replace(record.key, record.as_json())
 
-    def keep(self, record: Record, order: Order) -> Order:
+    def keep(self, record: Record, order: Order) -> Record:
         """
-        Store the order before anything else is done with it, and return the one that the record knows.
+        Store the order before anything else is done with it, and return the record that knows it.
 
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
@@ -170,9 +180,9 @@ class Memory:
             except StoreFailed as failed:
                 if not tries_left:
                     log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
-                    raise OrderNotRecorded(order.order_id, self.where) from failed
-                self._sleep(SETTLE_SECONDS)
-        return ordered.order or order
+                    raise OrderNotRecorded(order.order_id, self.location) from failed
+                self._sleep(PAUSE_SECONDS)
+        return ordered
 
     def _ordered(self, record: Record, order: Order) -> Record:
         """Return the record with its order, or with that of another process that went on while this one stood still."""
@@ -200,7 +210,7 @@ class Memory:
         try:
             self.replace_own(record, declined)
         except StoreFailed as failed:
-            log.warning("%s The next try looks into the order book first.", failed)
+            log.warning("%s The next try queries the order book first.", failed)
 
     def replace_own(self, mine: Record, new: Record) -> None:
         """
@@ -208,10 +218,11 @@ class Memory:
 
         :raises StoreFailed: It could not be written.
         """
-        if self.refresh(mine).owner != mine.owner or self._clock() > mine.sending_until:
+        stored, text = self._read()
+        is_ours = (stored or mine).owner == mine.owner and self._clock() <= mine.sending_until
+        if not is_ours or not self._store.replace(new.key, new.as_json(), text):
             log.warning("Another process may have taken the purchase over, so its record is left as it is.")
             return
-        self.write(new)
         if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:
             log.warning("This process stood still while it wrote, so the next try looks into the order book first.")
             self.write(self._given_up(mine))
@@ -242,14 +253,14 @@ class Memory:
         """
         owned: set[str] = set()
         rivals: list[str] = []
-        for where, stored in self._try(lambda: list(self._store.others(record.key))):
+        for location, stored in self._store.others(record.key):
             try:
-                other = Record.from_json(stored, where)
+                other = Record.from_json(stored, location)
                 order_id, is_rival = _claim(other, record, looks_alike, beside)
-                words = f"{other.key}, its record: {where}"
+                words = f"{other.key}, its record: {location}"
             except InvalidRecord as error:
                 order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)
-                words = f"one that cannot be told, as its record cannot be used, {error.reason}: {where}"
+                words = f"one that cannot be told, as its record cannot be used, {error.reason}: {location}"
             if order_id:
                 owned.add(order_id)
             elif is_rival:
@@ -258,16 +269,7 @@ class Memory:
 
     def _without_secrets(self, reason: str) -> str:
         """Return what the server said, which may repeat what it does not like, as it may be stored."""
-        return without_these(self._spending.secrets, reason) if self._spending else reason
-
-    def _try(self, use: Callable[[], T]) -> T:
-        try:
-            return use()
-        except TcBillingError:
-            raise
-        except Exception as error:
-            text = f"The record of the purchase ({self.where}) cannot be read or written: {error!r}"
-            raise StoreFailed(text) from error
+        return without_these(self._action.secrets, reason) if self._action else reason
 
 
 LooksAlike = Callable[[Mapping[str, Any]], bool]
@@ -300,18 +302,18 @@ def _may_be_alike(payload: Any, action: str, looks_alike: LooksAlike) -> bool:
     return not tells_what_was_asked(payload, action) or looks_alike(payload)
 
 
-def _differences(record: Record, asked: Record) -> list[str]:
+def _differences(record: Record, wanted: Record) -> list[str]:
     """Return in words how a record differs from what is asked for now."""
     compared = {
-        "purchase": (record.key, asked.key),
-        "endpoint": (server_name(record.endpoint), server_name(asked.endpoint)),
-        "action": (record.action, asked.action),
+        "purchase": (record.key, wanted.key),
+        "endpoint": (server_name(record.endpoint), server_name(wanted.endpoint)),
+        "action": (record.action, wanted.action),
         **{
-            name: (record.payload.get(name), asked.payload.get(name))
-            for name in sorted({*record.payload, *asked.payload})
+            name: (record.payload.get(name), wanted.payload.get(name))
+            for name in sorted({*record.payload, *wanted.payload})
         },
     }
     differences = [f"{what}: it was {was!r}, and is {is_!r} now" for what, (was, is_) in compared.items() if was != is_]
-    if is_same(record.fingerprint, asked.fingerprint) is False and not differences:
+    if is_same(record.fingerprint, wanted.fingerprint) is False and not differences:
         return ["a part of it that is not shown here"]
     return differences

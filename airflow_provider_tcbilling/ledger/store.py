@@ -1,0 +1,179 @@
+"""
+Store: the interface of all that remembers purchases, and the part that all stores share.
+
+A subclass writes four methods, which read, create, replace and list texts, and :meth:`Store.location`. This class makes
+JSON of records, reads it carefully, and turns whatever goes wrong into errors that say what it means for the money.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.reading import json_of
+
+T = TypeVar("T")
+
+Text = str | bytes
+"""A record as it is stored: JSON in UTF-8."""
+
+
+class Store(ABC):
+    """
+    What remembers purchases. One store may serve any number of purchases, processes and machines at once.
+
+    Three answers decide how a purchase guards itself. Answer yes only to what holds in every case, also for two
+    machines in the same millisecond: a wrong yes can pay twice, a wrong no costs a pause.
+    """
+
+    about: str = "a store"
+    """The store, for a user: ``the ledger s3://...``."""
+
+    keeps_records: ClassVar[bool] = True
+    """There is a record that a user can read and restore."""
+
+    is_shared: bool = False
+    """It remembers the purchases of all runs and tasks, so that one purchase sees the others."""
+
+    replaces_conditionally: bool = False
+    """:meth:`_replace` compares and stores in one step: of two processes that take over, one is refused."""
+
+    counts_money: ClassVar[bool] = False
+    """It can hold a spending limit."""
+
+    @property
+    def creates_exclusively(self) -> bool:
+        """Of two processes that create one record at the same moment one is refused."""
+        return False
+
+    @abstractmethod
+    def location(self, key: str) -> str:
+        """Return the place of a record, for a user: an address, a file, a row."""
+
+    @abstractmethod
+    def _get(self, key: str) -> Text | None:
+        """Return the text of a record; ``None`` if there surely is none."""
+
+    @abstractmethod
+    def _create(self, key: str, text: str) -> bool:
+        """Store the first text of a key, whole or not at all. Return False, and store nothing, if there is one."""
+
+    @abstractmethod
+    def _replace(self, key: str, text: str, expected: Text | None) -> bool:
+        """
+        Store a text in place of the one before; a reader sees the one or the other.
+
+        :param expected: The text that :meth:`_get` gave. A store that ``replaces_conditionally`` returns False, and
+            stores nothing, if there is another one by now. ``None`` replaces whatever is there.
+        """
+
+    @abstractmethod
+    def _list(self) -> Iterable[tuple[str, Text]]:
+        """Yield the location and the text of each record; of one that cannot be read an empty text."""
+
+    def options(self, key: str) -> str:
+        """Return the options that name a purchase on the command line."""
+        return ""
+
+    def text(self, key: str) -> Text | None:
+        """
+        Return the text of a record, ``None`` if there is none.
+
+        :raises StoreFailed: It could not be read. Nothing was sent.
+        """
+        return self._tried(key, lambda: self._get(key))
+
+    def read(self, key: str) -> Any:
+        """
+        Return the JSON value of a record, ``None`` if there is none.
+
+        :raises InvalidRecord: It is not JSON.
+        :raises StoreFailed: It could not be read. Nothing was sent.
+        """
+        text = self.text(key)
+        return None if text is None else self.value_of(key, text)
+
+    def value_of(self, key: str, text: Text) -> Any:
+        """
+        Return the JSON value of a text that was read.
+
+        :raises InvalidRecord: It is not JSON.
+        """
+        try:
+            return json_of(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidRecord(self.location(key), f"it is not JSON ({len(text)} bytes)") from error
+
+    def create(self, key: str, record: Mapping[str, Any]) -> bool:
+        """
+        Store the first record of a purchase; return False, and store nothing, if there is one.
+
+        :raises StoreFailed: It could not be written, or nobody knows whether it was.
+        """
+        return self._tried(key, lambda: self._create(key, _text(record)))
+
+    def replace(self, key: str, record: Mapping[str, Any], expected: Text | None = None) -> bool:
+        """
+        Store a record in place of the one before.
+
+        :param expected: The text before, from :meth:`text`. Where the store ``replaces_conditionally``, another text
+            stays, and False is returned. ``None`` replaces whatever is there.
+        :raises StoreFailed: It could not be written, or nobody knows whether it was.
+        """
+        return self._tried(key, lambda: self._replace(key, _text(record), expected))
+
+    def all(self) -> Iterator[tuple[str, Any]]:
+        """
+        Yield the location and the JSON value of each record; of a damaged one its text.
+
+        :raises StoreFailed: The store cannot be read.
+        """
+        for location, text in self._tried("", lambda: list(self._list())):
+            try:
+                yield location, json_of(text)
+            except (ValueError, RecursionError):
+                yield location, text
+
+    def others(self, key: str) -> Iterator[tuple[str, Any]]:
+        """Yield all records but that of a key. It reads each of them, so it is slow, and rarely needed."""
+        own = self.location(key)
+        return ((location, record) for location, record in self.all() if location != own)
+
+    def _tried(self, key: str, use: Callable[[], T]) -> T:
+        try:
+            return use()
+        except TcBillingError:
+            raise
+        except Exception as error:
+            place = self.location(key) if key else self.about
+            raise StoreFailed(f"The record of the purchase ({place}) cannot be read or written: {error!r}") from error
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=2) + "\n"
+
+
+class NoStore(Store):
+    """Remembers nothing: where neither a ledger nor a task state store is at hand."""
+
+    about = "nothing"
+    keeps_records = False
+
+    def location(self, key: str) -> str:
+        """Return that there is no record."""
+        return "no record is kept"
+
+    def _get(self, key: str) -> None:
+        return None
+
+    def _create(self, key: str, text: str) -> bool:
+        return True
+
+    def _replace(self, key: str, text: str, expected: Text | None) -> bool:
+        return True
+
+    def _list(self) -> Iterable[tuple[str, Text]]:
+        return ()
