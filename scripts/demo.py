@@ -161,20 +161,21 @@ class Demo:
     One demonstration.
 
     :param folder: Everything is written below it.
+    :param keep: Leave everything up until a signal comes.
     """
 
-    def __init__(self, folder: Path, show: Show, interruption: Interruption) -> None:
+    def __init__(self, folder: Path, show: Show, interruption: Interruption, *, keep: bool) -> None:
         self._folder = folder
         self._show = show
         self._interruption = interruption
+        self._keep = keep
         self._airflow: RealAirflow | None = None
         self._run_url = ""
 
-    def run(self, *, keep: bool) -> int:
+    def run(self) -> int:
         """
         Start all, buy, tell what came of it, and stop all.
 
-        :param keep: Leave everything up until a signal comes.
         :return: The exit code: 0 if the demonstration showed what it should.
         :raises AirflowTrouble: Something did not start.
         :raises Interrupted: There was a signal before the end.
@@ -184,12 +185,12 @@ class Demo:
                 with self._show.drawn():
                     sandbox, airflow = self._start(running)
                     summary, failure = self._outcome(sandbox, airflow)
-                if keep:
+                if self._keep:
                     self._show.tell(summary, failure)
                     self._hold(sandbox, airflow)
             finally:
                 print("Stopping Airflow and the sandbox ...", flush=True)
-        if not keep:
+        if not self._keep:
             self._show.tell(summary, failure)
         return 1 if failure else 0
 
@@ -201,7 +202,7 @@ class Demo:
 
     def _start(self, running: contextlib.ExitStack) -> tuple[Sandbox, RealAirflow]:
         """Start the sandbox and Airflow; *running* stops them."""
-        self._show.enter("Starting the sandbox")
+        self._show.enter("This takes one or two minutes. Starting the sandbox")
         logs = self._folder / "logs"
         logs.mkdir(parents=True)
         sandbox = Sandbox(logs)
@@ -262,7 +263,8 @@ class Demo:
                 self._show.see_task(task["task_id"], task["state"] or NO_STATUS)
             self._show.see_account(*sandbox.account())
             for line in task_logs.fresh():
-                self._show.see_log(line)
+                if self._keep or sandbox.url not in line:
+                    self._show.see_log(line)
             if time.monotonic() > deadline:
                 raise AirflowTrouble(f"the run is still {state} after {RUN_SECONDS:.0f} s")
         if state != "success":
@@ -329,7 +331,7 @@ def main() -> int:
     with _own_folder() as folder:
         logs = f"Logs: {_short(folder / 'logs')}/"
         try:
-            code = Demo(folder, Show(Console(highlight=False)), interruption).run(keep=keep)
+            code = Demo(folder, Show(Console(highlight=False)), interruption, keep=keep).run()
         except Interrupted:
             print(f"Stopped before the end; no process is left. {logs}")
             return 128 + interruption.number

@@ -30,7 +30,7 @@ class Argument(NamedTuple):
 
 def found(name: str) -> Any:
     """Return what a dotted name names."""
-    module, *rest = name, *()
+    module, rest = name, list[str]()
     while True:
         try:
             thing: Any = importlib.import_module(module)
@@ -64,7 +64,7 @@ def arguments_of(kind: type) -> list[Argument]:
     meanings: dict[str, str] = {}
     parameters: dict[str, inspect.Parameter] = {}
     for one in ours(kind):
-        own = fields_of(one, "param") | (fields_of(one.__init__, "param") if "__init__" in vars(one) else {})
+        own = fields_of(one, "param") | (fields_of(vars(one)["__init__"], "param") if "__init__" in vars(one) else {})
         meanings = {**own, **meanings}
         if "__init__" in vars(one):
             parameters = {**dict(signature_of(one)), **parameters}
@@ -88,7 +88,7 @@ def signature_of(kind: type) -> Iterator[tuple[str, inspect.Parameter]]:
     """Yield the named arguments of a class's own constructor, those of an unpacked typed dictionary included."""
     if "__init__" not in vars(kind):
         return
-    for name, parameter in list(inspect.signature(kind.__init__).parameters.items())[1:]:
+    for name, parameter in list(inspect.signature(vars(kind)["__init__"]).parameters.items())[1:]:
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             yield name, parameter
         elif "Unpack" in str(parameter.annotation):

@@ -6,10 +6,11 @@ import html
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from arguments import PACKAGE, argument_table, found, markdown, raises_table, summary, table
 from command_line import command_tables
+from decision import decision_table
 from docutils import nodes
 from docutils.parsers.rst import directives
 from permissions import permissions_by_task, permissions_of
@@ -39,25 +40,30 @@ class AboutThing(FromCode):
 
     required_arguments = 1
     optional_arguments = 0
-    writes: ClassVar[Callable[[object], str]]
     classes: ClassVar[list[str]] = []
 
+    def writes(self, thing: Any) -> str:
+        raise NotImplementedError
+
     def made(self) -> list[nodes.Node]:
-        parsed = self.parse_text_to_nodes(type(self).writes(found(self.arguments[0])))
+        parsed = self.parse_text_to_nodes(self.writes(found(self.arguments[0])))
         return [nodes.container("", *parsed, classes=self.classes)] if self.classes else parsed
 
 
 class Arguments(AboutThing):
     """What a task takes."""
 
-    writes = staticmethod(argument_table)
+    def writes(self, thing: Any) -> str:
+        return argument_table(thing)
+
     classes: ClassVar[list[str]] = ["stacked", "arguments"]
 
 
 class Summary(AboutThing):
     """What a class says of itself. Links to the class lead here."""
 
-    writes = staticmethod(summary)
+    def writes(self, thing: Any) -> str:
+        return summary(thing)
 
     def made(self) -> list[nodes.Node]:
         name = self.arguments[0]
@@ -69,13 +75,16 @@ class Summary(AboutThing):
 class Raises(AboutThing):
     """What a task raises."""
 
-    writes = staticmethod(raises_table)
+    def writes(self, thing: Any) -> str:
+        return raises_table(thing)
 
 
 class CommandLine(AboutThing):
     """The options of each command; the argument is the function that runs the command line."""
 
-    writes = staticmethod(command_tables)
+    def writes(self, thing: Any) -> str:
+        return command_tables(thing)
+
     classes: ClassVar[list[str]] = ["stacked", "options"]
 
 
@@ -86,6 +95,13 @@ class Permissions(FromCode):
 
     def made(self) -> list[nodes.Node]:
         return self.parse_text_to_nodes(permissions_of(*self.arguments) if self.arguments else permissions_by_task())
+
+
+class Decision(FromCode):
+    """The table that decides after a query of the order book."""
+
+    def made(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(decision_table())
 
 
 class Rooms(FromCode):
@@ -121,7 +137,7 @@ class Sequence(FromCode):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    for directive in (Arguments, Permissions, Raises, Rooms, Sequence, Summary):
+    for directive in (Arguments, Decision, Permissions, Raises, Rooms, Sequence, Summary):
         app.add_directive(directive.__name__.lower(), directive)
     app.add_directive("command-line", CommandLine)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from docutils import nodes
+from error_names import error_names
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
-
-from airflow_provider_tcbilling.api import errors
 
 STEPS = "how-to/recover-a-failed-task"
 """The page with the next step for each error. Its table has the error in the first column."""
 
 FIRST_COLUMN = "Error"
-ERRORS = frozenset(
-    name
-    for name, kind in vars(errors).items()
-    if inspect.isclass(kind) and issubclass(kind, errors.TcBillingError) and kind is not errors.TcBillingError
-)
+ERRORS = error_names()
 
 
 def anchor_of(name: str) -> str:

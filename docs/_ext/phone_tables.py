@@ -31,16 +31,21 @@ class NameColumns(SphinxPostTransform):
 
     def run(self, **_: Any) -> None:
         for table in self.document.findall(nodes.tgroup):
-            cells = [entry.astext() for entry in table.findall(nodes.entry)]
-            if table["cols"] <= MOST_COLUMNS and any(len(text) > SENTENCE for text in cells):
+            lengths = map(length_of, table.findall(nodes.entry))
+            if table["cols"] <= MOST_COLUMNS and max(lengths, default=0) > SENTENCE:
                 table.parent["classes"].append("stacked")
             for head in table.findall(nodes.thead):
                 names = [entry.astext() for entry in next(head.findall(nodes.row)).findall(nodes.entry)]
                 for row in next(table.findall(nodes.tbody)).findall(nodes.row):
                     for name, entry in zip(names, row.findall(nodes.entry), strict=False):
                         entry[LABEL] = name
-                        length = len(entry.astext())
+                        length = length_of(entry)
                         entry["classes"].append("long" if length > SHORT else "short" if length else "blank")
+
+
+def length_of(entry: nodes.entry) -> int:
+    """Return the number of characters that a reader sees."""
+    return sum(len(text) for text in entry.findall(nodes.Text) if not isinstance(text.parent, nodes.raw))
 
 
 class Translator(HTML5Translator):
@@ -49,7 +54,7 @@ class Translator(HTML5Translator):
     def starttag(self, node: Any, *arguments: Any, **attributes: Any) -> str:
         if isinstance(node, nodes.entry) and node.get(LABEL):
             attributes["data-label"] = node[LABEL]
-        return super().starttag(node, *arguments, **attributes)
+        return str(super().starttag(node, *arguments, **attributes))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

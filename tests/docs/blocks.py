@@ -18,7 +18,10 @@ PAGES = sorted(
     for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in NAMES if (ROOT / name).exists())]
 )
 SHELLS = ("bash", "sh", "shell", "console")
-DRAWN = ("{arguments}", "{command-line}", "{permissions}", "{raises}", "{rooms}", "{sequence}", "{summary}")
+DRAWN = tuple(
+    f"{{{name}}}"
+    for name in ("arguments", "command-line", "decision", "permissions", "raises", "rooms", "sequence", "summary")
+)
 """Directives of docs/_ext, which read the code when the pages are built."""
 
 NO_CODE = ("{raw}", "{image}", "{toctree}", "{eval-rst}", "{include}", *DRAWN)

@@ -130,7 +130,9 @@ class Socket:
     @contextlib.contextmanager
     def counted(cls) -> Iterator[None]:
         """Count, for a while."""
-        places = [(http.client.HTTPConnection, name) for name in ("connect", "send", "getresponse", "close")]
+        places: list[tuple[type, str]] = [
+            (http.client.HTTPConnection, name) for name in ("connect", "send", "getresponse", "close")
+        ]
         places += [(http.client.HTTPResponse, name) for name in ("read", "readinto")]
         places += [(urllib3.connection.HTTPConnection, "connect")]
         original = {place: getattr(*place) for place in places}
@@ -198,7 +200,9 @@ def measure_protocol(count: int) -> Table:
         ledger, spending = ObjectStore(f"file://{folder}"), NewInstance(client, ORDER)
         cases: dict[str, Callable[[], object]] = {
             "Purchase, a store that takes no time": lambda: Purchase(uuid4().hex, spending, NoStore()).place(),
-            f"{BASELINE}BillingClient.create_instance": lambda: spending.send(uuid4().hex, time.time() + 60),
+            f"{BASELINE}BillingClient.create_instance": lambda: client.create_instance(
+                client_token=uuid4().hex, **ORDER
+            ),
             "Purchase, a ledger on this disk": lambda: Purchase(uuid4().hex, spending, ledger).place(),
         }
         logging.disable(logging.INFO)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
 from verification.bench.buyers import RETRIES, RETRY_DELAY
@@ -88,7 +89,7 @@ def measure(quick: bool) -> Part:
     )
 
 
-def row_of(fleet: Fleet, count: int) -> list:
+def row_of(fleet: Fleet, count: int) -> list[Any]:
     """Let a fleet buy; return a row of the table."""
     with served(rate_limit=REQUESTS_PER_SECOND) as server, tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder)

@@ -27,11 +27,11 @@ IMPORTS = {
         for folder, names in {
             "operators": "expiry, instance, refund, renewal",
             "sensors": "delivery, expiry",
-            "triggers": "delivery, expiry, sharing",
+            "triggers": "delivery, expiry, shared_watch",
         }.items()
     ),
     "operators.instance alone": MODULES.format("operators", "instance"),
-    "provider_info, in every component": "from airflow_provider_tcbilling import provider_info",
+    "get_provider_info, in every component": "from airflow_provider_tcbilling import get_provider_info",
     HTTP: "import airflow.providers.http.operators.http",
     f"{BASELINE}SDK's billing client": "from tencentcloud.billing.v20180709 import billing_client, models",
 }

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
 from verification.bench.figures import BASELINE, Part, Table, Target, percentile
@@ -107,7 +109,7 @@ def measure(quick: bool) -> Part:
     return Part(tables, targets, {"Requests a minute, by orders that wait": lines})
 
 
-GROWTH = {
+GROWTH: dict[str, Callable[[Watched], float]] = {
     "requests a minute": lambda watched: watched.per_minute,
     "loop lag p99": lambda watched: watched.lag,
     "memory of the process": lambda watched: watched.memory,
@@ -145,7 +147,7 @@ def watch(how: str, count: int, seconds: float) -> Watched:
     )
 
 
-def row_of(how: str, seen: Watched, empty: Watched) -> list:
+def row_of(how: str, seen: Watched, empty: Watched) -> list[Any]:
     """Return a row of the table."""
     late = seen.late
     return [

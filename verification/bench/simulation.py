@@ -179,7 +179,7 @@ def measure(quick: bool) -> Part:
     counts = (1000, 10_000, 100_000) if quick else (1000, 10_000, 100_000, 1_000_000)
     logging.getLogger(rate_limit.__name__).setLevel(logging.WARNING)
     cases = [(count, machines) for count in counts for machines in (1, 4)]
-    rows = []
+    rows: list[list[Any]] = []
     for count, machines in cases:
         world = simulate(count, machines)
         hours = (world.now - START) / 3600

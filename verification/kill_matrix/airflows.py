@@ -164,7 +164,7 @@ class RunningAirflow(Watched):
 
     def __init__(self, home: Path, folder: Path, line: str, *, kills_components: bool) -> None:
         super().__init__(home / DATABASE, has_regions=line in LOOP_LINES)
-        python = {} if line == "3.3" else {"python": str(ROOT / ".matrix" / line / "bin" / "python")}
+        python: dict[str, Any] = {} if line == "3.3" else {"python": str(ROOT / ".matrix" / line / "bin" / "python")}
         environment = {
             **SETTINGS,
             **(QUICK_TO_NOTICE if kills_components else {}),
@@ -211,8 +211,8 @@ class RunningAirflow(Watched):
             body = {"dry_run": False} | ({} if self._is_old else {"only_failed": False})
             self._ask("POST", f"/dags/{dag_id}/dagRuns/{run_id}/clear", body)
             return
-        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
-        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**body, "reset_dag_runs": True})
+        task: dict[str, Any] = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**task, "reset_dag_runs": True})
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Mark a task as failed."""

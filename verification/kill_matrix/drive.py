@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from verification.kill_matrix.actions import course_of
 from verification.kill_matrix.airflows import RunningAirflow
 from verification.kill_matrix.cells import Cell
 from verification.kill_matrix.data import stamp
@@ -35,7 +36,7 @@ class Flight:
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
-        self._life = trial.life()
+        self._course = course_of(trial)
         self._condition: Condition | None = None
         self.is_over = False
 
@@ -46,7 +47,7 @@ class Flight:
             return True
         while self._condition is None or self._condition():
             try:
-                self._condition = next(self._life)
+                self._condition = next(self._course)
             except StopIteration:
                 self.is_over = True
                 return True

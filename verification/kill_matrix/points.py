@@ -45,17 +45,18 @@ TWIN_SECONDS = 90.0
 HIDDEN_FROM_TWIN = ("_AIRFLOW", "AIRFLOW__DATABASE__", "AIRFLOW__CORE__SQL_ALCHEMY")
 """A task's process is kept from the database by variables with which no other process could start."""
 
-API = "airflow_provider_tcbilling.api"
-OPERATOR = "airflow_provider_tcbilling.operators.base.SpendingOperator"
+PACKAGE = "airflow_provider_tcbilling"
+MEMORY = f"{PACKAGE}.purchasing.memory.Memory"
+OPERATOR = f"{PACKAGE}.operators.base.SpendingOperator"
 SDK = "tencentcloud.billing.v20180709.billing_client.BillingClient"
 PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
-        "before-intent": (f"{API}.memory.Memory.begin", "entry"),
-        "after-intent": (f"{API}.memory.Memory.begin", "exit"),
-        "before-record": (f"{API}.memory.Memory.keep", "entry"),
-        "after-record": (f"{API}.memory.Memory.keep", "exit"),
-        "while-waiting": (f"{API}.delivery.DeliveryWatch.step", "exit"),
-        "while-deferring": ("airflow_provider_tcbilling.triggers.base.deferral", "entry"),
+        "before-intent": (f"{MEMORY}.begin", "entry"),
+        "after-intent": (f"{MEMORY}.begin", "exit"),
+        "before-record": (f"{MEMORY}.keep", "entry"),
+        "after-record": (f"{MEMORY}.keep", "exit"),
+        "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", "exit"),
+        "while-deferring": (f"{PACKAGE}.triggers.base.deferral", "entry"),
         "after-event": (f"{OPERATOR}.execute_complete", "entry"),
         "in-complete": (f"{OPERATOR}._note_delivery", "entry"),
     },
@@ -78,7 +79,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
 """For each point, which function it lies at, and whether before or after it. HTTP points lie in http.client."""
 
 MEETING = {
-    "ours": (f"{API}.memory.Memory.read", "exit"),
+    "ours": (f"{MEMORY}.read", "exit"),
     "sdk": (f"{SDK}.CreateInstance", "entry"),
     "sdk-renews": (f"{SDK}.RenewInstance", "entry"),
 }
@@ -120,7 +121,7 @@ def arm(context: Any) -> None:
 def set_clock(ahead: float) -> None:
     """Set the clock of this process, as far as the provider looks at it."""
     real = time.time
-    time.time = lambda: real() + ahead  # type: ignore[assignment]
+    time.time = lambda: real() + ahead
 
 
 def finish(context: Any, result: Any = None) -> None:
@@ -220,7 +221,7 @@ def _wrap(
 
 def _strike(path: str, side: str, strike: Callable[[], None]) -> None:
     """Let something happen whenever a function is entered or left."""
-    owner, name = _owner_of(path)
+    owner, name = owner_of(path)
     function = getattr(owner, name)
 
     @functools.wraps(function)
@@ -235,7 +236,7 @@ def _strike(path: str, side: str, strike: Callable[[], None]) -> None:
     setattr(owner, name, wrapped)
 
 
-def _owner_of(path: str) -> tuple[Any, str]:
+def owner_of(path: str) -> tuple[Any, str]:
     """Return the module or class that holds a function, and the function's name."""
     holder, _, name = path.rpartition(".")
     try:

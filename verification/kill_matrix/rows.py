@@ -94,7 +94,7 @@ def _paused(point: str, words: str) -> Row:
     return Row(f"paused-{point}", f"stopped {words}", PAUSED, point=point, plan=STILL, ours_only=True)
 
 
-def _clocks(name: str, words: str, point: str = "", **plan: Any) -> Row:
+def _clocks(name: str, words: str, point: str, plan: Mapping[str, Any]) -> Row:
     return Row(f"skew-{name}", words, CLOCKS, point=point, plan=plan, ours_only=True)
 
 
@@ -167,10 +167,10 @@ ROWS = (
     _paused("before-record", "after the answer, before the record"),
     _paused("after-record", "after the record, before the XCom"),
     _paused("while-waiting", "while it waits for delivery"),
-    _clocks("two-copies", "two copies at once, the second one's clock is ahead", twin=True, **AHEAD),
-    _clocks("ahead", "killed, carried out, the next worker's clock is ahead", "before-answer", **AHEAD),
-    _clocks("behind", "killed, carried out, the next worker's clock is behind", "before-answer", **BEHIND),
-    _clocks("paused", "stopped before it connects, the other one's clock is ahead", "connecting", **STILL, **AHEAD),
+    _clocks("two-copies", "two copies at once, the second one's clock is ahead", "", {"twin": True, **AHEAD}),
+    _clocks("ahead", "killed, carried out, the next worker's clock is ahead", "before-answer", AHEAD),
+    _clocks("behind", "killed, carried out, the next worker's clock is behind", "before-answer", BEHIND),
+    _clocks("paused", "stopped before it connects, the other one's clock is ahead", "connecting", {**STILL, **AHEAD}),
 )
 """In the order of a purchase's life, a renewal's or a refund's."""
 

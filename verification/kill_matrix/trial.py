@@ -59,7 +59,10 @@ class Airflow(Protocol):
     """What a trial needs of a running Airflow, whatever its line."""
 
     has_state_store: bool
-    logs: Path
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the tasks' logs."""
 
     def connect(self, conn_id: str, connection: dict[str, Any]) -> None:
         """Store a connection."""
@@ -170,20 +173,6 @@ class Trial:
         """Return what is stored of it."""
         return dict(json.loads((self._folder / f"{self.cell.slug}.json").read_text(encoding="utf-8")))
 
-    def life(self) -> Iterator[Condition]:
-        """Go through the cell, and yield each time what must be true before it goes on."""
-        from verification.kill_matrix.actions import ACTIONS
-
-        self.start()
-        for action in self.cell.row.actions:
-            yield from ACTIONS[action](self)
-        yield self.is_over
-        yield self.is_twin_over
-        self.sandbox.faults.clear()
-        if self.needs_a_person():
-            yield from ACTIONS["clear_task"](self)
-            yield self.is_over
-
     # What is seen
 
     @property
@@ -206,8 +195,8 @@ class Trial:
         tasks = self.airflow.tasks(self.cell.slug)
         return bool(tasks) and all(seen == state for _, seen, _ in tasks)
 
-    def needs_a_person(self) -> bool:
-        """Whether a task failed without having been stopped on purpose: somebody would clear it."""
+    def needs_a_clear(self) -> bool:
+        """Whether a task failed without a stop on purpose: a user would clear it."""
         return "failed" in [state for _, state, _ in self.airflow.tasks(self.cell.slug)] and not self.is_explained()
 
     def is_explained(self) -> bool:

@@ -77,14 +77,14 @@ def operator_of(cell: str, plan: dict[str, Any]) -> Any:
     """Return the operator that the attempt executes."""
     spends = plan["spends"]
     told = {name: argument(cell, 0, name) for name in OF_ITEM[spends]}
-    common = {"task_id": "buy", "tcbilling_conn_id": cell, **told}
+    common: dict[str, Any] = {"task_id": "buy", "tcbilling_conn_id": cell, **told}
     if plan["places"] != "ours":
         from verification.kill_matrix.contenders import OPERATORS
 
         return OPERATORS[plan["contender"]](**common)
     from verification.kill_matrix.contenders import ours
 
-    options = {"poll_interval": 1.0, "delivery_timeout": 60.0, "deferrable": False}
+    options: dict[str, Any] = {"poll_interval": 1.0, "delivery_timeout": 60.0, "deferrable": False}
     return ours(spends)(**common, **FIXED[spends], **options)
 
 

@@ -19,9 +19,9 @@ from airflow_provider_tcbilling.purchasing.renewal import Renewal
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 from airflow_provider_tcbilling.waiting.expiry import expiring, moved
 from airflow_provider_tcbilling.waiting.watchlist import Watchlist, step
-from verification.fuzz_line import MONEY, NOW, ORDER, PRODUCT, Server, deal
-from verification.fuzz_values import Draw
-from verification.fuzz_world import NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of
+from verification.fuzz.judging import NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of
+from verification.fuzz.server import MONEY, NOW, ORDER, PRODUCT, Server, deal
+from verification.fuzz.values import Draw
 
 REFUSED_EARLY = {"AuthFailure.SignatureExpire", "RequestLimitExceeded"}
 """What never reached the billing system, and may be sent again at once."""
@@ -36,6 +36,12 @@ def _watchlist(client: BillingClient) -> None:
         looks, deals = Watchlist().round({(NUMBERED, "CreateInstance"): NOW, ("2", "RefundInstance"): None}), None
         while look := step(looks, deals):
             deals = client.describe_deals(**look)
+
+
+def _purchase(client: BillingClient, **options: Any) -> Order:
+    clock = client.clock
+    assert isinstance(clock, Clock)
+    return purchase_of(client, clock, Shelf(), **options).place()
 
 
 CALLS: Mapping[str, Callable[[BillingClient], Any]] = {
@@ -58,16 +64,11 @@ CALLS: Mapping[str, Callable[[BillingClient], Any]] = {
     "watchlist": _watchlist,
     "plan": lambda client: Refund(client, {**PRODUCT, "instance_id": "ins-1"}).plan(NOW),
     "observe": lambda client: Renewal(client, {**PRODUCT, "instance_id": "ins-1"}, clock=client.clock).observe(),
-    "look": lambda client: Renewal(client, {**PRODUCT, "instance_id": "ins-1"}, clock=client.clock).look(
+    "evidence": lambda client: Renewal(client, {**PRODUCT, "instance_id": "ins-1"}, clock=client.clock).evidence(
         NOW, NOW, {"expire_time": "2026-12-04 00:00:00", "orders": []}
     ),
-    "purchase": lambda client: purchase_of(client, client.clock, Shelf()).place(),  # type: ignore[arg-type]
-    "tried before": lambda client: purchase_of(
-        client,
-        client.clock,
-        Shelf(),
-        presumed_since=NOW - 60,  # type: ignore[arg-type]
-    ).place(),
+    "purchase": _purchase,
+    "tried before": lambda client: _purchase(client, presumed_since=NOW - 60),
 }
 
 

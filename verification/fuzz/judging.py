@@ -16,7 +16,7 @@ from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
-from verification.fuzz_line import NOW, ORDER
+from verification.fuzz.server import NOW, ORDER
 
 SLOW = 5.0
 """Seconds after which a call hangs: nothing here waits for anything, and sleeping takes no time."""

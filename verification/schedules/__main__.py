@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from verification.fuzz import KINDS
-from verification.schedule_world import MONEY_ACTIONS, World
+from verification.schedules.world import MONEY_ACTIONS, World
 
 COUNTS = {**dict.fromkeys(MONEY_ACTIONS, 10_000), "answers": 60_000, "records": 20_000, "connections": 20_000}
 """How many of each are run."""

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import requests
 from urllib3 import HTTPResponse
@@ -14,9 +14,7 @@ from urllib3 import HTTPResponse
 from airflow_provider_tcbilling.api.exchange import WatchingAdapter, current
 from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.responses import answer_of
-
-if TYPE_CHECKING:
-    from verification.schedule_world import World
+from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 
 LAST_CHECK = "the last check"
 """Where a process may stand still between the last check of the time and the first byte."""
@@ -44,10 +42,31 @@ class Died(BaseException):
     """The process ended: no handler runs, as after SIGKILL."""
 
 
-class Line(WatchingAdapter):
-    """A connection of one client, on the clock of the world."""
+class Surroundings(Protocol):
+    """The part of a world that a line needs: its time, its chance, its server."""
 
-    def __init__(self, world: World) -> None:
+    now: float
+    trace: list[str]
+    sandbox: Sandbox
+    server_knows_repeats: bool
+
+    def happens(self, probability: float) -> bool: ...
+
+    def choose(self, options: tuple[Any, ...]) -> Any: ...
+
+    def pause(self, label: str, *, stands_still: bool = True) -> None: ...
+
+    def stand_still(self, label: str) -> None: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+    def later(self, exchange: Callable[[], Any]) -> None: ...
+
+
+class Line(WatchingAdapter):
+    """A connection of one client, on the clock of its world."""
+
+    def __init__(self, world: Surroundings) -> None:
         super().__init__()
         self._world = world
 
@@ -55,7 +74,7 @@ class Line(WatchingAdapter):
         """Carry a request to the sandbox, or not, and its answer back, or not."""
         world, action = self._world, request.headers["X-TC-Action"]
         is_purchase = action in MOVES_MONEY
-        exchange = partial(world.sandbox.exchange, {k.lower(): v for k, v in request.headers.items()}, request.body)
+        exchange = partial(world.sandbox.exchange, {k.lower(): v for k, v in request.headers.items()}, _bytes(request))
         self._begin(exchange)
         fault = world.choose(LOST) if world.happens(0.3 if is_purchase else 0.1) else ""
         if action == ORDER_BOOK and world.happens(0.1):
@@ -108,3 +127,8 @@ class Line(WatchingAdapter):
         }
         response.raw = HTTPResponse(io.BytesIO(bodies.get(fault, body)), status=200, preload_content=False)
         return response
+
+
+def _bytes(request: requests.PreparedRequest) -> bytes:
+    assert isinstance(request.body, bytes)
+    return request.body

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from verification.fuzz_answers import an_answer
-from verification.fuzz_connections import a_connection
-from verification.fuzz_records import a_record
-from verification.fuzz_world import Verdict
+from verification.fuzz.answers import an_answer
+from verification.fuzz.connections import a_connection
+from verification.fuzz.judging import Verdict
+from verification.fuzz.records import a_record
 
 KINDS: Mapping[str, Callable[[int], Verdict]] = {
     "answers": an_answer,

@@ -16,9 +16,9 @@ from airflow_provider_tcbilling.cli.lookup import Named, read
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record, State
-from verification.fuzz_line import MONEY, NOW, Server
-from verification.fuzz_values import Draw
-from verification.fuzz_world import KEY, NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of
+from verification.fuzz.judging import KEY, NUMBERED, Clock, Shelf, Verdict, client_of, designed, kind_of, purchase_of
+from verification.fuzz.server import MONEY, NOW, Server
+from verification.fuzz.values import Draw
 
 SETTINGS = Settings.read(
     SimpleNamespace(conn_id="c", host="127.0.0.1:9", port=None, login="k", password="k", extra_dejson={})

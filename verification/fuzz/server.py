@@ -18,16 +18,16 @@ from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.models import DEAL_ACTIONS
 from tests.support.answers import Answer, posting
-from verification.fuzz_values import Draw
+from verification.fuzz.values import Draw
 
 NOW = 1_796_000_000.0
 _NOW = formatdate(NOW, usegmt=True)
-PRODUCT = {
+PRODUCT: dict[str, Any] = {
     "product_code": "p_cloudfirewall",
     "sub_product_code": "sp_cloudfirewall_svv1",
     "region_code": "ap-guangzhou",
 }
-ORDER = {**PRODUCT, "zone_code": "ap-guangzhou-6", "parameter": {"pid": 1002147}}
+ORDER: dict[str, Any] = {**PRODUCT, "zone_code": "ap-guangzhou-6", "parameter": {"pid": 1002147}}
 MONEY = ("CreateInstance", "RenewInstance", "RefundInstance")
 
 CODES = (
@@ -81,28 +81,26 @@ def instance(number: int) -> dict[str, Any]:
 
 def honest(action: str, draw: Draw, book: Sequence[Any] | None = None) -> dict[str, Any]:
     """Return a sound answer of an action; *book* are the orders, if not random ones."""
-    told: dict[str, Any] = {"RequestId": "0c1f-7e"}
+    answer: dict[str, Any] = {"RequestId": "0c1f-7e"}
     if action == "DescribeDealsByCond":
         if book is not None:
-            return {**told, "Deals": list(book), "TotalCount": len(book)}
+            return {**answer, "Deals": list(book), "TotalCount": len(book)}
         deals = [
             deal(n, Action=draw.choice([*DEAL_ACTIONS])) if draw.happens(0.3) else deal(n)
             for n in range(draw.randint(0, 4))
         ]
-        return {**told, "Deals": deals or None, "TotalCount": len(deals)}
+        return {**answer, "Deals": deals or None, "TotalCount": len(deals)}
     if action == "DescribeRenewInstances":
         listed = [instance(n) for n in range(draw.randint(0, 3))]
-        return {**told, "InstanceList": listed, "NextToken": draw.choice((None, None, "", "next"))}
-    return {
-        **told,
-        **{
-            "CreateInstance": {"OrderId": "20261130000007", "InstanceIdList": ["ins-7"]},
-            "RenewInstance": {"OrderIdList": ["20261130000007"]},
-            "RefundInstance": {"OrderIdList": ["20261130000007"]},
-            "SetRenewal": {"InstanceList": draw.choice(([], None, [{"InstanceId": "i", "Code": "c", "Message": "m"}]))},
-            "DescribeAccountBalance": {"Balance": 5, "Uin": 100000000001, "RealCreditBalance": 5.5},
-        }[action],
+        return {**answer, "InstanceList": listed, "NextToken": draw.choice((None, None, "", "next"))}
+    others: dict[str, dict[str, Any]] = {
+        "CreateInstance": {"OrderId": "20261130000007", "InstanceIdList": ["ins-7"]},
+        "RenewInstance": {"OrderIdList": ["20261130000007"]},
+        "RefundInstance": {"OrderIdList": ["20261130000007"]},
+        "SetRenewal": {"InstanceList": draw.choice(([], None, [{"InstanceId": "i", "Code": "c", "Message": "m"}]))},
+        "DescribeAccountBalance": {"Balance": 5, "Uin": 100000000001, "RealCreditBalance": 5.5},
     }
+    return {**answer, **others[action]}
 
 
 class Server:
@@ -137,12 +135,12 @@ class Server:
     def body(self, action: str) -> bytes:
         """Return the body of an answer."""
         draw = self.draw
-        told: Any = {"Response": honest(action, draw, self.book)}
+        answer: Any = {"Response": honest(action, draw, self.book)}
         if self.is_odd and draw.happens(0.15):
-            told["Response"]["Error"] = {"Code": draw.choice(CODES), "Message": "m"}
+            answer["Response"]["Error"] = {"Code": draw.choice(CODES), "Message": "m"}
         if self.is_odd and draw.happens(0.7):
-            told = draw.changed(told, draw.randint(1, 3))
-        body = draw.text_of(told) if self.is_odd else json.dumps(told).encode()
+            answer = draw.changed(answer, draw.randint(1, 3))
+        body = draw.text_of(answer) if self.is_odd else json.dumps(answer).encode()
         if self.is_odd and draw.happens(0.1):
             body = draw.choice((b"", b"<html>", b"null", draw.damaged(body), draw.randbytes(9)))
         self.answers.append((action, body))
@@ -184,10 +182,10 @@ class Server:
 
     def codes(self) -> list[Any]:
         """Return the error code of each answer, as an honest reader finds it; ``None`` if it has none."""
-        told = [_read(body) for _, body in self.answers]
+        values = [_read(body) for _, body in self.answers]
         for name in ("Response", "Error", "Code"):
-            told = [one.get(name) if isinstance(one, dict) else None for one in told]
-        return told
+            values = [value.get(name) if isinstance(value, dict) else None for value in values]
+        return values
 
     @contextlib.contextmanager
     def listening(self, *, is_whole: bool = False) -> Iterator[None]:

@@ -9,9 +9,9 @@ from typing import Any
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.endpoint import parsed
 from airflow_provider_tcbilling.hooks.connection import EXTRA_FIELDS, Settings
-from verification.fuzz_line import Server
-from verification.fuzz_values import Draw
-from verification.fuzz_world import Clock, Verdict, client_of, designed, kind_of
+from verification.fuzz.judging import Clock, Verdict, client_of, designed, kind_of
+from verification.fuzz.server import Server
+from verification.fuzz.values import Draw
 
 SOUND = {"host": None, "port": None, "login": "AKID", "password": "k"}
 EXTRA = {"read_timeout": 5, "ledger_uri": "file:///x", "language": "en-US", "requests_per_second": 5}

@@ -36,7 +36,7 @@ from airflow_provider_tcbilling.sandbox.options import Options as ServerRules
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
-from verification.schedule_line import LAST_CHECK, Died, Line
+from verification.schedules.line import LAST_CHECK, Died, Line
 
 LAG = 10.0
 WINDOW = 300.0

@@ -55,7 +55,7 @@ TEXTS = (
     *("AuthFailure.SignatureExpire", "InternalError", "FailedOperation", "RequestLimitExceeded", "intended", "ordered"),
 )
 NUMBERS = (0, 1, -1, 4, 6, 7, 77, 200, 2**31, 2**63, 10**17, 0.5, 4.0, 1e15, 1e300, -0.0, math.inf, -math.inf, math.nan)
-LEAVES = (None, True, False, *NUMBERS, *TEXTS, [], {}, [None], [[]], {"": None})
+LEAVES: tuple[Any, ...] = (None, True, False, *NUMBERS, *TEXTS, [], {}, [None], [[]], {"": None})
 
 
 class Draw(random.Random):
