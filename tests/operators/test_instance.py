@@ -32,7 +32,7 @@ waits = pytest.mark.usefixtures("waiting_only_reads")
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
 
 
 def operator(**arguments):

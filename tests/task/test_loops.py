@@ -34,7 +34,7 @@ needs_loops = pytest.mark.skipif(not HAS_LOOPS, reason=f"Airflow {airflow.__vers
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
 
 
 def group(*kinds):
