@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord, PurchaseOutcomeUnknown, StoreFailed
+from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
@@ -19,7 +21,7 @@ from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, client_to, context_of
-from tests.support.crash import at, dying_at
+from tests.support.crash import dying_at
 
 pytestmark = pytest.mark.usefixtures("passing_time")
 
@@ -182,21 +184,52 @@ def test_a_store_that_compares_needs_no_pause_to_take_a_purchase_over(start_sand
     assert slept() - slept(replaces_conditionally=True) == pytest.approx(2.0, abs=1.5)
 
 
+class Overtaken(MemoryStore):
+    """A store that compares, in which another process goes on just before the first replacement."""
+
+    def __init__(self, meanwhile):
+        super().__init__(replaces_conditionally=True)
+        self.meanwhile = [meanwhile]
+
+    def _replace(self, key, text, expected):
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return super()._replace(key, text, expected)
+
+
 def test_of_two_processes_that_take_over_at_once_a_store_that_compares_lets_one_send(start_sandbox, passing_time):
-    sandbox, store = start_sandbox(tokens=Tokens("ignore")), MemoryStore(replaces_conditionally=True)
-    rules = Rules(lag=1.0, request_seconds=5.0)
+    sandbox, orders = start_sandbox(tokens=Tokens("ignore")), []
+
+    def place():
+        rules = Rules(lag=1.0, request_seconds=5.0)
+        return Purchase("k", NewInstance(client_to(sandbox), ORDER), store, rules).place()
+
+    store = Overtaken(lambda: orders.append(place()))
     with dying_at("intent stored"):
-        Purchase("k", NewInstance(client_to(sandbox), ORDER), store, rules).place()
-    orders = []
+        place()
 
-    def another_one_goes_on():
-        try:
-            orders.append(Purchase("k", NewInstance(client_to(sandbox), ORDER), store, rules).place())
-        except PurchaseOutcomeUnknown:
-            orders.append(None)
-
-    checkpoint = at("queried", another_one_goes_on)
-    mine = Purchase("k", NewInstance(client_to(sandbox), ORDER), store, rules, checkpoint=checkpoint).place()
+    mine = place()
 
     assert [one.order_id for one in sandbox.account.orders()] == [mine.order_id]
     assert orders == [mine]
+
+
+def test_a_deployment_chooses_the_class_of_its_ledgers(monkeypatch):
+    from airflow_provider_tcbilling.task.store import open_ledger
+
+    monkeypatch.setenv("AIRFLOW__TCBILLING__LEDGER_CLASS", f"{__name__}.Opened")
+    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(Opened=lambda uri: opened.append(uri) or TwoTables()))
+    opened = []
+
+    assert isinstance(open_ledger("ours://ledger"), TwoTables)
+    assert opened == ["ours://ledger"]
+
+
+@pytest.mark.parametrize("kind", ["builtins.dict", "no.such.module", "builtins.len"])
+def test_a_class_that_is_no_store_sends_nothing(monkeypatch, kind):
+    from airflow_provider_tcbilling.task.store import open_ledger
+
+    monkeypatch.setenv("AIRFLOW__TCBILLING__LEDGER_CLASS", kind)
+
+    with pytest.raises(StoreFailed, match="nothing was sent"):
+        open_ledger("ours://ledger")
