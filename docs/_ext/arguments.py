@@ -107,6 +107,9 @@ def unpacked(kind: type, annotation: str) -> Iterator[tuple[str, inspect.Paramet
 
 
 def type_of(parameter: inspect.Parameter) -> str:
+    """Return the types, or the texts that stand for the values of an enumeration."""
+    if isinstance(parameter.default, enum.Enum):
+        return " or ".join(f"`{choice.value}`" for choice in type(parameter.default))
     parts = [part.strip() for part in re.split(r"\|(?![^\[]*\])", str(parameter.annotation))]
     names = [f"`{part}`" for part in parts if part != "None"]
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

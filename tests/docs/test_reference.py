@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 
@@ -54,6 +55,14 @@ def test_an_unpacked_typed_dictionary_counts_as_arguments():
 
     assert parameter == ("name", parameter[1])
     assert module.type_of(parameter[1]) == "`str`"
+
+
+def test_a_policy_shows_the_texts_that_it_accepts():
+    module = extension("arguments")
+    parameter = inspect.Parameter("of", inspect.Parameter.KEYWORD_ONLY, default=State.ORDERED, annotation="State | str")
+
+    assert module.type_of(parameter).startswith("`intended` or ")
+    assert module.default_of(parameter) == "`ordered`"
 
 
 def test_each_command_has_its_options():
