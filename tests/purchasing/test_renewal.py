@@ -193,7 +193,7 @@ def test_a_task_that_was_edited_and_has_no_record_does_not_renew_again(start_san
     first = renewal(sandbox, instance, Shelf()).place()
     looks = sandbox.requests["DescribeDealsByCond"]
 
-    with pytest.raises(PurchaseOutcomeUnknown, match=f"renewed, but not as is asked now: order {first.order_id}"):
+    with pytest.raises(PurchaseOutcomeUnknown, match=f"renewed, but with other terms than now: order {first.order_id}"):
         renewal(sandbox, instance, Shelf(), fields={"period": 2}, presumed_since=time.time() - 60).place()
 
     assert renewals(sandbox) == [first.order_id]

@@ -180,7 +180,7 @@ FENCES = (
     Mutant(
         "an order of another action counts as carried out",
         "OrderEnd.is_of_another_action",
-        "return bool(self.action) and deal.action in DEAL_ACTIONS and deal.action != self.action",
+        "return bool(self.action) and deal.action in set(DealAction) and deal.action != self.action",
         "return False",
         "tests/waiting/test_delivery.py::test_an_order_of_another_action_is_told_and_not_waited_for",
     ),

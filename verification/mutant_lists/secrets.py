@@ -145,8 +145,8 @@ SECRETS = (
     ),
     Mutant(
         "a mistake prints the parameter",
-        "_parse_json_object",
-        'f"JSON, but not an object: {_type_of(read)}"',
+        "json_object",
+        'f"JSON, but not an object: {type_of(read)}"',
         'f"JSON, but not an object: {value!r}"',
         f"{SEALED}::test_a_mistake_in_the_parameter_is_named_without_its_content",
     ),

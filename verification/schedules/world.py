@@ -18,12 +18,13 @@ from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api import transport as wire
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store, Text
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
@@ -172,8 +173,6 @@ class World:
         self._actors: list[tuple[float, greenlet]] = []
         self._events: list[tuple[float, Callable[[], Any]]] = []
 
-    # What the simulated processes see
-
     def happens(self, probability: float) -> bool:
         return not self.is_calm and self._random.random() < probability
 
@@ -206,8 +205,6 @@ class World:
     def later(self, exchange: Callable[[], Any]) -> None:
         """Carry a request out although nobody waits for its answer any more."""
         self._events.append((self.now + self._random.random() * 2.0, exchange))
-
-    # The schedule
 
     def run(self) -> list[str]:
         """Run it, and return what is wrong with how it ended."""
@@ -314,8 +311,6 @@ class World:
         self.sandbox.faults.add(
             {"fault": "not-visible", "seconds": self._random.random() * (LAG - 4.0), "looks": 0, "times": 1}
         )
-
-    # What must hold
 
     def _faults(self) -> Iterable[str]:
         orders = self.sandbox.account.orders()
