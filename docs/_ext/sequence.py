@@ -42,7 +42,9 @@ class Drawing:
         middle = min(max(x, half + 2), WIDTH - half - 2)
         for line in lines:
             self.y += LINE
-            self.parts.append(f'<text class="c {kind}" x="{middle:.0f}" y="{self.y - 4:.0f}">{html.escape(line)}</text>')
+            self.parts.append(
+                f'<text class="c {kind}" x="{middle:.0f}" y="{self.y - 4:.0f}">{html.escape(line)}</text>'
+            )
 
     def message(self, sender: str, mark: str, receiver: str, text: str) -> None:
         start, end = self.x[sender], self.x[receiver]
