@@ -13,7 +13,7 @@ project = $(call uv,$(1)) --no-deps -e .
 alive = sh scripts/alive.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check matrix kill-matrix mutants schedules bench docs sandbox dist pins audit clean
+.PHONY: help demo test check matrix kill-matrix mutants schedules bench docs sandbox dist test-dist release-check pins audit clean
 
 help: ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -63,6 +63,12 @@ dist: $(VENV)/ready ## Build the distributions, and check what is in them
 	@rm -rf dist
 	@$(BIN)/uv build --quiet --build-constraints requirements/build.txt
 	@$(BIN)/python scripts/check_dist.py
+
+test-dist: dist ## Build the distributions, and run the tests of the sdist against the wheel
+	@sh scripts/test_dist.sh $(BIN)/uv $(ARGS)
+
+release-check: $(VENV)/ready ## Check that a tag, the package and the changelog name one version (TAG=v0.2.0)
+	@$(BIN)/python -m scripts.release_check $(TAG)
 
 pins: $(VENV)/ready ## Write requirements/*.txt from requirements/*.in (ARGS="--upgrade-package requests" renews one)
 	@sh scripts/pins.sh $(BIN)/uv $(ARGS)

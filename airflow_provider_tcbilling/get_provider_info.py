@@ -69,7 +69,17 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "billing-gateway.example.com",
                         "default": "",
-                    }
+                    },
+                    "ledger_class": {
+                        "description": (
+                            "Class that opens the ``ledger_uri`` of a connection, a subclass of "
+                            "``airflow_provider_tcbilling.ledger.store.Store``. Empty means object storage."
+                        ),
+                        "version_added": "0.2.0",
+                        "type": "string",
+                        "example": "my_company.stores.OurStore",
+                        "default": "",
+                    },
                 },
             }
         },

@@ -31,6 +31,7 @@ from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
+from airflow_provider_tcbilling.task.dag_run import TWINS
 from airflow_provider_tcbilling.task.next_steps import COMMAND, NEWER, NO_RECORD, STEPS, UNUSABLE, command_line, moment
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
@@ -139,10 +140,10 @@ def _follow(client: BillingClient, order_id: str, action: str) -> Look:
     try:
         DeliveryWatch(client, order_id, action=action, deadline=0.0).step()
     except DeliveryFailed as error:
-        return Look(Finding.DEAD, (order.words, str(error)))
+        return Look(Finding.DEAD, (order.summary, str(error)))
     except DeliveryTimeout:
-        return Look(Finding.OPEN, (order.words,))
-    return Look(Finding.DELIVERED, (order.words,))
+        return Look(Finding.OPEN, (order.summary,))
+    return Look(Finding.DELIVERED, (order.summary,))
 
 
 def _purchase(case: Case, record: Record, settings: Settings, client: BillingClient) -> Purchase:
@@ -151,7 +152,7 @@ def _purchase(case: Case, record: Record, settings: Settings, client: BillingCli
     task = case.named.task
     is_of_iteration = task is not None and task.loop_index is not None and task.key == record.key
     has_twins = case.has_twins and (record.action == CREATE_INSTANCE.name or is_of_iteration)
-    return Purchase(record.key, spending_of(record, client), case.store, rules, has_twins=has_twins)
+    return Purchase(record.key, spending_of(record, client), case.store, rules, twins=TWINS if has_twins else "")
 
 
 def decidable_from(case: Case, record: Record, settings: Settings, client: BillingClient) -> float:
@@ -163,7 +164,7 @@ def _twin(case: Case, record: Record, settings: Settings, client: BillingClient)
     """Return the second order of a request that was sent twice; ``None`` if there is surely none."""
     purchase = _purchase(case, record, settings, client)
     try:
-        found = unique([*record.twins, *(order.words for order in purchase.twins_of(record))])
+        found = unique([*record.twins, *(order.summary for order in purchase.second_orders(record))])
     except OutcomeUnknown as doubt:
         return Look(Finding.TWIN_LATER, (str(doubt),))
     if found:
@@ -180,7 +181,7 @@ def _search(case: Case, record: Record, settings: Settings, client: BillingClien
     may_be_under_way = record.state is State.INTENDED
     if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
         return Look(
-            Finding.UNDER_WAY, (f"ask again after {moment(quiet)}", *(order.words for order in evidence.orders))
+            Finding.UNDER_WAY, (f"ask again after {moment(quiet)}", *(order.summary for order in evidence.orders))
         )
     return _judged(record, evidence, decision)
 
@@ -189,7 +190,7 @@ def _judged(record: Record, evidence: Evidence, decision: Decision) -> Look:
     finding, is_declined = decision.finding, record.state is State.DECLINED
     if is_declined and finding in (Finding.MOVED, Finding.SEND):
         finding = Finding.NONE  # A declined record is sent with a new token, whatever the instance is like.
-    words = tuple(order.words for order in (*evidence.orders, *evidence.unclear))
+    words = tuple(order.summary for order in (*evidence.orders, *evidence.unclear))
     reasons = {
         Finding.ONE: (),
         Finding.SAID_PAID: (record.reason,),

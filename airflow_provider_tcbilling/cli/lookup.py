@@ -13,13 +13,13 @@ from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, Tc
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore, is_mapped
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.record import VERSION, Record
 from airflow_provider_tcbilling.task.dag_run import task_run_key
+from airflow_provider_tcbilling.task.store import open_ledger
 
 T = TypeVar("T")
 
@@ -237,7 +237,7 @@ def find(named: Named, settings: Settings, client: BillingClient) -> Case:
     :raises Refused: It cannot be found in this way, or is not the only one.
     """
     if settings.ledger_uri:
-        return _trying(settings.ledger_uri, lambda: _in_ledger(named, ObjectStore(settings.ledger_uri), client))
+        return _trying(settings.ledger_uri, lambda: _in_ledger(named, open_ledger(settings.ledger_uri), client))
     if task := named.task:
         return _trying("the task state store", lambda: read(named, _task_state_of(task), task.key))
     if named.order_id:
@@ -256,7 +256,7 @@ def all_in(ledger_uri: str) -> list[dict[str, Any]]:
 
     :raises StoreFailed: The ledger cannot be read.
     """
-    return _trying(ledger_uri, lambda: [_row(location, stored) for location, stored in ObjectStore(ledger_uri).all()])
+    return _trying(ledger_uri, lambda: [_row(location, stored) for location, stored in open_ledger(ledger_uri).all()])
 
 
 def read(named: Named, store: Store, key: str) -> Case:
@@ -271,7 +271,7 @@ def read(named: Named, store: Store, key: str) -> Case:
         version = stored.get("version") if isinstance(stored, Mapping) else None
         is_newer = isinstance(version, int) and version > VERSION
         return Case(named, store, key, unusable=error, is_newer=is_newer)
-    if record is None and isinstance(store, ObjectStore):
+    if record is None and store.is_shared:
         next(store.all(), None)  # Raises if there is no folder, which would look like an empty one.
     return Case(named, store, record.key if record else key, record)
 
@@ -300,7 +300,7 @@ def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
     return frozenset({order_id}) | (order.order_ids if order else frozenset())
 
 
-def _in_ledger(named: Named, ledger: ObjectStore, client: BillingClient) -> Case:
+def _in_ledger(named: Named, ledger: Store, client: BillingClient) -> Case:
     key = named.key or (named.task.key if named.task else None)
     case = read(named, ledger, key) if key else Case(named, ledger)
     if named.key or case.record or case.unusable:
@@ -314,7 +314,7 @@ def _in_ledger(named: Named, ledger: ObjectStore, client: BillingClient) -> Case
     return Case(named, ledger, key, notes=(*notes, *_note_of_siblings(named.task, ledger)))
 
 
-def _note_of_siblings(task: Task | None, ledger: ObjectStore) -> tuple[str, ...]:
+def _note_of_siblings(task: Task | None, ledger: Store) -> tuple[str, ...]:
     """Return a note of what the ledger has of the same task at other places: one may have been meant."""
     if task is None:
         return ()
@@ -323,7 +323,7 @@ def _note_of_siblings(task: Task | None, ledger: ObjectStore) -> tuple[str, ...]
     return (f"The ledger has purchases of this task {', '.join(places)}.",) if places else ()
 
 
-def _scan(ledger: ObjectStore, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
+def _scan(ledger: Store, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
     """Read the whole ledger; return the records that fit, and a note of those that cannot be read."""
     found, damaged = [], []
     for location, stored in ledger.all():

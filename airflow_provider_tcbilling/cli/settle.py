@@ -166,7 +166,7 @@ class Desk:
             why = f"the order book of {self.settings.endpoint} does not list order {number}"
             self._doubt(why, "Compare the number, and the connection: another account has other orders.")
         elif not any(order.order_ids & candidate.order_ids for candidate in found.orders):
-            why = f"product, length or time are not those of this purchase: {order.words}"
+            why = f"product, length or time are not those of this purchase: {order.summary}"
             self._doubt(why, "Take the number of an order that explain lists.")
         return order
 

@@ -287,6 +287,7 @@ class SpendingOperator(Rendered, BaseOperator):
         from airflow_provider_tcbilling.purchasing.decision import Rules
         from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
+            TWINS,
             may_have_run_before,
             placed_by,
             refuse_unless_due,
@@ -319,7 +320,7 @@ class SpendingOperator(Rendered, BaseOperator):
             client_token=token,
             placed_by=placed_by(context),
             presumed_since=since_when(context) if may_have_run_before(context) else None,
-            has_twins=self.has_twins(context),
+            twins=TWINS if self.has_twins(context) else "",
             check=lambda: refuse_unless_due(
                 context,
                 allow_backfill=self._read("allow_backfill"),

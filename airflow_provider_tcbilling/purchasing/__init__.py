@@ -1,1 +1,1 @@
-"""Exactly once: the things to buy, their records, and the decision whether to send again. Knows no Airflow."""
+"""Exactly once: the things to buy, their records, and the decision whether to send again."""

@@ -20,7 +20,7 @@ ORDER_BOOK_LAG = 30.0
 """Seconds after which a new order is surely listed. The real figure is not documented."""
 
 REPLAY_WINDOW = 300.0
-"""Seconds in which Tencent's own Terraform provider sends the same token again; no longer one was ever seen."""
+"""Seconds in which Tencent's own Terraform provider sends the same token again; no longer one is documented."""
 
 TAKE_OVER_SECONDS = 60.0
 """How long a try that takes over from another process may still send, once nothing of the other can be under way."""
@@ -36,7 +36,7 @@ class Next(Enum):
 
 
 class Finding(Enum):
-    """The result of a query of the order book, in words."""
+    """The result of a query of the order book."""
 
     UNDER_WAY = "too early to say: a request may be under way, or its order not be listed yet"
     ONE = "exactly one order matches"
@@ -53,8 +53,8 @@ class Finding(Enum):
     DEAD = "the order has failed"
     UNLISTED = "the order is not listed"
     UNREADABLE = "it cannot be read"
-    ELSEWHERE = "it was not asked: the record is of another endpoint than the connection's"
-    NOT_ASKED = "it was not asked: nothing tells what to look for"
+    ELSEWHERE = "not queried: the record is of another endpoint than the connection's"
+    NOT_ASKED = "not queried: there is nothing to search for"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Rules:
     The choices of a purchase.
 
     :param lag: Seconds after which a new order is surely listed in the order book.
-    :param replay_window: Seconds since the first request in which the same token may be sent again, after a look.
+    :param replay_window: Seconds since the first request in which the same token may be sent again, after a query.
         ``None`` is five minutes, and as much longer as another process needs to take over safely.
     :param trust_token: Send the same token again also after the window, and when several orders match.
     :param request_seconds: How long one request may take.
@@ -80,12 +80,12 @@ class Rules:
 
     @property
     def patience(self) -> float:
-        """Seconds for which something that may clear up is waited for."""
+        """Seconds for which something that may resolve itself is waited for."""
         return REPLAY_WINDOW if self.replay_window is None else self.replay_window
 
     @property
     def beside(self) -> float:
-        """Seconds by which clocks may differ beyond what a look allows for by itself."""
+        """Seconds by which clocks may differ beyond what a query allows for by itself."""
         return max(0.0, self.clock_margin - CLOCK_MARGIN)
 
     def replay_until(self, now: float, sending_until: float) -> float:
@@ -104,7 +104,7 @@ class Situation:
     :param evidence: The result of a query, without the orders that other records own.
     :param rivals: Other purchases that may own an order that matches, each in a few words.
     :param is_patient: There is time left to query again.
-    :param rivals_may_clear_up: A rival is going to know its order.
+    :param rivals_may_resolve: A rival is going to know its order.
     :param trusts_token: The policy sends the token again where nothing decides.
     :param replay_is_safe: The action is one whose token may be trusted at all.
     :param now: Epoch seconds.
@@ -114,7 +114,7 @@ class Situation:
     evidence: Evidence
     rivals: Sequence[str]
     is_patient: bool
-    rivals_may_clear_up: bool
+    rivals_may_resolve: bool
     trusts_token: bool
     replay_is_safe: bool
     now: float
@@ -166,9 +166,9 @@ class Row:
     """
     One row of the table. A condition that is ``None`` holds always.
 
-    :param about: The situation, in words.
+    :param about: The situation.
     :param matches: The numbers of orders that match.
-    :param unclear: There is an order of which nobody can tell whether it matches.
+    :param unclear: There is an order that cannot be told apart: a compared field is missing or not understood.
     :param rivals: Another purchase may own an order that matches.
     :param state: The state of the record: of those without an order, *intended* is the usual one.
     :param changed: The instance is not as it was before, and no order explains that.
@@ -202,7 +202,7 @@ class Row:
 
 TABLE = (
     Row(
-        "an order that nobody can tell apart",
+        "an order that cannot be told apart",
         Next.STOP,
         Finding.UNCLEAR,
         "nothing tells whether a listed order is this one ({found} match, {unclear} may)",
@@ -210,7 +210,7 @@ TABLE = (
         waits=True,
         override=Override.IF_SAFE,
     ),
-    Row("one order, and nobody else's", Next.ADOPT, Finding.ONE, matches=(Matches.ONE,), rivals=False),
+    Row("one order, of no other purchase", Next.ADOPT, Finding.ONE, matches=(Matches.ONE,), rivals=False),
     Row(
         "an order that may be another purchase's",
         Next.STOP,
@@ -298,8 +298,8 @@ def decide(it: Situation) -> Decision:
 def _step(row: Row, it: Situation) -> Next:
     if row.verdict is not Next.STOP:
         return row.verdict
-    may_clear_up = it.rivals_may_clear_up if row.rivals else it.evidence.may_clear_up or not row.changed
-    if row.waits and it.is_patient and may_clear_up:
+    may_resolve = it.rivals_may_resolve if row.rivals else it.evidence.may_resolve or not row.changed
+    if row.waits and it.is_patient and may_resolve:
         return Next.WAIT
     may_send = row.override is Override.YES or (row.override is Override.IF_SAFE and it.replay_is_safe)
     return Next.SEND if may_send and it.trusts_token and not it.record.state.is_final else Next.STOP

@@ -20,14 +20,14 @@ class Candidate:
     """
     One order that may be the purchase: a big deal, with all of its sub-orders.
 
-    :param order_ids: All numbers by which it may be known.
-    :param words: What the order book says of it, for people.
+    :param order_ids: All numbers that may name it.
+    :param summary: One line about the order for a user, from the order book.
     :param paid_cents: The amount that was paid for it, in 1/100 of *currency*; ``None`` if that is not known.
     """
 
     order_id: str
     order_ids: frozenset[str]
-    words: str
+    summary: str
     paid_cents: int | None = 0
     currency: str = ""
 
@@ -40,12 +40,12 @@ class Evidence:
     :param orders: The orders that match.
     :param unclear: Orders that may be it, of which the order book shows too little, or something not understood.
     :param bar: Why it may have been carried out although no order matches. Then nothing is sent again, ever.
-    :param may_clear_up: An order may still come to be listed, so that it is worth waiting before stopping.
+    :param may_resolve: An order may still come to be listed, so that it is worth waiting before stopping.
     """
 
     orders: list[Candidate] = field(default_factory=list)
     bar: str = ""
-    may_clear_up: bool = True
+    may_resolve: bool = True
     unclear: list[Candidate] = field(default_factory=list)
 
     def without(self, owned: Set[str]) -> Evidence:
@@ -67,8 +67,8 @@ class Evidence:
         free = self.without(owned | {order_id})
         found = [*free.orders, *free.unclear]
         if found and rivals:
-            words = "; ".join(order.words for order in found)
-            raise OutcomeUnknown(f"{words}: it may be that of another purchase ({'; '.join(rivals)})")
+            orders = "; ".join(order.summary for order in found)
+            raise OutcomeUnknown(f"{orders}: it may be that of another purchase ({'; '.join(rivals)})")
         return found
 
 
@@ -110,7 +110,7 @@ class MoneyAction(ABC):
 
     @property
     def endpoint(self) -> str:
-        """The API that is asked."""
+        """The address of the API."""
         return self.client.endpoint
 
     @property
@@ -144,7 +144,7 @@ class MoneyAction(ABC):
             return True
 
     def observe(self) -> Mapping[str, Any]:
-        """Return what is seen before anything is sent, for the record; raise if it must not be sent as things are."""
+        """Return the state before anything is sent, for the record; raise if it must not be sent as things are."""
         return {}
 
     @abstractmethod
@@ -153,7 +153,7 @@ class MoneyAction(ABC):
         Return the evidence that it was carried out between two moments. A query never costs anything.
 
         :param since: Epoch seconds.
-        :param before: What was observed before the first request; empty if nobody knows.
+        :param before: What was observed before the first request; empty if it is unknown.
         :raises TcBillingError: It could not be read, so nothing is known.
         """
 

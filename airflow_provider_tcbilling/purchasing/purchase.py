@@ -37,14 +37,13 @@ from airflow_provider_tcbilling.api.errors import (
     AuthError,
     OutcomeUnknown,
     PaidButNotDelivered,
-    PurchaseChanged,
     PurchaseOutcomeUnknown,
     StoreFailed,
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.api.schema import Replay
-from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Next, Rules, Situation, decide
+from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Next, Rules
+from airflow_provider_tcbilling.purchasing.inquiry import Inquiry
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction
 from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS as TAKE_OVER_PAUSE
@@ -79,14 +78,12 @@ class Purchase:
     :param client_token: Used as it is, instead of one derived from the key.
     :param placed_by: The origin of the purchase, for the record.
     :param presumed_since: Epoch seconds from when on an earlier try may have sent something, without a record.
-    :param has_twins: Others may buy the same at the same time.
+    :param twins: Others that may buy the same at the same time, in a few words; empty if there are none.
     :param check: Called before anything is sent; raises if it must not be.
     :param checkpoint: Called with each of :data:`CHECKPOINTS` that is reached, for crash tests.
     """
 
-    CHECKPOINTS = (
-        "begin", "intent stored", "taken over", "sending", "answered", "order stored", "in doubt", "queried"
-    )  # fmt: skip
+    CHECKPOINTS = ("begin", "intent stored", "taken over", "sending", "answered", "order stored", "in doubt", "queried")
     """The points at which a crash test lets a process die or stand still."""
 
     @staticmethod
@@ -103,7 +100,7 @@ class Purchase:
         client_token: str | None = None,
         placed_by: Mapping[str, Any] | None = None,
         presumed_since: float | None = None,
-        has_twins: bool = False,
+        twins: str = "",
         check: Callable[[], None] = lambda: None,
         checkpoint: Callable[[str], None] | None = None,
         clock: Callable[[], float] | None = None,
@@ -112,10 +109,8 @@ class Purchase:
         self.key = key
         self._action = action
         self._rules = rules or Rules()
-        self._client_token = client_token
-        self._placed_by = dict(placed_by or {})
-        self._presumed_since = presumed_since
-        self._has_twins = has_twins and not store.is_shared
+        self._client_token, self._placed_by, self._presumed_since = client_token, dict(placed_by or {}), presumed_since
+        self._twins = "" if store.is_shared else twins
         self._check, self._checkpoint = check, checkpoint or self.checkpoint
         self._clock, self._sleep = clock or time.time, sleep or time.sleep
         self._owner = uuid.uuid4().hex
@@ -127,6 +122,7 @@ class Purchase:
         self.is_in_doubt: bool | None = None
         """Whether a request may have been carried out; ``None`` while the record was not read."""
         self._ownership = Ownership(store, self._intent(), self._clock, self._sleep, action)
+        self._inquiry = Inquiry(action, self._ownership, self._rules, self._twins, self._clock)
 
     def place(self) -> Order:
         """
@@ -155,7 +151,7 @@ class Purchase:
 
     def foresee(self, record: Record) -> tuple[Evidence, Decision]:
         """Return the evidence and what a try would do about it. Nothing is sent; raises if it cannot be read."""
-        return self._judge(record, self._evidence(record), is_patient=False)
+        return self._inquiry.decision(record, self._last_sent, is_patient=False)
 
     def observed(self) -> Mapping[str, Any]:
         """Return the state of the instance before the first request; empty if it is not recorded."""
@@ -171,30 +167,15 @@ class Purchase:
         record, self.is_in_doubt = self._ownership.read(), False
         if record:
             self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
-            self._refuse_another_account(record)
+            self._ownership.refuse_another_account(record, self._action)
         elif self._presumed_since is not None:
             log.warning("An earlier try may have sent this purchase, and there is no record of it. Querying first.")
             return self._presumed(self._presumed_since)
         return record
 
-    def _refuse_another_account(self, record: Record) -> None:
-        """Raise if the record is of another account, or may be and nothing tells: one key is of one account."""
-        is_ours = record.key_id in ("", self._action.key_id) or record.state is State.DECLINED
-        if is_ours or (record.account and record.account == self._action.account()):
-            return
-        if record.order_id and not record.account and self._action.lists(record.order_id):
-            return
-        was = f"account {record.account}" if record.account else "a key of which no account is known"
-        is_ = f"account {self._action.account() or 'unknown'}"
-        raise PurchaseChanged(
-            self._ownership.location, [f"account: it was begun with {was}, and the key is of {is_} now"]
-        )
-
-    # Sending
-
     def _begin(self, declined: Record | None) -> tuple[Record, Attempt | None]:
         """Store the intent; return the record as it stands then, and the attempt that this process must make."""
-        self._give_up, self._error = None, None
+        self._give_up, self._error, self.is_in_doubt = None, None, False
         self._check()
         self._observed = self._action.observe()
         if self._action.has_temporary_key:
@@ -225,7 +206,7 @@ class Purchase:
         return record
 
     def _failed(self, record: Record, error: TcBillingError, attempt: Attempt) -> Record:
-        """Return the record of a request whose outcome nobody knows; raise if it surely bought nothing."""
+        """Return the record of a request whose outcome is unknown; raise if it surely bought nothing."""
         was_refused = isinstance(error, ApiError) and not error.transient
         if attempt is Attempt.FIRST and not error.ambiguous:
             self.is_in_doubt = False
@@ -247,8 +228,6 @@ class Purchase:
             finding = Finding.SAID_PAID if state is State.CHARGED else Finding.REFUSED
             raise self._stopped(replace(record, state=state), [], f"{error} {failed}", finding) from error
 
-    # Finding out
-
     def _go_on(self, record: Record) -> tuple[Record, Attempt | None]:
         """Query and decide once; return the record as it stands then, and the attempt that this process must make."""
         self.is_in_doubt = True
@@ -260,7 +239,7 @@ class Purchase:
         found, step, why, finding = self._decided(record, self._give_up)
         self._checkpoint("queried")
         if step is Next.ADOPT:
-            log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
+            log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].summary)
             # This query was the one for a second order, too.
             adopted = Order(found[0].order_id, client_token=record.client_token)
             return self._ownership.keep(replace(record, is_checked=True), adopted), None
@@ -288,14 +267,14 @@ class Purchase:
         return record.sending_until + margin + self._rules.lag
 
     def decidable_from(self, record: Record) -> float:
-        """Return the epoch seconds before which nobody can say that nothing was bought."""
+        """Return the epoch seconds before which *nothing was bought* cannot be proven."""
         return max(record.intended_at + self._rules.not_bought_seconds, self.quiet_from(record))
 
     def _decided(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str, Finding]:
         """Query the order book and the records of others once; return the orders that may be it, and the decision."""
         is_patient = self._clock() < give_up
         try:
-            evidence, decision = self._judge(record, self._evidence(record), is_patient=is_patient)
+            evidence, decision = self._inquiry.decision(record, self._last_sent, is_patient=is_patient)
         except TcBillingError as error:
             if error.transient and not is_patient:
                 raise
@@ -314,29 +293,6 @@ class Purchase:
         log.warning("The order book cannot be read: %s", error)
         self._sleep(PAUSE_SECONDS)
         return Next.WAIT
-
-    def _evidence(self, record: Record) -> Evidence:
-        beside, until = self._rules.beside, max(record.sending_until, self._last_sent)
-        return self._action.evidence(record.intended_at - beside, until + beside, record.before)
-
-    def _judge(self, record: Record, evidence: Evidence, *, is_patient: bool) -> tuple[Evidence, Decision]:
-        """Return the evidence without the orders that other records own, and the decision."""
-        beside = self._action.clock_error + 2 * self._rules.beside
-        owned, rivals = self._ownership.others(record, self._action.looks_like, beside)
-        if self._has_twins:
-            rivals.append("an identical task of the same Dag")
-        free = evidence.without(owned)
-        situation = Situation(
-            record,
-            free,
-            rivals,
-            is_patient=is_patient,
-            rivals_may_clear_up=not self._has_twins,
-            trusts_token=self._rules.trust_token,
-            replay_is_safe=self._action.action.replay is Replay.WITH_TOKEN,
-            now=self._clock(),
-        )
-        return free, decide(situation)
 
     def _after(self, error: TcBillingError, give_up: float) -> tuple[Next, str, Finding]:
         """Return the step where no order matches and the try before ended with an error: a refusal proves nothing."""
@@ -381,32 +337,24 @@ class Purchase:
         return current
 
     def _stopped(self, record: Record, found: list[Candidate], why: str, finding: Finding) -> PurchaseOutcomeUnknown:
-        decidable = self.decidable_from(record)
-        return stopped(record, self._ownership.location, found, why=why, finding=finding, not_before=decidable)
+        not_before = self.decidable_from(record)
+        return stopped(record, self._ownership.location, found, why=why, finding=finding, not_before=not_before)
 
-    # After a repeat
-
-    def twins_of(self, record: Record) -> Sequence[Candidate]:
-        """
-        Return the orders beside the one that the record knows which may be of this purchase, and which nobody owns.
-
-        :raises OutcomeUnknown: What is listed beside it may be that of another purchase, which knows none yet.
-        :raises TcBillingError: The order book could not be read, or the records of others.
-        """
-        owned, rivals = self._ownership.others(record, self._action.looks_like)
-        return self._evidence(record).beside(str(record.order_id), owned, rivals)
+    def second_orders(self, record: Record) -> Sequence[Candidate]:
+        """Return orders beside the known one: see :meth:`Inquiry.second_orders`."""
+        return self._inquiry.second_orders(record, self._last_sent)
 
     def checked_from(self, record: Record) -> float:
         """Return the epoch seconds from when on a second order of a repeat is surely listed."""
         return max(record.changed_at, self._last_sent) + self._rules.lag
 
     def _checked(self, record: Record) -> Order:
-        """Return the order; after a repeat, look first whether both requests have placed one, and tell."""
+        """Return the order; after a repeat, query first whether both requests have placed one."""
         if record.is_resent and not record.is_checked:
             self._sleep(max(0.0, self.checked_from(record) - self._clock()))
             try:
-                perhaps = ", unless it is that of an identical task of the same Dag" * self._has_twins
-                twins = [f"{order.words}{perhaps}" for order in self.twins_of(record)]
+                perhaps = f", unless it is that of {self._twins}" if self._twins else ""
+                twins = [f"{order.summary}{perhaps}" for order in self.second_orders(record)]
                 stored = self._ownership.refresh(record)
                 record = replace(stored, is_checked=True, twins=unique([*stored.twins, *twins]))
                 self._ownership.write(record)
@@ -417,8 +365,6 @@ class Purchase:
         if record.order is None:
             raise OutcomeUnknown(f"The record of {self.key} knows no order any more.")
         return record.order
-
-    # The record
 
     def _intent(self, generation: int = 0, before: Mapping[str, Any] | None = None) -> Record:
         now = self._clock()
@@ -443,5 +389,5 @@ class Purchase:
         )
 
     def _presumed(self, since: float) -> Record:
-        """Return the record of an intent that nobody has written: sent at any time since, by somebody else."""
+        """Return the record of an intent that was never written: another process may have sent it at any time since."""
         return replace(self._intent(), owner="", intended_at=since, sending_until=self._clock())

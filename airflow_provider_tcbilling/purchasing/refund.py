@@ -1,4 +1,4 @@
-"""Refund: RefundInstance as something that is sent once, and what can be known of a refund before."""
+"""Refund: RefundInstance as something that is sent once, and the facts that are known of a refund before."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Refund(MoneyAction):
 
     def plan(self, now: float) -> dict[str, Any]:
         """
-        Return what would be given back, and what is known of the money: nothing is sent.
+        Return the refund as far as it is known before it is sent. Nothing is sent.
 
         ``obstacles`` names what would stop the refund, ``paid_cents`` and ``voucher_cents`` add the instance's orders
         of the last 89 days up (an order of several instances counts whole), ``age_days`` is the age of the first.

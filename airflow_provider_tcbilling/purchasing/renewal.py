@@ -3,7 +3,7 @@ Renewal: RenewInstance as something to spend money on, once.
 
 Two things show whether it was carried out: an order in the order book, and the instance's expiry. The expiry is written
 into the record before the first request is sent. While it stands where it stood and no order is listed, it is safe to
-send again; once it has moved, nothing is sent any more, whoever moved it.
+send again. Once it has moved, nothing is sent any more, whatever moved it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Terms:
     Under which circumstances an instance is renewed.
 
     :param within: Seconds; one that does not expire as soon is left alone. ``None`` renews at any time.
-    :param expire_time: The expiry that was seen when the renewal was decided on; an instance that has another one
-        by now has been renewed by somebody else, and is left alone.
+    :param expire_time: The expiry that the decision to renew was made on; an instance that has another one
+        by now has been renewed meanwhile, and is left alone.
     :param on_auto_renew: What to do with one that the vendor will renew by itself: ``skip``, ``fail`` or ``renew``.
     :param isolated: Renew one that has expired and is isolated, too.
     """
@@ -80,7 +80,7 @@ class Renewal(MoneyAction):
         """
         Return the expiry and the renewal orders as they are before this renewal.
 
-        :raises InvalidRequest: It cannot be renewed, or should not be without a person's decision. Nothing was sent.
+        :raises InvalidRequest: It cannot be renewed, or should not be without a user's decision. Nothing was sent.
         :raises LeftAlone: It need not be renewed. Nothing was sent.
         """
         instance = instance_named(self.client, self._id)
@@ -112,18 +112,16 @@ class Renewal(MoneyAction):
         found = search(self.client, since, until, self._compared, before.get("orders", ()))
         if found.matching:
             return Evidence(found.matching, unclear=found.unclear)
-        # A task that was edited, and has no record that says so, meets the order of what it was before.
+        # A purchase that was edited, and has no record that says so, meets the order of what it was before.
         others = search(self.client, since, until, self._renews_it, before.get("orders", ()))
         if others.matching:
-            words = "; ".join(one.words for one in others.matching)
-            return Evidence(bar=f"it was renewed, but not as is asked now: {words}", may_clear_up=False)
+            orders = "; ".join(one.summary for one in others.matching)
+            return Evidence(bar=f"it was renewed, but with other terms than now: {orders}", may_resolve=False)
         return Evidence(bar=self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* renews the same instance."""
         return payload.get("InstanceId") == self._id
-
-    # Before it is sent
 
     def _obstacles(self, instance: RenewableInstance, earlier: list[Deal]) -> Iterator[str]:
         terms = self._terms
@@ -139,9 +137,9 @@ class Renewal(MoneyAction):
             yield "the vendor will renew it by itself (NOTIFY_AND_AUTO_RENEW), so it would be paid twice"
         done = max((deal.created_at for deal in earlier if ORDER_ENDS[self.action.name].is_done(deal)), default="")
         for deal in earlier:
-            # One that was renewed since has been settled by somebody.
+            # A renewal after it shows that a user has dealt with it.
             if deal.status == DealStatus.DELIVERY_FAILED and deal.created_at >= done:
-                yield f"order {deal.order_id} was paid to renew it and its delivery failed: a person must decide"
+                yield f"order {deal.order_id} was paid to renew it and its delivery failed: a user must decide"
 
     def _reasons_to_leave(self, instance: RenewableInstance, earlier: list[Deal]) -> Iterator[str]:
         terms, expiry = self._terms, instance.expire_time
@@ -159,8 +157,6 @@ class Renewal(MoneyAction):
     def _now(self) -> float:
         return self._clock() + self.client.clock_offset
 
-    # Afterwards
-
     def _bar(self, before: Mapping[str, Any]) -> str:
         was = before.get("expire_time") or self._terms.expire_time
         instance = instance_named(self.client, self._id)
@@ -168,9 +164,9 @@ class Renewal(MoneyAction):
             return f"{self._id} is not listed any more, so nothing shows whether it was renewed"
         if was and instance.expire_time != was:
             as_asked = _is_later(instance.expire_time, was, int(self._months))
-            words = "just as by this renewal" if as_asked else "though not just as by this renewal"
+            how = "just as by this renewal" if as_asked else "though not just as by this renewal"
             return (
-                f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {words}, and no order is listed "
+                f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {how}, and no order is listed "
                 "(server times, UTC or UTC+8)"
             )
         return ""

@@ -17,6 +17,9 @@ from airflow_provider_tcbilling.ledger.task_state import is_mapped, loop_index_o
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+TWINS = "an identical task of the same DAG"
+"""What a purchase may be confused with, in the words of a message."""
+
 TELLING = ("product_code", "sub_product_code", "zone_code", "project_id")
 """Arguments of a purchase that tell its order from another one. A period can be written in two ways."""
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from airflow_provider_tcbilling.api import actions
-from airflow_provider_tcbilling.api.client import may_repeat
+from airflow_provider_tcbilling.api.caller import may_repeat
 from airflow_provider_tcbilling.api.errors import (
     MEANINGS,
     ApiError,

@@ -192,7 +192,7 @@ def test_an_order_is_delivered_however_its_price_is_written(answered, price, pai
     order = DeliveryWatch(client, "20260").step()
 
     assert (order.order_id, order.instance_ids, order.paid_cents) == ("20260", ("ins-1",), paid)
-    assert ("not known" in order_numbered(client, "20260").words) is (paid is None)
+    assert ("not known" in order_numbered(client, "20260").summary) is (paid is None)
 
 
 @pytest.mark.parametrize(("told", "ids"), [("ins-9", ("ins-9",)), ("ins-9, ins-8", ()), ("", ()), ({}, ()), (7, ())])

@@ -19,7 +19,7 @@ ODD = "{{ conn.tcbilling_default.password }}"
 @pytest.fixture
 def sold(start_sandbox, monkeypatch, passing_time):
     """A sandbox that forgets tokens and answers every purchase with a number that cannot be one."""
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     sandbox.faults.add({"fault": "answer", "response": {"OrderId": ODD}, "action": "CreateInstance", "times": None})
     return sandbox
@@ -39,8 +39,8 @@ def test_the_order_book_names_the_order_that_the_answer_did_not(sold):
 def test_an_order_whose_number_cannot_be_one_is_neither_adopted_nor_bought_again(sold, monkeypatch):
     read = BillingClient.call
 
-    def odd(client, action, **arguments):
-        answer = read(client, action, **arguments)
+    def odd(client, action, *request):
+        answer = read(client, action, *request)
         return {**answer, "Deals": [{**deal, "OrderId": ODD} for deal in answer.get("Deals") or ()]}
 
     monkeypatch.setattr(BillingClient, "call", odd)

@@ -452,7 +452,7 @@ def test_a_record_in_the_task_state_store_is_explained_and_settled(shop, ask, tm
     )
 
     assert "Our record says: intended" in first
-    assert "an identical task of the same Dag" in first
+    assert "an identical task of the same DAG" in first
     assert f"settle {shlex.join(task)} --conn-id tcbilling_default --not-bought" in first
     assert "Our record says: no record" in second
     assert f"It is:  ordered, order {shop.orders[0]}" in third

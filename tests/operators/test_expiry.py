@@ -30,7 +30,7 @@ READS = {"DescribeRenewInstances"}
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
     monkeypatch.setattr(waking, "FIRST_LOOK_SECONDS", 0.01)
 
 

@@ -32,7 +32,7 @@ waits = pytest.mark.usefixtures("waiting_only_reads")
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
 
 
 def operator(**arguments):
@@ -480,7 +480,7 @@ def test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings(s
     operator().execute(context_of(map_index=0))
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
 
-    with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+    with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
         operator().execute(context_of(map_index=1))
 
     assert spent(sandbox) == PRICE
@@ -511,7 +511,7 @@ def test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag
     sandbox.faults.add({"fault": "drop", "when": "after", "action": "CreateInstance"})
 
     if is_alike:
-        with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+        with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
             asked.execute(context_of())
     else:
         assert asked.execute(context_of())["order_id"] == sandbox.account.orders()[0].order_id

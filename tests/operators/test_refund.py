@@ -15,7 +15,7 @@ from tests.support.account import DAY, PRODUCT, shown
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
 
 
 def subscribed(sandbox, days=20.0, **more):

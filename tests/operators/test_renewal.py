@@ -23,7 +23,7 @@ needs_task_state = pytest.mark.skipif(not HAS_TASK_STATE, reason="the task state
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
 
 
 def subscribed(sandbox, days=3.0, **more):

@@ -117,7 +117,7 @@ def test_the_order_of_a_twin_that_a_template_hides_is_not_taken(connection, sand
     twin_order = twin.execute(context_of(task_id="other"))["order_id"]
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
 
-    with pytest.raises(AirflowFailException, match="identical task of the same Dag"):
+    with pytest.raises(AirflowFailException, match="identical task of the same DAG"):
         mine.execute(context_of())
 
     assert [order.order_id for order in sandbox.account.orders()] == [twin_order]

@@ -31,7 +31,7 @@ from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.task.dag_run import task_run_key
 from tests.conftest import ORDER, PRICE, client_to
-from tests.support.crash import dies, dying_at, dying_before_the_answer_is_read, dying_in
+from tests.support.crash import at, dies, dying_at, dying_before_the_answer_is_read, dying_in
 from tests.support.shelf import Shelf
 
 LAG = 10.0
@@ -596,11 +596,11 @@ def test_a_record_of_others_that_cannot_be_read_is_a_rival(start_sandbox, shelf)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_without_a_shared_store_twins_are_not_guessed_at(start_sandbox, when):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    purchase(sandbox, Shelf(is_shared=False), key="one", has_twins=True).place()
+    purchase(sandbox, Shelf(is_shared=False), key="one", twins="a copy").place()
     lose(sandbox, when)
 
     with pytest.raises(PurchaseOutcomeUnknown):
-        purchase(sandbox, Shelf(is_shared=False), key="two", has_twins=True).place()
+        purchase(sandbox, Shelf(is_shared=False), key="two", twins="a copy").place()
 
     assert sandbox.requests["CreateInstance"] == 2
 
@@ -898,3 +898,22 @@ def test_a_record_keeps_all_that_an_order_has():
     record = Record("k", "t", 0, "f", "e", "CreateInstance", State.INTENDED, "me", 1.0, 2.0, 3.0, 4.0)
 
     assert Record.from_json(record.ordered(order, 9.0).as_json(), "here").order == order
+
+
+def test_a_run_that_may_not_buy_is_in_no_doubt_after_another_process_was_refused(sandbox, shelf, passing_time):
+    with dying_at("intent stored"):
+        purchase(sandbox, shelf).place()
+
+    def another_one_is_refused():
+        declined = replace(record_of(shelf), state=State.DECLINED, generation=1)
+        shelf.replace("firewall", declined.as_json())
+
+    def forbid():
+        raise RunRefused("This run may not buy.")
+
+    mine = purchase(sandbox, shelf, check=forbid, checkpoint=at("in doubt", another_one_is_refused))
+    with pytest.raises(RunRefused):
+        mine.place()
+
+    assert mine.is_in_doubt is False
+    assert sandbox.account.orders() == []

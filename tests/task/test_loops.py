@@ -34,7 +34,7 @@ needs_loops = pytest.mark.skipif(not HAS_LOOPS, reason=f"Airflow {airflow.__vers
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
 
 
 def group(*kinds):
@@ -160,7 +160,7 @@ def test_a_later_iteration_that_a_clear_made_anew_looks_before_it_sends(start_sa
     operator().execute(iteration(1))
 
     for again in (iteration(1, clear_number=1), iteration(1, clear_number=None), iteration(1, try_number=2)):
-        with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+        with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
             operator().execute(again)
 
     assert sandbox.requests["CreateInstance"] == len(bought(sandbox)) == 2
@@ -181,7 +181,7 @@ def test_without_a_ledger_an_iteration_does_not_take_what_may_be_of_another_one(
     operator().execute(iteration(0))
     sandbox.faults.add({"fault": "drop", "when": "before", "action": "CreateInstance"})
 
-    with pytest.raises(AirflowFailException, match="an identical task of the same Dag"):
+    with pytest.raises(AirflowFailException, match="an identical task of the same DAG"):
         operator().execute(iteration(1))
 
     assert sandbox.account.balance_cents == sandbox.options.balance_cents - PRICE

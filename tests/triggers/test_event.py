@@ -23,7 +23,7 @@ OF_ANOTHER = "20261128710000000099811"
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch, passing_time):
-    monkeypatch.setattr("airflow_provider_tcbilling.api.client.BACKOFF_CAP", 0)
+    monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
 
 
 @pytest.fixture

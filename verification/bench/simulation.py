@@ -17,7 +17,8 @@ import numpy
 
 from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REQUESTS_PER_SECOND, SENT_PER_SECOND
-from airflow_provider_tcbilling.api.client import BACKOFF_BASE, BACKOFF_CAP, DEALS_PER_PAGE, THROTTLED
+from airflow_provider_tcbilling.api.caller import BACKOFF_BASE, BACKOFF_CAP, THROTTLED
+from airflow_provider_tcbilling.api.client import DEALS_PER_PAGE
 from airflow_provider_tcbilling.api.models import Deal, Deals, DealStatus
 from airflow_provider_tcbilling.api.rate_limit import WAITING_SHARE, Pace
 from airflow_provider_tcbilling.api.request_queue import PrivateNotes

@@ -45,18 +45,18 @@ TWIN_SECONDS = 90.0
 HIDDEN_FROM_TWIN = ("_AIRFLOW", "AIRFLOW__DATABASE__", "AIRFLOW__CORE__SQL_ALCHEMY")
 """A task's process is kept from the database by variables with which no other process could start."""
 
-PACKAGE = "airflow_provider_tcbilling"
-MEMORY = f"{PACKAGE}.purchasing.memory.Memory"
-OPERATOR = f"{PACKAGE}.operators.base.SpendingOperator"
+PURCHASING = "airflow_provider_tcbilling.purchasing"
+WAITING = "airflow_provider_tcbilling.waiting"
+OPERATOR = "airflow_provider_tcbilling.operators.base.SpendingOperator"
 SDK = "tencentcloud.billing.v20180709.billing_client.BillingClient"
 PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
-        "before-intent": (f"{MEMORY}.begin", "entry"),
-        "after-intent": (f"{MEMORY}.begin", "exit"),
-        "before-record": (f"{MEMORY}.keep", "entry"),
-        "after-record": (f"{MEMORY}.keep", "exit"),
-        "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", "exit"),
-        "while-deferring": (f"{PACKAGE}.triggers.base.deferral", "entry"),
+        "before-intent": (f"{PURCHASING}.ownership.Ownership.begin", "entry"),
+        "after-intent": (f"{PURCHASING}.ownership.Ownership.begin", "exit"),
+        "before-record": (f"{PURCHASING}.ownership.Ownership.keep", "entry"),
+        "after-record": (f"{PURCHASING}.ownership.Ownership.keep", "exit"),
+        "while-waiting": (f"{WAITING}.delivery.DeliveryWatch.step", "exit"),
+        "while-deferring": ("airflow_provider_tcbilling.triggers.base.deferral", "entry"),
         "after-event": (f"{OPERATOR}.execute_complete", "entry"),
         "in-complete": (f"{OPERATOR}._note_delivery", "entry"),
     },
@@ -79,7 +79,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
 """For each point, which function it lies at, and whether before or after it. HTTP points lie in http.client."""
 
 MEETING = {
-    "ours": (f"{MEMORY}.read", "exit"),
+    "ours": (f"{PURCHASING}.ownership.Ownership.read", "exit"),
     "sdk": (f"{SDK}.CreateInstance", "entry"),
     "sdk-renews": (f"{SDK}.RenewInstance", "entry"),
 }

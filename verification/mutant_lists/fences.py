@@ -15,6 +15,35 @@ EXPLAINED = f"{CLI}::test_each_state_and_finding_has_its_next_step"
 
 FENCES = (
     Mutant(
+        "a doubt that outlasts the proof that nothing was bought",
+        "Purchase._begin",
+        "self._give_up, self._error, self.is_in_doubt = None, None, False",
+        "self._give_up, self._error = None, None",
+        "tests/purchasing/test_purchase.py"
+        "::test_a_run_that_may_not_buy_is_in_no_doubt_after_another_process_was_refused",
+    ),
+    Mutant(
+        "a store that does not compare is believed to",
+        "Ownership.claim",
+        "if self._store.replaces_conditionally:",
+        "if True:",
+        "tests/purchasing/test_purchase.py::test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends",
+    ),
+    Mutant(
+        "a comparison that failed is passed over",
+        "Ownership.claim",
+        "if stored != expected or not self._put(mine, text):",
+        "if stored != expected or (self._put(mine, text) and False):",
+        "tests/ledger/test_stores.py::test_of_two_processes_that_take_over_at_once_a_store_that_compares_lets_one_send",
+    ),
+    Mutant(
+        "the payload is computed for each request",
+        "Purchase._send",
+        "action.client.place(action.action, action.payload,",
+        "action.client.place(action.action, action.action.payload_without_token(action.action.named(action.payload)),",
+        "tests/purchasing/test_path.py::test_a_payload_is_computed_once_however_often_it_is_sent",
+    ),
+    Mutant(
         "a process that stood still sends",
         "Ownership.claim",
         "if self._clock() - began > PAUSE_SECONDS:",
@@ -88,7 +117,7 @@ FENCES = (
     Mutant(
         "an older record forgets that it was paid",
         "Record.from_json",
-        'if state is State.INTENDED and told.get("reason"):',
+        'if state is State.INTENDED and fields.get("reason"):',
         "if False:",
         f"{FINALITY}::test_a_record_of_before_that_was_paid_is_still_never_sent_again",
     ),
@@ -122,8 +151,8 @@ FENCES = (
     ),
     Mutant(
         "the key of any account goes on",
-        "Purchase._refuse_another_account",
-        'is_ours = record.key_id in ("", self._action.key_id) or record.state is State.DECLINED',
+        "Ownership.refuse_another_account",
+        'is_ours = record.key_id in ("", action.key_id) or record.state is State.DECLINED',
         "is_ours = True",
         f"{FINALITY}::test_the_key_of_another_account_does_not_go_on_with_a_purchase",
     ),
@@ -137,13 +166,13 @@ FENCES = (
     Mutant(
         "the first look does not learn the clock",
         "search",
-        "if not asked[0] <= span[0] <= span[1] <= asked[1]:",
+        "if not wide[0] <= span[0] <= span[1] <= wide[1]:",
         "if False:",
         f"{SKEW}::test_a_worker_finds_the_order_of_another_one_whichever_clock_is_wrong",
     ),
     Mutant(
         "rivals of a wrong clock are not seen",
-        "Purchase._judge",
+        "Inquiry.decision",
         "owned, rivals = self._ownership.others(record, self._action.looks_like, beside)",
         "owned, rivals = self._ownership.others(record, self._action.looks_like)",
         f"{SKEW}::test_an_older_purchase_of_the_same_is_seen_as_a_rival_whichever_clock_is_wrong",

@@ -10,7 +10,7 @@ SHARED = "tests/api/test_request_queue_shared.py"
 LIMITER = (
     Mutant(
         "sent although its turn came too late",
-        "BillingClient.call",
+        "Caller.call",
         "if not self._rate_limiter.wait(action.name, send_by - self._clock(), self._sleep):",
         "if self._rate_limiter.wait(action.name, send_by - self._clock(), self._sleep) and False:",
         f"{BUDGET}::test_a_purchase_whose_turn_comes_too_late_is_not_sent",
@@ -87,7 +87,7 @@ LIMITER = (
     ),
     Mutant(
         "work between an answer and its reader",
-        "BillingClient.call",
+        "Caller.call",
         "return self._transport.send(action, body, send_by)",
         "return (self._transport.send(action, body, send_by), self._rate_limiter.note(action.name, refused=True))[0]",
         f"{NOTES}::test_nothing_stands_between_an_answer_and_its_reader",

@@ -59,7 +59,7 @@ PURCHASES = (
     ),
     Mutant(
         "reconcile skipped",
-        "Purchase._evidence",
+        "Inquiry.evidence",
         "return self._action.evidence(record.intended_at - beside, until + beside, record.before)",
         "return Evidence()",
         f"{PURCHASE}::test_a_lost_answer_buys_once",
@@ -122,7 +122,7 @@ PURCHASES = (
     ),
     Mutant(
         "orders of others taken",
-        "Purchase._judge",
+        "Inquiry.decision",
         "free = evidence.without(owned)",
         "free = evidence",
         f"{PURCHASE}::test_a_purchase_that_was_not_carried_out_does_not_take_the_order_of_its_twin",
@@ -228,8 +228,8 @@ PURCHASES = (
     Mutant(
         "twins without a shared store taken",
         "SpendingOperator._purchase",
-        "has_twins=self.has_twins(context),",
-        "has_twins=False,",
+        'twins=TWINS if self.has_twins(context) else "",',
+        'twins="",',
         f"{OPERATOR}::test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings",
     ),
     Mutant(

@@ -61,8 +61,8 @@ SECRETS = (
     Mutant(
         "what version 1 did not mask is a difference",
         "Record.from_json",
-        'payload = payload_without_secrets(told.get("payload", {}))',
-        'payload = told.get("payload", {})',
+        'payload = payload_without_secrets(fields.get("payload", {}))',
+        'payload = fields.get("payload", {})',
         f"{SEALED}::test_a_part_that_version_1_did_not_mask_is_no_difference_and_is_not_shown",
     ),
     Mutant(
@@ -124,7 +124,7 @@ SECRETS = (
     ),
     Mutant(
         "a client that cannot be made shows its key",
-        "BillingClient.__init__",
+        "Caller.__init__",
         "del secret_key, token",
         "pass",
         f"{RAISED}::test_an_endpoint_that_is_none_leads_to_no_secret",

@@ -295,7 +295,7 @@ class World:
         purchase = Purchase(
             buyer.name, MONEY_ACTIONS[self.spends_on](client, buyer.instance_id), buyer.store, self._rules,
             presumed_since=buyer.first_try_at + self._ahead if try_number > 1 else None,
-            has_twins=len(self.buyers) > 1 and self.spends_on == "purchases", clock=clock, sleep=self.sleep,
+            twins="a copy" * (len(self.buyers) > 1 and self.spends_on == "purchases"), clock=clock, sleep=self.sleep,
         )  # fmt: skip
         try:
             order = purchase.place()
