@@ -39,7 +39,7 @@ matrix: $(LINES:%=.matrix/%/ready) ## Test on every supported line of Airflow
 kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for hours, and count the orders (ARGS="--subset 20")
 	@$(BIN)/python -m verification.kill_matrix $(ARGS)
 	@$(BIN)/python docs/_ext/render_reference.py
-	@$(BIN)/python -m verification.schedules
+	@$(if $(ARGS),true,$(BIN)/python -m verification.schedules)
 
 mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail (ARGS="--only Purchase --jobs 2")
 	@$(BIN)/python -m verification.mutants $(ARGS)

@@ -94,8 +94,8 @@ class TaskLogs:
                 with contextlib.suppress(ValueError):
                     entry = json.loads(line)
                     if entry.get("logger", "trigger").startswith(VOICES) or entry.get("level") != "info":
-                        words = [entry["event"], *(error["exc_value"] for error in entry.get("error_detail", [])[:1])]
-                        yield f"{path.parent.name.removeprefix('task_id=')}: {': '.join(words)}"
+                        parts = [entry["event"], *(error["exc_value"] for error in entry.get("error_detail", [])[:1])]
+                        yield f"{path.parent.name.removeprefix('task_id=')}: {': '.join(parts)}"
 
 
 class Sandbox:
@@ -268,8 +268,8 @@ class Demo:
             if time.monotonic() > deadline:
                 raise AirflowTrouble(f"the run is still {state} after {RUN_SECONDS:.0f} s")
         if state != "success":
-            words = "; ".join(f"{task_id}: {states}" for task_id, states in self._show.tasks.items())
-            raise AirflowTrouble("\n  ".join([f"the run ended as {state} ({words})", *self._show.log]))
+            states = "; ".join(f"{task_id}: {spells}" for task_id, spells in self._show.tasks.items())
+            raise AirflowTrouble("\n  ".join([f"the run ended as {state} ({states})", *self._show.log]))
         return dict(airflow.xcom(DAG_ID, run_id, "buy"))
 
     def _hold(self, sandbox: Sandbox, airflow: RealAirflow) -> None:
@@ -289,9 +289,9 @@ def mistakes_in(summary: dict[str, Any], orders: list[dict[str, Any]]) -> list[s
     mistakes = []
     if summary["create_instance_requests"] != 1:
         mistakes.append(f"CreateInstance was requested {summary['create_instance_requests']} times, not once")
-    known = [(order["order_id"], order["instance_ids"]) for order in orders]
-    if known != [(summary["order_id"], summary["instance_ids"])]:
-        mistakes.append(f"the sandbox knows other orders or instances than the task returned: {known}")
+    placed = [(order["order_id"], order["instance_ids"]) for order in orders]
+    if placed != [(summary["order_id"], summary["instance_ids"])]:
+        mistakes.append(f"the sandbox has other orders or instances than the task returned: {placed}")
     paid = summary["balance_before_cents"] - summary["balance_after_cents"]
     cost = sum(order["cost_cents"] for order in orders)
     if paid != cost:

@@ -1,4 +1,4 @@
-"""What people see of the demonstration: a live picture on a terminal, lines elsewhere, and the summary."""
+"""The display of the demonstration: a live picture on a terminal, lines elsewhere, and the summary."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class States:
         return {**self._ended, self.state: self._ended.get(self.state, 0.0) + spell}
 
     def __str__(self) -> str:
-        told = {state: seconds for state, seconds in self.seconds().items() if state not in SETTLED}
-        return ", ".join(f"{state} {seconds:.1f} s" for state, seconds in told.items())
+        shown = {state: seconds for state, seconds in self.seconds().items() if state not in SETTLED}
+        return ", ".join(f"{state} {seconds:.1f} s" for state, seconds in shown.items())
 
 
 class Show:
     """
-    What is known at this moment, and its way to the people.
+    The state of the demonstration, and its display.
 
     :param console: Where it is shown.
     """

@@ -197,13 +197,13 @@ def measure_protocol(count: int) -> Table:
         contextlib.closing(client_of(url)) as client,
         tempfile.TemporaryDirectory() as folder,
     ):
-        ledger, spending = ObjectStore(f"file://{folder}"), NewInstance(client, ORDER)
+        ledger, action = ObjectStore(f"file://{folder}"), NewInstance(client, ORDER)
         cases: dict[str, Callable[[], object]] = {
-            "Purchase, a store that takes no time": lambda: Purchase(uuid4().hex, spending, NoStore()).place(),
+            "Purchase, a store that takes no time": lambda: Purchase(uuid4().hex, action, NoStore()).place(),
             f"{BASELINE}BillingClient.create_instance": lambda: client.create_instance(
                 client_token=uuid4().hex, **ORDER
             ),
-            "Purchase, a ledger on this disk": lambda: Purchase(uuid4().hex, spending, ledger).place(),
+            "Purchase, a ledger on this disk": lambda: Purchase(uuid4().hex, action, ledger).place(),
         }
         logging.disable(logging.INFO)
         taken = in_turn({name: partial(mean, buy, 1, 1e3) for name, buy in cases.items()}, count, unmeasured=10)

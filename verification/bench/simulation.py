@@ -80,13 +80,13 @@ class World:
         self.refused += is_too_many
         return is_too_many
 
-    def answer(self, who: int, look: Mapping[str, Any]) -> Deals:
+    def answer(self, who: int, query: Mapping[str, Any]) -> Deals:
         """Return a page. A list does not move while one triggerer reads it."""
-        if number := look.get("order_id") or look.get("big_deal_id"):
+        if number := query.get("order_id") or query.get("big_deal_id"):
             return Deals([self.deal(int(number))], 1)
-        page = look["page"]
+        page = query["page"]
         if page == 0:
-            is_finished = DealStatus.DELIVERING not in look["statuses"]
+            is_finished = DealStatus.DELIVERING not in query["statuses"]
             found = numpy.flatnonzero(self.due <= self.now) if is_finished else numpy.arange(self.orders)
             self._lists[who] = found[::-1].tolist()
         listed = self._lists[who]
@@ -114,10 +114,10 @@ def triggerer(world: World, who: int, numbers: range) -> Steps:
     while wanted:
         began_at, requests = world.now, 0
         looks, deals = watchlist.round(wanted), None
-        while look := step(looks, deals):
+        while query := step(looks, deals):
             requests += 1
             yield from request(world, pace)
-            deals = world.answer(who, look)
+            deals = world.answer(who, query)
             for key in watchlist.take_settled():
                 found(world, wanted, key, usual)
         for key in watchlist.take_settled():

@@ -1,4 +1,4 @@
-"""The kinds of random input: each is a function of a seed, which returns how it ended and what is wrong."""
+"""The kinds of random input: each is a function of a seed, which returns the end and the mistakes."""
 
 from __future__ import annotations
 

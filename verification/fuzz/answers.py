@@ -1,4 +1,4 @@
-"""Whatever a server answers: only designed errors, no order that it has not named, and the right word on the money."""
+"""Random answers of a server: only designed errors, only orders that it named, and a true statement about the money."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def _watch(client: BillingClient) -> Order | None:
 
 def _watchlist(client: BillingClient) -> None:
     for _ in range(2):
-        looks, deals = Watchlist().round({(NUMBERED, "CreateInstance"): NOW, ("2", "RefundInstance"): None}), None
-        while look := step(looks, deals):
-            deals = client.describe_deals(**look)
+        queries, deals = Watchlist().round({(NUMBERED, "CreateInstance"): NOW, ("2", "RefundInstance"): None}), None
+        while query := step(queries, deals):
+            deals = client.describe_deals(**query)
 
 
 def _purchase(client: BillingClient, **options: Any) -> Order:
@@ -105,15 +105,15 @@ def _mistakes_of_money(name: str, result: Any, server: Server) -> list[str]:
 
 
 def _a_page(draw: Draw, clock: Clock) -> Verdict:
-    """List a page of which one row is broken: the others must be seen."""
+    """List a page of which one row is broken: the others must be listed."""
     rows = [deal(number) for number in range(draw.randint(2, 6))]
     broken = draw.randrange(len(rows))
-    told = [draw.changed(row, 2) if number == broken else row for number, row in enumerate(rows)]
+    shown = [draw.changed(row, 2) if number == broken else row for number, row in enumerate(rows)]
     server, client = Server(draw, is_odd=False), client_of(clock)
-    server.book = told
+    server.book = shown
     with server.listening():
         result, wrong = designed(client.describe_deals)
-    seen = {row.order_id for row in result} if isinstance(result, models.Deals) else set()
-    if hidden := {row["OrderId"] for number, row in enumerate(rows) if number != broken} - seen:
-        wrong.append(f"{told[broken]!r} hides {hidden}")
+    listed = {row.order_id for row in result} if isinstance(result, models.Deals) else set()
+    if hidden := {row["OrderId"] for number, row in enumerate(rows) if number != broken} - listed:
+        wrong.append(f"{shown[broken]!r} hides {hidden}")
     return f"page: {kind_of(result)}", wrong

@@ -1,4 +1,4 @@
-"""Whatever a connection holds: it is read into settings that a client can use, or its mistakes are told."""
+"""Random connections: each becomes settings that a client can use, or a list of its mistakes."""
 
 from __future__ import annotations
 

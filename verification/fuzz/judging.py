@@ -1,4 +1,4 @@
-"""What every random answer, record and connection needs: a clock, a store, a client, and what counts as designed."""
+"""A clock, a store and a client for random input, and the definition of a designed end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a record says: it is used or refused, nothing is bought because of it, and it stops no other purchase."""
+"""Random records: each is used or refused, buys nothing by itself, and stops no other purchase."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def _as_ones_own(draw: Draw, stored: Any, record: Any) -> list[str]:
     with server.listening():
         placed, wrong = designed(lambda: purchase_of(client_of(clock), clock, shelf).place())
         spent = [action for action, _ in server.sent if action in MONEY]
-        told, more = designed(lambda: diagnose(read(Named(KEY), shelf, KEY), SETTINGS, client_of(clock), "c"))
+        diagnosis, more = designed(lambda: diagnose(read(Named(KEY), shelf, KEY), SETTINGS, client_of(clock), "c"))
     wrong += more
-    if isinstance(told, dict):
-        wrong += designed(lambda: as_text(told).encode())[1]
+    if isinstance(diagnosis, dict):
+        wrong += designed(lambda: as_text(diagnosis).encode())[1]
     if isinstance(record, InvalidRecord) and stored is not None and (spent or isinstance(placed, Order)):
         wrong.append(f"a record that cannot be used, and {placed!r}")
     if isinstance(placed, Order) and not matching(placed.order_id, NUMBER):
@@ -74,9 +74,9 @@ def _as_anothers(draw: Draw, stored: Any) -> list[str]:
 
 def _claimed(stored: Any, sound: dict[str, Any]) -> list[str]:
     """Ask what it owns: the order that it still names is nobody else's, however damaged the rest is."""
-    clock, asked = Clock(), replace(Record.from_json(sound, "here"), key="asks")
-    memory = Ownership(Shelf({"x": stored}), asked, clock, clock.sleep)
-    claims, wrong = designed(lambda: memory.others(asked, lambda payload: True))
+    clock, asker = Clock(), replace(Record.from_json(sound, "here"), key="asks")
+    memory = Ownership(Shelf({"x": stored}), asker, clock, clock.sleep)
+    claims, wrong = designed(lambda: memory.others(asker, lambda payload: True))
     is_named = isinstance(stored, Mapping) and stored.get("order_id") == sound["order_id"] == NUMBERED
     is_here = is_named and all(stored.get(name) == sound[name] for name in ("endpoint", "action", "account"))
     if not wrong and is_here and NUMBERED not in claims[0]:

@@ -1,4 +1,4 @@
-"""Values that nobody expects, drawn from a seed: what servers, people and damaged disks make of JSON."""
+"""Unexpected values, drawn from a seed: JSON as servers, users and damaged disks leave it."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ if HAS_MIXIN:
 
         def get_job_status(self, external_id: Any, context: Any) -> str:
             """Return the order's status; one that is not listed yet is open."""
-            deal = look(client(self.tcbilling_conn_id), external_id)
+            deal = find_order(client(self.tcbilling_conn_id), external_id)
             return str(deal.Status) if deal else "open"
 
         def is_job_active(self, status: str) -> bool:
@@ -190,7 +190,7 @@ def ours(spends: str) -> type[BaseOperator]:
 def waited_for(conn_id: str, order_id: str) -> dict[str, Any]:
     """Read the order book until the order is delivered."""
     while True:
-        deal = look(client(conn_id), order_id)
+        deal = find_order(client(conn_id), order_id)
         if deal and deal.Status == DELIVERED:
             return {"order_id": order_id, "instance_ids": list(deal.ResourceId or ())}
         if deal and deal.Status in ENDED_BADLY:
@@ -216,7 +216,7 @@ def client(conn_id: str) -> Any:
     return BillingClient(Credential(connection.login, connection.password), "", profile)
 
 
-def look(sdk: Any, order_id: str) -> Any:
+def find_order(sdk: Any, order_id: str) -> Any:
     """Return an order as the order book shows it, ``None`` if it is not listed."""
     from tencentcloud.billing.v20180709.models import DescribeDealsByCondRequest
 

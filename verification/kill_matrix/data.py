@@ -46,10 +46,10 @@ def read() -> Results:
 
 def merge(results: Sequence[Result]) -> None:
     """Publish results, in place of older ones of the same cells."""
-    known = {**read(), **{cell_of(result): result for result in results}}
+    merged = {**read(), **{cell_of(result): result for result in results}}
     orders = [ALL_LINES, list(CONTENDERS), list(STORES), [row.id for row in ALL_ROWS], [c.id for c in COLUMNS]]
-    kept = sorted(known, key=lambda cell: [order.index(name) for order, name in zip(orders, cell, strict=True)])
-    lines = ",\n".join(json.dumps(known[cell]) for cell in kept)
+    kept = sorted(merged, key=lambda cell: [order.index(name) for order, name in zip(orders, cell, strict=True)])
+    lines = ",\n".join(json.dumps(merged[cell]) for cell in kept)
     published.write(DATA, f'{{"results": [\n{lines}\n]}}\n')
 
 

@@ -59,7 +59,7 @@ class Driver:
     Runs cells of one line.
 
     :param jobs: How many are in flight at once.
-    :param note: Is told every result.
+    :param note: Called with every result.
     """
 
     def __init__(self, airflow: RunningAirflow, folder: Path, jobs: int, note: Callable[[Result], None]) -> None:
@@ -85,7 +85,7 @@ class Driver:
         try:
             while waiting or flying:
                 self._airflow.check()
-                self._airflow.look()
+                self._airflow.refresh()
                 if waiting and len(flying) < self._jobs:
                     flying.append(Flight(Trial(waiting.pop(), self._airflow, self._folder)))
                 next(outside, None)

@@ -67,7 +67,7 @@ def key(results: Results) -> Iterator[str]:
     meanings[APART] = "the row and the column are not combined"
     wanted = [sign for sign in meanings if sign in shown or sign == APART]
     yield f"{'; '.join(f'{_coloured(sign)} {meanings[sign]}' for sign in wanted)}.\n"
-    servers = "; ".join(f"one that {column.words}" for column in SERVERS)
+    servers = "; ".join(f"one that {column.about}" for column in SERVERS)
     yield f"The five signs of a place are five servers, in this order: {servers}."
 
 
@@ -78,7 +78,7 @@ def by_line(results: Results) -> Iterator[str]:
             (line, name, store) for name, contender in CONTENDERS.items() if contender.is_ours for store in stores
         ]
         yield f"### Airflow {line}\n"
-        yield from _grid(results, panels, "This provider ...", [(row.words, _before_servers(row)) for row in ROWS])
+        yield from _grid(results, panels, "This provider ...", [(row.about, _before_servers(row)) for row in ROWS])
         yield f"<details>\n<summary>Airflow {line}: {', '.join(_more(panels))}</summary>\n"
         yield from _faults(results, panels, NETWORK, FAULTS)
         yield from _faults(results, panels, PROXIED, PROXIES)
@@ -87,13 +87,13 @@ def by_line(results: Results) -> Iterator[str]:
     for line, stores in LOOP_LINES.items():
         yield f"### Airflow {line}: a loop of three\n"
         panels = [(line, OURS, store) for store in stores]
-        yield from _grid(results, panels, "This provider ...", [(row.words, _before_servers(row)) for row in LOOPED])
+        yield from _grid(results, panels, "This provider ...", [(row.about, _before_servers(row)) for row in LOOPED])
 
 
 def others(results: Results) -> Iterator[str]:
     """Yield one grid of all alternatives."""
     panels = [("3.3", name, contender.store) for name, contender in ALTERNATIVES.items()]
-    rows = [(row.words, _before_servers(row)) for row in ROWS if row.is_for_all]
+    rows = [(row.about, _before_servers(row)) for row in ROWS if row.is_for_all]
     yield from _grid(results, panels, "What others do", rows)
 
 
@@ -112,9 +112,9 @@ def _faults(results: Results, panels: Sequence[Panel], columns: Sequence[Column]
     rows = _rows_met(panels, columns)
     if rows:
         yield f"**{what[0].upper()}{what[1:]}**, before a server that ignores tokens. The order of the signs:"
-        yield f"{'; '.join(row.words for row in rows)}.\n"
+        yield f"{'; '.join(row.about for row in rows)}.\n"
         corner = "In the order book ..." if columns is BOOKS else "At the first request that spends, the server ..."
-        yield from _grid(results, panels, corner, [(c.words, [(row, c) for row in rows]) for c in columns])
+        yield from _grid(results, panels, corner, [(c.about, [(row, c) for row in rows]) for c in columns])
 
 
 def _grid(results: Results, panels: Sequence[Panel], corner: str, lines: Sequence[tuple[str, Axis]]) -> Iterator[str]:
@@ -122,10 +122,10 @@ def _grid(results: Results, panels: Sequence[Panel], corner: str, lines: Sequenc
     columns = {panel: [_signs(results, panel, axis) for _, axis in lines] for panel in panels}
     kept = {panel: texts for panel, texts in columns.items() if set(texts) != {DASH}}
     yield from head(corner, [_heading(panel) for panel in kept])
-    for place, (words, _) in enumerate(lines):
+    for place, (label, _) in enumerate(lines):
         texts = [texts[place] for texts in kept.values()]
         if set(texts) != {DASH}:
-            yield row_of(words, texts)
+            yield row_of(label, texts)
     yield ""
 
 

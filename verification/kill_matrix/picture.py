@@ -48,7 +48,7 @@ PANEL_WIDTH = len(SERVERS) * CELL + BETWEEN
 def draw(results: Results) -> str:
     """Return an SVG: a row for each misfortune, a panel for each contender and store, a column for each server."""
     width, height = LEFT + len(PANELS) * PANEL_WIDTH + 60, TOP + len(ROWS) * CELL + 10
-    labels = (_label(row.words, LEFT - 8, TOP + place * CELL + 12) for place, row in enumerate(ROWS))
+    labels = (_label(row.about, LEFT - 8, TOP + place * CELL + 12) for place, row in enumerate(ROWS))
     drawn = (
         part
         for place, (panel, heading) in enumerate(PANELS.items())
@@ -64,10 +64,10 @@ def draw(results: Results) -> str:
 
 
 def _key() -> Iterator[str]:
-    for place, (kind, words) in enumerate(KEY.items()):
+    for place, (kind, label) in enumerate(KEY.items()):
         y = 8 + place * 20
         yield f'<rect class="{kind}" x="10" y="{y}" width="12" height="12" rx="3"/>'
-        yield f'<text x="28" y="{y + 10}">{escape(words)}</text>'
+        yield f'<text x="28" y="{y + 10}">{escape(label)}</text>'
 
 
 def _groups(ours: int) -> Iterator[str]:
@@ -75,8 +75,8 @@ def _groups(ours: int) -> Iterator[str]:
     yield f'<text class="h" x="{LEFT + ours * PANEL_WIDTH}" y="18">What others do</text>'
 
 
-def _label(words: str, x: int, y: int) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="end">{escape(words)}</text>'
+def _label(label: str, x: int, y: int) -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="end">{escape(label)}</text>'
 
 
 def _panel(results: Results, panel: Panel, heading: str, x: int) -> Iterator[str]:
@@ -99,4 +99,4 @@ def _cell(results: Results, panel: Panel, row: Row, column: Column) -> tuple[str
     if result is None:
         return "none", ""
     kind = "bad" if result["verdict"] in FAILURES else result["verdict"]
-    return kind, f"<title>The server {escape(column.words)}: {WORDS[result['verdict']]}</title>"
+    return kind, f"<title>The server {escape(column.about)}: {WORDS[result['verdict']]}</title>"

@@ -59,7 +59,7 @@ def summary(results: Iterable[Result]) -> str:
     """Return the counts of a run as text, a line for each contender."""
     found = list(results)
     counts = {name: Counter(r["verdict"] for r in found if r["contender"] == name) for name in CONTENDERS}
-    return "\n".join(f"{CONTENDERS[name].words}: {_in_words(count)}" for name, count in counts.items() if count)
+    return "\n".join(f"{CONTENDERS[name].about}: {_in_words(count)}" for name, count in counts.items() if count)
 
 
 def _counts(results: Results) -> Iterator[str]:
@@ -87,8 +87,8 @@ def _families(results: Results) -> Iterator[str]:
         f"one of {len(PROXIED)} faults of the network strikes it behind a proxy": PROXIED,
         f"the worker is killed, and the order book is distorted in one of {len(BOOKS)} ways": BOOKS,
     }
-    for words, columns in ways.items():
-        yield row_of(words, [_sum(results, panel, ROWS, columns) for panel in COUNTED.values()])
+    for label, columns in ways.items():
+        yield row_of(label, [_sum(results, panel, ROWS, columns) for panel in COUNTED.values()])
 
 
 def _sum(results: Results, panel: Panel, rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -110,8 +110,8 @@ def _totals(results: Results) -> Iterator[str]:
     panels += [("3.3", name, contender.store) for name, contender in ALTERNATIVES.items()]
     for panel in panels:
         _, name, store = panel
-        words = CONTENDERS[name].words + (f", with {STORES[store]}" if CONTENDERS[name].is_ours else "")
-        yield row_of(words, _sums([results[cell] for cell in _comparable(panel) if cell in results]))
+        label = CONTENDERS[name].about + (f", with {STORES[store]}" if CONTENDERS[name].is_ours else "")
+        yield row_of(label, _sums([results[cell] for cell in _comparable(panel) if cell in results]))
 
 
 def _comparable(panel: Panel) -> list[Identity]:

@@ -172,8 +172,6 @@ class World:
         self._actors: list[tuple[float, greenlet]] = []
         self._events: list[tuple[float, Callable[[], Any]]] = []
 
-    # What the simulated processes see
-
     def happens(self, probability: float) -> bool:
         return not self.is_calm and self._random.random() < probability
 
@@ -206,8 +204,6 @@ class World:
     def later(self, exchange: Callable[[], Any]) -> None:
         """Carry a request out although nobody waits for its answer any more."""
         self._events.append((self.now + self._random.random() * 2.0, exchange))
-
-    # The schedule
 
     def run(self) -> list[str]:
         """Run it, and return what is wrong with how it ended."""
@@ -314,8 +310,6 @@ class World:
         self.sandbox.faults.add(
             {"fault": "not-visible", "seconds": self._random.random() * (LAG - 4.0), "looks": 0, "times": 1}
         )
-
-    # What must hold
 
     def _faults(self) -> Iterable[str]:
         orders = self.sandbox.account.orders()
