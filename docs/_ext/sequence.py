@@ -37,9 +37,10 @@ class Drawing:
     def text(self, x: float, text: str, kind: str = "", width: float = WIDTH) -> None:
         """Write lines around x, within the drawing, and move down by their height."""
         letter = BOLD if kind in ("b", "bad") else LETTER
-        for line in textwrap.wrap(text, int(width / letter)):
-            half = len(line) * letter / 2
-            middle = min(max(x, half + 2), WIDTH - half - 2)
+        lines = textwrap.wrap(text, int(width / letter))
+        half = max(map(len, lines)) * letter / 2
+        middle = min(max(x, half + 2), WIDTH - half - 2)
+        for line in lines:
             self.y += LINE
             self.parts.append(
                 f'<text class="c {kind}" x="{middle:.0f}" y="{self.y - 4:.0f}">{html.escape(line)}</text>'
