@@ -1,4 +1,4 @@
-"""The command line tells what became of a purchase and what to do next, and never spends."""
+"""The command line explains a purchase, shows the next step, and never spends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def test_a_damaged_record_is_told_and_not_touched(shop, run, text):
     shop.ordered()
     shop.path().write_text(text)
 
-    told = explained(run)
+    explanation = explained(run)
 
-    assert told["state"] == "a record that cannot be used"
-    assert f"{COMMAND} settle --restore FILE" in told["next_step"]
+    assert explanation["state"] == "a record that cannot be used"
+    assert f"{COMMAND} settle --restore FILE" in explanation["next_step"]
     assert run("list")[1].startswith("unusable")
     assert shop.path().name in run("explain", "--token", "some-token")[1]
 

@@ -166,7 +166,7 @@ def test_a_record_in_the_task_state_store_is_explained_and_settled(shop, ask, tm
 
 
 def test_a_record_that_a_worker_keeps_elsewhere_is_not_guessed(shop, ask):
-    told, _, err = ask('{"__airflow_state_ref__": "s3://somewhere"}', ["explain", *TASK, "--map-index", "1"])
+    out, _, err = ask('{"__airflow_state_ref__": "s3://somewhere"}', ["explain", *TASK, "--map-index", "1"])
 
-    assert told == ""
+    assert out == ""
     assert "state_store_backend" in err

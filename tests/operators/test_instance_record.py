@@ -10,9 +10,9 @@ from importlib.util import find_spec
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
-from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, PRICE, TaskState, context_of
 from tests.support.instance_task import operator, spent, waits

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    InsufficientBalance,
+from airflow_provider_tcbilling.api.errors import InsufficientBalance
+from airflow_provider_tcbilling.purchasing.errors import (
     InvalidRecord,
     OrderNotRecorded,
     PurchaseChanged,

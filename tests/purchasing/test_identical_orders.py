@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
+from airflow_provider_tcbilling.purchasing.errors import (
     PurchaseOutcomeUnknown,
 )
 from airflow_provider_tcbilling.purchasing.key import client_token_for

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    OutcomeUnknown,
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown
+from airflow_provider_tcbilling.ledger.store import NoStore
+from airflow_provider_tcbilling.purchasing.errors import (
     PurchaseOutcomeUnknown,
 )
-from airflow_provider_tcbilling.ledger.store import NoStore
 from airflow_provider_tcbilling.purchasing.record import State
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import PRICE

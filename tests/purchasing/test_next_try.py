@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    PurchaseOutcomeUnknown,
-)
 from airflow_provider_tcbilling.ledger.store import NoStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import (
+    PurchaseOutcomeUnknown,
+)
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, PRICE, client_to

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    InsufficientBalance,
-    RunRefused,
-    Unreachable,
-)
+from airflow_provider_tcbilling.api.errors import InsufficientBalance, Unreachable
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.purchasing.errors import (
+    RunRefused,
+)
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.task.dag_run import task_run_key

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    ApiError,
-    InsufficientBalance,
-    InvalidRequest,
-    LeftAlone,
-)
+from airflow_provider_tcbilling.api.errors import ApiError, InsufficientBalance, InvalidRequest
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone
 from airflow_provider_tcbilling.purchasing.renewal import Terms
 from tests.conftest import PRICE, client_to
 from tests.support.account import AUTO, DAY, PRODUCT

@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    InsufficientBalance,
-)
+from airflow_provider_tcbilling.api.errors import InsufficientBalance
 from airflow_provider_tcbilling.purchasing.purchase import Attempt
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import PRICE

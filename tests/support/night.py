@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.task.next_steps import COMMAND, PAGE
-from tests.conftest import ORDER, SECRET_KEY, context_of
+from tests.conftest import ORDER, PRICE, SECRET_KEY, context_of
 
 KEY = "edge firewall"
 MONEY = re.compile(
@@ -77,8 +77,8 @@ class Night:
     def settle(self, message, decision, number=""):
         """Run the command of the message that makes a decision."""
         (line,) = [line for line in message.splitlines() if "settle" in line and decision in line]
-        words = shlex.split(line.partition(COMMAND)[2])
-        assert self.run([number if word == "NUMBER" else word for word in words]) == 0
+        arguments = shlex.split(line.partition(COMMAND)[2])
+        assert self.run([number if word == "NUMBER" else word for word in arguments]) == 0
 
 
 def step_of(message):
@@ -101,24 +101,72 @@ def explained(night, message, capsys):
     capsys.readouterr()
     night.run(shlex.split(line.partition(COMMAND)[2]))
     out, err = capsys.readouterr()
-    told = [line for line in err.splitlines() if not line.startswith("[20")]  # Airflow 2 logs on the same stream.
-    assert not told or "No such run" in err or "No record" in err, err
+    lines = [line for line in err.splitlines() if not line.startswith("[20")]  # Airflow 2 logs on the same stream.
+    assert not lines or "No such run" in err or "No record" in err, err
     return " ".join(out.partition("Safe next step:")[2].split())
 
 
-def a_mistake(night):
-    night.arguments = {"period": 99}
-    yield "period: 99 is above the maximum, 36"
-    night.arguments = {}
+def connected(cause, **settings):
+    """Return a case of a connection with wrong settings, which the user corrects."""
+
+    def case(night):
+        night.connect(**settings)
+        yield cause
+        night.connect()
+
+    return case
 
 
-def no_connection(night):
-    night.arguments = {"tcbilling_conn_id": "nowhere"}
-    yield "nowhere"
-    night.arguments = {}
+def given(cause, **arguments):
+    """Return a case of a task with wrong arguments, which the user corrects."""
+
+    def case(night):
+        night.arguments = arguments
+        yield cause
+        night.arguments = {}
+
+    return case
 
 
-def a_wrong_connection(night):
-    night.connect(host="http://billing.example.com")
-    yield "must be https"
-    night.connect()
+def no_permission(night):
+    night.fault(code="UnauthorizedOperation", when="before")
+    yield "Grant it QCloudFinanceFullAccess"
+
+
+def no_money(night):
+    night.sandbox.account.balance_cents = PRICE - 1
+    yield "The account's balance is too low"
+    night.sandbox.account.balance_cents = night.sandbox.options.balance_cents
+
+
+def too_many_requests(night):
+    night.fault(code="RequestLimitExceeded", when="before", times=30)
+    yield "RequestLimitExceeded"
+    night.sandbox.faults.clear()
+    night.clock.sleep(60)
+
+
+def a_refusal(night):
+    night.fault(code="InvalidParameter", when="before")
+    yield "InvalidParameter"
+
+
+def no_ledger(night):
+    night.folder.rename(night.folder.with_name("away"))
+    yield "cannot be read or written"
+    night.folder.with_name("away").rename(night.folder)
+
+
+NOTHING = {
+    "wrong key": connected("SecretId AKID...only: The SecretKey does not belong to the SecretId", password="wrong"),
+    "unknown key": connected("SecretId AKID...else: Tencent does not know this SecretId here", login="AKIDsomeoneelse"),
+    "no permission": no_permission,
+    "no money": no_money,
+    "a mistake": given("period: 99 is above the maximum, 36", period=99),
+    "no connection": given("nowhere", tcbilling_conn_id="nowhere"),
+    "a wrong connection": connected("must be https", host="http://billing.example.com"),
+    "nobody there": connected("no connection to http://127.0.0.1:9", host="http://127.0.0.1:9"),
+    "too many requests": too_many_requests,
+    "a refusal": a_refusal,
+    "no ledger": no_ledger,
+}

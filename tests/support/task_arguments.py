@@ -40,8 +40,8 @@ def ours(kind):
 
 def mistake(kind, **arguments):
     """Return the message of the mistake with which a task ends, made or executed."""
-    with pytest.raises((InvalidRequest, AirflowFailException)) as told:
+    with pytest.raises((InvalidRequest, AirflowFailException)) as caught:
         kind(task_id="task", **{**GOOD[kind], **arguments}).execute(context_of())
-    assert "nothing was " in str(told.value).lower()
-    assert len(str(told.value)) < 3000
-    return str(told.value)
+    assert "nothing was " in str(caught.value).lower()
+    assert len(str(caught.value)) < 3000
+    return str(caught.value)

@@ -38,12 +38,12 @@ LITERALS = {
 
 @pytest.mark.parametrize("kind", [CreateInstanceOperator, RenewInstanceOperator, RefundInstanceOperator])
 def test_literal_mistakes_are_told_when_the_dag_is_imported_and_all_at_once(kind):
-    with pytest.raises(InvalidRequest) as told, DAG(dag_id="shop", schedule=None):
+    with pytest.raises(InvalidRequest) as caught, DAG(dag_id="shop", schedule=None):
         kind(task_id="task", **{**GOOD[kind], **LITERALS})
 
-    assert isinstance(told.value, ValueError)
+    assert isinstance(caught.value, ValueError)
     for name, value in LITERALS.items():
-        assert f"{name}: {value!r} is not " in str(told.value)
+        assert f"{name}: {value!r} is not " in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [InstanceDeliverySensor, InstanceExpirySensor])
@@ -111,10 +111,10 @@ def test_what_was_changed_after_the_import_is_checked_again(connection, sandbox,
     for name, value in LITERALS.items():
         setattr(task, name, value)
 
-    with pytest.raises(AirflowFailException) as told:
+    with pytest.raises(AirflowFailException) as caught:
         task.execute(context_of())
 
-    assert all(f"{name}: " in str(told.value) for name in LITERALS)
+    assert all(f"{name}: " in str(caught.value) for name in LITERALS)
     assert sandbox.requests == {}
 
 
@@ -124,7 +124,7 @@ def readers_in(kind):
     stored = {
         id(statement.value)
         for statement in ast.walk(init)
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name)
+        if isinstance(statement, (ast.Assign, ast.keyword)) and isinstance(statement.value, ast.Name)
     }
     for node in ast.walk(init):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in stored:

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
 )
 
+from airflow_provider_tcbilling.operators._execution import Execution
 from airflow_provider_tcbilling.operators.expiry import ExpiringInstancesOperator
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
@@ -46,8 +47,10 @@ def test_a_name_that_is_false_to_python_is_never_no_name(connection, sandbox, na
 
 
 @pytest.mark.parametrize(("told", "key"), [("k", "k"), (" k\n", "k"), (7, "7"), (0, "0"), ("7.0", "7.0"), ("0", "0")])
-def test_a_key_is_what_its_record_has_always_been_called(told, key):
-    assert CreateInstanceOperator(task_id="buy", **ORDER, purchase_key=told)._key(context_of(), {}) == key
+def test_a_key_is_what_its_record_has_always_been_called(connection, told, key):
+    task = CreateInstanceOperator(task_id="buy", **ORDER, purchase_key=told)
+    with task.hook.session() as tencent:
+        assert Execution(task, context_of(), tencent).key == key
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "name"])

@@ -1,90 +1,29 @@
 """
-What a failed task says last: the money, the cause, one next step, the command, the page. The steps are carried out.
+The message of a failed task: the money, the cause, one next step, the command, the page. The steps are carried out.
 
 Each case makes a task fail, reads its message, does what the message says, and compares what happens with the promise.
 """
 
 from __future__ import annotations
 
-import inspect
 import shlex
 
 import pytest
 
-from airflow_provider_tcbilling.api import errors
-from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.task.next_steps import COMMAND, ERROR_STEPS
 from tests.conftest import ORDER, PRICE
-from tests.support.night import a_mistake, a_wrong_connection, no_connection, step_of
+from tests.support.facts import ERRORS
+from tests.support.night import (
+    NOTHING,
+    step_of,
+)
 
 pytestmark = [pytest.mark.airflow]
 
 
-def wrong_key(night):
-    night.connect(password="wrong")
-    yield "SecretId AKID...only: The SecretKey does not belong to the SecretId"
-    night.connect()
-
-
-def unknown_key(night):
-    night.connect(login="AKIDsomeoneelse")
-    yield "SecretId AKID...else: Tencent does not know this SecretId here"
-    night.connect()
-
-
-def no_permission(night):
-    night.fault(code="UnauthorizedOperation", when="before")
-    yield "Grant it QCloudFinanceFullAccess"
-
-
-def no_money(night):
-    night.sandbox.account.balance_cents = PRICE - 1
-    yield "The account's balance is too low"
-    night.sandbox.account.balance_cents = night.sandbox.options.balance_cents
-
-
-def nobody_there(night):
-    night.connect(host="http://127.0.0.1:9")
-    yield "no connection to http://127.0.0.1:9"
-    night.connect()
-
-
-def too_many_requests(night):
-    night.fault(code="RequestLimitExceeded", when="before", times=30)
-    yield "RequestLimitExceeded"
-    night.sandbox.faults.clear()
-    night.clock.sleep(60)
-
-
-def a_refusal(night):
-    night.fault(code="InvalidParameter", when="before")
-    yield "InvalidParameter"
-
-
-def no_ledger(night):
-    night.folder.rename(night.folder.with_name("away"))
-    yield "cannot be read or written"
-    night.folder.with_name("away").rename(night.folder)
-
-
-NOTHING = [
-    wrong_key,
-    unknown_key,
-    no_permission,
-    no_money,
-    a_mistake,
-    no_connection,
-    a_wrong_connection,
-    nobody_there,
-    too_many_requests,
-    a_refusal,
-    no_ledger,
-]
-
-
-@pytest.mark.parametrize("case", NOTHING)
+@pytest.mark.parametrize("case", NOTHING.values(), ids=NOTHING)
 def test_where_nothing_was_bought_the_task_says_so_and_buys_once_after_its_step(night, case):
     happening = case(night)
     cause = next(happening)
@@ -137,8 +76,8 @@ def test_a_damaged_record_is_refused_until_it_is_restored(night, tmp_path):
     night.fails()
     (tmp_path / "saved.json").write_text(saved)
     (line,) = [line for line in step.splitlines() if COMMAND in line]
-    words = shlex.split(line.partition(COMMAND)[2])
-    assert night.run([str(tmp_path / "saved.json") if word == "FILE" else word for word in words]) == 0
+    arguments = shlex.split(line.partition(COMMAND)[2])
+    assert night.run([str(tmp_path / "saved.json") if word == "FILE" else word for word in arguments]) == 0
     assert night.clear()["order_id"] == night.orders[0]
     assert night.spent == PRICE
 
@@ -173,11 +112,9 @@ def test_an_order_whose_record_could_not_be_written_is_found(night, monkeypatch)
 
 
 def test_every_error_has_a_step_and_every_step_its_words():
-    kinds = {kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, TcBillingError)}
-
-    for kind in kinds:
+    for kind in ERRORS.values():
         assert any(ancestor in ERROR_STEPS for ancestor in kind.__mro__), kind
-    assert kinds >= set(ERROR_STEPS)
+    assert set(ERRORS.values()) >= set(ERROR_STEPS)
 
 
 def test_the_green_log_has_the_price_and_the_instances(connection, context, logged):

@@ -11,7 +11,11 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from tests.conftest import PRICE
-from tests.support.night import KEY, explained, step_of
+from tests.support.night import (
+    KEY,
+    explained,
+    step_of,
+)
 
 pytestmark = [pytest.mark.airflow]
 

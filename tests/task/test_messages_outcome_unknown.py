@@ -14,12 +14,17 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_tcbilling.api import errors
-from airflow_provider_tcbilling.api.caller import Caller
+from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.task.next_steps import COMMAND
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 from tests.conftest import ORDER, PRICE, client_to
-from tests.support.night import Night, a_mistake, a_wrong_connection, explained, no_connection, step_of
+from tests.support.night import (
+    NOTHING,
+    Night,
+    explained,
+    step_of,
+)
 
 pytestmark = [pytest.mark.airflow]
 
@@ -119,8 +124,8 @@ def test_what_the_server_called_paid_is_for_the_support(night, has_record):
             if "support" in path.name:
                 path.unlink()
         (line,) = [line for line in message.splitlines() if "--order-id" in line]
-        words = shlex.split(line.partition(COMMAND)[2])
-        assert night.run([*(other if word == "NUMBER" else word for word in words), "--force"]) == 0
+        arguments = shlex.split(line.partition(COMMAND)[2])
+        assert night.run([*(other if word == "NUMBER" else word for word in arguments), "--force"]) == 0
         assert night.clear(purchase_key=None)["order_id"] == other
 
 
@@ -176,7 +181,7 @@ def in_doubt(night):
     assert len(night.orders) == 1
 
 
-@pytest.mark.parametrize("case", [a_mistake, no_connection, a_wrong_connection])
+@pytest.mark.parametrize("case", [NOTHING[name] for name in ("a mistake", "no connection", "a wrong connection")])
 @pytest.mark.parametrize("before", [in_doubt, Night.clear])
 def test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before(night, before, case):
     before(night)
@@ -228,7 +233,7 @@ def test_a_run_that_may_no_longer_spend_looks_again_and_buys_after_its_step(nigh
 @pytest.mark.parametrize("moment", ["_request", "step"])
 def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, monkeypatch, error, moment):
     night.open(delivery_looks=3)
-    what = {"_request": (Caller, "place"), "step": (DeliveryWatch, "step")}[moment]
+    what = {"_request": (BillingClient, "place"), "step": (DeliveryWatch, "step")}[moment]
     real = getattr(*what)
 
     def ended(self, *given, **more):
@@ -241,9 +246,9 @@ def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, 
         patch.setattr(*what, ended)
         message = night.fails(kind=kind)
 
-    known = f"Paid: an amount that is not known yet, order {night.orders[0]}."
+    paid = f"Paid: an amount that is not known yet, order {night.orders[0]}."
     assert message.splitlines()[0] == (
-        "Perhaps paid, up to an amount that is not known yet." if moment == "_request" else known
+        "Perhaps paid, up to an amount that is not known yet." if moment == "_request" else paid
     )
     assert str(error) in message
     step_of(message)
