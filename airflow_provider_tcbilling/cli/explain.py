@@ -15,7 +15,6 @@ from airflow_provider_tcbilling.api.errors import (
     DeliveryFailed,
     DeliveryTimeout,
     OutcomeUnknown,
-    StoreFailed,
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import unique
@@ -23,6 +22,7 @@ from airflow_provider_tcbilling.api.text import harmless, lines_of, visible
 from airflow_provider_tcbilling.cli.lookup import Case
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Rules
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction

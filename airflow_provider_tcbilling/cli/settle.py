@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import MAX_LINE, InvalidRecord, TcBillingError
+from airflow_provider_tcbilling.api.errors import MAX_LINE, TcBillingError
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, matching
@@ -17,6 +17,7 @@ from airflow_provider_tcbilling.cli.explain import decidable_from, look_for, spe
 from airflow_provider_tcbilling.cli.lookup import Case, Refused, numbers_of, read
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Finding
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.purchasing.ownership import Ownership

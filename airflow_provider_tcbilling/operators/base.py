@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, BaseOperator, conf
 
-from airflow_provider_tcbilling.api.errors import (
-    DeliveryTimeout,
-    InvalidRequest,
-    LeftAlone,
-    OrderNotRecorded,
-    RunRefused,
-    TcBillingError,
-)
+from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK, OrderConsoleLink
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone, OrderNotRecorded, RunRefused
 from airflow_provider_tcbilling.task.arguments import (
     SPENDING,
     Check,
@@ -368,23 +362,23 @@ class SpendingOperator(Rendered, BaseOperator):
         client = client_of(settings, is_waiting=True)
         watch = DeliveryWatch(client, order.order_id, action=self.action.name, deadline=deadline)
         try:
-            while (delivered := watch.step()) is None:
+            while (delivery := watch.step()).order is None:
+                self._cost = delivery.amount
                 if self._read("deferrable"):
-                    self._defer(order, deadline, watch.placed_at or time.time())
+                    self._defer(order, deadline, delivery.placed_at or time.time())
                 time.sleep(min(pause(self._read("poll_interval")), max(0.0, deadline - time.time())))
         except DeliveryTimeout as error:
             raise AirflowFailException("\n".join(self._end(context).report(error))) from None
-        finally:
-            self._cost = watch.amount
+        listed, self._cost = delivery.order, delivery.amount
         delivered = replace(
             order,
-            instance_ids=unique([*order.instance_ids, *delivered.instance_ids]),
-            paid_cents=delivered.paid_cents,
-            currency=delivered.currency,
+            instance_ids=unique([*order.instance_ids, *listed.instance_ids]),
+            paid_cents=listed.paid_cents,
+            currency=listed.currency,
         )
         purchase = self._note_delivery(context, delivered, settings, purchase)
         self._log_order(delivered)
-        return self.result(delivered, watch.order_ids, purchase)
+        return self.result(delivered, delivery.order_ids, purchase)
 
     def _note_delivery(
         self, context: Context, order: Order, settings: Settings, purchase: Purchase | None

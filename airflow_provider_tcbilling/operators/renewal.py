@@ -270,11 +270,9 @@ class SetRenewalOperator(Rendered, BaseOperator):
 
 
 def _instance(client: BillingClient, told: Mapping[str, Any]) -> RenewableInstance:
-    from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
+    from airflow_provider_tcbilling.api.instance_list import existing_instance, mismatches
 
-    instance = instance_named(client, told["instance_id"])
-    if instance is None:
-        raise InvalidRequest(told["instance_id"], ["there is no such instance among those that can be renewed"])
+    instance = existing_instance(client, told["instance_id"])
     if mistakes := mismatches(instance, told):
         raise InvalidRequest(told["instance_id"], mistakes)
     return instance

@@ -43,9 +43,8 @@ from airflow_provider_tcbilling.triggers.event import deadline_of, order_of, ref
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
-    from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
+    from airflow_provider_tcbilling.waiting.delivery import Delivery, DeliveryWatch
 
 
 class InstanceDeliverySensor(Rendered, BaseSensorOperator):
@@ -100,10 +99,10 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; in deferrable mode, leave the worker if there is nothing yet."""
         watch = self._watch(context)
-        order = self._look(watch, context)
-        if order is None and is_true(self.deferrable):
-            self._defer(watch, time.time() + self.timeout)
-        return PokeReturnValue(order is not None, order.as_dict() if order else None)
+        delivery = self._query(watch, context)
+        if delivery.order is None and is_true(self.deferrable):
+            self._defer(watch, delivery, time.time() + self.timeout)
+        return PokeReturnValue(delivery.order is not None, delivery.order.as_dict() if delivery.order else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
@@ -118,12 +117,12 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
             if told:
                 refuse_another(watch.order_id, told.order_id, "its own argument")
         try:
-            order = self._look(watch, context)
+            delivery = self._query(watch, context)
         except DeliveryTimeout as error:
             raise AirflowSensorTimeout(str(error)) from None
-        if order is None:
-            self._defer(watch, deadline)
-        return order.as_dict() if order else {}
+        if delivery.order is None:
+            self._defer(watch, delivery, deadline)
+        return delivery.order.as_dict() if delivery.order else {}
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a wait in the triggerer."""
@@ -148,7 +147,7 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
             client = client_of(TcBillingHook(self.tcbilling_conn_id).get_settings(), is_waiting=True)
             return DeliveryWatch(client, number_of(self.order_id), deadline=deadline)
 
-    def _look(self, watch: DeliveryWatch, context: Context) -> Order | None:
+    def _query(self, watch: DeliveryWatch, context: Context) -> Delivery:
         with no_retry_unless_transient(lambda: self._end(context)):
             return watch.step()
 
@@ -159,11 +158,11 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
         order_id = number_of(self.order_id) if is_known else ""
         return end_of(context, TcBillingHook(self.tcbilling_conn_id), order_id=order_id)
 
-    def _defer(self, watch: DeliveryWatch, deadline: float) -> None:
+    def _defer(self, watch: DeliveryWatch, delivery: Delivery, deadline: float) -> None:
         from airflow_provider_tcbilling.triggers.base import deferral
         from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
 
-        placed_at = watch.placed_at or time.time()
+        placed_at = delivery.placed_at or time.time()
         order = {"order_id": watch.order_id}
         trigger = DeliveryTrigger(
             order, self.tcbilling_conn_id, float(self.poke_interval), deadline, placed_at=placed_at

@@ -179,11 +179,11 @@ class InstanceExpirySensor(Rendered, BaseSensorOperator):
 
     def _look(self, context: Context) -> list[dict[str, str]]:
         from airflow_provider_tcbilling.triggers.expiry import asked
-        from airflow_provider_tcbilling.waiting.expiry import look
+        from airflow_provider_tcbilling.waiting.expiry import query
 
         with no_retry_unless_transient(lambda: self._end(context)):
             question = asked(self._question())
-            found = look(TcBillingHook(self.tcbilling_conn_id).get_conn(), question, time.time())
+            found = query(TcBillingHook(self.tcbilling_conn_id).get_conn(), question, time.time())
         self.log.info("%d instances are as asked (%s).", len(found), self._question())
         return [instance.renewal_arguments() for instance in found]
 

@@ -11,7 +11,7 @@ from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.triggers.base import WakingTrigger, pause
 
 if TYPE_CHECKING:
-    from airflow_provider_tcbilling.waiting.expiry import Question
+    from airflow_provider_tcbilling.waiting.expiry import Condition
 
 
 class ExpiryTrigger(WakingTrigger):
@@ -38,11 +38,11 @@ class ExpiryTrigger(WakingTrigger):
     async def wait(self) -> str:
         """Look again and again, until it has come true or the deadline has passed."""
         from airflow_provider_tcbilling.task.next_steps import moment
-        from airflow_provider_tcbilling.waiting.expiry import look
+        from airflow_provider_tcbilling.waiting.expiry import query
 
         question = asked(self.question)
         client = await TcBillingHook(self.tcbilling_conn_id).aget_conn()
-        while not await asyncio.to_thread(look, client, question, time.time()):
+        while not await asyncio.to_thread(query, client, question, time.time()):
             if (left := self.deadline - time.time()) <= 0:
                 return "its deadline has passed"
             self.log.info("Not yet: %s; waiting until %s.", self.what, moment(self.deadline))
@@ -50,7 +50,7 @@ class ExpiryTrigger(WakingTrigger):
         return "it has come true"
 
 
-def asked(question: Mapping[str, Any]) -> Question:
+def asked(question: Mapping[str, Any]) -> Condition:
     """
     Return a question that was stored as JSON.
 

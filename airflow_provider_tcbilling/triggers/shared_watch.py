@@ -23,7 +23,7 @@ from airflow_provider_tcbilling.triggers.base import pause
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.hooks.connection import Settings
-    from airflow_provider_tcbilling.waiting.watchlist import Key, Look, Looks
+    from airflow_provider_tcbilling.waiting.watchlist import Key, Queries, Query
 
 SHORTEST_INTERVAL = 5.0
 """Seconds between two rounds at least, unless a task asks for less."""
@@ -191,7 +191,7 @@ class SharedWatch:
         return self._client
 
     def _tell_settled(self) -> None:
-        settled = self._orders.take_settled()
+        settled = self._orders.take_ended()
         for key in settled:
             self._usual.extend(time.monotonic() - waiter.began_at for waiter in self._waiters.get(key, ()))
         self._tell(settled, "it has come to its end")
@@ -218,7 +218,7 @@ def interval_of(longest: float, usual: Collection[float], requests: int) -> floa
     )
 
 
-def _look_once(client: BillingClient, looks: Looks, look: Look) -> Look | None:
+def _look_once(client: BillingClient, looks: Queries, look: Query) -> Query | None:
     from airflow_provider_tcbilling.waiting.watchlist import step
 
     return step(looks, client.describe_deals(**look))

@@ -8,16 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    ApiError,
-    InsufficientBalance,
-    InvalidRequest,
-    LeftAlone,
-    OutcomeUnknown,
-    PurchaseOutcomeUnknown,
-)
+from airflow_provider_tcbilling.api.errors import ApiError, InsufficientBalance, InvalidRequest, OutcomeUnknown
 from airflow_provider_tcbilling.api.server_time import SERVER_ZONES
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
 from airflow_provider_tcbilling.sandbox.options import Tokens
