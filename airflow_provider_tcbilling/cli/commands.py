@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
-    from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.cli.lookup import Named
-    from airflow_provider_tcbilling.hooks.connection import Settings
+    from airflow_provider_tcbilling.hooks.session import Session
 
 ABOUT = "Explain a purchase at Tencent Cloud, settle it, or list all of them. Nothing here spends."
 STATES = ("intended", "charged", "refused", "declined", "ordered", "delivered", "unusable")
@@ -88,8 +87,9 @@ def explain(chosen: argparse.Namespace) -> Answer:
     from airflow_provider_tcbilling.cli.lookup import find
 
     named = _named(chosen, token=chosen.token, order_id=chosen.order_id)
-    settings, client = _connected(chosen.conn_id)
-    told = diagnose(find(named, settings, client), settings, client, chosen.conn_id)
+    with _connected(chosen.conn_id) as tencent:
+        settings, client = tencent.settings, tencent.buying
+        told = diagnose(find(named, settings, client), settings, client, chosen.conn_id)
     return _as_json(told) if chosen.json else as_text(told), DONE if told["found"] else NOT_DONE
 
 
@@ -104,18 +104,20 @@ def settle(chosen: argparse.Namespace) -> Answer:
         raise WrongUsage("the record to restore names its purchase: leave --key and the task out")
     restored = record_from(_text_of(chosen.restore)) if chosen.restore else None
     named = Named(restored.key, task=task_of(restored)) if restored else _named(chosen, token=chosen.token)
-    settings, client = _connected(chosen.conn_id)
-    desk = Desk(find(named, settings, client), settings, client, chosen.force)
-    if restored:
-        return desk.restore(restored), DONE
-    return desk.is_order(chosen.order_id) if chosen.order_id else desk.not_bought(), DONE
+    with _connected(chosen.conn_id) as tencent:
+        settings, client = tencent.settings, tencent.buying
+        desk = Desk(find(named, settings, client), settings, client, chosen.force)
+        if restored:
+            return desk.restore(restored), DONE
+        return desk.is_order(chosen.order_id) if chosen.order_id else desk.not_bought(), DONE
 
 
 def list_all(chosen: argparse.Namespace) -> Answer:
     """Tell of every purchase of the ledger, in one line each."""
     from airflow_provider_tcbilling.cli.lookup import Refused, all_in
 
-    settings, _ = _connected(chosen.conn_id)
+    with _connected(chosen.conn_id) as tencent:
+        settings = tencent.settings
     if not settings.ledger_uri:
         raise Refused(f"Connection {chosen.conn_id} names no ledger, and only a ledger can list its records.")
     rows = [row for row in all_in(settings.ledger_uri) if chosen.state in (None, row["state"])]
@@ -219,20 +221,22 @@ def _named(chosen: argparse.Namespace, token: str | None = None, order_id: str |
     return named
 
 
-def _connected(conn_id: str) -> tuple[Settings, BillingClient]:
-    """Return the connection's settings and a client. A person may use connections that only the database knows."""
+@contextmanager
+def _connected(conn_id: str) -> Iterator[Session]:
+    """Yield the connection's settings and clients. A user may use connections that only the database has."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     from airflow_provider_tcbilling.api.errors import TcBillingError
     from airflow_provider_tcbilling.cli.lookup import Refused
-    from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
+    from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 
-    try:
-        settings = TcBillingHook(conn_id).get_settings()
-    except TcBillingError:
-        raise
-    except Exception as error:
-        raise Refused(f"Connection {conn_id} cannot be read: {error}") from error
-    return settings, client_of(settings, attempts=ATTEMPTS)
+    with TcBillingHook(conn_id).session(attempts=ATTEMPTS) as tencent:
+        try:
+            tencent.settings  # noqa: B018 - read here, so that only its own failures are about the connection
+        except TcBillingError:
+            raise
+        except Exception as error:
+            raise Refused(f"Connection {conn_id} cannot be read: {error}") from error
+        yield tencent
 
 
 def _text_of(path: str) -> str:

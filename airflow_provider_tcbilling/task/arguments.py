@@ -12,6 +12,7 @@ from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, SET_RENEWAL
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.schema import Field, whole_number
 from airflow_provider_tcbilling.api.text import NUMBER, matching, says_nothing, shown
+from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome, Policy
 from airflow_provider_tcbilling.waiting.filters import READERS
 
 DAY = 86400.0
@@ -267,15 +268,9 @@ def _text(value: Any) -> str:
     return text
 
 
-def one_of(*words: str) -> Check:
-    """Return the check of an argument that is one of some words."""
-
-    def read(value: Any) -> str:
-        if (word := text_of(value).strip()) not in words:
-            raise ValueError("none of them")
-        return word
-
-    return Check(read, f"one of {', '.join(words)}")
+def one_of(policy: type[Policy]) -> Check:
+    """Return the check of an argument that is one of a policy's choices, or the text of one."""
+    return Check(lambda value: policy(text_of(value).strip()), f"one of {', '.join(policy)}")
 
 
 def optional(check: Check) -> Check:
@@ -325,11 +320,11 @@ SPENDING: Mapping[str, Check] = MappingProxyType(
     {
         "purchase_key": optional(A_NAME),
         "client_token": optional(A_TOKEN),
-        "on_unknown_outcome": one_of("stop", "replay"),
+        "on_unknown_outcome": one_of(OnUnknownOutcome),
         "replay_window": optional(A_WAIT),
         "allow_backfill": A_FLAG,
         "max_lateness": optional(A_SPAN),
-        "on_refused_run": one_of("fail", "skip"),
+        "on_refused_run": one_of(OnRefusedRun),
         "wait_for_delivery": A_FLAG,
         "deferrable": A_FLAG,
         "poll_interval": A_WAIT,

@@ -207,7 +207,7 @@ def test_an_unknown_connection_fails_the_task_for_good(context):
 def test_a_broken_connection_fails_the_task_for_good(connect, context):
     connect(host="evil.example")
 
-    with pytest.raises(AirflowFailException, match="is neither below"):
+    with pytest.raises(AirflowFailException, match="is not under"):
         operator().execute(context)
 
 

@@ -734,7 +734,7 @@ def test_a_sensor_whose_time_is_over_says_that_the_order_stays(night, deferrable
         trigger = ended.value.trigger
         night.clock.sleep(30)
         with pytest.raises(AirflowSensorTimeout) as ended:
-            task.execute_complete(context, {**trigger.asked, "deadline": trigger.deadline})
+            task.execute_complete(context, {**trigger.facts, "deadline": trigger.deadline})
 
     message = str(ended.value)
     assert message.startswith(f"Nothing was bought by this task. Order {order_id} stays as it is.\n")

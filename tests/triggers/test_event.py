@@ -57,7 +57,7 @@ def event_of(task, context):
     with pytest.raises(TaskDeferred) as leaving:
         task.execute(context)
     trigger = leaving.value.trigger
-    return {**trigger.asked, "deadline": trigger.deadline}
+    return {**trigger.facts, "deadline": trigger.deadline}
 
 
 def naming(event, order_id):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("waiting_only_reads")
 
 @pytest.fixture(autouse=True)
 def _no_first_pause(monkeypatch):
-    monkeypatch.setattr(waking, "FIRST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(waking, "FIRST_QUERY_SECONDS", 0.01)
 
 
 def bought(sandbox, count=1):

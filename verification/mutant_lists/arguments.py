@@ -14,9 +14,9 @@ HIDDEN = f"{TWINS}::test_what_may_be_a_template_may_be_the_same"
 ARGUMENTS = (
     Mutant(
         "a backfill buys where a text says that it may not",
-        "SpendingOperator._purchase",
-        'allow_backfill=self._read("allow_backfill"),',
-        "allow_backfill=bool(self.allow_backfill),",
+        "Execution._begin",
+        'allow_backfill=task.value_of("allow_backfill"),',
+        "allow_backfill=bool(task.allow_backfill),",
         BACKFILL,
     ),
     Mutant(
@@ -56,9 +56,9 @@ ARGUMENTS = (
     ),
     Mutant(
         "a token that is false to Python is no token",
-        "SpendingOperator._fields",
-        '"derived" if self.client_token is None else self.client_token',
-        'self.client_token or "derived"',
+        "SpendingOperator.mistakes",
+        "if self.client_token is not None and not",
+        "if self.client_token and not",
         NO_NAME,
     ),
     Mutant(

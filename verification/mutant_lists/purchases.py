@@ -227,8 +227,8 @@ PURCHASES = (
     ),
     Mutant(
         "twins without a shared store taken",
-        "SpendingOperator._purchase",
-        'twins=TWINS if self.has_twins(context) else "",',
+        "Execution._begin",
+        'twins=TWINS if task.has_twins(context) else "",',
         'twins="",',
         f"{OPERATOR}::test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings",
     ),
@@ -241,7 +241,7 @@ PURCHASES = (
     ),
     Mutant(
         "a later try without a record does not look",
-        "SpendingOperator._purchase",
+        "Execution._begin",
         "presumed_since=since_when(context) if may_have_run_before(context) else None,",
         "presumed_since=None,",
         f"{OPERATOR}::test_a_later_try_without_a_record_looks_before_it_sends",

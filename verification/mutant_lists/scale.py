@@ -5,6 +5,7 @@ from __future__ import annotations
 from verification.mutant_lists.mutant import Mutant
 
 WATCHLIST, SHARING = "tests/waiting/test_watchlist.py", "tests/triggers/test_shared_watch.py"
+SESSION = "tests/hooks/test_session.py"
 
 SCALE = (
     Mutant(
@@ -80,7 +81,7 @@ SCALE = (
     Mutant(
         "a connection that is not there waited for",
         "SharedWatch._round",
-        "is_hopeless = self._client is None and",
+        "is_hopeless = self._session is None and",
         "is_hopeless = False and",
         f"{SHARING}::test_a_connection_that_this_process_has_never_seen_wakes_the_task_at_once",
     ),
@@ -121,7 +122,7 @@ SCALE = (
     ),
     Mutant(
         "a deadline that the clock jumped over is slept through",
-        "SharedWatch.settled",
+        "SharedWatch.ended",
         "timeout=min(left, HEED_CLOCK_SECONDS)",
         "timeout=left",
         f"{SHARING}::test_a_wall_clock_that_is_set_forward_ends_the_wait_at_its_deadline",
@@ -132,5 +133,26 @@ SCALE = (
         "contextvars.Context().run(asyncio.get_running_loop().create_task, self._run())",
         "asyncio.get_running_loop().create_task(self._run())",
         f"{SHARING}::test_what_it_logs_belongs_to_no_task",
+    ),
+    Mutant(
+        "a client left open",
+        "Session.close",
+        "                client.close()\n",
+        "                pass\n",
+        f"{SESSION}::test_an_execution_that_defers_leaves_no_client_open_nor_does_the_one_that_resumes",
+    ),
+    Mutant(
+        "the shared client left open",
+        "SharedWatch._leave",
+        "            self._disconnect()\n",
+        "            pass\n",
+        f"{SESSION}::test_the_shared_client_is_closed_when_the_last_waiting_task_has_left",
+    ),
+    Mutant(
+        "the client of a query that outlives its wait left open",
+        "in_thread",
+        "        running.add_done_callback(ended)\n",
+        "        pass\n",
+        f"{SESSION}::test_a_query_that_outlives_its_wait_ends_before_its_client_is_closed_for_the_last_time",
     ),
 )
