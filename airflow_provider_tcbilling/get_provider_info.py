@@ -44,16 +44,14 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {extra.name: _form_field(extra) for extra in EXTRA_FIELDS},
             }
         ],
-        "hooks": [_modules("hooks.tcbilling", "hooks.connection")],
+        "hooks": [_modules("hooks.tcbilling")],
         "operators": [
             _modules(
                 "operators.instance", "operators.renewal", "operators.refund", "operators.expiry", "operators.base"
             )
         ],
         "sensors": [_modules("sensors.delivery", "sensors.expiry")],
-        "triggers": [
-            _modules("triggers.delivery", "triggers.expiry", "triggers.base", "triggers.event", "triggers.shared_watch")
-        ],
+        "triggers": [_modules("triggers.delivery", "triggers.expiry", "triggers.base")],
         "extra-links": [f"{_PACKAGE}.links.console.OrderConsoleLink"],
         "cli": [f"{_PACKAGE}.cli.commands.get_cli_commands"],
         "config": {

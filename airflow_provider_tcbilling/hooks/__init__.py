@@ -1,1 +1,1 @@
-"""Connection in, client out."""
+"""Hooks: from an Airflow connection to the clients of the billing API."""

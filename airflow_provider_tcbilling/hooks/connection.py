@@ -1,4 +1,4 @@
-"""The Airflow connection ``tcbilling``, declared once: its form, and how it is read into settings."""
+"""The Airflow connection ``tcbilling``, declared once: its form, its rules, and the settings that are read from it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_tcbilling.api.access import LONGEST, is_span
+from airflow_provider_tcbilling.api.access import SECONDS
 from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+
+__all__ = ["CONN_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "ExtraField", "Settings", "endpoint_of"]
 
 CONN_TYPE = "tcbilling"
 DEFAULT_CONN_ID = "tcbilling_default"
@@ -31,10 +33,10 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class ExtraField:
     """
-    One named field of the connection's extra. Other names are warned about and ignored.
+    One named field of the connection's extra. Other names are logged and ignored.
 
-    :param default: What is assumed when it is left out, as text.
-    :param is_secret: It is masked wherever Airflow shows it.
+    :param default: The value that is assumed when it is left out, as text.
+    :param is_secret: Airflow masks it wherever it is shown.
     """
 
     name: str
@@ -76,7 +78,7 @@ EXTRA_FIELDS = (
         "clock_margin",
         "Clock margin",
         "Seconds by which the clocks of your workers may differ. A try that takes a purchase over from another process "
-        "waits for as long.",
+        "waits for this time.",
         "300",
         type="number",
     ),
@@ -105,7 +107,7 @@ PLACEHOLDERS = {
 
 
 class Connection(Protocol):
-    """What is read of an Airflow connection."""
+    """The part of an Airflow connection that is read."""
 
     conn_id: Any
     host: Any
@@ -121,13 +123,13 @@ class Connection(Protocol):
 @dataclass(frozen=True)
 class Settings:
     """
-    A connection that has been read and found in order.
+    A connection that was read and has no mistake.
 
-    :param connect_timeout: Seconds.
-    :param read_timeout: Seconds.
+    :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
+    :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
     :param requests_per_second: Requests a second for each action, by all processes of a machine.
-    :param order_book_lag: Seconds.
-    :param clock_margin: Seconds.
+    :param order_book_lag: Seconds after which a new order is surely listed.
+    :param clock_margin: Seconds by which the clocks of the workers may differ.
     :param ledger_uri: Empty if no ledger is kept.
     :param console_url: May hold ``{order_id}``.
     """
@@ -154,9 +156,9 @@ class Settings:
         :raises InvalidRequest: With every mistake at once. Nothing was sent.
         """
         extra, mistakes = _extra_of(connection)
-        for name in sorted(set(extra) - {known.name for known in EXTRA_FIELDS}):
+        for name in sorted(set(extra) - {extra_field.name for extra_field in EXTRA_FIELDS}):
             log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
-        given = {known.name: extra.get(known.name) or known.default for known in EXTRA_FIELDS}
+        given = {extra_field.name: extra.get(extra_field.name) or extra_field.default for extra_field in EXTRA_FIELDS}
         address = _address(connection.host, connection.port)
         mistakes += [
             *_key_mistakes("login (SecretId)", connection.login),
@@ -190,7 +192,7 @@ class Settings:
         return f"{self.secret_id[:4]}...{self.secret_id[-4:]}" if len(self.secret_id) > 12 else self.secret_id
 
     def order_url(self, order_id: str) -> str:
-        """Return where a person can look at an order."""
+        """Return the address of an order in the console."""
         return self.console_url.replace("{order_id}", quote(order_id, safe=""))
 
 
@@ -211,11 +213,11 @@ def _address(host: Any, port: Any) -> str:
 
 
 def _extra_of(connection: Connection) -> tuple[Mapping[str, Any], list[str]]:
-    """Return the extra, and whether it is none; it is not shown, since it may hold a secret."""
+    """Return the extra and its mistakes, which do not show it, since it may hold a secret."""
     try:
         extra = connection.extra_dejson
         if not extra:
-            # Airflow reads an extra that is no JSON as none, and a ledger that it names would be forgotten.
+            # Airflow reads an extra that is no JSON as an empty one, and a ledger that it names would be ignored.
             extra = json.loads(getattr(connection, "extra", None) or "{}")
     except (ValueError, TypeError, RecursionError):
         extra = False
@@ -252,7 +254,7 @@ def _endpoint_mistakes(address: str, allowed_hosts: Collection[str]) -> Iterator
         yield f"host {shown(address)} must be https"
     if not endpoint.host.endswith(API_DOMAIN) and endpoint.host not in _hosts(allowed_hosts):
         yield (
-            f"host {endpoint.host!r} is neither below {API_DOMAIN[1:]} nor this machine: signed requests go nowhere "
+            f"host {endpoint.host!r} is not under {API_DOMAIN[1:]} and is not localhost: signed requests go nowhere "
             "else unless [tcbilling] allowed_hosts in Airflow's configuration names it"
         )
 
@@ -264,16 +266,16 @@ def _hosts(names: Collection[str]) -> Iterator[str]:
 
 
 def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
-    for known in EXTRA_FIELDS:
-        value = extra.get(known.name)
-        if value is None or value == "" or known.is_secret:
+    for extra_field in EXTRA_FIELDS:
+        value = extra.get(extra_field.name)
+        if value is None or value == "" or extra_field.is_secret:
             continue
-        if known.type == "number" and not is_span(value):
-            yield f"extra {known.name} must be a number above 0, and at most {LONGEST}"
-        elif known.choices and value not in known.choices:
-            yield f"extra {known.name} must be one of {', '.join(known.choices)}"
-        elif known.type == "string" and not (isinstance(value, str) and value.isprintable()):
-            yield f"extra {known.name} must be a text of one line"
+        if extra_field.type == "number" and (mistake := SECONDS.demand(f"extra {extra_field.name}", value)):
+            yield mistake
+        elif extra_field.choices and value not in extra_field.choices:
+            yield f"extra {extra_field.name} must be one of {', '.join(extra_field.choices)}"
+        elif extra_field.type == "string" and not (isinstance(value, str) and value.isprintable()):
+            yield f"extra {extra_field.name} must be a text of one line"
     yield from _ledger_mistakes(extra.get("ledger_uri"))
     console = extra.get("console_url")
     if console and not _is_web_address(str(console)):

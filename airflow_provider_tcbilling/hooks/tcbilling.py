@@ -20,11 +20,14 @@ from airflow_provider_tcbilling.hooks.connection import (
     PLACEHOLDERS,
     Settings,
 )
+from airflow_provider_tcbilling.hooks.session import Session, client_of
 from airflow_provider_tcbilling.task.arguments import A_COUNT, A_SPAN, optional
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import RenewableInstance
+
+__all__ = ["TcBillingHook"]
 
 
 class TcBillingHook(BaseHook):
@@ -57,8 +60,17 @@ class TcBillingHook(BaseHook):
             read = self._unreadable(error)
         return _sound(read)
 
+    def session(self, **options: Any) -> Session:
+        """
+        Return the clients of one execution: ``with hook.session() as tencent``, then ``tencent.buying`` or
+        ``tencent.waiting``. Leaving the block closes them. The connection is read when it is first needed.
+
+        :param options: Further arguments of the clients, such as ``attempts``.
+        """
+        return Session(self.get_settings, **options)
+
     def get_conn(self) -> BillingClient:
-        """Return a client for the connection. Blocking; errors as in :meth:`get_settings`."""
+        """Return a client for the connection, which the caller closes. Blocking; errors as in :meth:`get_settings`."""
         return client_of(self.get_settings())
 
     async def aget_settings(self) -> Settings:
@@ -74,7 +86,7 @@ class TcBillingHook(BaseHook):
         return _sound(read)
 
     async def aget_conn(self) -> BillingClient:
-        """Return a client for somebody who waits: the connection is read once, here, and never per request."""
+        """Return a client for waiting, which the caller closes. The connection is read once, here."""
         return client_of(await self.aget_settings(), is_waiting=True)
 
     def expiring_instances(
@@ -84,10 +96,10 @@ class TcBillingHook(BaseHook):
         Return the instances that expire within a span, soonest first. It only reads, all pages of the list.
 
         :param within: A timedelta, seconds, or an ISO 8601 duration such as ``P14D``.
-        :param limit: Return at most so many.
+        :param limit: The most instances to return; ``None`` returns all.
         :param filters: ``product_codes``, ``sub_product_codes``, ``region_codes``, ``renew_flags``, each a text or a
             list, and ``name``, a pattern with ``*`` and ``?``. ``*`` is all; nothing, or an empty list, is a mistake.
-        :raises InvalidRequest: An argument is not what it should be.
+        :raises InvalidRequest: An argument is not what it should be. Nothing was sent.
         :raises TcBillingError: The list could not be read.
         """
         from airflow_provider_tcbilling.waiting.expiry import expiring
@@ -95,27 +107,28 @@ class TcBillingHook(BaseHook):
 
         seconds = A_SPAN.of("expiring_instances", "within", within)
         most = optional(A_COUNT).of("expiring_instances", "limit", limit)
-        found = expiring(self.get_conn(), time.time(), seconds, Wanted.read(filters))
+        with self.session() as tencent:
+            found = expiring(tencent.buying, time.time(), seconds, Wanted.read(filters))
         if most is None or len(found) <= most:
             return found
         self.log.warning("%d instances expire in that span; only the first %d are taken.", len(found), most)
         return found[:most]
 
     def test_connection(self) -> tuple[bool, str]:
-        """Make one signed call that is free, and say in words what to fix if it fails."""
+        """Send one signed request that is free, and name what to correct if it fails."""
+        from airflow_provider_tcbilling.api.error_codes import remedy_of
         from airflow_provider_tcbilling.api.text import amount
-        from airflow_provider_tcbilling.task.next_steps import remedy_of
 
         try:
-            settings = self.get_settings()
-            client = client_of(settings, attempts=1)
-            balance = client.describe_account_balance()
+            with self.session(attempts=1) as tencent:
+                endpoint, client = tencent.settings.endpoint, tencent.buying
+                balance = client.describe_account_balance()
         except ApiError as error:
-            return False, f"{remedy_of(error) or error.message} [{error.code}, request {error.request_id}]"
+            return False, f"{remedy_of(error.code) or error.message} [{error.code}, request {error.request_id}]"
         except (TcBillingError, AirflowException) as error:
             return False, str(error)
         can_spend = amount(balance.spendable_cents, "of its currency")
-        message = f"{settings.endpoint} knows the key. Account {balance.uin} can spend {can_spend}."
+        message = f"{endpoint} knows the key. Account {balance.uin} can spend {can_spend}."
         if client.clock_offset:
             message += f" The clock of this machine is off by {abs(client.clock_offset):.0f} seconds: set it."
         return True, message
@@ -138,13 +151,13 @@ class TcBillingHook(BaseHook):
         widgets = {}
         for extra in EXTRA_FIELDS:
             secret = extra.is_secret
-            kind, look = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
-            widgets[extra.name] = kind(extra.label, widget=look(), description=extra.about)
+            kind, widget = (PasswordField, BS3PasswordFieldWidget) if secret else (StringField, BS3TextFieldWidget)
+            widgets[extra.name] = kind(extra.label, widget=widget(), description=extra.about)
         return widgets
 
     def _unreadable(self, error: Exception) -> InvalidRequest:
-        """Return the mistake that Airflow could not read the connection; what is in it is not shown."""
-        mistake = f"Airflow cannot read it ({type(error).__name__}): look at its port, its extra, its JSON"
+        """Return the mistake of a connection that Airflow could not read, without showing its content."""
+        mistake = f"Airflow cannot read it ({type(error).__name__}): check its port, its extra, its JSON"
         return InvalidRequest(f"Connection {self.tcbilling_conn_id}", [mistake])
 
     @staticmethod
@@ -157,32 +170,7 @@ class TcBillingHook(BaseHook):
 
 
 def _sound(read: Settings | InvalidRequest) -> Settings:
-    """Return settings, or raise their mistakes: here, where no frame has a connection, which shows its key."""
+    """Return settings, or raise their mistakes: in a frame that has no connection, which would show its key."""
     if isinstance(read, InvalidRequest):
         raise read
     return read
-
-
-def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -> BillingClient:
-    """
-    Make a client from settings.
-
-    :param is_waiting: It only waits, and leaves half of the requests to those who buy.
-    :param options: The client's own, such as ``attempts``.
-    """
-    from airflow_provider_tcbilling.api.client import BillingClient
-    from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-
-    return BillingClient(
-        settings.secret_id,
-        settings.secret_key,
-        token=settings.token,
-        endpoint=settings.endpoint,
-        language=settings.language,
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        rate_limiter=RateLimiter(
-            settings.endpoint, settings.secret_id, settings.requests_per_second, is_waiting=is_waiting
-        ),
-        **options,
-    )

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import visible
 from airflow_provider_tcbilling.ledger.store import Store, Text
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.key import client_token_for, key_bytes
 
 CANARY_SECONDS = 10.0

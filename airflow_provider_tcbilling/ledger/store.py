@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.reading import json_of
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFailed
 
 T = TypeVar("T")
 

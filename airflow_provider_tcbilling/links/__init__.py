@@ -1,1 +1,1 @@
-"""Buttons on the task's page."""
+"""Links: buttons on the page of a task."""

@@ -1,1 +1,1 @@
-"""The tasks that spend."""
+"""Operators: tasks that buy, renew and refund, and tasks that read or set renewals."""

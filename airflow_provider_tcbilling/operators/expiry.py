@@ -6,35 +6,24 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.task.arguments import (
-    A_CONNECTION,
-    A_COUNT,
-    A_SPAN,
-    FILTERS,
-    Check,
-    Rendered,
-    mistakes_in,
-    optional,
-)
-from airflow_provider_tcbilling.task.errors import no_retry_unless_transient
+from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_COUNT, A_SPAN, FILTERS, Check, optional
+from airflow_provider_tcbilling.triggers._task import BillingTask
 from airflow_provider_tcbilling.waiting.filters import ALL
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+__all__ = ["ExpiringInstancesOperator"]
+
 LINES_LOGGED = 20
 
 
-class ExpiringInstancesOperator(Rendered, BaseOperator):
+class ExpiringInstancesOperator(BillingTask):
     """
     List the instances that expire within a span, soonest first. It only reads.
 
-    The log tells what each filter left, at level WARNING if that is nothing, or if no instance has one of the codes.
+    The log shows what each filter left, at level WARNING if that is nothing, or if no instance has one of the codes.
 
     Those that have expired and can still be renewed are listed too. An expiry whose zone is not known counts as the
     earlier of what it may be, so an instance can come up to eight hours early. Instances without an expiry never come,
@@ -43,14 +32,14 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
     Returns a list of dicts, each with the arguments of one
     :class:`~airflow_provider_tcbilling.operators.renewal.RenewInstanceOperator`, so its output feeds
     ``.expand_kwargs()``; an empty list skips what is mapped over it. The XCom ``instances`` has everything that the
-    server tells of them. Nothing in either can be a template: a name's braces, signs and quotes are underscores there.
-    Airflow maps over at most ``[core] max_map_length`` items, 1024 by default: *limit* keeps
-    below it.
+    server shows of them. Nothing in either can be a template: a name's braces, signs and quotes are underscores there.
+    Airflow maps over at most ``[core] max_map_length`` items, 1024 by default: *limit* keeps below it.
 
     .. seealso:: :ref:`howto/operator:ExpiringInstancesOperator`,
         https://www.tencentcloud.com/document/api/555/78424
 
-    :param within: How soon they expire: a timedelta, seconds, or an ISO 8601 duration such as ``P14D``. (templated)
+    :param within: The span in which they expire: a timedelta, seconds, or an ISO 8601 duration such as ``P14D``.
+        (templated)
     :param product_codes: Only these layer-1 product codes: a code or a list of codes, also as text. ``*`` is all; an
         empty list, or nothing, is a mistake. (templated)
     :param sub_product_codes: Only these layer-2 product codes, written likewise. (templated)
@@ -58,17 +47,13 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
     :param renew_flags: Only these renew flags, written likewise. (templated)
     :param name: Pattern of the instance's name, in which only ``*`` and ``?`` mean more than themselves; upper and
         lower case differ. (templated)
-    :param limit: Return at most so many, the soonest. (templated)
+    :param limit: The most instances to return, the soonest first; ``None`` returns all. (templated)
     :param tcbilling_conn_id: The Airflow connection. (templated)
     """
 
     template_fields: Sequence[str] = (
         "within",
-        "product_codes",
-        "sub_product_codes",
-        "region_codes",
-        "renew_flags",
-        "name",
+        *FILTERS,
         "limit",
         "tcbilling_conn_id",
     )
@@ -78,8 +63,6 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         "limit": optional(A_COUNT),
         "tcbilling_conn_id": A_CONNECTION,
     }
-    """The rule for each argument."""
-
     ui_color = "#e6f5e9"
 
     def __init__(
@@ -95,7 +78,7 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(tcbilling_conn_id=tcbilling_conn_id, **kwargs)
         self.within = within
         self.product_codes = product_codes
         self.sub_product_codes = sub_product_codes
@@ -103,7 +86,6 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         self.renew_flags = renew_flags
         self.name = name
         self.limit = limit
-        self.tcbilling_conn_id = tcbilling_conn_id
 
     def execute(self, context: Context) -> list[dict[str, str]]:
         """
@@ -112,20 +94,12 @@ class ExpiringInstancesOperator(Rendered, BaseOperator):
         :raises AirflowFailException: A mistake in the task or its connection, or a refusal.
         :raises TcBillingError: It could not be read; another try may help.
         """
-        from airflow_provider_tcbilling.task.failure_facts import end_of
-
-        hook = TcBillingHook(self.tcbilling_conn_id)
-        with no_retry_unless_transient(lambda: end_of(context, hook)):
-            if mistakes := mistakes_in(self, self.checks):
-                raise InvalidRequest(self.task_id, mistakes)
-            found = hook.expiring_instances(
+        with self._reporting(context):
+            self._refuse_mistakes()
+            found = self.hook.expiring_instances(
                 self.within,
                 limit=self.limit,
-                product_codes=self.product_codes,
-                sub_product_codes=self.sub_product_codes,
-                region_codes=self.region_codes,
-                renew_flags=self.renew_flags,
-                name=self.name,
+                **{name: getattr(self, name) for name in FILTERS},
             )
         self.log.info("%d instances expire within %s.", len(found), self.within)
         for one in found[:LINES_LOGGED]:

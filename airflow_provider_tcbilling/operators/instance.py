@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.operators.base import SpendingOperator
 from airflow_provider_tcbilling.task.masker import mask_in_airflow
+from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -16,14 +21,16 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 
+__all__ = ["CreateInstanceOperator", "OnRefusedRun", "OnUnknownOutcome"]
+
 
 class CreateInstanceOperator(SpendingOperator):
     """
     Buy a prepaid instance from the account balance, and return its ids when it is delivered.
 
     **Money moves when this task runs**, once: with a ledger, or on Airflow 3.3, the intent is recorded before anything
-    is sent, and a retry, a clear or a second copy of the same attempt looks for the order before it sends the same
-    client token again. If nothing can decide what an earlier try did, it stops and says what to look for. An order is
+    is sent, and a retry, a clear or a second copy of the same attempt queries the order book before it sends the same
+    client token again. If no query can decide what an earlier try did, it stops and names what to look for. An order is
     never refunded by itself, and killing the task does not undo it.
 
     Returns a dict: ``order_id``, ``instance_ids``, ``client_token``, ``request_id``, and, where the order book was
@@ -36,19 +43,35 @@ class CreateInstanceOperator(SpendingOperator):
     :param sub_product_code: Layer-2 product code, such as ``sp_cloudfirewall_svv1``. (templated)
     :param region_code: Region of the instance, such as ``ap-guangzhou``. (templated)
     :param zone_code: Zone of the instance; needed even for products without zones. (templated)
-    :param parameter: What exactly is bought: a mapping, or a JSON object as text. Where it repeats the period, the
+    :param parameter: The product's specification: a mapping, or a JSON object as text. Where it repeats the period, the
         quantity or the product codes it must agree with them. (templated)
     :param pay_mode: ``PrePay``, the only mode there is. (templated)
     :param quantity: How many to buy; left out, the server assumes 1. (templated)
     :param project_id: Project that the cost is booked on; left out, the server assumes 0. (templated)
     :param period: Length of the subscription in *period_unit*, 1 to 36; left out, the server assumes 1. (templated)
     :param period_unit: ``m`` months or ``y`` years; left out, the server assumes months. (templated)
-    :param renew_flag: What happens at the end, such as ``NOTIFY_AND_AUTO_RENEW``; left out, the server assumes
-        ``NOTIFY_AND_MANUAL_RENEW``. (templated)
+    :param renew_flag: The action at the end of the subscription, such as ``NOTIFY_AND_AUTO_RENEW``; left out, the
+        server assumes ``NOTIFY_AND_MANUAL_RENEW``. (templated)
     :param purchase_key: Business name of the purchase, such as ``edge-firewall-2026-12``. The same key is the same
         purchase in whatever run. Left out, each run of the task is a purchase of its own. (templated)
-
-    The other parameters are those of :class:`SpendingOperator`.
+    :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
+        Excludes *purchase_key*. (templated)
+    :param on_unknown_outcome: What to do when the request may have been carried out and no query shows whether it was:
+        ``stop`` fails the task and names what to look for, ``replay`` trusts the client token and sends it again.
+    :param replay_window: Time after the first request within which the same token may be sent again while the order
+        book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is five minutes,
+        and longer if a try must take the purchase over from another process.
+    :param allow_backfill: Whether a run that a backfill made may spend.
+    :param max_lateness: Time after its schedule at which a run may still spend: seconds, a timedelta, or an ISO 8601
+        duration such as ``P1D``. ``None`` is without limit.
+    :param on_refused_run: ``fail`` or ``skip`` the task when its run may not spend.
+    :param wait_for_delivery: Return when the order has come to its end. ``False`` returns as soon as it is placed.
+    :param deferrable: Wait in the triggerer and not on a worker. The default is Airflow's ``default_deferrable``.
+    :param poll_interval: Time between two queries: seconds, a timedelta, or an ISO 8601 duration. In the triggerer it
+        is the longest time.
+    :param delivery_timeout: Time to wait for the order's end, written likewise; at most 89 days. Afterwards the task
+        fails without a retry. The order stays as it is, and a cleared task goes on waiting for it.
+    :param tcbilling_conn_id: The Airflow connection. (templated)
     """
 
     action = CREATE_INSTANCE
@@ -83,9 +106,35 @@ class CreateInstanceOperator(SpendingOperator):
         period: int | str | None = None,
         period_unit: str | None = None,
         renew_flag: str | None = None,
+        purchase_key: str | None = None,
+        client_token: str | None = None,
+        on_unknown_outcome: OnUnknownOutcome | str = OnUnknownOutcome.STOP,
+        replay_window: timedelta | float | str | None = None,
+        allow_backfill: bool | str = False,
+        max_lateness: timedelta | float | str | None = None,
+        on_refused_run: OnRefusedRun | str = OnRefusedRun.FAIL,
+        wait_for_delivery: bool | str = True,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: timedelta | float | str = 30.0,
+        delivery_timeout: timedelta | float | str = 3600.0,
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            purchase_key=purchase_key,
+            client_token=client_token,
+            on_unknown_outcome=on_unknown_outcome,
+            replay_window=replay_window,
+            allow_backfill=allow_backfill,
+            max_lateness=max_lateness,
+            on_refused_run=on_refused_run,
+            wait_for_delivery=wait_for_delivery,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            delivery_timeout=delivery_timeout,
+            tcbilling_conn_id=tcbilling_conn_id,
+            **kwargs,
+        )
         self.product_code = product_code
         self.sub_product_code = sub_product_code
         self.region_code = region_code
@@ -103,9 +152,10 @@ class CreateInstanceOperator(SpendingOperator):
         super()._do_render_template_fields(*args, **kwargs)
         mask_in_airflow(self.parameter)
 
-    def _fields(self) -> dict[str, Any]:
+    def mistakes(self) -> list[str]:
+        """Return the mistakes in the arguments; no message about them shows a secret of the parameter."""
         mask_in_airflow(self.parameter)
-        return super()._fields()
+        return super().mistakes()
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """Return the purchase of a new instance."""
@@ -120,11 +170,11 @@ class CreateInstanceOperator(SpendingOperator):
         return run_key(context)
 
     def has_twins(self, context: Context) -> bool:
-        """Whether other tasks of the Dag may place an order that looks like one of this task."""
+        """Whether other tasks of the DAG may place an order that cannot be distinguished from one of this task."""
         from airflow_provider_tcbilling.task.dag_run import may_have_twins
 
         return may_have_twins(self, context, CreateInstanceOperator)
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """Whether all instances are named already."""
-        return len(order.instance_ids) >= int(fields.get("quantity", 1))
+        return len(order.instance_ids) >= int(fields.get("quantity", CREATE_INSTANCE.field("quantity").default))

@@ -1,35 +1,42 @@
-"""RefundInstanceOperator: gives one instance back, once, and only when a person has said so."""
+"""RefundInstanceOperator: gives one instance back, once, and only when a user has confirmed it."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.errors import TcBillingError
+from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.operators.base import SpendingOperator
 from airflow_provider_tcbilling.task.arguments import A_FLAG, A_YES, Check
-from airflow_provider_tcbilling.task.errors import no_retry_unless_transient, unguarded
+from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order
-    from airflow_provider_tcbilling.purchasing.purchase import Purchase
+    from airflow_provider_tcbilling.operators._execution import Execution
+    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.refund import Refund
+
+__all__ = ["OnRefusedRun", "OnUnknownOutcome", "RefundInstanceOperator"]
 
 
 class RefundInstanceOperator(SpendingOperator):
     """
     Give one prepaid instance back, once, and return what came back.
 
-    **It cannot be undone**: the instance is gone with its data, only a part of what was really paid may come back, and
-    what vouchers paid is lost. No other task of this package refunds anything. With ``dry_run=True`` the task shows
-    what is known of the instance, its orders and the published rules, and sends nothing; the amount is known only when
-    the money is back, since no action of the API quotes a refund.
+    **It cannot be undone**: the instance is gone with its data, only a part of the amount that was paid in money may
+    come back, and the part that vouchers paid is lost. No other task of this provider refunds anything. With
+    ``dry_run=True`` the task shows the instance, its orders and the published rules, and sends nothing; the amount is
+    known only when the money is back, since no action of the API quotes a refund.
 
     Returns a dict: ``order_id``, ``order_ids``, ``instance_id``, ``refunded_cents``, ``voucher_cents_lost``,
     ``currency``, ``client_token`` and ``request_id``; with *dry_run* the plan, whose fields are those of
@@ -46,8 +53,24 @@ class RefundInstanceOperator(SpendingOperator):
     :param dry_run: Show the plan and send nothing; needs no *confirm*. (templated)
     :param purchase_key: Business name of the refund. Left out, it is the instance, which is given back once in
         whatever run. (templated)
-
-    The other parameters are those of :class:`SpendingOperator`.
+    :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
+        Excludes *purchase_key*. (templated)
+    :param on_unknown_outcome: What to do when the request may have been carried out and no query shows whether it was:
+        ``stop`` fails the task and names what to look for, ``replay`` trusts the client token and sends it again.
+    :param replay_window: Time after the first request within which the same token may be sent again while the order
+        book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is five minutes,
+        and longer if a try must take the purchase over from another process.
+    :param allow_backfill: Whether a run that a backfill made may spend.
+    :param max_lateness: Time after its schedule at which a run may still spend: seconds, a timedelta, or an ISO 8601
+        duration such as ``P1D``. ``None`` is without limit.
+    :param on_refused_run: ``fail`` or ``skip`` the task when its run may not spend.
+    :param wait_for_delivery: Return when the order has come to its end. ``False`` returns as soon as it is placed.
+    :param deferrable: Wait in the triggerer and not on a worker. The default is Airflow's ``default_deferrable``.
+    :param poll_interval: Time between two queries: seconds, a timedelta, or an ISO 8601 duration. In the triggerer it
+        is the longest time.
+    :param delivery_timeout: Time to wait for the order's end, written likewise; at most 89 days. Afterwards the task
+        fails without a retry. The order stays as it is, and a cleared task goes on waiting for it.
+    :param tcbilling_conn_id: The Airflow connection. (templated)
     """
 
     action = REFUND_INSTANCE
@@ -61,7 +84,7 @@ class RefundInstanceOperator(SpendingOperator):
         *SpendingOperator.template_fields,
     )
     checks: ClassVar[Mapping[str, Check]] = {**SpendingOperator.checks, "confirm": A_YES, "dry_run": A_FLAG}
-    # An operator's dry_run is a method of Airflow's.
+    # ``dry_run`` of an operator is a method of Airflow's.
     held_as: ClassVar[Mapping[str, str]] = {"dry_run": "plan_only"}
     ui_color = "#fbdcdc"
 
@@ -74,9 +97,35 @@ class RefundInstanceOperator(SpendingOperator):
         instance_id: str,
         confirm: bool | str = False,
         dry_run: bool | str = False,
+        purchase_key: str | None = None,
+        client_token: str | None = None,
+        on_unknown_outcome: OnUnknownOutcome | str = OnUnknownOutcome.STOP,
+        replay_window: timedelta | float | str | None = None,
+        allow_backfill: bool | str = False,
+        max_lateness: timedelta | float | str | None = None,
+        on_refused_run: OnRefusedRun | str = OnRefusedRun.FAIL,
+        wait_for_delivery: bool | str = True,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: timedelta | float | str = 30.0,
+        delivery_timeout: timedelta | float | str = 3600.0,
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            purchase_key=purchase_key,
+            client_token=client_token,
+            on_unknown_outcome=on_unknown_outcome,
+            replay_window=replay_window,
+            allow_backfill=allow_backfill,
+            max_lateness=max_lateness,
+            on_refused_run=on_refused_run,
+            wait_for_delivery=wait_for_delivery,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            delivery_timeout=delivery_timeout,
+            tcbilling_conn_id=tcbilling_conn_id,
+            **kwargs,
+        )
         self.product_code = product_code
         self.sub_product_code = sub_product_code
         self.region_code = region_code
@@ -84,20 +133,17 @@ class RefundInstanceOperator(SpendingOperator):
         self.confirm = confirm
         self.plan_only = dry_run
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Give it back, or show the plan; errors as in :meth:`SpendingOperator.execute`."""
-        with no_retry_unless_transient(lambda: self._end(context)):
-            fields = self._fields()
-            if not self._read("dry_run"):
-                done: dict[str, Any] = unguarded(SpendingOperator.execute)(self, context)
-                return done
-            plan = self.spending(self._hook.get_conn(), fields).plan(time.time())
-            self.log.info("Nothing was sent. What is known of this refund:\n%s", json.dumps(plan, indent=2))
-            return plan
+    def plan(self, action: MoneyAction) -> dict[str, Any] | None:
+        """Return what is known of the refund, and send nothing, with *dry_run*; else ``None``."""
+        if not self.value_of("dry_run"):
+            return None
+        plan = cast("Refund", action).plan(time.time())
+        self.log.info("Nothing was sent. What is known of this refund:\n%s", json.dumps(plan, indent=2))
+        return plan
 
     def needed(self) -> Mapping[str, Check]:
         """Return the checks that count: a refund must be confirmed, a plan need not be."""
-        is_plan = not A_FLAG.mistake("dry_run", self.plan_only) and self._read("dry_run")
+        is_plan = not A_FLAG.mistake("dry_run", self.plan_only) and self.value_of("dry_run")
         return {name: check for name, check in self.checks.items() if not (is_plan and name == "confirm")}
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Refund:
@@ -111,16 +157,16 @@ class RefundInstanceOperator(SpendingOperator):
         return json.dumps(["refund", fields["instance_id"]])
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
-        """No refund is: what comes back is known when it has come."""
+        """Return False: the amount of a refund is known only when the money is back."""
         return False
 
-    def result(self, order: Order, order_ids: Sequence[str], purchase: Purchase | None) -> dict[str, Any]:
+    def result(self, run: Execution, order: Order, order_ids: Sequence[str]) -> dict[str, Any]:
         """Return the order, the money that came back, and the vouchers that did not."""
         from airflow_provider_tcbilling.purchasing.refund import vouchers_of
 
         lost = None
         try:
-            lost = vouchers_of(self.spending(self._hook.get_conn(), self._fields()).orders())
+            lost = vouchers_of(cast("Refund", run.action).orders())
         except TcBillingError as error:
             self.log.warning("Order %s is placed, and the vouchers could not be read: %s", order.order_id, error)
         # Whether the order book writes what came back with a minus is not documented.

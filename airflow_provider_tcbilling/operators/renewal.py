@@ -8,13 +8,12 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE, SET_RENEWAL
 from airflow_provider_tcbilling.api.errors import InvalidRequest, RenewalNotSet, TcBillingError
 from airflow_provider_tcbilling.api.schema import Action, whole_number
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.operators.base import SpendingOperator
 from airflow_provider_tcbilling.task.arguments import (
     A_CONNECTION,
@@ -23,31 +22,34 @@ from airflow_provider_tcbilling.task.arguments import (
     A_SPAN,
     A_TEXT,
     Check,
-    Rendered,
-    mistakes_in,
     one_of,
     optional,
 )
-from airflow_provider_tcbilling.task.errors import no_retry_unless_transient
+from airflow_provider_tcbilling.task.policies import OnAutoRenew, OnRefusedRun, OnUnknownOutcome
+from airflow_provider_tcbilling.triggers._task import BillingTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order, RenewableInstance
+    from airflow_provider_tcbilling.operators._execution import Execution
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
-    from airflow_provider_tcbilling.purchasing.purchase import Purchase
+    from airflow_provider_tcbilling.task.failure_message import TaskEnd
+
+__all__ = ["OnAutoRenew", "OnRefusedRun", "OnUnknownOutcome", "RenewInstanceOperator", "SetRenewalOperator"]
 
 
 class RenewInstanceOperator(SpendingOperator):
     """
     Renew one prepaid instance from the account balance, once, and return its old and new expiry.
 
-    **Money moves when this task runs**, and every renewal adds a period. The instance is looked at first: one that does
-    not expire soon, that the vendor renews by itself, that is being renewed, or that has another expiry than the one
-    the renewal was decided on is left alone, and the task is skipped with the reason. With a ledger, or on Airflow 3.3,
-    what was seen is recorded before anything is sent. After an unknown outcome the order book and the expiry decide:
-    moved and nobody knows by which order, it stops; not moved and no order, the same request may be sent again.
+    **Money moves when this task runs**, and every renewal adds a period. The instance is queried first. The task is
+    skipped, with the reason, if the instance does not expire soon, if Tencent renews it by itself, if it is being
+    renewed, or if it has another expiry than the one the renewal was decided on. With a ledger, or on Airflow 3.3, the
+    expiry is recorded before anything is sent. After an unknown outcome the order book and the expiry decide: if the
+    expiry has moved and no order explains it, the task stops; if it has not moved and there is no order, the same
+    request may be sent again.
 
     Returns a dict: ``order_id``, ``order_ids``, ``instance_id``, ``old_expire_time``, ``new_expire_time``,
     ``client_token``, ``request_id``, ``paid_cents`` and ``currency``.
@@ -65,15 +67,31 @@ class RenewInstanceOperator(SpendingOperator):
         that has another one by now is left alone, and each expiry is renewed once in whatever run. (templated)
     :param renew_within: How soon the instance must expire: a timedelta, seconds, or an ISO 8601 duration such as
         ``P14D``. One that expires later is left alone; ``None`` renews at any time. (templated)
-    :param on_auto_renew: What to do with an instance that the vendor will renew by itself: ``skip``, ``fail`` or
+    :param on_auto_renew: What to do with an instance that Tencent will renew by itself: ``skip``, ``fail`` or
         ``renew`` it as well. (templated)
-    :param renew_isolated: Renew an instance that has expired and is isolated, too. From when on the new period counts
-        is not documented. (templated)
-    :param instance_name: For people; Tencent does not see it. It may be the server's text, so it is no template.
+    :param renew_isolated: Renew an instance that has expired and is isolated, too. The start of its new period is not
+        documented. (templated)
+    :param instance_name: Shown to readers; Tencent does not see it. It may be the server's text, so it is no template.
     :param purchase_key: Business name of the renewal. Left out, it is the instance and its *expire_time*, or without
         one the run of the task. (templated)
-
-    The other parameters are those of :class:`SpendingOperator`.
+    :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
+        Excludes *purchase_key*. (templated)
+    :param on_unknown_outcome: What to do when the request may have been carried out and no query shows whether it was:
+        ``stop`` fails the task and names what to look for, ``replay`` trusts the client token and sends it again.
+    :param replay_window: Time after the first request within which the same token may be sent again while the order
+        book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is five minutes,
+        and longer if a try must take the purchase over from another process.
+    :param allow_backfill: Whether a run that a backfill made may spend.
+    :param max_lateness: Time after its schedule at which a run may still spend: seconds, a timedelta, or an ISO 8601
+        duration such as ``P1D``. ``None`` is without limit.
+    :param on_refused_run: ``fail`` or ``skip`` the task when its run may not spend.
+    :param wait_for_delivery: Return when the order has come to its end. ``False`` returns as soon as it is placed.
+    :param deferrable: Wait in the triggerer and not on a worker. The default is Airflow's ``default_deferrable``.
+    :param poll_interval: Time between two queries: seconds, a timedelta, or an ISO 8601 duration. In the triggerer it
+        is the longest time.
+    :param delivery_timeout: Time to wait for the order's end, written likewise; at most 89 days. Afterwards the task
+        fails without a retry. The order stays as it is, and a cleared task goes on waiting for it.
+    :param tcbilling_conn_id: The Airflow connection. (templated)
     """
 
     action = RENEW_INSTANCE
@@ -94,7 +112,7 @@ class RenewInstanceOperator(SpendingOperator):
         **SpendingOperator.checks,
         "expire_time": optional(A_SERVER_TIME),
         "renew_within": optional(A_SPAN),
-        "on_auto_renew": one_of("skip", "fail", "renew"),
+        "on_auto_renew": one_of(OnAutoRenew),
         "renew_isolated": A_FLAG,
         "instance_name": A_TEXT,
     }
@@ -111,12 +129,38 @@ class RenewInstanceOperator(SpendingOperator):
         period_unit: str | None = None,
         expire_time: str | None = None,
         renew_within: timedelta | float | str | None = None,
-        on_auto_renew: str = "skip",
+        on_auto_renew: OnAutoRenew | str = OnAutoRenew.SKIP,
         renew_isolated: bool | str = False,
         instance_name: str = "",
+        purchase_key: str | None = None,
+        client_token: str | None = None,
+        on_unknown_outcome: OnUnknownOutcome | str = OnUnknownOutcome.STOP,
+        replay_window: timedelta | float | str | None = None,
+        allow_backfill: bool | str = False,
+        max_lateness: timedelta | float | str | None = None,
+        on_refused_run: OnRefusedRun | str = OnRefusedRun.FAIL,
+        wait_for_delivery: bool | str = True,
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: timedelta | float | str = 30.0,
+        delivery_timeout: timedelta | float | str = 3600.0,
+        tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            purchase_key=purchase_key,
+            client_token=client_token,
+            on_unknown_outcome=on_unknown_outcome,
+            replay_window=replay_window,
+            allow_backfill=allow_backfill,
+            max_lateness=max_lateness,
+            on_refused_run=on_refused_run,
+            wait_for_delivery=wait_for_delivery,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            delivery_timeout=delivery_timeout,
+            tcbilling_conn_id=tcbilling_conn_id,
+            **kwargs,
+        )
         self.product_code = product_code
         self.sub_product_code = sub_product_code
         self.region_code = region_code
@@ -134,10 +178,10 @@ class RenewInstanceOperator(SpendingOperator):
         from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
 
         terms = Terms(
-            within=self._read("renew_within"),
-            expire_time=self._read("expire_time") or "",
-            on_auto_renew=self._read("on_auto_renew"),
-            isolated=self._read("renew_isolated"),
+            within=self.value_of("renew_within"),
+            expire_time=self.value_of("expire_time") or "",
+            on_auto_renew=self.value_of("on_auto_renew"),
+            isolated=self.value_of("renew_isolated"),
         )
         return Renewal(client, fields, terms)
 
@@ -145,7 +189,7 @@ class RenewInstanceOperator(SpendingOperator):
         """Return a key for the expiry that is renewed, or for the run of the task if nobody has named it."""
         from airflow_provider_tcbilling.task.dag_run import run_key
 
-        if expire_time := self._read("expire_time"):
+        if expire_time := self.value_of("expire_time"):
             return json.dumps(["renew", fields["instance_id"], expire_time])
         return run_key(context)
 
@@ -156,25 +200,25 @@ class RenewInstanceOperator(SpendingOperator):
         return self.expire_time is None and loop_index_of(context) is not None
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
-        """No renewal is: its answer says nothing of the instance."""
+        """Return False: the answer to a renewal does not name the instance's new expiry."""
         return False
 
-    def result(self, order: Order, order_ids: Sequence[str], purchase: Purchase | None) -> dict[str, Any]:
+    def result(self, run: Execution, order: Order, order_ids: Sequence[str]) -> dict[str, Any]:
         """Return the order, and the expiry before and after it."""
-        told, instance_id = order.as_dict(), self.instance_id.strip()
-        del told["instance_ids"]
-        old, new = self._read("expire_time"), None
+        shown, instance_id = order.as_dict(), self.instance_id.strip()
+        del shown["instance_ids"]
+        old, new = self.value_of("expire_time"), None
         try:
-            old = (purchase and purchase.observed().get("expire_time")) or old
-            new = _expire_time(self._hook.get_conn(), instance_id)
+            old = (run.begun and run.begun.observed().get("expire_time")) or old
+            new = _expire_time(run.tencent.buying, instance_id)
         except TcBillingError as error:
             self.log.warning("Order %s is placed, and the expiry could not be read: %s", order.order_id, error)
-        if old and new == old and self._read("wait_for_delivery"):
+        if old and new == old and self.value_of("wait_for_delivery"):
             self.log.warning(
                 "Order %s is delivered, and %s is still listed to expire at %s.", order.order_id, instance_id, new
             )
         return {
-            **told,
+            **shown,
             "order_ids": list(order_ids),
             "instance_id": instance_id,
             "old_expire_time": old,
@@ -182,7 +226,7 @@ class RenewInstanceOperator(SpendingOperator):
         }
 
 
-class SetRenewalOperator(Rendered, BaseOperator):
+class SetRenewalOperator(BillingTask):
     """
     Set what happens when the subscription of one instance ends.
 
@@ -207,8 +251,6 @@ class SetRenewalOperator(Rendered, BaseOperator):
 
     action: ClassVar[Action] = SET_RENEWAL
     checks: ClassVar[Mapping[str, Check]] = {"tcbilling_conn_id": A_CONNECTION}
-    """The rule for each argument of the provider's own; the action describes the others."""
-
     template_fields: Sequence[str] = (*(field.arg for field in SET_RENEWAL.fields), "tcbilling_conn_id")
     ui_color = "#fdf3d6"
 
@@ -224,14 +266,13 @@ class SetRenewalOperator(Rendered, BaseOperator):
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(tcbilling_conn_id=tcbilling_conn_id, **kwargs)
         self.product_code = product_code
         self.region_code = region_code
         self.instance_id = instance_id
         self.renew_flag = renew_flag
         self.renew_period = renew_period
         self.renew_period_unit = renew_period_unit
-        self.tcbilling_conn_id = tcbilling_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
@@ -240,20 +281,14 @@ class SetRenewalOperator(Rendered, BaseOperator):
         :raises AirflowFailException: A mistake, no such instance, a refusal, or the server says that it failed.
         :raises TcBillingError: Another try may help, and is safe.
         """
-        from airflow_provider_tcbilling.task.failure_facts import end_of
-        from airflow_provider_tcbilling.task.failure_message import SETS
-
-        hook = TcBillingHook(self.tcbilling_conn_id)
-        with no_retry_unless_transient(lambda: end_of(context, hook, words=SETS)):
+        with self._reporting(context), self.hook.session() as tencent:
             arguments = {field.arg: getattr(self, field.arg) for field in SET_RENEWAL.fields}
             with suppress(ValueError):
                 # On the wire it is text.
                 arguments["renew_period"] = str(whole_number(self.renew_period))
-            if mistakes := mistakes_in(self, self.checks):
-                raise InvalidRequest(self.task_id, mistakes)
+            self._refuse_mistakes()
             wanted = SET_RENEWAL.named(SET_RENEWAL.payload(arguments))
-            client = hook.get_conn()
-            instance = _instance(client, wanted)
+            instance = _instance(tencent.buying, wanted)
             before = {
                 "renew_flag": instance.renew_flag,
                 "renew_period": str(instance.renew_period),
@@ -261,22 +296,27 @@ class SetRenewalOperator(Rendered, BaseOperator):
             }
             after = {**before, **{name: wanted[name] for name in before if name in wanted}}
             if changed := after != before:
-                if failures := client.set_renewal(**wanted):
+                if failures := tencent.buying.set_renewal(**wanted):
                     raise RenewalNotSet([", ".join(map(str, failure.values())) for failure in failures])
                 self.log.info("%s: %s, and was %s.", instance.instance_id, after, before)
             else:
                 self.log.info("%s is as it should be: %s. Nothing was sent.", instance.instance_id, before)
             return {"instance_id": instance.instance_id, "changed": changed, "before": before, "after": after}
 
+    def end(self, context: Context, *, was_waiting: bool = False) -> TaskEnd:
+        """Return the facts for the message of a task that fails: it pays nothing."""
+        from airflow_provider_tcbilling.task.failure_facts import end_of
+        from airflow_provider_tcbilling.task.failure_message import SETS
 
-def _instance(client: BillingClient, told: Mapping[str, Any]) -> RenewableInstance:
-    from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
+        return end_of(context, self.hook, words=SETS)
 
-    instance = instance_named(client, told["instance_id"])
-    if instance is None:
-        raise InvalidRequest(told["instance_id"], ["there is no such instance among those that can be renewed"])
-    if mistakes := mismatches(instance, told):
-        raise InvalidRequest(told["instance_id"], mistakes)
+
+def _instance(client: BillingClient, wanted: Mapping[str, Any]) -> RenewableInstance:
+    from airflow_provider_tcbilling.api.instance_list import existing_instance, mismatches
+
+    instance = existing_instance(client, wanted["instance_id"])
+    if mistakes := mismatches(instance, wanted):
+        raise InvalidRequest(wanted["instance_id"], mistakes)
     return instance
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.models import Deal, total_of, unique
+from airflow_provider_tcbilling.api.order_book import big_deal_of
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN, readings, with_zone
 from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.purchasing.match import Compared, Match, match
@@ -122,7 +123,7 @@ def order_numbered(client: BillingClient, number: str) -> Candidate | None:
     :raises TcBillingError: The order book could not be read, so nothing is known.
     """
     mine = [deal for deal in client.describe_deals(order_id=number) if deal.order_id == number]
-    group = mine[0].big_deal_id or mine[0].order_id if mine else number
+    group = big_deal_of(number, mine) or number
     deals = [deal for deal in client.describe_deals(big_deal_id=group) if deal.big_deal_id == group] or mine
     if not deals:
         return None

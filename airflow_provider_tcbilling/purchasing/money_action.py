@@ -12,6 +12,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import fingerprint_of
 from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in
+from airflow_provider_tcbilling.api.order_book import is_named_by
 from airflow_provider_tcbilling.api.schema import Action
 
 
@@ -137,7 +138,7 @@ class MoneyAction(ABC):
         try:
             by_number = self.client.describe_deals(order_id=order_id)
             deals = [*by_number, *self.client.describe_deals(big_deal_id=order_id)]
-            return any(order_id in (deal.order_id, deal.big_deal_id) for deal in deals)
+            return any(is_named_by(order_id, deal) for deal in deals)
         except TcBillingError as error:
             if error.transient:
                 raise

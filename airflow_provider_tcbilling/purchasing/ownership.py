@@ -10,16 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.endpoint import server_name
-from airflow_provider_tcbilling.api.errors import (
-    InvalidRecord,
-    OrderNotRecorded,
-    PurchaseChanged,
-    StoreFailed,
-    TcBillingError,
-)
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderNotRecorded, PurchaseChanged, StoreFailed
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.record_json import (
     is_declined,

@@ -37,12 +37,11 @@ from airflow_provider_tcbilling.api.errors import (
     AuthError,
     OutcomeUnknown,
     PaidButNotDelivered,
-    PurchaseOutcomeUnknown,
-    StoreFailed,
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Next, Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.inquiry import Inquiry
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction

@@ -11,11 +11,11 @@ from typing import Any
 import pendulum
 
 from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_name
-from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.masking import payload_without_secrets
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.text import inert
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.record_json import TIMES, fields_of
 
 FORMAT = "airflow-provider-tcbilling purchase"

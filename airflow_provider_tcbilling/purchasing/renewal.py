@@ -15,17 +15,16 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
-from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
-from airflow_provider_tcbilling.api.models import RENEW, Deal, DealStatus, RenewableInstance
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.instance_list import existing_instance, instance_named, mismatches
+from airflow_provider_tcbilling.api.models import Deal, DealStatus, RenewableInstance
 from airflow_provider_tcbilling.api.server_time import earliest, later, months_of, with_zone
+from airflow_provider_tcbilling.api.values import DealAction, InstanceState
 from airflow_provider_tcbilling.purchasing import match
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS
-
-ISOLATED = "ISOLATED"
-"""An instance's status after its expiry, as long as it can be renewed."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,9 @@ class Renewal(MoneyAction):
     ) -> None:
         super().__init__(client, fields)
         self._id: str = self.payload["InstanceId"]
-        self._months = months_of(self.payload.get("Period", 1), self.payload.get("PeriodUnit", "m"))
-        self._renews_it = (match.action(RENEW), match.instance(self._id))
+        request = self.action.with_defaults(self.payload)
+        self._months = months_of(request["Period"], request["PeriodUnit"])
+        self._renews_it = (match.action(DealAction.RENEW), match.instance(self._id))
         self._compared = (
             match.product(self.payload["ProductCode"]),
             match.sub_product(self.payload["SubProductCode"]),
@@ -83,9 +83,7 @@ class Renewal(MoneyAction):
         :raises InvalidRequest: It cannot be renewed, or should not be without a user's decision. Nothing was sent.
         :raises LeftAlone: It need not be renewed. Nothing was sent.
         """
-        instance = instance_named(self.client, self._id)
-        if instance is None:
-            raise InvalidRequest(self._id, ["there is no such instance among those that can be renewed"])
+        instance = existing_instance(self.client, self._id)
         verdicts = [
             (deal, match.match(deal.shown, self._renews_it)) for deal in whole_book(self.client, resource_id=self._id)
         ]
@@ -127,9 +125,9 @@ class Renewal(MoneyAction):
         terms = self._terms
         if earliest(instance.expire_time) == float("inf"):
             yield f"its expiry is {instance.expire_time or 'not told'!r}, so nothing could show that it was renewed"
-        if instance.status == ISOLATED and not terms.isolated:
+        if instance.status == InstanceState.ISOLATED and not terms.isolated:
             yield f"it expired at {with_zone(instance.expire_time)} and is isolated; renew_isolated=True would renew it"
-        if instance.status not in ("", "NORMAL", ISOLATED):
+        if instance.status not in ("", *InstanceState):
             yield f"its status {instance.status!r} is not known"
         if instance.renews_by_itself is None and terms.on_auto_renew != "renew":
             yield f"its renew flag is {instance.renew_flag!r}, so whether the vendor renews it too is not known"
@@ -182,4 +180,4 @@ def _is_later(local_time: str, before: str, months: int) -> bool:
 
 def _will_renew_itself(instance: RenewableInstance) -> bool:
     """Whether the vendor renews it at its expiry. What is isolated has lapsed: that moment has gone by."""
-    return bool(instance.renews_by_itself) and instance.status != ISOLATED
+    return bool(instance.renews_by_itself) and instance.status != InstanceState.ISOLATED

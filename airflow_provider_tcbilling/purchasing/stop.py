@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import pendulum
 
-from airflow_provider_tcbilling.api.errors import PurchaseCharged, PurchaseOutcomeUnknown
-from airflow_provider_tcbilling.api.outcome import Doubt
 from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.purchasing.decision import Finding
+from airflow_provider_tcbilling.purchasing.errors import Doubt, PurchaseCharged, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.purchasing.record import Record, State
 

@@ -1,1 +1,1 @@
-"""The tasks that wait for what others bought."""
+"""Sensors: tasks that wait for an order or an expiry, and only read."""

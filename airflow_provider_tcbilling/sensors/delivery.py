@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest
-from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.api.errors import DeliveryTimeout
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
+from airflow_provider_tcbilling.sensors._base import BillingSensor, TriggerOf
 from airflow_provider_tcbilling.task.arguments import (
     A_CONNECTION,
     A_FLAG,
     AN_ORDER,
     WAITING,
     Check,
-    Rendered,
-    is_true,
     literals_of,
-    mistakes_in,
     number_of,
     refuse_literals,
-    seconds_for_airflow,
 )
-from airflow_provider_tcbilling.task.errors import (
-    no_retry_unless_transient,
-    told_if_airflow_ended_the_wait,
-    unguarded,
-)
-from airflow_provider_tcbilling.triggers.event import deadline_of, order_of, refuse_another
+from airflow_provider_tcbilling.triggers.event import order_of, refuse_another
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
-    from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
+    from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
+
+__all__ = ["InstanceDeliverySensor"]
 
 
-class InstanceDeliverySensor(Rendered, BaseSensorOperator):
+class InstanceDeliverySensor(BillingSensor):
     """
     Wait until an order is delivered, and return its instances.
 
@@ -62,9 +49,10 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
         https://www.tencentcloud.com/document/api/555/67735
 
     :param order_id: The order: ``"{{ ti.xcom_pull('buy', key='order_id') }}"``; not older than 89 days. (templated)
-    :param deferrable: Wait in the triggerer and not on a worker. It looks once before it defers.
+    :param deferrable: Wait in the triggerer and not on a worker, after one query on the worker. The default is
+        Airflow's ``default_deferrable``.
     :param tcbilling_conn_id: The Airflow connection. (templated)
-    :param poke_interval: Time between two looks: a timedelta, seconds, or an ISO 8601 duration such as ``PT30S``;
+    :param poke_interval: Time between two queries: a timedelta, seconds, or an ISO 8601 duration such as ``PT30S``;
         ``None`` is Airflow's default, as for *timeout*.
     :param timeout: Time until the task fails for good, or is skipped with ``soft_fail``; written likewise.
     """
@@ -76,9 +64,6 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
         "tcbilling_conn_id": A_CONNECTION,
         **WAITING,
     }
-    """The rule for each argument."""
-
-    ui_color = "#e6f5e9"
 
     def __init__(
         self,
@@ -90,82 +75,46 @@ class InstanceDeliverySensor(Rendered, BaseSensorOperator):
         timeout: timedelta | float | str | None = None,
         **kwargs: Any,
     ) -> None:
-        times = seconds_for_airflow(kwargs.get("task_id", ""), {"poke_interval": poke_interval, "timeout": timeout})
-        super().__init__(**times, **kwargs)
+        super().__init__(
+            deferrable=deferrable,
+            tcbilling_conn_id=tcbilling_conn_id,
+            poke_interval=poke_interval,
+            timeout=timeout,
+            **kwargs,
+        )
         self.order_id = order_id
-        self.deferrable = deferrable
-        self.tcbilling_conn_id = tcbilling_conn_id
         refuse_literals(self.task_id, self.checks, literals_of(self, self.checks))
 
-    def poke(self, context: Context) -> PokeReturnValue:
-        """Look once; in deferrable mode, leave the worker if there is nothing yet."""
-        watch = self._watch(context)
-        order = self._look(watch, context)
-        if order is None and is_true(self.deferrable):
-            self._defer(watch, time.time() + self.timeout)
-        return PokeReturnValue(order is not None, order.as_dict() if order else None)
-
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """
-        Look again after the trigger woke the task: return the delivered order, raise its end, or wait on.
-
-        :raises AirflowFailException: It was woken for another order than its *order_id*. Else as in :meth:`poke`.
-        """
-        told, deadline = order_of(event), deadline_of(event, self.timeout)
-        deadline = time.time() if deadline is None else deadline
-        watch = self._watch(context, deadline)
-        with no_retry_unless_transient(lambda: self._end(context)):
-            if told:
-                refuse_another(watch.order_id, told.order_id, "its own argument")
-        try:
-            order = self._look(watch, context)
-        except DeliveryTimeout as error:
-            raise AirflowSensorTimeout(str(error)) from None
-        if order is None:
-            self._defer(watch, deadline)
-        return order.as_dict() if order else {}
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a wait in the triggerer."""
-        with told_if_airflow_ended_the_wait(next_method, lambda: self._end(context)):
-            return super().resume_execution(next_method, next_kwargs, context)
-
-    def execute(self, context: Context) -> Any:
-        """Wait; a time-out says what it means for the order."""
-        try:
-            with no_retry_unless_transient(lambda: self._end(context)):
-                return unguarded(BaseSensorOperator.execute)(self, context)
-        except AirflowSensorTimeout as error:
-            ended = DeliveryTimeout(str(self.order_id), harmless(error))
-            raise AirflowSensorTimeout("\n".join(self._end(context).report(ended))) from None
-
-    def _watch(self, context: Context, deadline: float = math.inf) -> DeliveryWatch:
+    def query(self, client: BillingClient, deadline: float) -> tuple[Order | None, TriggerOf]:
+        """Query the order once."""
         from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
-        with no_retry_unless_transient(lambda: self._end(context)):
-            if mistakes := mistakes_in(self, self.checks):
-                raise InvalidRequest(self.task_id, mistakes)
-            client = client_of(TcBillingHook(self.tcbilling_conn_id).get_settings(), is_waiting=True)
-            return DeliveryWatch(client, number_of(self.order_id), deadline=deadline)
+        watch = DeliveryWatch(client, number_of(self.order_id), deadline=deadline)
+        delivery = watch.step()
+        return delivery.order, lambda until: self._trigger(until, delivery.placed_at or time.time())
 
-    def _look(self, watch: DeliveryWatch, context: Context) -> Order | None:
-        with no_retry_unless_transient(lambda: self._end(context)):
-            return watch.step()
+    def refuse_another(self, event: Any) -> None:
+        """Raise if the task was woken for another order than its *order_id*."""
+        if named := order_of(event):
+            refuse_another(number_of(self.order_id), named.order_id, "its own argument")
 
-    def _end(self, context: Context) -> TaskEnd:
+    def timed_out(self, reason: str) -> DeliveryTimeout:
+        """Return the error of an order that is still open."""
+        return DeliveryTimeout(str(self.order_id), reason)
+
+    def shown(self, found: Order | None) -> dict[str, Any] | None:
+        """Return the order as a dict."""
+        return found.as_dict() if found else None
+
+    def end(self, context: Context, *, was_waiting: bool = False) -> TaskEnd:
+        """Return the facts for the message of a task that fails: its order, too."""
         from airflow_provider_tcbilling.task.failure_facts import end_of
 
-        is_known = not AN_ORDER.mistake("order_id", self.order_id)
-        order_id = number_of(self.order_id) if is_known else ""
-        return end_of(context, TcBillingHook(self.tcbilling_conn_id), order_id=order_id)
+        order_id = "" if AN_ORDER.mistake("order_id", self.order_id) else number_of(self.order_id)
+        return end_of(context, self.hook, order_id=order_id)
 
-    def _defer(self, watch: DeliveryWatch, deadline: float) -> None:
-        from airflow_provider_tcbilling.triggers.base import deferral
+    def _trigger(self, deadline: float, placed_at: float) -> DeliveryTrigger:
         from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
 
-        placed_at = watch.placed_at or time.time()
-        order = {"order_id": watch.order_id}
-        trigger = DeliveryTrigger(
-            order, self.tcbilling_conn_id, float(self.poke_interval), deadline, placed_at=placed_at
-        )
-        self.defer(**deferral(trigger))
+        order, interval = {"order_id": number_of(self.order_id)}, float(self.poke_interval)
+        return DeliveryTrigger(order, self.tcbilling_conn_id, interval, deadline, placed_at=placed_at)

@@ -1,1 +1,1 @@
-"""What waits while no worker is held. It only looks."""
+"""Triggers: waits that hold no worker, and only read."""

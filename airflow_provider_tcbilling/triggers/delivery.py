@@ -1,4 +1,4 @@
-"""DeliveryTrigger: wakes a task when its order is settled."""
+"""DeliveryTrigger: wakes a task when its order has come to its end."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.triggers.base import WakingTrigger
 
+__all__ = ["DeliveryTrigger"]
+
 
 class DeliveryTrigger(WakingTrigger):
     """
-    Wait until an order is settled, one way or the other, or the deadline has passed.
+    Wait until an order has come to its end, good or bad, or until the deadline has passed.
 
     :param order: ``order_id``, and whatever else the task wants back in the event.
     :param tcbilling_conn_id: The Airflow connection.
-    :param poll_interval: The most seconds between two looks; the first look comes after 10 s.
+    :param poll_interval: The longest time between two queries, in seconds; the first query comes after 10 s.
     :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
     :param action: Name of the action that placed the order.
-    :param placed_at: Epoch seconds at which that was, or some hours before; ``None`` if it is not known.
+    :param placed_at: Epoch seconds at which the order was placed, or some hours before; ``None`` if it is not known.
     """
 
     def __init__(
@@ -44,10 +46,10 @@ class DeliveryTrigger(WakingTrigger):
         return f"order {self.order['order_id']}"
 
     async def wait(self) -> str:
-        """Wait together with all others whose orders are of the same connection."""
+        """Wait together with all other tasks whose orders are of the same connection."""
         from airflow_provider_tcbilling.triggers.shared_watch import SharedWatch
 
-        return await SharedWatch.of(self.tcbilling_conn_id).settled(
+        return await SharedWatch.of(self.tcbilling_conn_id).ended(
             (self.order["order_id"], self.action),
             placed_at=self.placed_at,
             poll_interval=self.poll_interval,

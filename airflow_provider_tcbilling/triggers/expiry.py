@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.triggers.base import WakingTrigger, pause
+from airflow_provider_tcbilling.triggers.base import WakingTrigger, in_thread, pause
 
 if TYPE_CHECKING:
-    from airflow_provider_tcbilling.waiting.expiry import Question
+    from airflow_provider_tcbilling.waiting.expiry import Condition
+
+__all__ = ["ExpiryTrigger"]
 
 
 class ExpiryTrigger(WakingTrigger):
@@ -20,7 +23,7 @@ class ExpiryTrigger(WakingTrigger):
 
     :param question: ``within`` in seconds and ``filters``, or ``instance_id`` and ``expires_after``.
     :param tcbilling_conn_id: The Airflow connection.
-    :param poll_interval: Seconds between two looks; the first look comes after 10 s.
+    :param poll_interval: Time between two queries, in seconds; the first query comes after 10 s.
     :param deadline: Epoch seconds, which unlike a span survive a restart of the triggerer.
     """
 
@@ -36,29 +39,29 @@ class ExpiryTrigger(WakingTrigger):
         return f"an expiry ({self.question})"
 
     async def wait(self) -> str:
-        """Look again and again, until it has come true or the deadline has passed."""
+        """Query until something matches, or until the deadline has passed."""
         from airflow_provider_tcbilling.task.next_steps import moment
-        from airflow_provider_tcbilling.waiting.expiry import look
+        from airflow_provider_tcbilling.waiting.expiry import query
 
-        question = asked(self.question)
-        client = await TcBillingHook(self.tcbilling_conn_id).aget_conn()
-        while not await asyncio.to_thread(look, client, question, time.time()):
-            if (left := self.deadline - time.time()) <= 0:
-                return "its deadline has passed"
-            self.log.info("Not yet: %s; waiting until %s.", self.what, moment(self.deadline))
-            await asyncio.sleep(min(pause(self.poll_interval), left))
+        question = question_of(self.question)
+        with closing(await TcBillingHook(self.tcbilling_conn_id).aget_conn()) as client:
+            while not await in_thread(client, query, client, question, time.time()):
+                if (left := self.deadline - time.time()) <= 0:
+                    return "its deadline has passed"
+                self.log.info("Not yet: %s; waiting until %s.", self.what, moment(self.deadline))
+                await asyncio.sleep(min(pause(self.poll_interval), left))
         return "it has come true"
 
 
-def asked(question: Mapping[str, Any]) -> Question:
+def question_of(stored: Mapping[str, Any]) -> Condition:
     """
-    Return a question that was stored as JSON.
+    Return the question that was stored as JSON.
 
-    :raises InvalidRequest: Something in it is not what it should be.
+    :raises InvalidRequest: A part of it breaks its rule.
     """
     from airflow_provider_tcbilling.waiting.expiry import moved, soon
     from airflow_provider_tcbilling.waiting.filters import Wanted
 
-    if "within" in question:
-        return soon(question["within"], Wanted.read(question["filters"]))
-    return moved(question["instance_id"], question["expires_after"])
+    if "within" in stored:
+        return soon(stored["within"], Wanted.read(stored["filters"]))
+    return moved(stored["instance_id"], stored["expires_after"])

@@ -1,4 +1,4 @@
-"""SharedWatch: one look at the order book for all that wait in this process, instead of one for each."""
+"""SharedWatch: one query of the order book for all tasks that wait in this process, instead of one for each."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook, client_of
-from airflow_provider_tcbilling.triggers.base import pause
+from airflow_provider_tcbilling.hooks.session import Session
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.triggers.base import in_thread, pause
+from airflow_provider_tcbilling.waiting.watchlist import Watchlist, step
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
-    from airflow_provider_tcbilling.hooks.connection import Settings
-    from airflow_provider_tcbilling.waiting.watchlist import Key, Look, Looks
+    from airflow_provider_tcbilling.waiting.watchlist import Key, Queries, Query
+
+__all__ = ["SharedWatch"]
 
 SHORTEST_INTERVAL = 5.0
 """Seconds between two rounds at least, unless a task asks for less."""
@@ -35,20 +38,20 @@ HURRIED_REQUESTS = 1.0
 """Requests a second that may be spent on being earlier than *poll_interval*: a twentieth of what the server allows."""
 
 REMEMBERED = 100
-"""Orders that tell how long one takes."""
+"""Finished orders from which the usual duration is taken."""
 
 PATIENCE = 5
 """
-Rounds in a row that may fail for good, as with a key that is just being changed, before the tasks are told. A process
-that has never seen the connection waits for none of them: ``dag.test()`` runs triggers where only the environment's
-connections are known, and the woken task reads the others.
+Rounds in a row that may fail for good, as with a key that is being changed, before the tasks are woken. Where the
+connection was never read the tasks are woken at once: ``dag.test()`` runs triggers in a process that has only the
+environment's connections, and the woken task reads the others.
 """
 
 CONNECTION_SECONDS = 300.0
 """How long a connection is used until it is read again."""
 
 HEED_CLOCK_SECONDS = 60.0
-"""A deadline is compared with the wall clock at least so often, since that can be set, and a line is logged."""
+"""A deadline is compared with the wall clock at least this often, since a clock can be set, and a line is logged."""
 
 TICK = 1.0
 
@@ -60,7 +63,7 @@ class Waiter:
     """
     A task that waits for an order.
 
-    :param outcome: Set, in words, when it is worth the task's looking.
+    :param outcome: Set to the reason when there is something for the task to do.
     """
 
     key: Key
@@ -73,8 +76,8 @@ class SharedWatch:
     """
     Watches the orders of one connection for all triggers of an event loop. It only reads.
 
-    It begins with the first who waits and ends with the last. What goes wrong is told to those who wait, in words, and
-    ends nothing but their waiting.
+    It begins with the first waiting task and ends with the last, which closes its client. An error wakes the waiting
+    tasks, and ends nothing but their wait.
 
     :param tcbilling_conn_id: The Airflow connection. Two connections have two watches, even to the same account.
     """
@@ -82,8 +85,6 @@ class SharedWatch:
     _watches: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedWatch]]] = WeakKeyDictionary()
 
     def __init__(self, tcbilling_conn_id: str) -> None:
-        from airflow_provider_tcbilling.waiting.watchlist import Watchlist
-
         self._hook = TcBillingHook(tcbilling_conn_id)
         self._orders = Watchlist()
         self._placed: dict[Key, float | None] = {}
@@ -91,8 +92,7 @@ class SharedWatch:
         self._usual: deque[float] = deque(maxlen=REMEMBERED)
         self._requests = 0
         self._failures = 0
-        self._settings: Settings | None = None
-        self._client: BillingClient | None = None
+        self._session: Session | None = None
         self._connected_at = -math.inf
         self._task: asyncio.Task[None] | None = None
 
@@ -104,12 +104,12 @@ class SharedWatch:
             watches[tcbilling_conn_id] = cls(tcbilling_conn_id)
         return watches[tcbilling_conn_id]
 
-    async def settled(self, key: Key, *, placed_at: float | None, poll_interval: float, deadline: float) -> str:
+    async def ended(self, key: Key, *, placed_at: float | None, poll_interval: float, deadline: float) -> str:
         """
         Wait until an order has come to its end, or until the deadline.
 
         :param placed_at: Epoch seconds at which it was placed, or some hours before; ``None`` if that is not known.
-        :return: Why the waiting ended, in words.
+        :return: The reason why the wait ended, for the log.
         """
         from airflow_provider_tcbilling.task.next_steps import moment
 
@@ -145,8 +145,9 @@ class SharedWatch:
             del self._waiters[waiter.key], self._placed[waiter.key]
         if not self._waiters and self._task:
             self._task.cancel()
-            # A look may still be under way in its thread: what it uses is left to it.
-            self._task, self._client, self._orders = None, None, type(self._orders)()
+            self._disconnect()
+            # A query may still run in a worker thread, so these objects are replaced, not changed.
+            self._task, self._orders = None, Watchlist()
 
     async def _run(self) -> None:
         while True:
@@ -157,59 +158,63 @@ class SharedWatch:
 
     async def _round(self) -> None:
         try:
-            await self._look()
+            await self._query()
             self._failures = 0
         except Exception as error:
             is_passing = isinstance(error, TcBillingError) and error.transient
-            is_hopeless = self._client is None and isinstance(error, AirflowNotFoundException)
+            is_hopeless = self._session is None and isinstance(error, AirflowNotFoundException)
             self._failures += PATIENCE if is_hopeless else not is_passing
             log.warning("The order book of %s could not be read: %s", self._hook.tcbilling_conn_id, error)
             if not is_passing:
                 self._connected_at = -math.inf
             if self._failures >= PATIENCE:
                 self._failures = 0
-                self._tell(list(self._waiters), f"the order book could not be read: {error}")
+                self._wake(list(self._waiters), f"the order book could not be read: {error}")
 
-    async def _look(self) -> None:
+    async def _query(self) -> None:
         """Make a round. Its thread has the orders to itself meanwhile, and the event loop is not held up."""
-        from airflow_provider_tcbilling.waiting.watchlist import step
-
-        client, looks, requests = await self._connect(), self._orders.round(dict(self._placed)), 0
-        look = await asyncio.to_thread(step, looks, None)
-        while look:
-            look = await asyncio.to_thread(_look_once, client, looks, look)
+        client, queries, requests = await self._connect(), self._orders.round(dict(self._placed)), 0
+        query = await in_thread(client, step, queries, None)
+        while query:
+            query = await in_thread(client, _query_once, client, queries, query)
             requests += 1
-            self._tell_settled()
+            self._wake_settled()
         self._requests = requests
 
     async def _connect(self) -> BillingClient:
-        if self._client is None or time.monotonic() - self._connected_at > CONNECTION_SECONDS:
+        if self._session is None or time.monotonic() - self._connected_at > CONNECTION_SECONDS:
             settings = await self._hook.aget_settings()
-            if settings != self._settings or self._client is None:
-                self._settings, self._client = settings, client_of(settings, is_waiting=True)
+            if self._session is None or settings != self._session.settings:
+                self._disconnect()
+                self._session = Session(lambda: settings)
             self._connected_at = time.monotonic()
-        return self._client
+        return self._session.waiting
 
-    def _tell_settled(self) -> None:
-        settled = self._orders.take_settled()
+    def _disconnect(self) -> None:
+        if self._session:
+            self._session.close()
+        self._session = None
+
+    def _wake_settled(self) -> None:
+        settled = self._orders.take_ended()
         for key in settled:
             self._usual.extend(time.monotonic() - waiter.began_at for waiter in self._waiters.get(key, ()))
-        self._tell(settled, "it has come to its end")
+        self._wake(settled, "it has come to its end")
 
-    def _tell(self, keys: list[Key], words: str) -> None:
+    def _wake(self, keys: list[Key], reason: str) -> None:
         for key in keys:
             for waiter in self._waiters.get(key, ()):
                 if not waiter.outcome.done():
-                    waiter.outcome.set_result(words)
+                    waiter.outcome.set_result(reason)
 
 
 def interval_of(longest: float, usual: Collection[float], requests: int) -> float:
     """
     Return how many seconds lie between two rounds.
 
-    :param longest: What the tasks allow.
-    :param usual: How many seconds orders have taken lately.
-    :param requests: What the last round took.
+    :param longest: The longest interval that the tasks allow, in seconds.
+    :param usual: The seconds that the last orders have taken.
+    :param requests: The requests of the last round.
     """
     if not usual:
         return longest
@@ -218,7 +223,5 @@ def interval_of(longest: float, usual: Collection[float], requests: int) -> floa
     )
 
 
-def _look_once(client: BillingClient, looks: Looks, look: Look) -> Look | None:
-    from airflow_provider_tcbilling.waiting.watchlist import step
-
-    return step(looks, client.describe_deals(**look))
+def _query_once(client: BillingClient, queries: Queries, query: Query) -> Query | None:
+    return step(queries, client.describe_deals(**query))

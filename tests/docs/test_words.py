@@ -17,8 +17,8 @@ import pytest
 from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, conf
 
-from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.api.error_codes import ERROR_CODES
 from airflow_provider_tcbilling.cli import commands as cli
 from airflow_provider_tcbilling.get_provider_info import get_provider_info
 from tests.docs.blocks import PAGES, ROOT, tables_of, words_of
@@ -48,7 +48,7 @@ SOURCE = frozenset(
     )
 )
 FIELDS = frozenset(field.arg for action in ACTIONS.values() for field in (*action.fields, *action.answer))
-CODES = frozenset(code.rpartition(".")[2] for code in {*errors.MEANINGS, *errors.BY_CODE, *errors.PERHAPS_DONE})
+CODES = frozenset(code.rpartition(".")[2] for code in ERROR_CODES)
 
 
 def importable() -> dict[str, Any]:

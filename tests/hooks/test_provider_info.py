@@ -11,6 +11,8 @@ from pathlib import Path
 
 import airflow
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_tcbilling.get_provider_info import get_provider_info
 
@@ -52,13 +54,30 @@ def test_every_class_named_exists(path):
     assert getattr(importlib.import_module(module), name)
 
 
-def test_every_module_of_those_folders_is_named():
+ROOMS = ("hooks", "links", "operators", "sensors", "triggers")
+
+
+def public_modules():
+    """Yield the modules of those folders that users may import; the deprecated ones only forward names."""
     package = Path(__file__).parents[2] / "airflow_provider_tcbilling"
+    for path in sorted(path for room in ROOMS for path in (package / room).glob("[!_]*.py")):
+        if "forward(" not in path.read_text(encoding="utf-8"):
+            yield importlib.import_module(f"airflow_provider_tcbilling.{path.parent.name}.{path.stem}")
+
+
+@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__.partition(".")[2])
+def test_a_public_module_says_what_is_public(module):
+    assert module.__all__ == sorted(module.__all__)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_every_module_that_has_a_public_class_of_airflows_is_named():
+    kinds = (BaseHook, BaseOperator, BaseTrigger)
     found = {
-        f"airflow_provider_tcbilling.{folder}.{path.stem}"
-        for folder in ("hooks", "operators", "sensors", "triggers")
-        for path in (package / folder).glob("[!_]*.py")
-        if "forward(__name__" not in path.read_text(encoding="utf-8")
+        module.__name__
+        for module in public_modules()
+        for value in (getattr(module, name) for name in module.__all__)
+        if isinstance(value, type) and issubclass(value, kinds)
     }
 
     assert found == set(modules())

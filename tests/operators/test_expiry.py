@@ -31,7 +31,7 @@ READS = {"DescribeRenewInstances"}
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
     monkeypatch.setattr("airflow_provider_tcbilling.api.caller.BACKOFF_CAP", 0)
-    monkeypatch.setattr(waking, "FIRST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(waking, "FIRST_QUERY_SECONDS", 0.01)
 
 
 def subscribed(sandbox, days=3.0, **more):

@@ -8,10 +8,10 @@ import logging
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.cli.commands import main
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from airflow_provider_tcbilling.triggers.event import deadline_of, order_of
@@ -44,7 +44,7 @@ def slow(start_sandbox, connect):
 def test_nothing_of_an_event_without_a_record_becomes_more_than_an_id(slow, context, forged):
     with pytest.raises(TaskDeferred) as leaving:
         buying().execute(context)
-    asked = leaving.value.trigger.asked
+    asked = leaving.value.trigger.facts
 
     event = {**asked, "order": {**asked["order"], **forged}, "deadline": leaving.value.trigger.deadline}
     result = json.dumps(buying().execute_complete(context, event))
@@ -160,5 +160,10 @@ def test_a_connection_that_cannot_be_read_after_the_order_fails_with_its_number(
         return real(hook)
 
     monkeypatch.setattr(TcBillingHook, "get_settings", once)
-    with pytest.raises(AirflowException, match=r"^Paid: .*, order \d+\."):
+    with pytest.raises(TaskDeferred) as leaving:
         buying().execute(context)
+    assert len(reads) == 1
+    event = {**leaving.value.trigger.facts, "deadline": leaving.value.trigger.deadline}
+
+    with pytest.raises(AirflowException, match=r"^Paid: .*, order \d+\."):
+        buying().execute_complete(context, event)

@@ -185,8 +185,7 @@ def test_an_expiry_that_cannot_be_read_afterwards_is_no_failure(connection, sand
     instance = subscribed(sandbox)
     task = operator(instance)
     monkeypatch.setattr(
-        task,
-        "_note_delivery",
+        "airflow_provider_tcbilling.operators._execution.Execution.note_delivery",
         lambda *_: sandbox.faults.add({"fault": "http", "times": None, "when": "before"}) and None,
     )
 

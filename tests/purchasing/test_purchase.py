@@ -10,20 +10,18 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    InsufficientBalance,
+from airflow_provider_tcbilling.api.errors import InsufficientBalance, OutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.ledger.store import NoStore
+from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import (
     InvalidRecord,
     OrderNotRecorded,
-    OutcomeUnknown,
     PurchaseChanged,
     PurchaseOutcomeUnknown,
     RunRefused,
     StoreFailed,
-    Unreachable,
 )
-from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.ledger.store import NoStore
-from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Attempt, Purchase

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("waiting_only_reads")
 
 @pytest.fixture(autouse=True)
 def _no_first_pause(monkeypatch):
-    monkeypatch.setattr(waking, "FIRST_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(waking, "FIRST_QUERY_SECONDS", 0.01)
 
 
 def trigger(order_id, **options):
@@ -107,4 +107,4 @@ async def test_being_killed_or_moved_touches_nothing(connection, sandbox):
 
 
 def test_its_first_look_comes_after_ten_seconds():
-    assert importlib.reload(waking).FIRST_LOOK_SECONDS >= 10
+    assert importlib.reload(waking).FIRST_QUERY_SECONDS >= 10

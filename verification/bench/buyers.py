@@ -24,9 +24,9 @@ RETRIES, RETRY_DELAY = 3, 5.0
 """The retries of a task in Airflow, with a short delay."""
 
 
-def ours(url: str, ledger: Path, name: str, budget: RateLimiter | None = None) -> bool:
+def ours(url: str, ledger: Path, name: str, rate_limiter: RateLimiter | None = None) -> bool:
     """Buy as the operator does."""
-    client = BillingClient(*KEY, endpoint=url, rate_limiter=budget)
+    client = BillingClient(*KEY, endpoint=url, rate_limiter=rate_limiter)
     try:
         Purchase(name, NewInstance(client, ORDER), ObjectStore(ledger.as_uri())).place()
     except TcBillingError as error:

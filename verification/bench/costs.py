@@ -24,8 +24,8 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ENDPOINT, SERVICE, VERSION
 from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.json_text import compact_json
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.api.schema import compact_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.ledger.store import NoStore
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance

@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow_provider_tcbilling.api import models
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError, Unreachable, is_refusal
+from airflow_provider_tcbilling.api.error_codes import is_refusal
+from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.text import NUMBER, matching
@@ -28,7 +29,7 @@ REFUSED_EARLY = {"AuthFailure.SignatureExpire", "RequestLimitExceeded"}
 
 
 def _watch(client: BillingClient) -> Order | None:
-    return DeliveryWatch(client, NUMBERED, deadline=0.0, clock=client.clock).step()
+    return DeliveryWatch(client, NUMBERED, deadline=0.0, clock=client.clock).step().order
 
 
 def _watchlist(client: BillingClient) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
-from airflow_provider_tcbilling.api.models import DEAL_ACTIONS
+from airflow_provider_tcbilling.api.values import DealAction
 from tests.support.answers import Answer, posting
 from verification.fuzz.values import Draw
 
@@ -86,7 +86,7 @@ def honest(action: str, draw: Draw, book: Sequence[Any] | None = None) -> dict[s
         if book is not None:
             return {**answer, "Deals": list(book), "TotalCount": len(book)}
         deals = [
-            deal(n, Action=draw.choice([*DEAL_ACTIONS])) if draw.happens(0.3) else deal(n)
+            deal(n, Action=draw.choice([action.value for action in DealAction])) if draw.happens(0.3) else deal(n)
             for n in range(draw.randint(0, 4))
         ]
         return {**answer, "Deals": deals or None, "TotalCount": len(deals)}

@@ -59,7 +59,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
         "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", EXIT),
         "while-deferring": (f"{PACKAGE}.triggers.base.deferral", ENTRY),
         "after-event": (f"{OPERATOR}.execute_complete", ENTRY),
-        "in-complete": (f"{OPERATOR}._note_delivery", ENTRY),
+        "in-complete": (f"{PACKAGE}.operators._execution.Execution.note_delivery", ENTRY),
     },
     "sdk": {
         "before-record": (f"{SDK}.CreateInstance", EXIT),

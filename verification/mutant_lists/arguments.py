@@ -14,9 +14,9 @@ HIDDEN = f"{TWINS}::test_what_may_be_a_template_may_be_the_same"
 ARGUMENTS = (
     Mutant(
         "a backfill buys where a text says that it may not",
-        "SpendingOperator._purchase",
-        'allow_backfill=self._read("allow_backfill"),',
-        "allow_backfill=bool(self.allow_backfill),",
+        "Execution._begin",
+        'allow_backfill=task.value_of("allow_backfill"),',
+        "allow_backfill=bool(task.allow_backfill),",
         BACKFILL,
     ),
     Mutant(
@@ -43,22 +43,22 @@ ARGUMENTS = (
     Mutant(
         "True is one",
         "whole_number",
-        "    if isinstance(told, bool) or not isinstance(told, int) or not -MOST",
-        "    if not isinstance(told, int) or not -MOST",
+        "    if isinstance(number, bool) or not isinstance(number, int) or not -MOST",
+        "    if not isinstance(number, int) or not -MOST",
         f"{ARGUMENT}::test_what_is_no_whole_number_is_a_named_mistake",
     ),
     Mutant(
         "2.0 is not 2",
         "whole_number",
-        "if isinstance(told, float) and told.is_integer():",
+        "if isinstance(number, float) and number.is_integer():",
         "if False:",
         f"{ARGUMENT}::test_a_whole_number_sends_the_same_bytes_in_whatever_way_it_is_written",
     ),
     Mutant(
         "a token that is false to Python is no token",
-        "SpendingOperator._fields",
-        '"derived" if self.client_token is None else self.client_token',
-        'self.client_token or "derived"',
+        "SpendingOperator.mistakes",
+        "if self.client_token is not None and not",
+        "if self.client_token and not",
         NO_NAME,
     ),
     Mutant(
@@ -127,14 +127,14 @@ ARGUMENTS = (
     Mutant(
         "a twin hidden by what is mapped",
         "_may_agree",
-        "return mine is None or told is None or mine == told",
-        "return mine == told",
+        "return mine is None or theirs is None or mine == theirs",
+        "return mine == theirs",
         f"{TWINS}::test_what_is_mapped_may_be_the_same_and_what_is_fixed_beside_it_may_tell",
     ),
     Mutant(
         "a twin hidden by a file or by other delimiters",
         "_may_agree",
-        " or _may_be_template(told, other)",
+        " or _may_be_template(theirs, other)",
         "",
         f"{TWINS}::test_a_file_and_delimiters_of_the_dag_s_own_may_be_anything",
     ),
@@ -155,8 +155,8 @@ ARGUMENTS = (
     Mutant(
         "a region that is shown as false counts as not shown",
         "models:_code",
-        'return "" if told is None else inert(',
-        'return "" if not told else inert(',
+        'return "" if value is None else inert(',
+        'return "" if not value else inert(',
         f"{SHOWN}::test_an_instance_that_shows_something_else_is_another_one",
     ),
 )

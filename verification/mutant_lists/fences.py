@@ -123,14 +123,14 @@ FENCES = (
     ),
     Mutant(
         "what was paid is settled as not bought",
-        "Desk.not_bought",
-        "        self._refuse_to_send_again(was)\n        look =",
-        "        look =",
+        "Settlement.not_bought",
+        "        self._refuse_to_send_again(was)\n        result =",
+        "        result =",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),
     Mutant(
         "a restored record undoes what the server said",
-        "Desk.restore",
+        "Settlement.restore",
         "if was and not record.order_id and record.state is not was.state:",
         "if False:",
         f"{SETTLING}::test_a_restored_record_does_not_undo_what_the_server_said",
@@ -144,7 +144,7 @@ FENCES = (
     ),
     Mutant(
         "nothing is lost although it was paid twice",
-        "look_for",
+        "explain:query",
         "if record and order_id and record.is_resent and (",
         "if False and (",
         EXPLAINED,
@@ -180,7 +180,7 @@ FENCES = (
     Mutant(
         "an order of another action counts as carried out",
         "OrderEnd.is_of_another_action",
-        "return bool(self.action) and deal.action in DEAL_ACTIONS and deal.action != self.action",
+        "return bool(self.action) and deal.action in set(DealAction) and deal.action != self.action",
         "return False",
         "tests/waiting/test_delivery.py::test_an_order_of_another_action_is_told_and_not_waited_for",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from verification.mutant_lists.mutant import Mutant
 
 WATCHLIST, SHARING = "tests/waiting/test_watchlist.py", "tests/triggers/test_shared_watch.py"
+SESSION = "tests/hooks/test_session.py"
 
 SCALE = (
     Mutant(
@@ -24,34 +25,34 @@ SCALE = (
     Mutant(
         "a deadline that does not hold in a queue",
         "DeliveryWatch._deals",
-        "send_by = max(self.deadline, self._clock()) + self._last_look",
+        "send_by = max(self.deadline, self._clock()) + self._grace",
         "send_by = math.inf",
         "tests/waiting/test_delivery.py::test_a_deadline_holds_while_the_server_refuses_every_look",
     ),
     Mutant(
         "woken with one of several sub-orders",
-        "Waiting.is_settled",
-        "return len(mine) == len(self.numbers) > 0 and all(map(settlement.is_done, mine))",
-        "return any(map(settlement.is_done, mine))",
+        "AwaitedOrder.has_ended",
+        "return len(mine) == len(self.numbers) > 0 and all(map(ends.is_done, mine))",
+        "return any(map(ends.is_done, mine))",
         f"{WATCHLIST}::test_all_sub_orders_are_waited_for_whichever_number_names_them",
     ),
     Mutant(
         "woken by a delivery that names no instance",
-        "Waiting.is_settled",
-        "all(map(settlement.is_done, mine))",
+        "AwaitedOrder.has_ended",
+        "all(map(ends.is_done, mine))",
         "all(deal.status == 4 for deal in mine)",
         f"{WATCHLIST}::test_a_delivered_order_without_instances_is_waited_for_on",
     ),
     Mutant(
         "an order that died not noticed",
-        "Waiting.is_settled",
-        "if any(deal.status in settlement.endings for deal in mine):",
+        "AwaitedOrder.has_ended",
+        "if any(deal.status in ends.endings for deal in mine):",
         "if False:",
         f"{WATCHLIST}::test_every_end_wakes_and_no_other_status",
     ),
     Mutant(
         "woken by what nobody asked for",
-        "Watchlist._ask_for",
+        "Watchlist._query_by_number",
         "if deal.big_deal_id == group] if group else []",
         "] if group else []",
         f"{WATCHLIST}::test_an_order_book_that_returns_more_than_it_was_asked_for_wakes_nobody_else",
@@ -72,15 +73,15 @@ SCALE = (
     ),
     Mutant(
         "orders that are asked for by number do not take turns",
-        "Watchlist._ask_for",
-        "order.asked += 1",
-        "order.asked += 0",
+        "Watchlist._query_by_number",
+        "order.queried += 1",
+        "order.queried += 0",
         f"{WATCHLIST}::test_pages_that_are_row_offsets_are_noticed_and_every_order_is_asked_for",
     ),
     Mutant(
         "a connection that is not there waited for",
         "SharedWatch._round",
-        "is_hopeless = self._client is None and",
+        "is_hopeless = self._session is None and",
         "is_hopeless = False and",
         f"{SHARING}::test_a_connection_that_this_process_has_never_seen_wakes_the_task_at_once",
     ),
@@ -121,7 +122,7 @@ SCALE = (
     ),
     Mutant(
         "a deadline that the clock jumped over is slept through",
-        "SharedWatch.settled",
+        "SharedWatch.ended",
         "timeout=min(left, HEED_CLOCK_SECONDS)",
         "timeout=left",
         f"{SHARING}::test_a_wall_clock_that_is_set_forward_ends_the_wait_at_its_deadline",
@@ -132,5 +133,26 @@ SCALE = (
         "contextvars.Context().run(asyncio.get_running_loop().create_task, self._run())",
         "asyncio.get_running_loop().create_task(self._run())",
         f"{SHARING}::test_what_it_logs_belongs_to_no_task",
+    ),
+    Mutant(
+        "a client left open",
+        "Session.close",
+        "                client.close()\n",
+        "                pass\n",
+        f"{SESSION}::test_an_execution_that_defers_leaves_no_client_open_nor_does_the_one_that_resumes",
+    ),
+    Mutant(
+        "the shared client left open",
+        "SharedWatch._leave",
+        "            self._disconnect()\n",
+        "            pass\n",
+        f"{SESSION}::test_the_shared_client_is_closed_when_the_last_waiting_task_has_left",
+    ),
+    Mutant(
+        "the client of a query that outlives its wait left open",
+        "in_thread",
+        "        running.add_done_callback(ended)\n",
+        "        pass\n",
+        f"{SESSION}::test_a_query_that_outlives_its_wait_ends_before_its_client_is_closed_for_the_last_time",
     ),
 )

@@ -53,7 +53,7 @@ SECRETS = (
     ),
     Mutant(
         "a decision keeps the plain hash",
-        "Desk._own",
+        "Settlement._own",
         "self.client.seal(record.fingerprint)",
         "record.fingerprint",
         f"{AIRFLOW}::test_a_decision_about_a_record_of_version_1_stores_no_plain_hash",
@@ -145,8 +145,8 @@ SECRETS = (
     ),
     Mutant(
         "a mistake prints the parameter",
-        "_parse_json_object",
-        'f"JSON, but not an object: {_type_of(read)}"',
+        "json_object",
+        'f"JSON, but not an object: {type_of(read)}"',
         'f"JSON, but not an object: {value!r}"',
         f"{SEALED}::test_a_mistake_in_the_parameter_is_named_without_its_content",
     ),
@@ -174,8 +174,8 @@ SECRETS = (
     Mutant(
         "thousands of secrets hold a purchase up",
         "mask_in_airflow",
-        "for secret in told[:MOST_SECRETS]:",
-        "for secret in told:",
+        "for secret in short[:MOST_SECRETS]:",
+        "for secret in short:",
         f"{AIRFLOW}::test_airflow_is_told_no_more_than_it_can_mask_in_good_time",
     ),
     Mutant(

@@ -46,8 +46,8 @@ SUBSCRIPTIONS = (
     Mutant(
         "the renewal of another instance taken",
         "Renewal.__init__",
-        "self._renews_it = (match.action(RENEW), match.instance(self._id))",
-        "self._renews_it = (match.action(RENEW),)",
+        "self._renews_it = (match.action(DealAction.RENEW), match.instance(self._id))",
+        "self._renews_it = (match.action(DealAction.RENEW),)",
         f"{RENEWAL}::test_the_renewal_of_another_instance_is_not_taken",
     ),
     Mutant(
@@ -116,7 +116,7 @@ SUBSCRIPTIONS = (
     Mutant(
         "each run a renewal of its own",
         "RenewInstanceOperator.own_key",
-        '        if expire_time := self._read("expire_time"):\n',
+        '        if expire_time := self.value_of("expire_time"):\n',
         "        if False:\n",
         f"{RENEW_TASK}::test_two_runs_that_decided_on_the_same_expiry_renew_once",
     ),
@@ -129,9 +129,9 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "refunded in a dry run",
-        "RefundInstanceOperator.execute",
-        '            if not self._read("dry_run"):\n',
-        "            if True:\n",
+        "RefundInstanceOperator.plan",
+        '        if not self.value_of("dry_run"):\n',
+        "        if True:\n",
         f"{REFUND_TASK}::test_the_plan_sends_nothing_confirmed_or_not",
     ),
     Mutant(
@@ -172,8 +172,8 @@ SUBSCRIPTIONS = (
     Mutant(
         "a refunded refund taken for a failure",
         "ORDER_ENDS",
-        "OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND)",
-        "OrderEnd(action=REFUND)",
+        "OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=DealAction.REFUND)",
+        "OrderEnd(action=DealAction.REFUND)",
         f"{REFUND}::test_refunded_is_success_here",
     ),
 )

@@ -18,12 +18,13 @@ from airflow_provider_tcbilling.api import exchange
 from airflow_provider_tcbilling.api import transport as wire
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store, Text
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
@@ -231,7 +232,7 @@ class World:
         for place in (0, 1):
             elsewhere = Record(
                 f"elsewhere-{place}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
-                self.now, self.now, self.now, self.now, order_id=self.sandbox.account.order_number(place, self.now),
+                self.now, self.now, self.now, self.now, order_id=self.sandbox.account.ids.order_number(place, self.now),
             )  # fmt: skip
             ledger[elsewhere.key] = json.dumps(elsewhere.as_json())
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from types import ModuleType
 
 from airflow_provider_tcbilling.api import errors
+from airflow_provider_tcbilling.api.error_codes import ERROR_CODES, CarriedOut, ErrorCode
+from airflow_provider_tcbilling.purchasing import errors as purchase_errors
 from airflow_provider_tcbilling.task import failure_message, next_steps
 from airflow_provider_tcbilling.task.failure_message import TaskEnd, Words
 from reference.markdown import first_sentence, link_to, table
@@ -21,8 +24,8 @@ ENDS = {
 """The end of a task, by whether an error is transient and ambiguous."""
 
 ENDS_OTHERWISE: dict[Kind, str] = {
-    errors.LeftAlone: "is skipped, with the reason",
-    errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
+    purchase_errors.LeftAlone: "is skipped, with the reason",
+    purchase_errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
     errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on",
 }
 
@@ -32,7 +35,7 @@ OF_OTHER_TASKS: dict[Kind, Words] = {
 }
 """Errors of tasks that place no order, with the words for their action."""
 
-NEVER_IN_DOUBT: tuple[Kind, ...] = (errors.LeftAlone, *next_steps.OF_AN_ORDER, *OF_OTHER_TASKS)
+NEVER_IN_DOUBT: tuple[Kind, ...] = (purchase_errors.LeftAlone, *next_steps.OF_AN_ORDER, *OF_OTHER_TASKS)
 """Errors after which no request can be in doubt: nothing was to be sent, or the order is known."""
 
 STAND_INS = {
@@ -49,20 +52,19 @@ STAND_INS = {
 
 def parts() -> dict[str, str]:
     """Return every part by its name."""
-    kinds = [kind for kind in vars(errors).values() if _is_error(kind)]
+    kinds = [kind for module in (errors, purchase_errors) for kind in vars(module).values() if _is_error(kind, module)]
     ends = [(f"`{kind.__name__}`", _end(kind), first_sentence(kind)) for kind in kinds]
-    codes = sorted({*errors.MEANINGS, *errors.BY_CODE, *errors.REFUSALS}, key=str.lower)
     return {
         "error_classes": table(("Error", "The task", "Meaning"), ends),
         "error_steps": table(("Error", "Next", "Next, if it is perhaps paid"), map(_steps_after, kinds)),
         "steps": table(("The record", "The order book", "Next"), _steps()),
-        "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(_code, codes)),
+        "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(_code, ERROR_CODES.values())),
     }
 
 
-def _is_error(thing: object) -> bool:
+def _is_error(thing: object, module: ModuleType) -> bool:
     is_class = inspect.isclass(thing) and issubclass(thing, errors.TcBillingError)
-    return is_class and thing is not errors.TcBillingError
+    return is_class and thing is not errors.TcBillingError and thing.__module__ == module.__name__
 
 
 def _end(kind: Kind) -> str:
@@ -71,7 +73,7 @@ def _end(kind: Kind) -> str:
 
 def _steps_after(kind: Kind) -> tuple[str, str, str]:
     name = f"`{kind.__name__}`"
-    if issubclass(kind, errors.PurchaseOutcomeUnknown):
+    if issubclass(kind, purchase_errors.PurchaseOutcomeUnknown):
         by_finding = link_to("steps", "By the record and the order book")
         return name, by_finding, by_finding
     words, error = OF_OTHER_TASKS.get(kind, failure_message.WORDS["CreateInstance"]), kind.__new__(kind)
@@ -99,7 +101,7 @@ def _in_cell(step: str, stand_ins: dict[str, str] = STAND_INS) -> str:
     return "<br>".join(f"`{line.strip()}`" if line.startswith("  ") else line for line in lines)
 
 
-def _code(code: str) -> tuple[str, ...]:
-    kind, done = errors.error_class(code), "no" if errors.is_refusal(code) else "**perhaps**"
-    meaning = errors.MEANINGS.get(code) or ("Refused." if kind is errors.ApiError else first_sentence(kind))
-    return f"`{code}`<br><small>`{kind.__name__}`</small>", done, meaning
+def _code(row: ErrorCode) -> tuple[str, ...]:
+    done = row.carried_out.value
+    shown = done if row.carried_out is CarriedOut.NO else f"**{done}**"
+    return f"`{row.code}`<br><small>`{row.error}`</small>", shown, f"{row.meaning} {row.remedy}".strip()
