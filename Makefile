@@ -10,6 +10,7 @@ pip = $(1)/python -m pip install --quiet --disable-pip-version-check --require-h
 uv = $(1)/uv pip install --quiet --python $(1)/python --build-constraints requirements/build.txt
 pins = $(call uv,$(1)) --require-hashes -r $(2)
 project = $(call uv,$(1)) --no-deps -e .
+alive = sh scripts/alive.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check matrix kill-matrix mutants schedules bench docs sandbox dist test-dist release-check pins audit clean
@@ -17,7 +18,7 @@ project = $(call uv,$(1)) --no-deps -e .
 help: ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it (KEEP=1 leaves it running)
+demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it, in one or two minutes (KEEP=1 leaves it running)
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 
 test: $(VENV)/ready ## Run the whole test suite
@@ -38,15 +39,15 @@ matrix: $(LINES:%=.matrix/%/ready) ## Test on every supported line of Airflow
 kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/ready ## Kill a real Airflow wherever it hurts, for hours, and count the orders (ARGS="--subset 20")
 	@$(BIN)/python -m verification.kill_matrix $(ARGS)
 	@$(BIN)/python docs/_ext/render_reference.py
-	@$(BIN)/python -m verification.schedules
+	@$(if $(ARGS),true,$(BIN)/python -m verification.schedules)
 
-mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail
-	@$(BIN)/python -m verification.mutants
+mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail (ARGS="--only Purchase --jobs 2")
+	@$(BIN)/python -m verification.mutants $(ARGS)
 
 schedules: $(VENV)/ready ## Run 30,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python -m verification.schedules $(ARGS)
 
-bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/performance.md, in 90 minutes (ARGS="--only fleet")
+bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/explanation/performance.md, in 90 minutes (ARGS="--only fleet")
 	@$(BIN)/python -m verification.bench --publish $(ARGS)
 	@$(BIN)/python docs/_ext/render_reference.py
 
@@ -80,11 +81,11 @@ clean: ## Remove everything that the commands made
 
 $(VENV)/ready: requirements/uv.txt requirements/build.txt requirements/airflow-3.3.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 to 3.13 is needed; say make PYTHON=python3.12 ...")'
-	@echo "Setting up $(VENV) with Airflow 3.3 (once) ..."
-	@test -x $(BIN)/uv || $(PYTHON) -m venv --clear $(VENV)
-	@$(call pip,$(BIN))
-	@$(call pins,$(BIN),requirements/airflow-3.3.txt)
-	@$(call project,$(BIN))
+	@echo "The first time, Airflow 3.3 is installed into $(VENV). That takes one to five minutes, mostly for the download."
+	@test -x $(BIN)/uv || $(alive) "making $(VENV)" $(PYTHON) -m venv --clear $(VENV)
+	@$(alive) "installing uv" $(call pip,$(BIN))
+	@$(alive) "installing Airflow 3.3 and its dependencies" $(call pins,$(BIN),requirements/airflow-3.3.txt)
+	@$(alive) "installing this provider" $(call project,$(BIN))
 	@touch $@
 
 $(VENV)/checkable: $(VENV)/ready requirements/check.txt

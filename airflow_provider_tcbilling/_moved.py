@@ -18,9 +18,9 @@ def forward(old: str, *rooms: str, **renamed: str) -> Callable[[str], Any]:
     """
 
     def look_up(name: str) -> Any:
-        for room in rooms:
+        for room in () if name.startswith("__") else rooms:
             module = import_module(f"airflow_provider_tcbilling.{room}")
-            if not name.startswith("__") and hasattr(module, renamed.get(name, name)):
+            if hasattr(module, renamed.get(name, name)):
                 new = renamed.get(name, name)
                 warnings.warn(
                     f"{old}.{name} has moved: import {new} from {module.__name__}", DeprecationWarning, stacklevel=2

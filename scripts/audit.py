@@ -50,12 +50,12 @@ def pins_of(path: Path) -> list[Pin]:
     for line in re.sub(r" *\\\n +", " ", path.read_text(encoding="utf-8")).splitlines():
         if not line or line.startswith("#"):
             continue
-        asked, *hashes = line.split(" --hash=")
-        found = PIN.fullmatch(asked)
+        pin, *hashes = line.split(" --hash=")
+        found = PIN.fullmatch(pin)
         if not found:
-            raise ValueError(f"{path.name}: {asked!r} is not pinned by name and version")
+            raise ValueError(f"{path.name}: {pin!r} is not pinned by name and version")
         if not hashes or not all(map(HASH.fullmatch, hashes)):
-            raise ValueError(f"{path.name}: {asked} has no hash, or one that is not SHA-256")
+            raise ValueError(f"{path.name}: {pin} has no hash, or one that is not SHA-256")
         pins.append(Pin(found[1], found[2], found[3] or "", tuple(hashes)))
     return pins
 

@@ -15,6 +15,8 @@ from airflow_provider_tcbilling import __version__
 ROOT = Path(__file__).resolve().parent.parent
 NAME = f"airflow_provider_tcbilling-{__version__}"
 PACKAGE = "airflow_provider_tcbilling/"
+PARTS = ("airflow_provider_tcbilling", "tests", "scripts", "verification")
+"""Folders that the source distribution holds whole."""
 
 
 def files_of(folder: Path) -> set[str]:
@@ -39,7 +41,7 @@ def check_sdist(path: Path, folder: Path) -> list[str]:
     with tarfile.open(path) as archive:
         archive.extractall(folder, filter="data")
     inside = {p.relative_to(folder / NAME).as_posix() for p in (folder / NAME).rglob("*") if p.is_file()}
-    wanted = {name for part in ("airflow_provider_tcbilling", "tests", "scripts") for name in files_of(ROOT / part)}
+    wanted = {name for part in PARTS for name in files_of(ROOT / part)}
     mistakes = [f"missing in the sdist: {name}" for name in sorted(wanted - inside)]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     env = {**os.environ, "PYTHONPATH": str(folder / NAME)}

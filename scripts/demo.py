@@ -94,8 +94,8 @@ class TaskLogs:
                 with contextlib.suppress(ValueError):
                     entry = json.loads(line)
                     if entry.get("logger", "trigger").startswith(VOICES) or entry.get("level") != "info":
-                        words = [entry["event"], *(error["exc_value"] for error in entry.get("error_detail", [])[:1])]
-                        yield f"{path.parent.name.removeprefix('task_id=')}: {': '.join(words)}"
+                        parts = [entry["event"], *(error["exc_value"] for error in entry.get("error_detail", [])[:1])]
+                        yield f"{path.parent.name.removeprefix('task_id=')}: {': '.join(parts)}"
 
 
 class Sandbox:
@@ -161,20 +161,21 @@ class Demo:
     One demonstration.
 
     :param folder: Everything is written below it.
+    :param keep: Leave everything up until a signal comes.
     """
 
-    def __init__(self, folder: Path, show: Show, interruption: Interruption) -> None:
+    def __init__(self, folder: Path, show: Show, interruption: Interruption, *, keep: bool) -> None:
         self._folder = folder
         self._show = show
         self._interruption = interruption
+        self._keep = keep
         self._airflow: RealAirflow | None = None
         self._run_url = ""
 
-    def run(self, *, keep: bool) -> int:
+    def run(self) -> int:
         """
         Start all, buy, tell what came of it, and stop all.
 
-        :param keep: Leave everything up until a signal comes.
         :return: The exit code: 0 if the demonstration showed what it should.
         :raises AirflowTrouble: Something did not start.
         :raises Interrupted: There was a signal before the end.
@@ -184,12 +185,12 @@ class Demo:
                 with self._show.drawn():
                     sandbox, airflow = self._start(running)
                     summary, failure = self._outcome(sandbox, airflow)
-                if keep:
+                if self._keep:
                     self._show.tell(summary, failure)
                     self._hold(sandbox, airflow)
             finally:
                 print("Stopping Airflow and the sandbox ...", flush=True)
-        if not keep:
+        if not self._keep:
             self._show.tell(summary, failure)
         return 1 if failure else 0
 
@@ -201,7 +202,7 @@ class Demo:
 
     def _start(self, running: contextlib.ExitStack) -> tuple[Sandbox, RealAirflow]:
         """Start the sandbox and Airflow; *running* stops them."""
-        self._show.enter("Starting the sandbox")
+        self._show.enter("This takes one or two minutes. Starting the sandbox")
         logs = self._folder / "logs"
         logs.mkdir(parents=True)
         sandbox = Sandbox(logs)
@@ -262,12 +263,13 @@ class Demo:
                 self._show.see_task(task["task_id"], task["state"] or NO_STATUS)
             self._show.see_account(*sandbox.account())
             for line in task_logs.fresh():
-                self._show.see_log(line)
+                if self._keep or sandbox.url not in line:
+                    self._show.see_log(line)
             if time.monotonic() > deadline:
                 raise AirflowTrouble(f"the run is still {state} after {RUN_SECONDS:.0f} s")
         if state != "success":
-            words = "; ".join(f"{task_id}: {states}" for task_id, states in self._show.tasks.items())
-            raise AirflowTrouble("\n  ".join([f"the run ended as {state} ({words})", *self._show.log]))
+            states = "; ".join(f"{task_id}: {spells}" for task_id, spells in self._show.tasks.items())
+            raise AirflowTrouble("\n  ".join([f"the run ended as {state} ({states})", *self._show.log]))
         return dict(airflow.xcom(DAG_ID, run_id, "buy"))
 
     def _hold(self, sandbox: Sandbox, airflow: RealAirflow) -> None:
@@ -287,9 +289,9 @@ def mistakes_in(summary: dict[str, Any], orders: list[dict[str, Any]]) -> list[s
     mistakes = []
     if summary["create_instance_requests"] != 1:
         mistakes.append(f"CreateInstance was requested {summary['create_instance_requests']} times, not once")
-    known = [(order["order_id"], order["instance_ids"]) for order in orders]
-    if known != [(summary["order_id"], summary["instance_ids"])]:
-        mistakes.append(f"the sandbox knows other orders or instances than the task returned: {known}")
+    placed = [(order["order_id"], order["instance_ids"]) for order in orders]
+    if placed != [(summary["order_id"], summary["instance_ids"])]:
+        mistakes.append(f"the sandbox has other orders or instances than the task returned: {placed}")
     paid = summary["balance_before_cents"] - summary["balance_after_cents"]
     cost = sum(order["cost_cents"] for order in orders)
     if paid != cost:
@@ -329,7 +331,7 @@ def main() -> int:
     with _own_folder() as folder:
         logs = f"Logs: {_short(folder / 'logs')}/"
         try:
-            code = Demo(folder, Show(Console(highlight=False)), interruption).run(keep=keep)
+            code = Demo(folder, Show(Console(highlight=False)), interruption, keep=keep).run()
         except Interrupted:
             print(f"Stopped before the end; no process is left. {logs}")
             return 128 + interruption.number

@@ -1,9 +1,10 @@
-"""What people see of the demonstration: a live picture on a terminal, lines elsewhere, and the summary."""
+"""The display of the demonstration: a live picture on a terminal, lines elsewhere, and the summary."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ SETTLED = ("waiting", "healthy", "success")
 """States in which nobody counts seconds."""
 
 LOG_LINES = 6
+SILENCE_SECONDS = 10.0
+"""The longest time without a line, where lines are printed."""
+
 COLOURS = {
     "healthy": "green",
     "success": "green",
@@ -55,13 +59,13 @@ class States:
         return {**self._ended, self.state: self._ended.get(self.state, 0.0) + spell}
 
     def __str__(self) -> str:
-        told = {state: seconds for state, seconds in self.seconds().items() if state not in SETTLED}
-        return ", ".join(f"{state} {seconds:.1f} s" for state, seconds in told.items())
+        shown = {state: seconds for state, seconds in self.seconds().items() if state not in SETTLED}
+        return ", ".join(f"{state} {seconds:.1f} s" for state, seconds in shown.items())
 
 
 class Show:
     """
-    What is known at this moment, and its way to the people.
+    The state of the demonstration, and its display.
 
     :param console: Where it is shown.
     """
@@ -74,13 +78,18 @@ class Show:
         self._stage = "Starting"
         self._components: dict[str, States] = {}
         self._order = self._balance = ""
-        self._started = time.monotonic()
+        self._started = self._last_line_at = time.monotonic()
 
     @contextlib.contextmanager
     def drawn(self) -> Iterator[None]:
         """Draw the picture as long as this lasts, where there is a terminal."""
         if not self._is_live:
-            yield
+            over = threading.Event()
+            threading.Thread(target=self._give_signs, args=(over,), daemon=True).start()
+            try:
+                yield
+            finally:
+                over.set()
             return
         from rich.live import Live
 
@@ -121,13 +130,21 @@ class Show:
         self._line(f"log of {line}")
 
     def tell(self, summary: dict[str, Any], failure: str) -> None:
-        """Write what came of it."""
+        """Print the result."""
         if summary:
             self._console.print(_table_of(summary, failure))
         if failure:
             print(f"The demo failed: {failure}", file=sys.stderr, flush=True)
 
+    def _give_signs(self, over: threading.Event) -> None:
+        """Print a sign of life whenever nothing else was printed for a while."""
+        while not over.wait(0.5):
+            if time.monotonic() - self._last_line_at > SILENCE_SECONDS - 0.5:
+                waiting = [name for name, states in list(self._components.items()) if states.state not in SETTLED]
+                self._line(f"{self._stage}: {', '.join(waiting) or 'still at work'} ...")
+
     def _line(self, text: str) -> None:
+        self._last_line_at = time.monotonic()
         if not self._is_live:
             print(f"{self.elapsed():6.1f} s  {text}", flush=True)
 
@@ -168,7 +185,4 @@ def _table_of(summary: dict[str, Any], failure: str) -> Table:
     table.add_section()
     for state, seconds in summary["seconds"].items():
         table.add_row("seconds in total" if state == "total" else f"seconds task buy was {state}", str(seconds))
-    table.add_section()
-    table.add_row("Airflow", summary["ui"])
-    table.add_row("sandbox", summary["sandbox"])
     return table

@@ -12,6 +12,8 @@ MOVED = (
     ("api.purchase", "client_token_for", "purchasing.key", "client_token_for"),
     ("api.purchase", "Purchase", "purchasing.purchase", "Purchase"),
     ("api.delivery", "DeliveryWatch", "waiting.delivery", "DeliveryWatch"),
+    ("api.errors", "PurchaseChanged", "purchasing.errors", "PurchaseChanged"),
+    ("api.errors", "PurchaseOutcomeUnknown", "purchasing.errors", "PurchaseOutcomeUnknown"),
     ("api.expiry", "renewable", "api.instance_list", "renewable"),
     ("api.expiry", "expiring", "waiting.expiry", "expiring"),
     ("api.filters", "like", "waiting.filters", "like"),

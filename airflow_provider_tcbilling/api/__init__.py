@@ -1,1 +1,1 @@
-"""The Tencent Cloud Billing API, 2018-07-09. Knows nothing of Airflow; usable from a notebook."""
+"""The Tencent Cloud Billing API, 2018-07-09, usable from a notebook."""

@@ -1,4 +1,4 @@
-"""Access: what a client is given to reach a server with, checked before anything is sent."""
+"""Access: the address, the key and the time-outs of a client, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def checked(
     """
     Return the cleaned address of a server, or every mistake: to raise where no frame holds the key.
 
-    :param texts: The parts of the key, and what else is a text, by name.
+    :param texts: The parts of the key and the other texts, by name.
     :param seconds: The time-outs, by name.
     :param allow_http: The server may be another machine without TLS.
     """

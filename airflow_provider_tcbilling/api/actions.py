@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from airflow_provider_tcbilling.api.schema import Action, Field, Kind, Replay
 from airflow_provider_tcbilling.api.text import NUMBER
+from airflow_provider_tcbilling.api.values import RenewFlag
 
 SERVICE = "billing"
 VERSION = "2018-07-09"
@@ -19,20 +20,19 @@ ENDPOINT = "https://billing.intl.tencentcloudapi.com"
 """The international site. Keys of the mainland site work only at https://billing.tencentcloudapi.com."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-"""Hosts that only this machine can be: a sandbox runs there, without TLS and never through a proxy."""
+"""Names of this machine itself: a sandbox runs there, without TLS and never through a proxy."""
 
 REQUESTS_PER_SECOND = 20
-"""For each action, access region and sub-account; mapped tasks, other tools and the console share it."""
+"""For each action, access region and sub-account; all machines, other tools and the console share it."""
 
 SENT_PER_SECOND = 18.5
-"""How many of them are sent: a little less, since requests arrive less evenly than they are sent."""
+"""The rate limit of this package: a little less, since requests arrive less evenly than they are sent."""
 
 ORDER_BOOK_DAYS = 89
-"""How far back orders are looked for; the server recommends a span of at most three months."""
+"""How far back orders are searched; the server recommends a span of at most three months."""
 
 PERIOD_UNITS = ("m", "y")
-AUTO_RENEW = "NOTIFY_AND_AUTO_RENEW"
-RENEW_FLAGS = ("NOTIFY_AND_MANUAL_RENEW", AUTO_RENEW, "DISABLE_NOTIFY_AND_MANUAL_RENEW")
+RENEW_FLAGS = tuple(flag.value for flag in RenewFlag)
 
 _TIME = (r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", "a time written as YYYY-MM-DD hh:mm:ss")
 _PAGES = "https://www.tencentcloud.com/document/api/555"
@@ -65,7 +65,7 @@ _RENEW_FLAG = Field(
     "RenewFlag",
     Kind.TEXT,
     "What happens when the subscription ends.",
-    default="NOTIFY_AND_MANUAL_RENEW",
+    default=RenewFlag.MANUAL.value,
     choices=RENEW_FLAGS,
 )
 _ORDER_ID_LIST = Field("OrderIdList", Kind.TEXTS, "The orders that were placed.", required=True, pattern=NUMBER)
@@ -130,7 +130,7 @@ RENEW_INSTANCE = Action(
 
 REFUND_INSTANCE = Action(
     name="RefundInstance",
-    about="Gives one instance back. Only what was really paid is refunded; used vouchers are lost.",
+    about="Gives one instance back. Only money that was really paid is refunded; used vouchers are lost.",
     replay=Replay.AFTER_A_LOOK,
     permission="finance:RefundInstance (the page prints finace:RefundInstance, a typo)",
     url=f"{_PAGES}/77180",
@@ -162,7 +162,7 @@ SET_RENEWAL = Action(
 
 DESCRIBE_RENEW_INSTANCES = Action(
     name="DescribeRenewInstances",
-    about="Lists instances with their expiry and what happens then, one page after another.",
+    about="Lists instances with their expiry and their renew flag, one page after another.",
     replay=Replay.SAFE,
     permission=_RENEWALS,
     url=f"{_PAGES}/78424",
@@ -236,7 +236,7 @@ DESCRIBE_DEALS_BY_COND = Action(
 
 DESCRIBE_ACCOUNT_BALANCE = Action(
     name="DescribeAccountBalance",
-    about="Tells what the account can spend.",
+    about="Shows how much the account can spend.",
     replay=Replay.SAFE,
     permission="QCloudFinanceFullAccess or narrower (the page names none)",
     url=f"{_PAGES}/20253",

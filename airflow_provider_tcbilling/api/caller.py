@@ -15,10 +15,11 @@ from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.access import checked
 from airflow_provider_tcbilling.api.errors import RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.fingerprint import Seal
+from airflow_provider_tcbilling.api.json_text import compact_json
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.reading import read_by
-from airflow_provider_tcbilling.api.schema import Action, compact_json
+from airflow_provider_tcbilling.api.schema import Action
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.api.transport import Transport
 

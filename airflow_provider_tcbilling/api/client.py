@@ -55,7 +55,7 @@ class BillingClient(Caller):
         Place an order for a prepaid product and pay it from the account balance.
 
         **Money moves in this call.** What may have been carried out is not repeated here: who has to buy once takes
-        :class:`~airflow_provider_tcbilling.purchasing.purchase.Purchase`, which looks before it sends again.
+        :class:`~airflow_provider_tcbilling.purchasing.purchase.Purchase`, which queries before it sends again.
 
         :param client_token: Idempotency key, at most 64 ASCII characters. The same purchase, the same token.
         :param parameter: What exactly is bought: a mapping, or a JSON object as text.
@@ -226,8 +226,8 @@ class BillingClient(Caller):
         :param big_deal_id: Only the sub-orders of this big deal.
         :param resource_id: Only the orders of this instance.
         :param days: How far back, in days.
-        :param span: Instead of *days*: from and until when, in epoch seconds. Since nobody knows the zone of the
-            order book, orders of some hours before and after come with them.
+        :param span: Instead of *days*: from and until when, in epoch seconds. The zone of the order book
+            is unknown, so orders of some hours before and after come with them.
         :param page: Number of the page, from 0.
         :param limit: Orders a page, at most 200.
         :param send_by: Epoch seconds after which the request is not sent any more.
@@ -246,7 +246,7 @@ class BillingClient(Caller):
                 "order_id": order_id,
                 "big_deal_id": big_deal_id,
                 "resource_id": resource_id,
-                # Left out, the server lists delivered orders only: one that is under way, or has died, would look lost.
+                # Left out, the server lists delivered orders only: one that is under way, or has died, would seem lost.
                 "status_set": [int(status) for status in statuses],
             }
         )

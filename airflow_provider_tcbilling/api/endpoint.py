@@ -81,7 +81,7 @@ def cleaned(endpoint: str) -> str:
 
 def usable(endpoint: str) -> str:
     """
-    Return the cleaned address. A host that cannot exist stays as it is: whoever sends learns that nothing was sent.
+    Return the cleaned address. A host that cannot exist stays as it is: the request then ends with ``Unreachable``.
 
     :raises InvalidRequest: It is no address, or more than an address. Nothing was sent.
     """
@@ -128,7 +128,7 @@ def parsed(endpoint: str) -> Endpoint:
 
 
 def shown(endpoint: str) -> str:
-    """Return scheme and host of an address for a message, without whatever else may be secret in it."""
+    """Return scheme and host of an address for a message, without its other parts, which may be secret."""
     match = _SHOWN.fullmatch(str(endpoint).strip())
     scheme, user, host, rest = match.groups(default="") if match else ("", "", "", "")
     return f"'{scheme}{'***@' if user else ''}{harmless(host, 100)}{'...' if rest.strip('/?#') else ''}'"

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_tcbilling.api.schema import canonical_json
+from airflow_provider_tcbilling.api.json_text import canonical_json
 
 FORM = "hmac-sha256"
 

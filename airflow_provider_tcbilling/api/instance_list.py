@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown
+from airflow_provider_tcbilling.api.errors import InvalidRequest, OutcomeUnknown
 from airflow_provider_tcbilling.api.models import RenewableInstance
 
 MAX_PAGES = 1000
-"""100,000 instances; a list that does not end is taken for broken."""
+"""100,000 instances; a longer list counts as broken."""
 
 
 def renewable(client: BillingClient, **filters: Any) -> Iterator[RenewableInstance]:
@@ -20,14 +20,14 @@ def renewable(client: BillingClient, **filters: Any) -> Iterator[RenewableInstan
     :param filters: As in :meth:`BillingClient.describe_renew_instances`.
     :raises TcBillingError: The list could not be read, or does not end.
     """
-    seen: set[str] = set()
+    listed: set[str] = set()
     cursors: set[str] = set()
     while len(cursors) < MAX_PAGES:
         instances, cursor = client.describe_renew_instances(**filters)
         for instance in instances:
-            # One that is renewed while the list is read stands in it twice.
-            if instance.instance_id not in seen:
-                seen.add(instance.instance_id)
+            # An instance that is renewed while the list is read stands in it twice.
+            if instance.instance_id not in listed:
+                listed.add(instance.instance_id)
                 yield instance
         if cursor is None:
             return
@@ -48,10 +48,22 @@ def instance_named(client: BillingClient, instance_id: str) -> RenewableInstance
     return next((instance for instance in listed if instance.instance_id == instance_id), None)
 
 
-def mismatches(instance: RenewableInstance, told: Mapping[str, Any]) -> list[str]:
-    """Return in words where an instance is something else than was told; what the server leaves out is believed."""
+def existing_instance(client: BillingClient, instance_id: str) -> RenewableInstance:
+    """
+    Return one instance that must be listed.
+
+    :raises InvalidRequest: It is not listed.
+    :raises TcBillingError: The list could not be read, so nothing is known.
+    """
+    if (instance := instance_named(client, instance_id)) is None:
+        raise InvalidRequest(instance_id, ["there is no such instance among those that can be renewed"])
+    return instance
+
+
+def mismatches(instance: RenewableInstance, given: Mapping[str, Any]) -> list[str]:
+    """Return each argument that differs from the instance; a value that the server leaves out counts as equal."""
     return [
-        f"{name}: {instance.instance_id} is of {is_!r}, not of {told[name]!r}"
+        f"{name}: {instance.instance_id} is of {listed!r}, not of {given[name]!r}"
         for name in ("product_code", "sub_product_code", "region_code")
-        if (is_ := getattr(instance, name)) not in ("", told.get(name, is_))
+        if (listed := getattr(instance, name)) not in ("", given.get(name, listed))
     ]

@@ -1,4 +1,4 @@
-"""Masking: which parts of a request are secrets, and the request without them. In doubt a part counts as a secret."""
+"""Masking: the secret parts of a request, and the request without them. In doubt a part counts as a secret."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MASK = "***"
 """Stands in place of a secret."""
 
 MAX_DEPTH = 50
-"""Objects within objects, and JSON texts within JSON texts, that are read; what is deeper is masked."""
+"""Objects within objects, and JSON texts within JSON texts, that are read; deeper values are masked."""
 
 MAX_TEXT = 16_384
 """Characters of a text that are searched for secrets; a longer one that is no JSON is masked."""
 
 MIN_SECRET = 5
-"""Characters of a secret that is looked for in other texts. Airflow 3 masks none that is shorter."""
+"""Characters of a secret that is searched for in other texts. Shorter secrets are not masked by other tools, either."""
 
 _COMMON = re.compile(r"true|false|null|none|default|basic|bearer|auto(matic)?|(en|dis)abled?|[\s*]*", re.IGNORECASE)
 """Values that are no secret although they stand under the name of one."""
@@ -45,16 +45,16 @@ _HARMLESS_KEY = re.compile("public|primary|foreign|partition|sort|tag|label|obje
 """The word before a last word *key*, with which it is none that opens anything."""
 
 _ABOUT = re.compile("(id|name|type)s?|format|count|size|length|algorithm|method|mode|status")
-"""The last word of the name of something that only tells of a secret."""
+"""The last word of a name whose value only describes a secret."""
 
 _NAMING = re.compile("name|key|field|param|parameter|attribute|header|variable|var|property|option|label")
-"""The last word of a name such as ``ParamName``, whose value names what stands beside it."""
+"""The last word of a name such as ``ParamName``, whose value names the field beside it."""
 
 _VALUE = re.compile("values?|val|v|content|data|text|default|body|string")
 """The last word of a name whose value belongs to the name that stands beside it."""
 
 _NAME = re.compile(r"[\w.-][\w .-]{0,63}")
-"""The look of a field's name that is a value itself."""
+"""The form of a field's name that is a value itself."""
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _ARMOUR = re.compile("---- ?BEGIN ")
@@ -68,9 +68,9 @@ def without_secrets(value: Any) -> Any:
 
 def payload_without_secrets(payload: Any) -> Any:
     """
-    Return a request's JSON object for its record: only what the product defines, which is JSON text, is masked.
+    Return a request's JSON object for its record: only the parameter of the product, which is JSON text, is masked.
 
-    Nothing else may be: product and zone tell which orders may be this purchase, and those of others.
+    Nothing else may be: product and zone decide which orders match this purchase, and those of others.
     """
     if not isinstance(payload, Mapping):
         return payload
@@ -85,7 +85,7 @@ def secrets_in(value: Any) -> list[str]:
 
 
 def without_these(secrets: Iterable[str], text: str) -> str:
-    """Return a text in which these secrets are masked, but for those that are too short or too common to be told."""
+    """Return a text in which these secrets are masked, except those that are too short or too common."""
     for secret in sorted(filter(is_told_apart, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
@@ -130,7 +130,7 @@ def _masked(value: Any, hidden: list[Any], depth: int) -> Any:
 
 
 def _masked_fields(fields: Mapping[Any, Any], hidden: list[Any], depth: int) -> dict[Any, Any]:
-    """Return an object in which the values of secret names are masked, and what stands beside the name of a secret."""
+    """Return an object in which the values of secret names are masked, and the values beside the name of a secret."""
     is_pair = any(_names_a_secret(name, value) for name, value in fields.items())
     return {
         name: _hide(value, hidden)
@@ -141,7 +141,7 @@ def _masked_fields(fields: Mapping[Any, Any], hidden: list[Any], depth: int) -> 
 
 
 def _masked_items(items: Sequence[Any], hidden: list[Any], depth: int) -> list[Any]:
-    """Return a list in which what follows the name of a secret is masked: it may be a pair, or a command line."""
+    """Return a list in which the items after the name of a secret are masked: it may be a pair, or a command line."""
     masked: list[Any] = []
     follows = False
     for item in items:
@@ -171,8 +171,8 @@ def _tells_a_secret(text: str, hidden: list[Any], depth: int) -> bool:
     parts = text.split()
     if any(-1 < part.find(":") < part.rfind("@") for part in parts):
         return True
-    words = [word for word in re.split(r"[^\w-]+", text) if word]
-    return any(map(is_secret_name, words[:-1])) or _hides_in_base64("".join(parts), hidden, depth)
+    parts_of_names = [word for word in re.split(r"[^\w-]+", text) if word]
+    return any(map(is_secret_name, parts_of_names[:-1])) or _hides_in_base64("".join(parts), hidden, depth)
 
 
 def _hides_in_base64(text: str, hidden: list[Any], depth: int) -> bool:
@@ -191,9 +191,9 @@ def _hide(value: Any, hidden: list[Any]) -> str:
     return MASK
 
 
-def _ends_with(words: re.Pattern[str], name: Any) -> bool:
+def _ends_with(pattern: re.Pattern[str], name: Any) -> bool:
     *_, last = (isinstance(name, str) and _WORDS.findall(name)) or [""]
-    return bool(words.fullmatch(last.lower()))
+    return bool(pattern.fullmatch(last.lower()))
 
 
 def _is_object_text(value: Any) -> bool:

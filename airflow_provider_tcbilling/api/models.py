@@ -1,4 +1,4 @@
-"""What comes back from the billing API: orders, deals, their status, instances with their expiry, the balance."""
+"""The answers of the billing API: orders, deals, their status, instances with their expiry, the balance."""
 
 from __future__ import annotations
 
@@ -9,25 +9,18 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from airflow_provider_tcbilling.api.actions import AUTO_RENEW, RENEW_FLAGS
+from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
 from airflow_provider_tcbilling.api.reading import cents_of, number_of, whole_of
 from airflow_provider_tcbilling.api.text import INSTANCE_ID, NUMBER, harmless, harmless_object, inert, matching
+from airflow_provider_tcbilling.api.values import RenewFlag
 
 MAX_CODE = 64
 """Characters of a code, a flag, a time or a currency."""
 
 MAX_NAME = 240
-"""Characters of an instance's name; Airflow keeps 250 of what a map_index_template makes of it."""
+"""Characters of an instance's name: with a prefix it fits into the 250 that a label may have."""
 
 log = logging.getLogger(__name__)
-
-PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
-
-DEAL_ACTIONS = frozenset(
-    {PURCHASE, RENEW, REFUND, "upgrade", "downgrade", "modifynetworkmode", "modifynetworksize"}
-    | {"premovein", "premoveout", "postmovein", "postmoveout", "pretopost"}
-)
-"""The actions of orders, folded (https://www.tencentcloud.com/document/api/555/67735)."""
 
 
 class DealStatus(IntEnum):
@@ -60,19 +53,19 @@ ENDINGS: Mapping[int, str] = {
     DealStatus.PRODUCT_INVALIDATED: "the product is no longer sold; look in the console whether anything was charged",
     DealStatus.PAYMENT_REFUSED: "the third party refused to pay, so nothing was charged",
 }
-"""The statuses in which a purchase has ended without delivery, and what each means for the money."""
+"""The statuses in which a purchase has ended without delivery, and the meaning of each for the money."""
 
 
 @dataclass(frozen=True)
 class Order:
     """
-    A purchase as Airflow tasks hand it on.
+    An order, with the facts that a purchase hands on.
 
     :param order_id: Tencent's order number.
     :param instance_ids: The bought instances; empty while delivery is under way.
-    :param client_token: The idempotency key that bought it; ``None`` when somebody else placed the order.
+    :param client_token: The idempotency key that bought it; ``None`` for an order of another origin.
     :param request_id: The request that bought it, for the support desk; ``None`` likewise.
-    :param paid_cents: What was really paid, in 1/100 of *currency*; ``None`` until the order book was read.
+    :param paid_cents: Money that was really paid, in 1/100 of *currency*; ``None`` until the order book was read.
     :param currency: As the order book names it, for example ``USD``; ``None`` likewise.
     """
 
@@ -86,10 +79,10 @@ class Order:
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any], client_token: str) -> Order:
         """
-        Read a successful answer of an action that spends; whatever else is odd in it, the order number is kept.
+        Read a successful answer of an action that spends; the order number is kept, however odd the rest is.
 
         :raises LookupError: It names no order.
-        :raises ValueError: What it names is no number of an order.
+        :raises ValueError: The number that it names cannot be one.
         """
         named = answer["OrderId"] if "OrderId" in answer else answer["OrderIdList"][0]
         if not (order_id := matching(named, NUMBER)):
@@ -102,7 +95,7 @@ class Order:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the order as plain JSON types, which is what tasks return."""
+        """Return the order as plain JSON types."""
         return {**vars(self), "instance_ids": list(self.instance_ids)}
 
 
@@ -111,14 +104,14 @@ class Deal:
     """
     One sub-order as DescribeDealsByCond lists it; only the fields that this package reads.
 
-    :param shown: All that the server sent of it, unread, for whoever must compare.
-
+    :param shown: The whole row as the server sent it, for comparisons.
     :param resource_ids: The delivered instances; empty when the server says null, as it does above 200 deals a page.
     :param order_id: Its number; empty if the server sends none, or something that cannot be one. So is *big_deal_id*.
     :param created_at: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
     :param status: 0, which is no ending, if the server sends none, or something that cannot be one.
-    :param paid_cents: What was really paid, in 1/100 of *currency*; of a refund, what came back (the sign is unknown).
-        ``None`` if it is written in a way that is not known.
+    :param paid_cents: Money that was really paid, in 1/100 of *currency*; of a refund, money that came back (its sign
+        is not documented).
+        ``None`` if its notation is not known.
     :param voucher_cents: Paid with vouchers, in 1/100 of *currency*; a refund does not return it. ``None`` likewise.
     """
 
@@ -144,7 +137,7 @@ class Deal:
         """
         Read a ``Deal`` object. A field that is missing, null or unreadable reads as empty, an unknown field is ignored.
 
-        So does what is no object at all: nothing is raised, because of a broken row the others must still be seen.
+        So does a row that is no object: nothing is raised, since the other rows must still be read.
         """
         deal = deal if isinstance(deal, Mapping) else {}
         return cls(
@@ -168,7 +161,7 @@ class Deal:
 
     @property
     def status_words(self) -> str:
-        """The status in words and as a number, also when nobody has described the number."""
+        """The status in words and as a number; an undocumented number counts as unknown."""
         return status_words(self.status)
 
 
@@ -188,7 +181,7 @@ class Deals(list[Deal]):
         """
         Read the answer of DescribeDealsByCond. An order that cannot be read hides none of the others.
 
-        :raises LookupError: It has not what such an answer must hold.
+        :raises LookupError: A required field is missing.
         :raises ValueError: It holds something else.
         """
         deals, total = answer["Deals"], answer["TotalCount"]
@@ -210,14 +203,14 @@ def _is_readable(deal: Any) -> bool:
 @dataclass(frozen=True)
 class RenewableInstance:
     """
-    One instance as DescribeRenewInstances lists it. What the server leaves out or says is null reads as empty.
+    One instance as DescribeRenewInstances lists it. A field that is missing or null reads as empty.
 
     :param expire_time: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
-    :param status: ``NORMAL``, or ``ISOLATED`` after the expiry.
-    :param renew_flag: What happens at the expiry: one of :data:`~airflow_provider_tcbilling.api.actions.RENEW_FLAGS`,
-        or whatever else the server says.
+    :param status: One of :class:`~airflow_provider_tcbilling.api.values.InstanceState`, or another text of the server.
+    :param renew_flag: What happens at the expiry: one of :class:`~airflow_provider_tcbilling.api.values.RenewFlag`,
+        or another text of the server.
     :param instance_name: As the user wrote it; bounded, and its control characters are visible.
-    :param renew_period: Length of each automatic renewal in *renew_period_unit*; 0 if the server does not tell.
+    :param renew_period: Length of each automatic renewal in *renew_period_unit*; 0 if the server does not say it.
     """
 
     instance_id: str
@@ -236,7 +229,7 @@ class RenewableInstance:
         """
         Read a ``RenewInstance`` object; an unknown field is ignored.
 
-        :raises ValueError: What it names is no id of an instance.
+        :raises ValueError: The id that it names cannot be one.
         """
         if not (instance_id := _id_of(listed)):
             raise ValueError("the instance's id is none")
@@ -254,33 +247,33 @@ class RenewableInstance:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON types. Airflow may render it: the name is :func:`inert`, like the rest."""
+        """Return it as plain JSON types. A template engine may render it: the name is :func:`inert`, too."""
         return {**vars(self), "instance_name": inert(self.instance_name, MAX_NAME)}
 
     def renewal_arguments(self) -> dict[str, str]:
         """
-        Return what a renewal of it must be told, by Python name: the expiry too, so that it is renewed once.
+        Return the arguments of its renewal by Python name: the expiry too, so that it is renewed once.
 
-        Airflow renders what an expansion hands to a task, so the name is :func:`inert`, like the rest.
+        A template engine may render them, so the name is :func:`inert`, like the rest.
         """
         names = ("product_code", "sub_product_code", "region_code", "instance_id", "expire_time", "instance_name")
-        told = self.as_dict()
-        return {name: told[name] for name in names}
+        values = self.as_dict()
+        return {name: values[name] for name in names}
 
     @property
     def renews_by_itself(self) -> bool | None:
-        """Whether the vendor will renew it; ``None`` where the flag is missing or nobody has described it."""
-        return self.renew_flag == AUTO_RENEW if self.renew_flag in RENEW_FLAGS else None
+        """Whether the vendor will renew it; ``None`` where the flag is missing or not documented."""
+        return self.renew_flag == RenewFlag.AUTO if self.renew_flag in RENEW_FLAGS else None
 
 
 @dataclass(frozen=True)
 class Balance:
     """
-    What the account can spend.
+    The money that the account can spend.
 
     :param uin: The account's number.
     :param balance_cents: Prepaid money, in 1/100 of the account's currency (the API does not name it).
-    :param spendable_cents: Prepaid money and credit that is left, less what is frozen.
+    :param spendable_cents: Prepaid money and credit that is left, less frozen money.
     """
 
     uin: int
@@ -302,15 +295,18 @@ class Balance:
 
 
 def status_words(status: int) -> str:
-    """Write a status for people: ``delivered (4)``, ``unknown status (77)``."""
-    known = status in DealStatus._value2member_map_
-    return f"{DealStatus(status).name.lower().replace('_', ' ') if known else 'unknown status'} ({status})"
+    """Write a status in words and as a number: ``delivered (4)``, ``unknown status (77)``."""
+    try:
+        name = DealStatus(status).name.lower().replace("_", " ")
+    except ValueError:
+        name = "unknown status"
+    return f"{name} ({status})"
 
 
 def _instance_ids(listed: Any) -> tuple[str, ...]:
-    """Return the ids that can be ones; a text that is one counts as a list of it, and what else is no list as empty."""
+    """Return the valid ids; one id as a text counts as a list of it, and any other value as empty."""
     ids = [listed] if isinstance(listed, str) else listed if isinstance(listed, (list, tuple)) else ()
-    return tuple(told for one in ids if (told := matching(one, INSTANCE_ID)))
+    return tuple(instance_id for one in ids if (instance_id := matching(one, INSTANCE_ID)))
 
 
 def instances_of(answer: Mapping[str, Any]) -> tuple[list[RenewableInstance], str | None]:
@@ -320,7 +316,7 @@ def instances_of(answer: Mapping[str, Any]) -> tuple[list[RenewableInstance], st
     An instance whose id cannot be one is left out, with a warning: nothing can name it.
 
     :raises TypeError: The list of instances is no list.
-    :raises ValueError: Nobody can tell whether there is another page.
+    :raises ValueError: It does not say whether there is another page.
     """
     listed, cursor = answer["InstanceList"], answer.get("NextToken")
     if not isinstance(listed, list) or not isinstance(cursor, (str, type(None))):
@@ -348,24 +344,24 @@ def failures_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def total_of(cents: Iterable[int | None]) -> int | None:
     """Return a sum of money; ``None`` if a part of it is not known."""
-    known = list(cents)
-    return None if None in known else sum(filter(None, known))
+    parts = list(cents)
+    return None if None in parts else sum(filter(None, parts))
 
 
 def _id_of(listed: Mapping[str, Any]) -> str:
-    told = listed.get("InstanceId")
-    return matching(told.strip() if isinstance(told, str) else told, INSTANCE_ID)
+    value = listed.get("InstanceId")
+    return matching(value.strip() if isinstance(value, str) else value, INSTANCE_ID)
 
 
-def _number(told: Any) -> str:
+def _number(value: Any) -> str:
     """Return the number of an order without the blanks around it, empty if it is none, or zero."""
-    number = matching(told.strip() if isinstance(told, str) else told, NUMBER)
+    number = matching(value.strip() if isinstance(value, str) else value, NUMBER)
     return number if number.strip("0") else ""
 
 
-def _code(told: Any) -> str:
+def _code(value: Any) -> str:
     """Return a code, a flag or a time as it is; of another notation a text that equals none and is inert."""
-    return "" if told is None else inert(told.strip() if isinstance(told, str) else told, MAX_CODE)
+    return "" if value is None else inert(value.strip() if isinstance(value, str) else value, MAX_CODE)
 
 
 def unique(ids: Iterable[str]) -> tuple[str, ...]:

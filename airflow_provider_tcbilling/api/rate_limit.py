@@ -1,12 +1,12 @@
 """
 RateLimiter: how many requests a second this machine sends to an account, so that the server need not refuse them.
 
-Tencent allows each account 20 requests a second for each action. A task of Airflow is a process of its own, so what
-one process knows is not enough: all processes of a user on a machine queue up in a small file for each account and
-action. Machines do not know of each other. A rate-limit error slows all of them down, and each request that is sent
-speeds them up again: additive increase, multiplicative decrease.
+Tencent allows each account 20 requests a second for each action. Many processes of a machine share that limit, so all
+processes of a user queue up in a small file for each account and action. Machines do not share it. A rate-limit error
+slows all processes down, and each request that is sent speeds them up again: additive increase, multiplicative
+decrease.
 
-The limit is a courtesy, and no purchase pays for it: nothing here raises, and no request waits beyond its deadline.
+The limit is a courtesy, and no purchase suffers from it: nothing here raises, and no request waits beyond its deadline.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from typing import TypeVar
 
 from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import server_name
-from airflow_provider_tcbilling.api.request_queue import BURST, Notes, Queue, SharedNotes
+from airflow_provider_tcbilling.api.request_queue import BURST, QueueState, RequestQueue, SharedQueue
 
 WAITING_SHARE = 0.5
-"""The part of it that whoever only waits may use; the rest is left to those who buy."""
+"""The part of the rate limit that waiting clients use at most, so that purchases always get the rest."""
 
 GAIN, CUT = 0.02, 0.8
-"""Each request adds GAIN requests a second, as if the server let it in; a refusal leaves the part CUT of them."""
+"""Each request adds GAIN requests a second, as if the server accepted it; a refusal multiplies the rate by CUT."""
 
 QUIET_SECONDS = 1.0
-"""Refusals that follow a refusal so soon tell nothing new: the server counts over one second."""
+"""Refusals within this time of a refusal count as the same one: the server counts over one second."""
 
 REFUSAL_SECONDS = 0.2
-"""How long taking note of a refusal may take."""
+"""How long the record of a refusal in the queue may take."""
 
 SLOWEST = 0.2
-"""Requests a second, however often the server refuses."""
+"""The fewest requests a second, however often the server refuses."""
 
 ALMOST = 1e-6
 """The part of a place that sums of fractions may be wrong by."""
@@ -44,21 +44,21 @@ MOST_TICKETS, LONGEST_QUEUE = 1e12, 10_000
 """The tickets that were ever drawn, and those that wait at once: each is a thread of a process of this machine."""
 
 NAP_SECONDS = 60.0
-"""The longest sleep before the notes are read again; they may have been begun anew."""
+"""The longest sleep before the queue is read again; it may have been begun anew."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Pace:
+class QueueLimiter:
     """
     Lets requests go one after the other, in the order in which they came.
 
-    :param per_second: Requests a second at most. All that share the notes use the same figure.
+    :param per_second: Requests a second at most. All processes that share the queue use the same figure.
     """
 
-    def __init__(self, notes: Notes, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._notes, self._per_second, self._clock = notes, per_second, clock
+    def __init__(self, queue: RequestQueue, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._queue, self._per_second, self._clock = queue, per_second, clock
         self._slowest = min(SLOWEST, per_second)
 
     def draw(self, within: float) -> tuple[float, float]:
@@ -69,10 +69,10 @@ class Pace:
         :return: The ticket, and in how many seconds it may go, as things are.
         """
 
-        def step(queue: Queue) -> tuple[float, float]:
-            seconds = self._seconds_until(queue, queue.drawn + 1)
-            queue.drawn += seconds <= max(0.0, within)
-            return queue.drawn, seconds
+        def step(state: QueueState) -> tuple[float, float]:
+            seconds = self._seconds_until(state, state.drawn + 1)
+            state.drawn += seconds <= max(0.0, within)
+            return state.drawn, seconds
 
         return self._change(step, within)
 
@@ -83,61 +83,61 @@ class Pace:
         :param within: Seconds that are left.
         """
 
-        def step(queue: Queue) -> float:
-            if ticket > queue.drawn + ALMOST:
+        def step(state: QueueState) -> float:
+            if ticket > state.drawn + ALMOST:
                 # The queue was begun anew. The ticket has waited for its turn, and the later ones wait for it.
-                queue.drawn += 1
+                state.drawn += 1
                 return 0.0
-            return self._seconds_until(queue, ticket)
+            return self._seconds_until(state, ticket)
 
         return self._change(step, within)
 
     def was_refused(self) -> None:
-        """Take note that the server refused a request because there were too many."""
+        """Slow down, since the server refused a request because there were too many."""
 
-        def step(queue: Queue) -> float:
-            if queue.seen_at - queue.refused_at < QUIET_SECONDS:
+        def step(state: QueueState) -> float:
+            if state.counted_at - state.refused_at < QUIET_SECONDS:
                 return math.inf
-            queue.refused_at = queue.seen_at
-            queue.rate = max(self._slowest, queue.rate * CUT)
-            return queue.rate
+            state.refused_at = state.counted_at
+            state.rate = max(self._slowest, state.rate * CUT)
+            return state.rate
 
         if (rate := self._change(step, REFUSAL_SECONDS)) < math.inf:
             log.info("The server refused a request because there were too many; %.1f a second now.", rate)
 
-    def _seconds_until(self, queue: Queue, ticket: float) -> float:
-        behind = ticket - queue.let_in
+    def _seconds_until(self, state: QueueState, ticket: float) -> float:
+        behind = ticket - state.let_in
         if behind > ALMOST:
-            return behind / queue.rate
+            return behind / state.rate
         # Counted before it is sent, so that nothing stands between an answer and its reader.
-        queue.rate = min(self._per_second, queue.rate + GAIN)
+        state.rate = min(self._per_second, state.rate + GAIN)
         return 0.0
 
-    def _change(self, step: Callable[[Queue], T], within: float) -> T:
-        def on_time(queue: Queue) -> T:
+    def _change(self, step: Callable[[QueueState], T], within: float) -> T:
+        def on_time(state: QueueState) -> T:
             now = self._clock()
-            is_possible = queue.drawn < MOST_TICKETS and queue.drawn - queue.let_in <= LONGEST_QUEUE
-            if not queue.rate or queue.seen_at > now or not is_possible:
-                # New, or of before the machine was started, or not written by this package: nobody would ever go.
-                queue.drawn, queue.let_in, queue.rate = 0.0, BURST, self._per_second
-                queue.refused_at, queue.seen_at = -math.inf, now
-            queue.rate = max(self._slowest, min(queue.rate, self._per_second))
-            queue.let_in = min(queue.drawn + BURST, queue.let_in + (now - queue.seen_at) * queue.rate)
-            queue.seen_at = now
-            return step(queue)
+            is_possible = state.drawn < MOST_TICKETS and state.drawn - state.let_in <= LONGEST_QUEUE
+            if not state.rate or state.counted_at > now or not is_possible:
+                # New, or of before the machine was started, or not written by this package: no request would ever go.
+                state.drawn, state.let_in, state.rate = 0.0, BURST, self._per_second
+                state.refused_at, state.counted_at = -math.inf, now
+            state.rate = max(self._slowest, min(state.rate, self._per_second))
+            state.let_in = min(state.drawn + BURST, state.let_in + (now - state.counted_at) * state.rate)
+            state.counted_at = now
+            return step(state)
 
-        return self._notes.change(on_time, within)
+        return self._queue.change(on_time, within)
 
 
 class RateLimiter:
     """
-    What one account may be asked, by action. All on this machine who use the same key at the same endpoint share it.
+    The rate limit of one account, by action. All processes of a user with the same key and endpoint share it.
 
-    A lower limit than the usual one is a queue in front of the common queue, so that it holds up nobody else. A higher
-    limit says that the account has more than other accounts, and has a queue of its own.
+    A lower limit than the usual one is a queue in front of the common queue, so that it delays no other client. A
+    higher limit is for an account that has more than other accounts, and has a queue of its own.
 
     :param per_second: Requests a second for each action, above 0; infinity is without limit.
-    :param is_waiting: It is for somebody who only waits, and leaves half of it to those who buy.
+    :param is_waiting: For a client that only waits: it uses at most half of the limit, so purchases get the rest.
     """
 
     def __init__(
@@ -148,11 +148,11 @@ class RateLimiter:
         self._account = hashlib.sha256(f"{server_name(endpoint)} {secret_id}".encode()).hexdigest()[:16]
         self._per_second = per_second
         self._is_waiting = is_waiting
-        self._paces: dict[str, list[Pace]] = {}
+        self._limiters: dict[str, list[QueueLimiter]] = {}
 
     def wait(self, action: str, within: float, sleep: Callable[[float], None]) -> bool:
         """
-        Wait until a request may be sent. It raises nothing but what *sleep* raises.
+        Wait until a request may be sent. It raises only errors of *sleep*.
 
         :param within: Seconds.
         :return: Whether it may: not if that would take longer.
@@ -160,48 +160,48 @@ class RateLimiter:
         if within < 0:
             return False
         ends_at = time.monotonic() + within
-        for pace in self._of(action):
-            ticket, seconds = pace.draw(within)
+        for limiter in self._of(action):
+            ticket, seconds = limiter.draw(within)
             while seconds > 0:
                 if seconds > ends_at - time.monotonic():
                     return False
                 sleep(min(seconds, NAP_SECONDS))
-                seconds = pace.seconds_until(ticket, ends_at - time.monotonic())
+                seconds = limiter.seconds_until(ticket, ends_at - time.monotonic())
             within = ends_at - time.monotonic()
         return True
 
     def note(self, action: str, *, refused: bool) -> None:
-        """Take note of a request that the server refused because there were too many. It raises nothing."""
+        """Slow down if the server refused a request because there were too many. It raises nothing."""
         if refused:
-            for pace in self._of(action):
-                pace.was_refused()
+            for limiter in self._of(action):
+                limiter.was_refused()
 
-    def _of(self, action: str) -> list[Pace]:
+    def _of(self, action: str) -> list[QueueLimiter]:
         if self._per_second == math.inf:
             return []
-        if action not in self._paces:
-            self._paces[action] = [
-                pace
+        if action not in self._limiters:
+            self._limiters[action] = [
+                limiter
                 for per_second in sorted({self._per_second, max(self._per_second, SENT_PER_SECOND)})
-                for pace in self._paces_at(per_second, f"{self._account}.{action}")
+                for limiter in self._limiters_at(per_second, f"{self._account}.{action}")
             ]
-        return self._paces[action]
+        return self._limiters[action]
 
-    def _paces_at(self, per_second: float, name: str) -> list[Pace]:
+    def _limiters_at(self, per_second: float, name: str) -> list[QueueLimiter]:
         if per_second != SENT_PER_SECOND:
             name += f".{per_second!r}"
-        paces = [Pace(notes_of(name), per_second)]
+        limiters = [QueueLimiter(queue_of(name), per_second)]
         if self._is_waiting:
-            paces.insert(0, Pace(notes_of(f"{name}.waiting"), per_second * WAITING_SHARE))
-        return paces
+            limiters.insert(0, QueueLimiter(queue_of(f"{name}.waiting"), per_second * WAITING_SHARE))
+        return limiters
 
 
-def notes_of(name: str) -> Notes:
-    """Return the notes of a name: the same ones for all of this process, so that trouble is met once."""
-    return _NOTES.setdefault(name, SharedNotes(name))
+def queue_of(name: str) -> RequestQueue:
+    """Return the queue of a name: the same one for all of this process, so that trouble is met once."""
+    return _QUEUES.setdefault(name, SharedQueue(name))
 
 
-_NOTES: dict[str, SharedNotes] = {}
+_QUEUES: dict[str, SharedQueue] = {}
 
 UNLIMITED = RateLimiter("", "", math.inf)
-"""For a server that refuses nobody, such as a sandbox that was told so."""
+"""For a server without rate limit, such as a sandbox with that option."""

@@ -1,8 +1,8 @@
 """
-Reading: JSON and numbers that somebody else wrote.
+Reading: JSON and numbers of other origin.
 
 Deciding fields, such as the number of an order or its status, are read strictly. An informational field, such as a
-price, is read in each notation that was ever seen. A field that cannot be read is reported as such, and stops nothing
+price, is read in each notation that has occurred. A field that cannot be read is reported as such, and stops nothing
 beside it.
 """
 
@@ -20,7 +20,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError,
 """The errors that reading a value of the wrong shape raises."""
 
 MAX_DEPTH = 24
-"""Levels of an object within an object; what is nested deeper is left out, so that it can be shown and compared."""
+"""Levels of an object within an object; deeper levels are left out, so that it can be shown and compared."""
 
 MAX_DIGITS = 18
 """Digits of a whole number; a longer one counts as infinite. Python refuses to write one of thousands."""
@@ -32,10 +32,10 @@ T = TypeVar("T")
 
 def json_of(content: bytes | str) -> Any:
     """
-    Read JSON so that whatever is in it can be written, compared and shown.
+    Read JSON so that its values can be written, compared and shown.
 
-    A name that stands twice in one object, with different values, reads as the list of all of them. Nobody can tell
-    which of them is meant, and a list is of the wrong type wherever one value is expected.
+    A name that stands twice in one object, with different values, reads as the list of all of them. None of
+    them is surely the right one, and a list is of the wrong type wherever one value is expected.
 
     :raises ValueError: It is not JSON.
     :raises RecursionError: It is nested too deep to be read at all.
@@ -49,26 +49,26 @@ def json_of(content: bytes | str) -> Any:
     return read
 
 
-def number_of(told: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """Read a number, also one that is written as a text; ``None`` if it is none, or larger than any here can be."""
-    if isinstance(told, str) and _NUMBER.fullmatch(told):
-        told = float(told)
-    if isinstance(told, bool) or not isinstance(told, (int, float)):
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(told) if abs(told) < 1e15 and math.isfinite(told) else None
+    return float(value) if abs(value) < 1e15 and math.isfinite(value) else None
 
 
-def whole_of(told: Any) -> int | None:
+def whole_of(value: Any) -> int | None:
     """Read a whole number, also one that is written as a text; ``None`` if it is none."""
-    number = number_of(told)
+    number = number_of(value)
     return int(number) if number is not None and number.is_integer() else None
 
 
-def cents_of(told: Any) -> int | None:
+def cents_of(value: Any) -> int | None:
     """Read an amount to the nearest cent; ``None`` if it is none. A missing or null amount is 0."""
-    if told is None or told == "":
+    if value is None or value == "":
         return 0
-    number = number_of(told)
+    number = number_of(value)
     return None if number is None else round(number)
 
 

@@ -1,7 +1,7 @@
 """
-Notes: where a queue of requests is written down, in a file that the processes of a user on this machine share.
+The request queue: a file in which the processes of a user on this machine line up their requests.
 
-The queue is a courtesy to the server, and a purchase never pays for it. Nothing here raises, and nothing waits for
+The queue is a courtesy to the server, and no purchase suffers from it. Nothing here raises, and nothing waits for
 longer than its caller allows: a file that cannot be used is replaced by a queue of the process's own for a minute.
 """
 
@@ -30,8 +30,8 @@ PATIENCE, GRACE = 2.0, 0.1
 FIRST_POLL, LAST_POLL = 0.001, 0.02
 """Seconds between two attempts to lock the file; each pause is twice the one before. A process in it needs 0.00002."""
 
-PRIVATE_SECONDS = 60.0
-"""How long the process keeps a queue of its own after the file could not be used."""
+LOCAL_SECONDS = 60.0
+"""How long the process uses a queue of its own after the file could not be used."""
 
 QUICK_SECONDS, TRUSTED_SECONDS = 0.1, 1.0
 """A file system that answers within QUICK_SECONDS is used without a guard for the next TRUSTED_SECONDS."""
@@ -48,88 +48,90 @@ T = TypeVar("T")
 
 
 @dataclass
-class Queue:
+class QueueState:
     """
-    The tickets that were drawn, and how far the queue has been let in.
+    The tickets that were drawn, and how many of them may go.
+
+    Its binary form in the file, :func:`packed`, is shared by processes of different versions: it must not change.
 
     :param drawn: Number of the last ticket.
     :param let_in: Tickets up to this number may go. It rises with *rate*, and to at most *BURST* above *drawn*.
     :param rate: Requests a second; 0 until the first one comes.
     :param refused_at: Time of the last rate-limit error.
-    :param seen_at: When *let_in* was right. All times are monotonic, so no clock that is set can disturb them.
+    :param counted_at: Time of *let_in*. All times are monotonic, so no clock that is set can disturb them.
     """
 
     drawn: float = 0.0
     let_in: float = BURST
     rate: float = 0.0
     refused_at: float = -math.inf
-    seen_at: float = 0.0
+    counted_at: float = 0.0
 
 
-def packed(queue: Queue) -> bytes:
-    """Return a queue as the bytes of a file."""
-    numbers = _NUMBERS.pack(queue.drawn, queue.let_in, queue.rate, queue.refused_at, queue.seen_at)
+def packed(state: QueueState) -> bytes:
+    """Return the bytes of a file."""
+    numbers = _NUMBERS.pack(state.drawn, state.let_in, state.rate, state.refused_at, state.counted_at)
     return numbers + _CHECKSUM.pack(zlib.crc32(numbers))
 
 
-def unpacked(noted: bytes) -> Queue:
+def unpacked(stored: bytes) -> QueueState:
     """Return the queue that the bytes of a file hold; a new one if they were not written as a whole by *packed*."""
-    numbers, checksum = noted[: _NUMBERS.size], noted[_NUMBERS.size :]
-    is_whole = len(noted) == SIZE and _CHECKSUM.pack(zlib.crc32(numbers)) == checksum
-    return Queue(*_NUMBERS.unpack(numbers)) if is_whole else Queue()
+    numbers, checksum = stored[: _NUMBERS.size], stored[_NUMBERS.size :]
+    is_whole = len(stored) == SIZE and _CHECKSUM.pack(zlib.crc32(numbers)) == checksum
+    return QueueState(*_NUMBERS.unpack(numbers)) if is_whole else QueueState()
 
 
-class Notes(Protocol):
-    """Where a queue is written down."""
+class RequestQueue(Protocol):
+    """The place of a queue."""
 
-    def change(self, step: Callable[[Queue], T], within: float) -> T:
+    def change(self, step: Callable[[QueueState], T], within: float) -> T:
         """
-        Apply a step to the queue, keep what it changed, and return what it returns. Raise only what the step raises.
+        Apply a step to the queue, keep the change, and return the step's result. Raise only the step's errors.
 
-        :param within: Seconds that are left to the caller. At most half of them are spent on waiting for others.
+        :param within: Seconds that are left to the caller. At most half of them go into waiting for other processes.
         """
 
 
-class PrivateNotes:
-    """A queue that one process keeps for itself. It has no lock, since a fork would leave a lock taken for ever."""
+class LocalQueue:
+    """A queue of one process. It has no lock, since a fork would leave a lock taken for ever."""
 
     def __init__(self) -> None:
-        self.queue = Queue()
+        self.state = QueueState()
 
-    def change(self, step: Callable[[Queue], T], within: float) -> T:
+    def change(self, step: Callable[[QueueState], T], within: float) -> T:
         """Apply a step. Threads at the same moment may draw the same ticket, which sends one request too early."""
-        return step(self.queue)
+        return step(self.state)
 
 
-class SharedNotes:
+class SharedQueue:
     """A queue in a file, for all processes of a user on a machine, or the process's own while there is trouble."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._private = name, PrivateNotes()
-        self._private_until = self._trusted_until = -math.inf
+        self._name, self._local = name, LocalQueue()
+        self._local_until = self._trusted_until = -math.inf
         self._has_warned = False
 
-    def change(self, step: Callable[[Queue], T], within: float) -> T:
-        """Apply a step to the shared queue, and to the private one if that is impossible in time."""
+    def change(self, step: Callable[[QueueState], T], within: float) -> T:
+        """Apply a step to the shared queue, or to the local one if that is impossible in time."""
         began_at, patience = time.monotonic(), max(0.0, min(PATIENCE, within / 2))
-        if began_at >= self._private_until:
+        if began_at >= self._local_until:
             try:
                 if began_at < self._trusted_until:
                     changed = self._write(step, patience)
                 else:
                     changed = _in_a_thread(lambda: self._write(step, patience), patience + GRACE)
             except Exception as error:  # A courtesy has no error that is worth a purchase.
-                self._go_private(error)
+                self._go_local(error)
             else:
                 if (now := time.monotonic()) - began_at < QUICK_SECONDS:
                     self._trusted_until = now + TRUSTED_SECONDS
                 return changed
-        return self._private.change(step, patience)
+        return self._local.change(step, patience)
 
-    def _go_private(self, error: Exception) -> None:
+    def _go_local(self, error: Exception) -> None:
         self._trusted_until = -math.inf
         if not isinstance(error, BlockingIOError):
-            self._private_until = time.monotonic() + PRIVATE_SECONDS
+            self._local_until = time.monotonic() + LOCAL_SECONDS
         level = logging.DEBUG if self._has_warned else logging.WARNING
         self._has_warned = True
         log.log(
@@ -139,7 +141,7 @@ class SharedNotes:
             error,
         )
 
-    def _write(self, step: Callable[[Queue], T], patience: float) -> T:
+    def _write(self, step: Callable[[QueueState], T], patience: float) -> T:
         """
         Apply a step while this process alone holds the file.
 
@@ -148,7 +150,7 @@ class SharedNotes:
 
         :raises BlockingIOError: Another process holds it.
         """
-        ends_at, poll, seen = time.monotonic() + patience, FIRST_POLL, set()
+        ends_at, poll, states = time.monotonic() + patience, FIRST_POLL, set()
         while True:
             with _opened(self._name) as (path, file):
                 if _is_locked(file):
@@ -157,9 +159,9 @@ class SharedNotes:
                     finally:
                         # A process that was forked meanwhile has the file open too, so closing would not unlock it.
                         fcntl.flock(file, fcntl.LOCK_UN)
-                seen.add((os.fstat(file).st_ino, os.pread(file, SIZE, 0)))
+                states.add((os.fstat(file).st_ino, os.pread(file, SIZE, 0)))
                 if time.monotonic() >= ends_at:
-                    if patience >= PATIENCE and len(seen) == 1:
+                    if patience >= PATIENCE and len(states) == 1:
                         with contextlib.suppress(FileNotFoundError):
                             os.unlink(path)
                     raise BlockingIOError(f"another process has held {path} for {patience:.1f} s")
@@ -175,10 +177,10 @@ def _is_locked(file: int) -> bool:
     return True
 
 
-def _changed(file: int, step: Callable[[Queue], T]) -> T:
-    queue = unpacked(os.pread(file, SIZE, 0))
-    result = step(queue)
-    os.pwrite(file, packed(queue), 0)
+def _changed(file: int, step: Callable[[QueueState], T]) -> T:
+    state = unpacked(os.pread(file, SIZE, 0))
+    result = step(state)
+    os.pwrite(file, packed(state), 0)
     return result
 
 
@@ -225,7 +227,7 @@ def _in_a_thread(work: Callable[[], T], seconds: float) -> T:
         except Exception as error:
             future.set_exception(error)
 
-    thread = threading.Thread(target=run, name="tcbilling-notes", daemon=True)
+    thread = threading.Thread(target=run, name="tcbilling-queue", daemon=True)
     thread.start()
     thread.join(seconds)
     if not future.done():

@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.json_text import JsonText, is_json_object, json_object, type_of
 from airflow_provider_tcbilling.api.masking import without_secrets
-from airflow_provider_tcbilling.api.text import shown
+from airflow_provider_tcbilling.api.text import says_nothing, shown
 
 MOST = 2**63
 """Numbers from here on are no whole numbers of an API."""
@@ -36,9 +37,9 @@ class Kind(Enum):
 
 
 class Replay(Enum):
-    """What sending the same request again means."""
+    """The meaning of a repeated request."""
 
-    SAFE = "reads, or sets what is set already: send it as often as you like"
+    SAFE = "reads, or sets a value to the same value: send it as often as you like"
     WITH_TOKEN = "moves money: send it again only with the same client token and a byte-identical body"
     AFTER_A_LOOK = (
         "moves money: after an unknown outcome query the order book and the instance first; send it again only if "
@@ -71,15 +72,15 @@ class Field:
     One parameter of an action, or one field of its answer.
 
     :param name: Its name on the wire.
-    :param about: What it means, for people.
-    :param default: What the *server* assumes when the field is absent. It is never sent by us.
+    :param about: Its meaning, for the documentation and for messages.
+    :param default: The value that the *server* assumes when the field is absent. It is never sent by us.
     :param minimum: Smallest integer.
     :param maximum: Largest integer.
     :param max_length: Most characters.
     :param max_items: Most items of a list.
     :param choices: The only values there are.
     :param is_ascii: Only ASCII characters.
-    :param pattern: What the text must look like, as a regular expression and in words.
+    :param pattern: The form of the text, as a regular expression and as a text for a message.
     :param mirrors: For a JSON field: its keys that repeat other fields of the action and must agree with them.
     """
 
@@ -110,12 +111,11 @@ class Field:
         :raises ValueError: With every mistake in its ``args``.
         """
         value = value.strip() if isinstance(value, str) else value
-        word = value if isinstance(value, str) else None  # What else there is may compare in ways of its own.
-        if value is None or word == "":
+        if value is None or (isinstance(value, str) and not value):
             if self.required:
                 raise ValueError(f"missing: {self.about}")
             return None
-        if word == "None":
+        if isinstance(value, str) and says_nothing(value):
             raise ValueError("given, but its template rendered to 'None'")
         wire = self._parse(value)
         if self._limits and (broken := self.limits_broken_by(wire)):
@@ -134,7 +134,7 @@ class Field:
         return _is_of(self.kind, wire)
 
     def limits_broken_by(self, wire: Any) -> list[str]:
-        """Return in words which limits a value of the right type breaks."""
+        """Return a text for each limit that a value of the right type breaks."""
         return [
             text
             for is_of_each, rule, limit in self._limits
@@ -161,9 +161,9 @@ class Action:
     One operation of the API.
 
     :param name: ``X-TC-Action``.
-    :param about: What it does, in one sentence.
-    :param replay: What sending it again means.
-    :param permission: What the key needs in CAM (Tencent's access management).
+    :param about: Its effect, in one sentence.
+    :param replay: The meaning of a repeat.
+    :param permission: The permission of the key in CAM (Tencent's access management).
     :param url: The page that all of this was read from.
     :param fields: Its parameters.
     :param answer: The fields of a successful answer that this package relies on.
@@ -212,6 +212,15 @@ class Action:
             raise InvalidRequest(self.name, [f"{arg}: {text}" for arg in sorted(mistakes) for text in mistakes[arg]])
         return payload
 
+    def field(self, arg: str) -> Field:
+        """Return the parameter with this Python name."""
+        return self._by_arg[arg]
+
+    def with_defaults(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request's JSON object as the server reads it: with its defaults in place of absent fields."""
+        given = {name: value for name, value in payload.items() if value not in (None, "")}
+        return {**self._defaults, **given}
+
     def with_token(self, payload: Mapping[str, Any], client_token: str) -> dict[str, Any]:
         """
         Return a payload with its client token.
@@ -226,11 +235,11 @@ class Action:
         return {name: whole[name] for name in self._by_name if name in whole}
 
     def named(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a request's JSON object by Python names: the arguments as they were understood."""
+        """Return a request's JSON object by Python names: the arguments as they were read."""
         return {field.arg: payload[field.name] for field in self.fields if field.name in payload}
 
     def check(self, payload: Mapping[str, Any]) -> list[Mistake]:
-        """Return every mistake in a request's JSON object, as a server sees it: types exactly as described."""
+        """Return every mistake in a request's JSON object, as a server checks it: types exactly as described."""
         unknown = sorted(payload.keys() - self._by_name.keys())
         mistakes = [Mistake(MistakeKind.UNKNOWN, name, f"{self.name} has no such field") for name in unknown]
         for field in self.fields:
@@ -241,13 +250,15 @@ class Action:
 
     def check_answer(self, answer: Mapping[str, Any]) -> list[Mistake]:
         """
-        Return what is wrong with the required fields of a successful answer; nothing is asked of the others.
+        Return every mistake in the required fields of a successful answer; the others are not checked.
 
-        Nor is anything asked of the rows of a list: a broken one must not hide the others.
+        The rows of a list are not checked, either: a broken row must not hide the others.
         """
-        asked = [field for field in self.answer if field.required]
-        of_rows = {field for field in asked if field.kind is Kind.OBJECTS and isinstance(answer.get(field.name), list)}
-        return [mistake for field in asked if field not in of_rows for mistake in _mistakes_in(field, answer)]
+        required = [field for field in self.answer if field.required]
+        of_rows = {
+            field for field in required if field.kind is Kind.OBJECTS and isinstance(answer.get(field.name), list)
+        }
+        return [mistake for field in required if field not in of_rows for mistake in _mistakes_in(field, answer)]
 
     def _disagreements(self, payload: Mapping[str, Any], unread: Container[str]) -> Iterator[tuple[Field, str]]:
         """Yield where a JSON field repeats another field and says something else; *unread* fields say nothing."""
@@ -259,9 +270,13 @@ class Action:
             for key, name in (field.mirrors or {}).items():
                 other = self._by_name[name]
                 outer = payload.get(name, other.default)
-                said = inner.get(key, outer)
-                if said is not outer and str(said) != str(outer) and other.arg not in unread:
-                    yield field, f"its {key} is {_shown(said)}, but {other.arg} is {_shown(outer)}"
+                value = inner.get(key, outer)
+                if value is not outer and str(value) != str(outer) and other.arg not in unread:
+                    yield field, f"its {key} is {_shown(value)}, but {other.arg} is {_shown(outer)}"
+
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        return {field.name: field.default for field in self.fields if field.default is not None}
 
     @cached_property
     def _mirroring(self) -> list[Field]:
@@ -276,30 +291,14 @@ class Action:
         return {field.name: field for field in self.fields}
 
 
-class JsonText(str):
-    """JSON text that remembers the object it says, so that nobody needs to read it again."""
-
-    __slots__ = ("read",)
-    read: Mapping[str, Any]
-
-
-canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-"""Serialise so that the same value always gives the same bytes: sorted keys, no blanks, ASCII."""
-
-compact_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-"""Serialise a payload, whose fields stand in the table's order already."""
-
-_read_json = json.JSONDecoder().decode
-
-
 def _mistakes_in(field: Field, wire: Mapping[str, Any]) -> list[Mistake]:
     value = wire.get(field.name)
     if value is None or value == "":
         return [Mistake(MistakeKind.MISSING, field.name, f"missing: {field.about}")] if field.required else []
     if not field.has_kind(value):
-        # What is bought exactly may hold passwords.
-        words = _type_of(value) if field.kind is Kind.JSON else _shown(value)
-        return [Mistake(MistakeKind.TYPE, field.name, f"{words} is not of type {field.kind.value}")]
+        # The product's parameter may hold passwords.
+        described = type_of(value) if field.kind is Kind.JSON else _shown(value)
+        return [Mistake(MistakeKind.TYPE, field.name, f"{described} is not of type {field.kind.value}")]
     return [Mistake(MistakeKind.VALUE, field.name, text) for text in field.limits_broken_by(value)]
 
 
@@ -315,14 +314,14 @@ def whole_number(value: Any) -> int:
 
     :raises ValueError: It is something else, such as 2.5, True or NaN, or needs more than 64 bits.
     """
-    told = value.strip() if isinstance(value, str) else value
-    if isinstance(told, str) and re.fullmatch(r"[+-]?[0-9]{1,19}(\.0+)?", told):
-        told = int(told.partition(".")[0])
-    if isinstance(told, float) and told.is_integer():
-        told = int(told)
-    if isinstance(told, bool) or not isinstance(told, int) or not -MOST <= told < MOST:
+    number = value.strip() if isinstance(value, str) else value
+    if isinstance(number, str) and re.fullmatch(r"[+-]?[0-9]{1,19}(\.0+)?", number):
+        number = int(number.partition(".")[0])
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or not -MOST <= number < MOST:
         raise ValueError(f"{_shown(value)} is not a whole number")
-    return int(told)
+    return int(number)
 
 
 def _parse_boolean(value: Any) -> bool:
@@ -330,20 +329,6 @@ def _parse_boolean(value: Any) -> bool:
     if read is None:
         raise ValueError(f"{_shown(value)} is neither true nor false")
     return read
-
-
-def _parse_json_object(value: Any) -> JsonText:
-    if not isinstance(value, (str, Mapping)):
-        raise ValueError(f"{_type_of(value)} is neither a mapping nor JSON text")
-    try:
-        read = _read_json(value) if isinstance(value, str) else value
-        text = JsonText(canonical_json(read))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(read, Mapping):
-        raise ValueError(f"JSON, but not an object: {_type_of(read)}")
-    text.read = read
-    return text
 
 
 def _list_of(parse: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
@@ -359,7 +344,7 @@ _PARSERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _parse_text,
     Kind.INTEGER: whole_number,
     Kind.BOOLEAN: _parse_boolean,
-    Kind.JSON: _parse_json_object,
+    Kind.JSON: json_object,
     Kind.TEXTS: _list_of(_parse_text),
     Kind.INTEGERS: _list_of(whole_number),
 }
@@ -373,28 +358,17 @@ _LIMITS: Mapping[str, Callable[[Any, Any], str]] = {
     "is_ascii": lambda text, _: "" if text.isascii() else f"{_shown(text)} holds characters outside ASCII",
     "pattern": lambda text, pattern: "" if re.fullmatch(pattern[0], text) else f"{_shown(text)} is not {pattern[1]}",
 }
-"""What each limit of a field asks of a value, and what is said of one that breaks it."""
+"""The check of each limit of a field, and its message for a value that breaks it."""
 
 
 def _shown(value: Any) -> str:
-    """Return a value for a message; somebody may have given a secret to the wrong field."""
+    """Return a value for a message; a user may have given a secret to the wrong field."""
     return shown(without_secrets(value))
-
-
-def _type_of(value: Any) -> str:
-    return f"a value of type {type(value).__name__}"
 
 
 def _is_of(kind: Kind, value: Any) -> bool:
     if kind is Kind.JSON:
-        return _is_json_object(value)
+        return is_json_object(value)
     if kind in (Kind.INTEGER, Kind.INTEGERS):
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, {Kind.BOOLEAN: bool, Kind.OBJECTS: dict}.get(kind, str))
-
-
-def _is_json_object(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and isinstance(json.loads(value), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -1,7 +1,7 @@
 """
-The server's times: local, without zone, of a zone that nobody has documented.
+The server's times: local, without zone, of a zone that is not documented.
 
-UTC+8 is likely and UTC is possible, so whoever reads or searches allows for both. Where one moment is needed it is the
+UTC+8 is likely and UTC is possible, so reading and searching allow for both. Where one moment is needed, it is the
 earlier one: a subscription is then taken to end up to eight hours too soon, and never too late.
 """
 
@@ -28,7 +28,7 @@ def in_zone(moment: float, zone: str) -> str:
 
 
 def with_zone(local_time: str) -> str:
-    """Return a time of the server for people: the zone stands behind it, as far as it is known."""
+    """Return a time of the server for a message: the zone stands behind it, as far as it is known."""
     return f"{local_time} (server time, UTC or UTC+8)" if local_time else "at a time that is not shown"
 
 
@@ -62,7 +62,7 @@ def earliest(local_time: str) -> float:
 
 
 def months_of(length: float, unit: str) -> float:
-    """Return a period in months; 0 if it is not told, or in a unit that nobody has described."""
+    """Return a period in months; 0 if it is missing, or in a unit that is not documented."""
     return length * MONTHS.get(unit.lower(), 0)
 
 

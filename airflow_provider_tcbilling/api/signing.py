@@ -102,7 +102,7 @@ class Tc3Auth(AuthBase):
         """
         Return the headers that make this body a signed request from now on, for five minutes.
 
-        :param action: Signed too, so that nobody on the way can make another action of it; empty signs none.
+        :param action: Signed too, so that no machine on the way can change it; empty signs none.
         """
         timestamp = int(self._clock() + self.clock_offset)
         scope, key = self._scope_and_key(timestamp)

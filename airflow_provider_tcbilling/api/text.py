@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_CHARACTERS = 500
-"""Of a text that is shown; what is longer is cut."""
+"""Of a text that is shown; a longer text is cut."""
 
 MAX_SHOWN = 200
 """Characters of an argument in a message."""
@@ -17,10 +17,10 @@ MAX_CELL = 128
 """Characters of a cell of a table; as many as an id may have."""
 
 NUMBER = (r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "a number of letters, digits, _ and -")
-"""What the number of an order or of a request looks like: the documentation shows digits."""
+"""The form of the number of an order or of a request: the documentation shows digits."""
 
 INSTANCE_ID = (r"[\w*][\w.:*-]{0,127}", "an id of letters, digits, and _ . : * -")
-"""What the id of an instance looks like. Some products name their instances by a domain, such as ``*.example.com``."""
+"""The form of the id of an instance. Some products name their instances by a domain, such as ``*.example.com``."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of characters that steer a terminal, break a line, turn text around, or show nothing."""
@@ -42,27 +42,27 @@ def harmless(text: Any, limit: int = MAX_CHARACTERS) -> str:
     r"""
     Return a text as one bounded line in which every control character is visible, such as ``\\x1b`` or ``\\u202e``.
 
-    :param text: Whatever the server sent; what is not text is written as text.
+    :param text: A value of the server; a value that is not text is written as text.
     :param limit: The most characters; a longer text ends with three dots.
     """
-    words = str(text)
-    shown = words if words.isascii() and words.isprintable() else visible(words[: limit + 1])
+    line = str(text)
+    shown = line if line.isascii() and line.isprintable() else visible(line[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
 
 
 def shown(value: Any, limit: int = MAX_SHOWN) -> str:
     """Return an argument as Python writes it, for a message: one bounded line."""
     try:
-        words = repr(value)
+        written = repr(value)
     except Exception:
-        # Python writes no number of more than 4300 digits, and what an object says of itself may fail.
-        words = f"a value of type {type(value).__name__}"
-    return harmless(words, limit)
+        # Python writes no number of more than 4300 digits, and the repr of an object may fail.
+        written = f"a value of type {type(value).__name__}"
+    return harmless(written, limit)
 
 
-def harmless_object(told: Mapping[str, Any]) -> dict[str, Any]:
+def harmless_object(sent: Mapping[str, Any]) -> dict[str, Any]:
     """Return a JSON object whose names and values are harmless; numbers stay."""
-    return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in told.items()}
+    return {harmless(name): value if isinstance(value, int) else harmless(value) for name, value in sent.items()}
 
 
 def visible(text: str) -> str:
@@ -72,21 +72,21 @@ def visible(text: str) -> str:
 
 def inert(text: Any, limit: int = MAX_CHARACTERS) -> str:
     """
-    Return a text that no template engine reads as more than itself, for what tasks hand on.
+    Return a text that a template engine reads as itself.
 
-    Airflow renders the strings of an expansion, and reads a text that ends with a template's extension as a file. So
-    only letters, digits, blanks and the characters ``.:/@+,()=_-`` stay; any other becomes an underscore, and a last
-    part such as ``.sh`` is followed by a dot.
+    An engine may render it, and may read a text that ends with a template's extension as a file. So only letters,
+    digits, blanks and the characters ``.:/@+,()=_-`` stay; any other becomes an underscore, and a last part such as
+    ``.sh`` is followed by a dot.
     """
-    words = _NOT_INERT.sub("_", harmless(text, limit))
-    return f"{words}." if _LAST_EXTENSION.search(words) else words
+    plain = _NOT_INERT.sub("_", harmless(text, limit))
+    return f"{plain}." if _LAST_EXTENSION.search(plain) else plain
 
 
 def in_markdown(text: Any, limit: int = MAX_CELL) -> str:
     """
     Return a text for a cell of a Markdown table: it stays in its cell, and is neither markup, HTML nor a link.
 
-    Punctuation is written as HTML entities. A blank stands within what would become a link, as in ``www .example``.
+    Punctuation is written as HTML entities. A blank breaks every text that would become a link, as in ``www .example``.
     """
     spaced = _LINKS.sub(" ", harmless(text, limit))
     return _MARKUP.sub(lambda found: f"&#{ord(found.group())};", spaced).strip()
@@ -98,6 +98,11 @@ def amount(cents: int | None, currency: str | None) -> str:
         return "an amount that is not known yet"
     whole, rest = divmod(abs(cents), 100)
     return f"{'-' if cents < 0 else ''}{whole}.{rest:02} {currency or '(its currency is not known)'}"
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text is empty, or ``None``: a template writes either where it has no value."""
+    return text.strip() in ("", "None")
 
 
 def lines_of(text: str) -> str:

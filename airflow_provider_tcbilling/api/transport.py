@@ -28,9 +28,9 @@ from airflow_provider_tcbilling.api.text import harmless
 
 FARTHEST_CLOCK = 86_400.0
 """
-Seconds by which a clock is corrected at most: a wrong time zone is within them. A query of the order book looks as far
-ahead, so that even the one that finds the clock wrong lists the newest orders. A clock that is farther off is set by a
-person, and nothing is bought until then.
+Seconds by which a clock is corrected at most: a wrong time zone is within them. A query of the order book reaches as
+far ahead, so that even the one that finds the clock wrong lists the newest orders. A user must set a clock that is
+farther off, and nothing is bought until then.
 """
 
 _USER_INFO = re.compile(r"//.*@|(?<=Failed to parse: )'[^']*:[^']*'")
@@ -178,9 +178,9 @@ class Transport:
     def _ahead(self, response: requests.Response) -> float | None:
         """Return the seconds by which the server's clock is ahead of ours; ``None`` if it tells none, or an odd one."""
         try:
-            told = parsedate_to_datetime(response.headers["Date"])
+            date = parsedate_to_datetime(response.headers["Date"])
             # A date without a zone is of UTC in HTTP, and of this machine's zone in Python.
-            ahead = (told if told.tzinfo else told.replace(tzinfo=timezone.utc)).timestamp() - self._clock()
+            ahead = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp() - self._clock()
         except UNREADABLE:
             return None
         return ahead if abs(ahead) <= FARTHEST_CLOCK else None
@@ -210,7 +210,7 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 class _Session(requests.Session):
-    """A session that knows no redirects: to look at one, requests would read its whole body, and trust its address."""
+    """A session without redirects: for one, requests would read the whole body, and trust its address."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return nothing, whatever the answer says."""
@@ -244,7 +244,7 @@ def _content(action: Action, response: requests.Response) -> bytes:
         return b""
     content = b"".join(response.raw.stream(2**16, decode_content=False))
     if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate"):
-        # Nobody was asked to pack it, and a few bytes can unpack into gigabytes.
+        # No compression was requested, and a few bytes can unpack into gigabytes.
         content = zlib.decompressobj(_ANY_HEADER).decompress(content, MAX_ANSWER_BYTES + 1)
     if len(content) > MAX_ANSWER_BYTES:
         raise OutcomeUnknown(f"{action.name}: the answer is larger than {MAX_ANSWER_BYTES} bytes.")

@@ -15,7 +15,6 @@ from airflow_provider_tcbilling.api.errors import (
     DeliveryFailed,
     DeliveryTimeout,
     OutcomeUnknown,
-    StoreFailed,
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import unique
@@ -23,6 +22,7 @@ from airflow_provider_tcbilling.api.text import harmless, lines_of, visible
 from airflow_provider_tcbilling.cli.lookup import Case
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Rules
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
@@ -140,10 +140,10 @@ def _follow(client: BillingClient, order_id: str, action: str) -> Look:
     try:
         DeliveryWatch(client, order_id, action=action, deadline=0.0).step()
     except DeliveryFailed as error:
-        return Look(Finding.DEAD, (order.words, str(error)))
+        return Look(Finding.DEAD, (order.summary, str(error)))
     except DeliveryTimeout:
-        return Look(Finding.OPEN, (order.words,))
-    return Look(Finding.DELIVERED, (order.words,))
+        return Look(Finding.OPEN, (order.summary,))
+    return Look(Finding.DELIVERED, (order.summary,))
 
 
 def _purchase(case: Case, record: Record, settings: Settings, client: BillingClient) -> Purchase:
@@ -164,7 +164,7 @@ def _twin(case: Case, record: Record, settings: Settings, client: BillingClient)
     """Return the second order of a request that was sent twice; ``None`` if there is surely none."""
     purchase = _purchase(case, record, settings, client)
     try:
-        found = unique([*record.twins, *(order.words for order in purchase.second_orders(record))])
+        found = unique([*record.twins, *(order.summary for order in purchase.second_orders(record))])
     except OutcomeUnknown as doubt:
         return Look(Finding.TWIN_LATER, (str(doubt),))
     if found:
@@ -181,7 +181,7 @@ def _search(case: Case, record: Record, settings: Settings, client: BillingClien
     may_be_under_way = record.state is State.INTENDED
     if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
         return Look(
-            Finding.UNDER_WAY, (f"ask again after {moment(quiet)}", *(order.words for order in evidence.orders))
+            Finding.UNDER_WAY, (f"ask again after {moment(quiet)}", *(order.summary for order in evidence.orders))
         )
     return _judged(record, evidence, decision)
 
@@ -190,7 +190,7 @@ def _judged(record: Record, evidence: Evidence, decision: Decision) -> Look:
     finding, is_declined = decision.finding, record.state is State.DECLINED
     if is_declined and finding in (Finding.MOVED, Finding.SEND):
         finding = Finding.NONE  # A declined record is sent with a new token, whatever the instance is like.
-    words = tuple(order.words for order in (*evidence.orders, *evidence.unclear))
+    words = tuple(order.summary for order in (*evidence.orders, *evidence.unclear))
     reasons = {
         Finding.ONE: (),
         Finding.SAID_PAID: (record.reason,),

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore, is_mapped
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.record import VERSION, Record

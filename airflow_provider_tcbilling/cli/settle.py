@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import MAX_LINE, InvalidRecord, TcBillingError
+from airflow_provider_tcbilling.api.errors import MAX_LINE, TcBillingError
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, matching
@@ -17,6 +17,7 @@ from airflow_provider_tcbilling.cli.explain import decidable_from, look_for, spe
 from airflow_provider_tcbilling.cli.lookup import Case, Refused, numbers_of, read
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Finding
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
@@ -166,7 +167,7 @@ class Desk:
             why = f"the order book of {self.settings.endpoint} does not list order {number}"
             self._doubt(why, "Compare the number, and the connection: another account has other orders.")
         elif not any(order.order_ids & candidate.order_ids for candidate in found.orders):
-            why = f"product, length or time are not those of this purchase: {order.words}"
+            why = f"product, length or time are not those of this purchase: {order.summary}"
             self._doubt(why, "Take the number of an order that explain lists.")
         return order
 

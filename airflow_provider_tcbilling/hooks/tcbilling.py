@@ -116,15 +116,15 @@ class TcBillingHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Send one signed request that is free, and name what to correct if it fails."""
+        from airflow_provider_tcbilling.api.error_codes import remedy_of
         from airflow_provider_tcbilling.api.text import amount
-        from airflow_provider_tcbilling.task.next_steps import remedy_of
 
         try:
             with self.session(attempts=1) as tencent:
                 endpoint, client = tencent.settings.endpoint, tencent.buying
                 balance = client.describe_account_balance()
         except ApiError as error:
-            return False, f"{remedy_of(error) or error.message} [{error.code}, request {error.request_id}]"
+            return False, f"{remedy_of(error.code) or error.message} [{error.code}, request {error.request_id}]"
         except (TcBillingError, AirflowException) as error:
             return False, str(error)
         can_spend = amount(balance.spendable_cents, "of its currency")

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import visible
 from airflow_provider_tcbilling.ledger.store import Store, Text
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.key import client_token_for, key_bytes
 
 CANARY_SECONDS = 10.0
@@ -68,7 +68,7 @@ class ObjectStore(Store):
     @property
     def creates_exclusively(self) -> bool:
         """
-        Whether the storage creates an object once only: tried once for each process and ledger, when it is first asked.
+        Whether the storage creates an object once only: tried once for each process and ledger, on the first use.
 
         Storage that ignores the wish to create, and storage that looks first and creates then, let both of two win.
         """
@@ -86,7 +86,7 @@ class ObjectStore(Store):
         return _EXCLUSIVE[self._uri]
 
     def _flaw(self) -> str:
-        """Create an object twice at once, and once more; return in words what is wrong with that, empty if nothing."""
+        """Create an object twice at once, and once more; return the flaw that this shows, empty if there is none."""
         path = f"{self._folder}/{uuid.uuid4().hex}.canary"
         texts = [f"{number} of {path}".encode() for number in range(3)]
         start = threading.Barrier(2, timeout=CANARY_SECONDS)
@@ -163,7 +163,7 @@ class ObjectStore(Store):
         except FileNotFoundError:
             if self._is_local:
                 raise StoreFailed(
-                    f"There is no folder {self._uri}. Is it mounted here? Nothing is known of any purchase."
+                    f"There is no folder {self._uri}. Is it mounted here? Whether anything was bought is unknown."
                 ) from None
             paths = []  # Object storage has no folders, so a ledger without records is not there.
         for path in sorted(paths):
@@ -213,8 +213,8 @@ class ObjectStore(Store):
 
 def _name(key: str) -> str:
     """Return the name of a purchase's object: something to recognise it by, and a hash that makes it the only one."""
-    words = re.sub(r"[^A-Za-z0-9.-]+", "-", key).strip("-.")[:60]
-    return f"{words}-{hashlib.sha256(key_bytes(key)).hexdigest()[:24]}.json"
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", key).strip("-.")[:60]
+    return f"{readable}-{hashlib.sha256(key_bytes(key)).hexdigest()[:24]}.json"
 
 
 def _is_record(content: bytes) -> bool:

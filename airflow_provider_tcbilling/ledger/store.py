@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.reading import json_of
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFailed
 
 T = TypeVar("T")
 
@@ -111,7 +112,7 @@ class Store(ABC):
         """
         Store the first record of a purchase; return False, and store nothing, if there is one.
 
-        :raises StoreFailed: It could not be written, or nobody knows whether it was.
+        :raises StoreFailed: It could not be written, or its outcome is unknown.
         """
         return self._tried(key, lambda: self._create(key, _text(record)))
 
@@ -121,7 +122,7 @@ class Store(ABC):
 
         :param expected: The text before, from :meth:`text`. Where the store ``replaces_conditionally``, another text
             stays, and False is returned. ``None`` replaces whatever is there.
-        :raises StoreFailed: It could not be written, or nobody knows whether it was.
+        :raises StoreFailed: It could not be written, or its outcome is unknown.
         """
         return self._tried(key, lambda: self._replace(key, _text(record), expected))
 

@@ -28,15 +28,15 @@ def loop_index_of(context: Context) -> int | None:
     repeated = [kind for kind in map(_repeats, _groups_around(context.get("task"))) if kind]
     if loop is None:
         if "loop" in repeated or region_index not in (None, -1, ti.map_index):
-            raise _not_told(ti, "Airflow does not tell which iteration of its loop this is")
+            raise _ambiguous(ti, "Airflow does not tell which iteration of its loop this is")
         return None
     index = getattr(loop, "index", None)
     if not isinstance(index, int) or isinstance(index, bool) or index < 0:
-        raise _not_told(ti, f"Airflow tells {index!r} as the iteration of its loop")
+        raise _ambiguous(ti, f"Airflow tells {index!r} as the iteration of its loop")
     if (repeated and repeated[-1] != "loop") or repeated.count("loop") > 1:
-        raise _not_told(ti, "its loop stands in a group that is repeated itself, and only one index is known")
+        raise _ambiguous(ti, "its loop stands in a group that is repeated itself, and only one index is known")
     if not is_mapped(ti) and region_index not in (None, index):
-        raise _not_told(ti, f"Airflow tells iteration {index} of its loop, and {region_index} as its place")
+        raise _ambiguous(ti, f"Airflow tells iteration {index} of its loop, and {region_index} as its place")
     return index
 
 
@@ -60,7 +60,7 @@ def _repeats(group: Any) -> str:
     return "mapping" if group.__class__.__name__ == "MappedTaskGroup" else ""
 
 
-def _not_told(ti: Any, why: str) -> InvalidRequest:
+def _ambiguous(ti: Any, why: str) -> InvalidRequest:
     advice = "Take it out of the loop, or give every iteration a Dag run of its own (TriggerDagRunOperator)"
     return InvalidRequest(ti.task_id, [f"{why}, so two iterations could not be told apart. {advice}"])
 
@@ -87,7 +87,7 @@ class TaskStateStore(Store):
         self._loop_index = loop_index_of(context)
 
     def location(self, key: str) -> str:
-        """Return the place in Airflow where a person finds it."""
+        """Return the place in Airflow for a user."""
         ti = self._task
         mapped = f", map index {ti.map_index}" if is_mapped(ti) else ""
         looped = "" if self._loop_index is None else f", loop index {self._loop_index}"

@@ -13,17 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_tcbilling.api.errors import (
-    DeliveryTimeout,
-    InvalidRequest,
-    LeftAlone,
-    OrderNotRecorded,
-    RunRefused,
-    TcBillingError,
-)
+from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone, OrderNotRecorded, RunRefused
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers.event import refuse_another
 
@@ -145,18 +139,18 @@ class Execution:
         self._link(order.order_id)
         watch = DeliveryWatch(self.tencent.waiting, order.order_id, action=task.action.name, deadline=deadline)
         try:
-            while (listed := watch.step()) is None:
+            while (delivery := watch.step()).order is None:
+                self.paid = delivery.amount
                 if task.value_of("deferrable"):
-                    task.defer_for(order, deadline, watch.placed_at or time.time())
+                    task.defer_for(order, deadline, delivery.placed_at or time.time())
                 time.sleep(min(pause(task.value_of("poll_interval")), max(0.0, deadline - time.time())))
         except DeliveryTimeout as error:
             raise AirflowFailException("\n".join(task.end(self.context).report(error))) from None
-        finally:
-            self.paid = watch.amount
+        listed, self.paid = delivery.order, delivery.amount
         ids = unique([*order.instance_ids, *listed.instance_ids])
         delivered = replace(order, instance_ids=ids, paid_cents=listed.paid_cents, currency=listed.currency)
         self.note_delivery(delivered)
-        return self.ended(delivered, watch.order_ids)
+        return self.ended(delivered, delivery.order_ids)
 
     def price(self, order: Order) -> Order:
         """Return an order that is delivered already with what was paid, if the order book shows it within moments."""

@@ -177,4 +177,4 @@ class CreateInstanceOperator(SpendingOperator):
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """Whether all instances are named already."""
-        return len(order.instance_ids) >= int(fields.get("quantity", 1))
+        return len(order.instance_ids) >= int(fields.get("quantity", CREATE_INSTANCE.field("quantity").default))

@@ -312,11 +312,9 @@ class SetRenewalOperator(BillingTask):
 
 
 def _instance(client: BillingClient, wanted: Mapping[str, Any]) -> RenewableInstance:
-    from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
+    from airflow_provider_tcbilling.api.instance_list import existing_instance, mismatches
 
-    instance = instance_named(client, wanted["instance_id"])
-    if instance is None:
-        raise InvalidRequest(wanted["instance_id"], ["there is no such instance among those that can be renewed"])
+    instance = existing_instance(client, wanted["instance_id"])
     if mistakes := mismatches(instance, wanted):
         raise InvalidRequest(wanted["instance_id"], mistakes)
     return instance

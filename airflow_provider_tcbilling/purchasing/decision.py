@@ -20,7 +20,7 @@ ORDER_BOOK_LAG = 30.0
 """Seconds after which a new order is surely listed. The real figure is not documented."""
 
 REPLAY_WINDOW = 300.0
-"""Seconds in which Tencent's own Terraform provider sends the same token again; no longer one was ever seen."""
+"""Seconds in which Tencent's own Terraform provider sends the same token again; no longer one is documented."""
 
 TAKE_OVER_SECONDS = 60.0
 """How long a try that takes over from another process may still send, once nothing of the other can be under way."""
@@ -36,7 +36,7 @@ class Next(Enum):
 
 
 class Finding(Enum):
-    """The result of a query of the order book, in words."""
+    """The result of a query of the order book."""
 
     UNDER_WAY = "too early to say: a request may be under way, or its order not be listed yet"
     ONE = "exactly one order matches"
@@ -53,8 +53,8 @@ class Finding(Enum):
     DEAD = "the order has failed"
     UNLISTED = "the order is not listed"
     UNREADABLE = "it cannot be read"
-    ELSEWHERE = "it was not asked: the record is of another endpoint than the connection's"
-    NOT_ASKED = "it was not asked: nothing tells what to look for"
+    ELSEWHERE = "not queried: the record is of another endpoint than the connection's"
+    NOT_ASKED = "not queried: there is nothing to search for"
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ class Row:
     """
     One row of the table. A condition that is ``None`` holds always.
 
-    :param about: The situation, in words.
+    :param about: The situation.
     :param matches: The numbers of orders that match.
-    :param unclear: There is an order of which nobody can tell whether it matches.
+    :param unclear: There is an order that cannot be told apart: a compared field is missing or not understood.
     :param rivals: Another purchase may own an order that matches.
     :param state: The state of the record: of those without an order, *intended* is the usual one.
     :param changed: The instance is not as it was before, and no order explains that.
@@ -202,7 +202,7 @@ class Row:
 
 TABLE = (
     Row(
-        "an order that nobody can tell apart",
+        "an order that cannot be told apart",
         Next.STOP,
         Finding.UNCLEAR,
         "nothing tells whether a listed order is this one ({found} match, {unclear} may)",
@@ -210,7 +210,7 @@ TABLE = (
         waits=True,
         override=Override.IF_SAFE,
     ),
-    Row("one order, and nobody else's", Next.ADOPT, Finding.ONE, matches=(Matches.ONE,), rivals=False),
+    Row("one order, of no other purchase", Next.ADOPT, Finding.ONE, matches=(Matches.ONE,), rivals=False),
     Row(
         "an order that may be another purchase's",
         Next.STOP,

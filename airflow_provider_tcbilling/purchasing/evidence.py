@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.models import Deal, total_of, unique
+from airflow_provider_tcbilling.api.order_book import big_deal_of
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN, readings, with_zone
 from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.purchasing.match import Compared, Match, match
@@ -24,7 +25,7 @@ MAX_PAGES = 50
 """10,000 orders within hours are not searched for one: an account with so many needs a ledger."""
 
 ROUNDED = 60.0
-"""Seconds that are asked for beside the span, because an answer tells the server's clock only roughly."""
+"""Seconds that a query asks for beside the span: an answer gives the server's clock only roughly."""
 
 
 _MIDNIGHT = "00:00:00"
@@ -40,7 +41,7 @@ class Search:
     The orders of a span that are not surely another's.
 
     :param matching: The orders that match.
-    :param unclear: The orders of which nobody can tell, with the fields that are not understood.
+    :param unclear: The orders that cannot be told apart, with the fields that are not understood.
     """
 
     matching: list[Candidate] = field(default_factory=list)
@@ -52,28 +53,30 @@ def search(
     since: float,
     until: float,
     compared: Iterable[Compared],
-    known: Iterable[str] = (),
+    listed_before: Iterable[str] = (),
 ) -> Search:
     """
     Search the orders that were made between two moments, as far as clocks can be trusted. It costs nothing.
 
     :param since: Epoch seconds.
     :param compared: What is compared of each sub-order.
-    :param known: Numbers of sub-orders that were listed before anything was sent, which are left out.
+    :param listed_before: Numbers of sub-orders that were listed before anything was sent, which are left out.
     :raises TcBillingError: The order book could not be read, is not whole, or contradicts itself, so nothing is known.
     """
-    compared, known = tuple(compared), frozenset(known)
-    asked = _span(client, since - ROUNDED, until + ROUNDED)
-    book = whole_book(client, asked)
+    compared, listed_before = tuple(compared), frozenset(listed_before)
+    wide = _span(client, since - ROUNDED, until + ROUNDED)
+    book = whole_book(client, wide)
     span = _span(client, since, until)
-    if not asked[0] <= span[0] <= span[1] <= asked[1]:
-        # The first answer of all has told how wrong our clock is.
+    if not wide[0] <= span[0] <= span[1] <= wide[1]:
+        # The first answer of all has shown how wrong our clock is.
         book = whole_book(client, span)
     _, latest = _span(client, 0.0, client.clock())
     found = Search()
     for group_id, deals, is_one in _orders(book):
         standings = [
-            _standing(deal, span, latest, compared) for deal in deals if not (deal.order_id and deal.order_id in known)
+            _standing(deal, span, latest, compared)
+            for deal in deals
+            if not (deal.order_id and deal.order_id in listed_before)
         ]
         if not is_one:
             # Whose order it is, its big deal cannot tell.
@@ -120,7 +123,7 @@ def order_numbered(client: BillingClient, number: str) -> Candidate | None:
     :raises TcBillingError: The order book could not be read, so nothing is known.
     """
     mine = [deal for deal in client.describe_deals(order_id=number) if deal.order_id == number]
-    group = mine[0].big_deal_id or mine[0].order_id if mine else number
+    group = big_deal_of(number, mine) or number
     deals = [deal for deal in client.describe_deals(big_deal_id=group) if deal.big_deal_id == group] or mine
     if not deals:
         return None
@@ -137,7 +140,7 @@ def whole_book(
     :param span: In epoch seconds; the last 89 days if not given.
     :param resource_id: Only the orders of this instance.
 
-    A server that lists fewer orders a page than it is asked for is asked for as many as it lists.
+    If the server lists fewer orders a page than the limit, the next pages have that smaller limit.
 
     :raises OutcomeUnknown: The pages do not hold as many orders as the book says that there are.
     """
@@ -202,11 +205,11 @@ def _candidate(number: str, deals: list[Deal], unclear: tuple[str, ...] = ()) ->
     instances = ", ".join(unique(i for deal in deals for i in deal.resource_ids)) or "no instance yet"
     paid = total_of({deal.order_id: deal.paid_cents for deal in deals}.values())
     currency, made = deals[0].currency, with_zone(deals[0].created_at)
-    words = f"order {order_id}, {states}, {instances}, {amount(paid, currency)}, made {made}"
+    summary = f"order {order_id}, {states}, {instances}, {amount(paid, currency)}, made {made}"
     if unclear:
-        told = "; ".join(
+        fields = "; ".join(
             f"{name} {[deal.shown.get(name) for deal in deals]}" for names in unclear for name in names.split("/")
         )
-        words = f"{words}, which cannot be compared: {told}"
+        summary = f"{summary}, which cannot be compared: {fields}"
     ids = [number, *(deal.order_id for deal in deals)]
-    return Candidate(order_id, frozenset(filter(None, ids)), harmless(words), paid, currency)
+    return Candidate(order_id, frozenset(filter(None, ids)), harmless(summary), paid, currency)

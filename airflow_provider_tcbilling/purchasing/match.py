@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_tcbilling.api.models import DEAL_ACTIONS
 from airflow_provider_tcbilling.api.reading import number_of
 from airflow_provider_tcbilling.api.server_time import MONTHS
 from airflow_provider_tcbilling.api.text import folded
+from airflow_provider_tcbilling.api.values import DealAction
 
 Shown = Mapping[str, Any]
 """An order as the server sent it."""
@@ -103,7 +103,7 @@ def action(sent: str) -> Compared:
     """Compare what the order does."""
 
     def agrees(shown: Any) -> bool | None:
-        return folded(shown) == sent if folded(shown) in DEAL_ACTIONS else None
+        return folded(shown) == sent if folded(shown) in set(DealAction) else None
 
     return Compared(("Action",), agrees, decides_alone=True)
 

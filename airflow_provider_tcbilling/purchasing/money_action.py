@@ -12,6 +12,7 @@ from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import fingerprint_of
 from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in
+from airflow_provider_tcbilling.api.order_book import is_named_by
 from airflow_provider_tcbilling.api.schema import Action
 
 
@@ -20,14 +21,14 @@ class Candidate:
     """
     One order that may be the purchase: a big deal, with all of its sub-orders.
 
-    :param order_ids: All numbers by which it may be known.
-    :param words: What the order book says of it, for people.
+    :param order_ids: All numbers that may name it.
+    :param summary: One line about the order for a user, from the order book.
     :param paid_cents: The amount that was paid for it, in 1/100 of *currency*; ``None`` if that is not known.
     """
 
     order_id: str
     order_ids: frozenset[str]
-    words: str
+    summary: str
     paid_cents: int | None = 0
     currency: str = ""
 
@@ -67,8 +68,8 @@ class Evidence:
         free = self.without(owned | {order_id})
         found = [*free.orders, *free.unclear]
         if found and rivals:
-            words = "; ".join(order.words for order in found)
-            raise OutcomeUnknown(f"{words}: it may be that of another purchase ({'; '.join(rivals)})")
+            orders = "; ".join(order.summary for order in found)
+            raise OutcomeUnknown(f"{orders}: it may be that of another purchase ({'; '.join(rivals)})")
         return found
 
 
@@ -110,7 +111,7 @@ class MoneyAction(ABC):
 
     @property
     def endpoint(self) -> str:
-        """The API that is asked."""
+        """The address of the API."""
         return self.client.endpoint
 
     @property
@@ -137,14 +138,14 @@ class MoneyAction(ABC):
         try:
             by_number = self.client.describe_deals(order_id=order_id)
             deals = [*by_number, *self.client.describe_deals(big_deal_id=order_id)]
-            return any(order_id in (deal.order_id, deal.big_deal_id) for deal in deals)
+            return any(is_named_by(order_id, deal) for deal in deals)
         except TcBillingError as error:
             if error.transient:
                 raise
             return True
 
     def observe(self) -> Mapping[str, Any]:
-        """Return what is seen before anything is sent, for the record; raise if it must not be sent as things are."""
+        """Return the state before anything is sent, for the record; raise if it must not be sent as things are."""
         return {}
 
     @abstractmethod
@@ -153,7 +154,7 @@ class MoneyAction(ABC):
         Return the evidence that it was carried out between two moments. A query never costs anything.
 
         :param since: Epoch seconds.
-        :param before: What was observed before the first request; empty if nobody knows.
+        :param before: What was observed before the first request; empty if it is unknown.
         :raises TcBillingError: It could not be read, so nothing is known.
         """
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.models import PURCHASE
 from airflow_provider_tcbilling.api.server_time import months_of
 from airflow_provider_tcbilling.api.text import folded
+from airflow_provider_tcbilling.api.values import DealAction
 from airflow_provider_tcbilling.purchasing import match
 from airflow_provider_tcbilling.purchasing.evidence import search
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
@@ -33,7 +33,7 @@ class NewInstance(MoneyAction):
             match.zone(zone),
             match.project(project),
             match.months(months),
-            match.action(PURCHASE),
+            match.action(DealAction.PURCHASE),
         )
 
     def evidence(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
@@ -48,8 +48,6 @@ class NewInstance(MoneyAction):
 
 def _visible(payload: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what an order of *payload* shows of it in the order book."""
-    return (
-        *(folded(payload.get(name)) for name in ("ProductCode", "SubProductCode", "ZoneCode")),
-        payload.get("ProjectId", 0),
-        months_of(payload.get("Period", 1), payload.get("PeriodUnit", "m")),
-    )
+    codes = [folded(payload.get(name)) for name in ("ProductCode", "SubProductCode", "ZoneCode")]
+    request = CREATE_INSTANCE.with_defaults(payload)
+    return *codes, request["ProjectId"], months_of(request["Period"], request["PeriodUnit"])

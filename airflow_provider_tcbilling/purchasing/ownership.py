@@ -10,16 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.endpoint import server_name
-from airflow_provider_tcbilling.api.errors import (
-    InvalidRecord,
-    OrderNotRecorded,
-    PurchaseChanged,
-    StoreFailed,
-    TcBillingError,
-)
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderNotRecorded, PurchaseChanged, StoreFailed
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.record_json import (
     is_declined,
@@ -133,9 +128,9 @@ class Ownership:
             return self._store.create(intent.key, intent.as_json())
         return self.claim(declined, intent)
 
-    def claim(self, known: Record | None, mine: Record) -> bool:
+    def claim(self, expected: Record | None, mine: Record) -> bool:
         """
-        Store a record in place of the one that is known; return whether it is surely ours.
+        Store a record in place of the expected one; return whether it is surely ours.
 
         A store that compares answers this at once. In any other store, of two processes that write at the same moment
         the last one is the owner, and both read again after a pause. A process that stood still between its query and
@@ -146,7 +141,7 @@ class Ownership:
             return True
         began = self._clock()
         stored, text = self._read()
-        if stored != known or not self._put(mine, text):
+        if stored != expected or not self._put(mine, text):
             return False
         if self._store.replaces_conditionally:
             return True
@@ -235,7 +230,7 @@ class Ownership:
             log.warning("Another process may have taken the purchase over, so its record is left as it is.")
             return
         if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:
-            log.warning("This process stood still while it wrote, so the next try looks into the order book first.")
+            log.warning("This process stood still while it wrote, so the next try queries the order book first.")
             self.write(self._given_up(mine))
 
     def conclude(self, record: Record, state: State, reason: str) -> Record:
@@ -255,7 +250,7 @@ class Ownership:
         self, record: Record, looks_alike: Callable[[Mapping[str, Any]], bool], beside: float = 0.0
     ) -> tuple[set[str], list[str]]:
         """
-        Return the orders that other records own, and which other purchases may have placed one that fits.
+        Return the orders that other records own, and the other purchases that may have placed one that matches.
 
         A record that cannot be used owns the order that it names. If it names none it is a rival, unless what can be
         read of it speaks against that.
@@ -268,14 +263,14 @@ class Ownership:
             try:
                 other = Record.from_json(stored, location)
                 order_id, is_rival = _claim(other, record, looks_alike, beside)
-                words = f"{other.key}, its record: {location}"
+                rival = f"{other.key}, its record: {location}"
             except InvalidRecord as error:
                 order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)
-                words = f"one that cannot be told, as its record cannot be used, {error.reason}: {location}"
+                rival = f"an unknown one, as its record cannot be used, {error.reason}: {location}"
             if order_id:
                 owned.add(order_id)
             elif is_rival:
-                rivals.append(words)
+                rivals.append(rival)
         return owned, rivals
 
     def _without_secrets(self, reason: str) -> str:
@@ -314,7 +309,7 @@ def _may_be_alike(payload: Any, action: str, looks_alike: LooksAlike) -> bool:
 
 
 def _differences(record: Record, wanted: Record) -> list[str]:
-    """Return in words how a record differs from what is asked for now."""
+    """Return the differences between a record and the purchase that is wanted now."""
     compared = {
         "purchase": (record.key, wanted.key),
         "endpoint": (server_name(record.endpoint), server_name(wanted.endpoint)),

@@ -37,12 +37,11 @@ from airflow_provider_tcbilling.api.errors import (
     AuthError,
     OutcomeUnknown,
     PaidButNotDelivered,
-    PurchaseOutcomeUnknown,
-    StoreFailed,
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Next, Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.inquiry import Inquiry
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction
@@ -175,7 +174,7 @@ class Purchase:
 
     def _begin(self, declined: Record | None) -> tuple[Record, Attempt | None]:
         """Store the intent; return the record as it stands then, and the attempt that this process must make."""
-        self._give_up, self._error = None, None
+        self._give_up, self._error, self.is_in_doubt = None, None, False
         self._check()
         self._observed = self._action.observe()
         if self._action.has_temporary_key:
@@ -206,7 +205,7 @@ class Purchase:
         return record
 
     def _failed(self, record: Record, error: TcBillingError, attempt: Attempt) -> Record:
-        """Return the record of a request whose outcome nobody knows; raise if it surely bought nothing."""
+        """Return the record of a request whose outcome is unknown; raise if it surely bought nothing."""
         was_refused = isinstance(error, ApiError) and not error.transient
         if attempt is Attempt.FIRST and not error.ambiguous:
             self.is_in_doubt = False
@@ -239,7 +238,7 @@ class Purchase:
         found, step, why, finding = self._decided(record, self._give_up)
         self._checkpoint("queried")
         if step is Next.ADOPT:
-            log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].words)
+            log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].summary)
             # This query was the one for a second order, too.
             adopted = Order(found[0].order_id, client_token=record.client_token)
             return self._ownership.keep(replace(record, is_checked=True), adopted), None
@@ -267,7 +266,7 @@ class Purchase:
         return record.sending_until + margin + self._rules.lag
 
     def decidable_from(self, record: Record) -> float:
-        """Return the epoch seconds before which nobody can say that nothing was bought."""
+        """Return the epoch seconds before which *nothing was bought* cannot be proven."""
         return max(record.intended_at + self._rules.not_bought_seconds, self.quiet_from(record))
 
     def _decided(self, record: Record, give_up: float) -> tuple[list[Candidate], Next, str, Finding]:
@@ -349,12 +348,12 @@ class Purchase:
         return max(record.changed_at, self._last_sent) + self._rules.lag
 
     def _checked(self, record: Record) -> Order:
-        """Return the order; after a repeat, look first whether both requests have placed one, and tell."""
+        """Return the order; after a repeat, query first whether both requests have placed one."""
         if record.is_resent and not record.is_checked:
             self._sleep(max(0.0, self.checked_from(record) - self._clock()))
             try:
                 perhaps = f", unless it is that of {self._twins}" if self._twins else ""
-                twins = [f"{order.words}{perhaps}" for order in self.second_orders(record)]
+                twins = [f"{order.summary}{perhaps}" for order in self.second_orders(record)]
                 stored = self._ownership.refresh(record)
                 record = replace(stored, is_checked=True, twins=unique([*stored.twins, *twins]))
                 self._ownership.write(record)
@@ -389,5 +388,5 @@ class Purchase:
         )
 
     def _presumed(self, since: float) -> Record:
-        """Return the record of an intent that nobody has written: sent at any time since, by somebody else."""
+        """Return the record of an intent that was never written: another process may have sent it at any time since."""
         return replace(self._intent(), owner="", intended_at=since, sending_until=self._clock())

@@ -11,11 +11,11 @@ from typing import Any
 import pendulum
 
 from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_name
-from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.api.masking import payload_without_secrets
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.api.text import inert
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.record_json import TIMES, fields_of
 
 FORMAT = "airflow-provider-tcbilling purchase"
@@ -61,22 +61,22 @@ class Record:
     :param key: Name of the purchase, from which the token is derived.
     :param generation: How often the token was changed; only a definite, uncharged refusal changes it.
     :param fingerprint: Hash of what is bought, secrets too, sealed with the SecretKey.
-    :param endpoint: The API that was asked. An order of one site or sandbox says nothing about another.
+    :param endpoint: Address of the API. An order of one site or sandbox is no evidence about another.
     :param owner: The process that may send. It changes when another one takes the purchase over.
     :param intended_at: From here on a request may have been sent.
     :param sending_until: Until here a request of the owner may be under way.
-    :param replay_until: Until here the same token may be sent again without asking anybody.
+    :param replay_until: Until here the same token may be sent again without a user's decision.
     :param changed_at: When this was written.
-    :param payload: What was asked for; no key, no token, and what looks like a secret in it is masked.
+    :param payload: The request, without key and token; each part that may be a secret is masked.
     :param placed_by: The origin of the purchase, as its caller describes it.
-    :param before: What was seen before the first request, such as an instance's expiry; empty if nobody looked.
+    :param before: The state before the first request, such as an instance's expiry; empty if it was not queried.
     :param reason: Why it was declined, or what the server said of it.
     :param paid_cents: What was paid, in 1/100 of *currency*; ``None`` until the order book was read.
-    :param key_id: Hash of the SecretId that asked. The same key is of the same account.
+    :param key_id: Hash of the SecretId that was used. The same key is of the same account.
     :param account: Number of the account, where it was read; empty if it is not known.
     :param is_resent: The request was sent more than once, so there may be two orders.
     :param is_checked: The order book was searched for a second order after its lag.
-    :param twins: Second orders that were found, in words. No record owns them.
+    :param twins: Second orders that were found, one line each. No record owns them.
     """
 
     key: str
@@ -111,7 +111,7 @@ class Record:
         """The order, if there is one. Callers hand it on to templates, so its texts are inert."""
         if self.order_id is None:
             return None
-        request_id, currency = (told and inert(told) for told in (self.request_id, self.currency))
+        request_id, currency = (text and inert(text) for text in (self.request_id, self.currency))
         ids = tuple(map(inert, self.instance_ids))
         return Order(self.order_id, ids, self.client_token, request_id, self.paid_cents, currency)
 
@@ -149,7 +149,7 @@ class Record:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is stored: plain JSON that a person can read."""
+        """Return what is stored: plain JSON that a user can read."""
         plain = {"format": FORMAT, "version": VERSION, **vars(self)}
         written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in TIMES}
         return {**plain, **written, "state": self.state.value, **{name: list(plain[name]) for name in _LISTS}}
@@ -165,16 +165,16 @@ class Record:
         if not isinstance(stored, Mapping) or stored.get("format") != FORMAT:
             raise InvalidRecord(where, "it was not written by this package, or it is damaged")
         if type(stored.get("version")) is not int or stored["version"] not in READABLE:
-            known = " and ".join(map(str, READABLE))
-            raise InvalidRecord(where, f"it has version {stored.get('version')!r}, and this package knows {known}")
+            readable = " and ".join(map(str, READABLE))
+            raise InvalidRecord(where, f"it has version {stored.get('version')!r}, and this package knows {readable}")
         try:
-            told = fields_of(stored)
-            state = State(told["state"])
-            if state is State.INTENDED and told.get("reason"):
+            fields = fields_of(stored)
+            state = State(fields["state"])
+            if state is State.INTENDED and fields.get("reason"):
                 state = State.CHARGED  # As it was written before this state had a name.
             # An earlier version may have masked less.
-            payload = payload_without_secrets(told.get("payload", {}))
-            record = cls(**{**told, "payload": payload, "state": state})
+            payload = payload_without_secrets(fields.get("payload", {}))
+            record = cls(**{**fields, "payload": payload, "state": state})
             with contextlib.suppress(NoSuchHost):  # Nothing was sent there, and the record says so.
                 parsed(record.endpoint)
         except ValueError as error:

@@ -1,5 +1,5 @@
 """
-Stored: a record as somebody may have left it, read before anything of it is believed.
+The fields of a stored record, each checked before anything of it is believed.
 
 A field that decides whether something is sent, or which order is whose, is of its type and possible, or the record is
 damaged. An informational field is left out where it is odd: an order must not be lost because its price cannot be read.
@@ -181,15 +181,15 @@ def _instance_ids(value: Any) -> tuple[str, ...]:
     return tuple(one for one in _list(value) if matching(one, INSTANCE_ID))
 
 
-def _odd_in(action: str, told: Mapping[str, Any]) -> str:
-    """Return which field of a request, or of what was seen before it, is not of its type; empty if none is."""
+def _odd_in(action: str, fields: Mapping[str, Any]) -> str:
+    """Return the field of a request, or of the state before it, that is not of its type; empty if none is."""
     for field in ACTIONS[action].fields:
-        if field.kind is not Kind.JSON and field.name in told and not field.has_kind(told[field.name]):
+        if field.kind is not Kind.JSON and field.name in fields and not field.has_kind(fields[field.name]):
             return field.name
-    orders = told.get("orders", [])
+    orders = fields.get("orders", [])
     if not isinstance(orders, list) or not all(isinstance(number, str) for number in orders):
         return "orders"
-    odd = (name for name in ("expire_time", "status") if not isinstance(told.get(name), (str, type(None))))
+    odd = (name for name in ("expire_time", "status") if not isinstance(fields.get(name), (str, type(None))))
     return next(odd, "")
 
 

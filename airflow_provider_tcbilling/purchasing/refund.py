@@ -1,4 +1,4 @@
-"""Refund: RefundInstance as something that is sent once, and what can be known of a refund before."""
+"""Refund: RefundInstance as something that is sent once, and the facts that are known of a refund before."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
-from airflow_provider_tcbilling.api.models import REFUND, Deal, RenewableInstance, total_of
+from airflow_provider_tcbilling.api.models import Deal, RenewableInstance, total_of
 from airflow_provider_tcbilling.api.server_time import earliest
+from airflow_provider_tcbilling.api.values import DealAction
 from airflow_provider_tcbilling.purchasing import match
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
@@ -29,7 +30,7 @@ RULES = (
 """The published rules of the mainland site, in short. Whether they hold for a product of the international site is not
 documented, and no action of the API quotes a refund: the amount is known when the money is back."""
 
-BOUGHT_BY = ("purchase", "renew")
+BOUGHT_BY = (DealAction.PURCHASE, DealAction.RENEW)
 
 
 class Refund(MoneyAction):
@@ -43,7 +44,7 @@ class Refund(MoneyAction):
 
     def __init__(self, client: BillingClient, fields: Mapping[str, Any]) -> None:
         super().__init__(client, fields)
-        self._refunds_it = (match.action(REFUND), match.instance(self.instance_id))
+        self._refunds_it = (match.action(DealAction.REFUND), match.instance(self.instance_id))
 
     @property
     def instance_id(self) -> str:
@@ -80,7 +81,7 @@ class Refund(MoneyAction):
 
     def plan(self, now: float) -> dict[str, Any]:
         """
-        Return what would be given back, and what is known of the money: nothing is sent.
+        Return the refund as far as it is known before it is sent. Nothing is sent.
 
         ``obstacles`` names what would stop the refund, ``paid_cents`` and ``voucher_cents`` add the instance's orders
         of the last 89 days up (an order of several instances counts whole), ``age_days`` is the age of the first.
@@ -91,7 +92,7 @@ class Refund(MoneyAction):
         instance, listed = instance_named(self.client, self.instance_id), self._listed()
         deals = [deal for deal in listed if self._names(deal)]
         bought = [deal for deal in deals if deal.action in BOUGHT_BY]
-        born = min((earliest(deal.created_at) for deal in bought if deal.action == "purchase"), default=None)
+        born = min((earliest(deal.created_at) for deal in bought if deal.action == DealAction.PURCHASE), default=None)
         age = None if born is None else round((now + self.client.clock_offset - born) / 86400, 2)
         return {
             "instance_id": self.instance_id,

@@ -3,7 +3,7 @@ Renewal: RenewInstance as something to spend money on, once.
 
 Two things show whether it was carried out: an order in the order book, and the instance's expiry. The expiry is written
 into the record before the first request is sent. While it stands where it stood and no order is listed, it is safe to
-send again; once it has moved, nothing is sent any more, whoever moved it.
+send again. Once it has moved, nothing is sent any more, whatever moved it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import InvalidRequest, LeftAlone
-from airflow_provider_tcbilling.api.instance_list import instance_named, mismatches
-from airflow_provider_tcbilling.api.models import RENEW, Deal, DealStatus, RenewableInstance
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.instance_list import existing_instance, instance_named, mismatches
+from airflow_provider_tcbilling.api.models import Deal, DealStatus, RenewableInstance
 from airflow_provider_tcbilling.api.server_time import earliest, later, months_of, with_zone
+from airflow_provider_tcbilling.api.values import DealAction, InstanceState
 from airflow_provider_tcbilling.purchasing import match
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone
 from airflow_provider_tcbilling.purchasing.evidence import search, whole_book
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS
-
-ISOLATED = "ISOLATED"
-"""An instance's status after its expiry, as long as it can be renewed."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Terms:
     Under which circumstances an instance is renewed.
 
     :param within: Seconds; one that does not expire as soon is left alone. ``None`` renews at any time.
-    :param expire_time: The expiry that was seen when the renewal was decided on; an instance that has another one
-        by now has been renewed by somebody else, and is left alone.
+    :param expire_time: The expiry that the decision to renew was made on; an instance that has another one
+        by now has been renewed meanwhile, and is left alone.
     :param on_auto_renew: What to do with one that the vendor will renew by itself: ``skip``, ``fail`` or ``renew``.
     :param isolated: Renew one that has expired and is isolated, too.
     """
@@ -65,8 +64,9 @@ class Renewal(MoneyAction):
     ) -> None:
         super().__init__(client, fields)
         self._id: str = self.payload["InstanceId"]
-        self._months = months_of(self.payload.get("Period", 1), self.payload.get("PeriodUnit", "m"))
-        self._renews_it = (match.action(RENEW), match.instance(self._id))
+        request = self.action.with_defaults(self.payload)
+        self._months = months_of(request["Period"], request["PeriodUnit"])
+        self._renews_it = (match.action(DealAction.RENEW), match.instance(self._id))
         self._compared = (
             match.product(self.payload["ProductCode"]),
             match.sub_product(self.payload["SubProductCode"]),
@@ -80,12 +80,10 @@ class Renewal(MoneyAction):
         """
         Return the expiry and the renewal orders as they are before this renewal.
 
-        :raises InvalidRequest: It cannot be renewed, or should not be without a person's decision. Nothing was sent.
+        :raises InvalidRequest: It cannot be renewed, or should not be without a user's decision. Nothing was sent.
         :raises LeftAlone: It need not be renewed. Nothing was sent.
         """
-        instance = instance_named(self.client, self._id)
-        if instance is None:
-            raise InvalidRequest(self._id, ["there is no such instance among those that can be renewed"])
+        instance = existing_instance(self.client, self._id)
         verdicts = [
             (deal, match.match(deal.shown, self._renews_it)) for deal in whole_book(self.client, resource_id=self._id)
         ]
@@ -115,8 +113,8 @@ class Renewal(MoneyAction):
         # A purchase that was edited, and has no record that says so, meets the order of what it was before.
         others = search(self.client, since, until, self._renews_it, before.get("orders", ()))
         if others.matching:
-            words = "; ".join(one.words for one in others.matching)
-            return Evidence(bar=f"it was renewed, but not as is asked now: {words}", may_resolve=False)
+            orders = "; ".join(one.summary for one in others.matching)
+            return Evidence(bar=f"it was renewed, but with other terms than now: {orders}", may_resolve=False)
         return Evidence(bar=self._bar(before), unclear=found.unclear)
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
@@ -127,9 +125,9 @@ class Renewal(MoneyAction):
         terms = self._terms
         if earliest(instance.expire_time) == float("inf"):
             yield f"its expiry is {instance.expire_time or 'not told'!r}, so nothing could show that it was renewed"
-        if instance.status == ISOLATED and not terms.isolated:
+        if instance.status == InstanceState.ISOLATED and not terms.isolated:
             yield f"it expired at {with_zone(instance.expire_time)} and is isolated; renew_isolated=True would renew it"
-        if instance.status not in ("", "NORMAL", ISOLATED):
+        if instance.status not in ("", *InstanceState):
             yield f"its status {instance.status!r} is not known"
         if instance.renews_by_itself is None and terms.on_auto_renew != "renew":
             yield f"its renew flag is {instance.renew_flag!r}, so whether the vendor renews it too is not known"
@@ -137,9 +135,9 @@ class Renewal(MoneyAction):
             yield "the vendor will renew it by itself (NOTIFY_AND_AUTO_RENEW), so it would be paid twice"
         done = max((deal.created_at for deal in earlier if ORDER_ENDS[self.action.name].is_done(deal)), default="")
         for deal in earlier:
-            # One that was renewed since has been settled by somebody.
+            # A renewal after it shows that a user has dealt with it.
             if deal.status == DealStatus.DELIVERY_FAILED and deal.created_at >= done:
-                yield f"order {deal.order_id} was paid to renew it and its delivery failed: a person must decide"
+                yield f"order {deal.order_id} was paid to renew it and its delivery failed: a user must decide"
 
     def _reasons_to_leave(self, instance: RenewableInstance, earlier: list[Deal]) -> Iterator[str]:
         terms, expiry = self._terms, instance.expire_time
@@ -164,9 +162,9 @@ class Renewal(MoneyAction):
             return f"{self._id} is not listed any more, so nothing shows whether it was renewed"
         if was and instance.expire_time != was:
             as_asked = _is_later(instance.expire_time, was, int(self._months))
-            words = "just as by this renewal" if as_asked else "though not just as by this renewal"
+            how = "just as by this renewal" if as_asked else "though not just as by this renewal"
             return (
-                f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {words}, and no order is listed "
+                f"the expiry of {self._id} moved from {was} to {instance.expire_time}, {how}, and no order is listed "
                 "(server times, UTC or UTC+8)"
             )
         return ""
@@ -182,4 +180,4 @@ def _is_later(local_time: str, before: str, months: int) -> bool:
 
 def _will_renew_itself(instance: RenewableInstance) -> bool:
     """Whether the vendor renews it at its expiry. What is isolated has lapsed: that moment has gone by."""
-    return bool(instance.renews_by_itself) and instance.status != ISOLATED
+    return bool(instance.renews_by_itself) and instance.status != InstanceState.ISOLATED

@@ -9,12 +9,13 @@ from typing import Any
 
 import pendulum
 
+from airflow_provider_tcbilling.api.values import InstanceState, RenewFlag
+
 MONTHS = {"m": 1, "y": 12}
 DAY = 86_400.0
 
-NOTIFY = "NOTIFY_AND_MANUAL_RENEW"
-RENEWS_BY_ITSELF = "NOTIFY_AND_AUTO_RENEW"
-NORMAL, ISOLATED = "NORMAL", "ISOLATED"
+NOTIFY, RENEWS_BY_ITSELF = RenewFlag.MANUAL.value, RenewFlag.AUTO.value
+NORMAL, ISOLATED = InstanceState.NORMAL.value, InstanceState.ISOLATED.value
 
 ISOLATED_DAYS = 7
 """How long an expired instance can still be renewed. Invented: it is not documented, and differs between products."""

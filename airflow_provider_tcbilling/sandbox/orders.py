@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import DealStatus
+from airflow_provider_tcbilling.api.values import DealAction
 from airflow_provider_tcbilling.sandbox.instances import Subscription
 
-PURCHASE, RENEW, REFUND = "purchase", "renew", "refund"
+PURCHASE, RENEW, REFUND = DealAction.PURCHASE.value, DealAction.RENEW.value, DealAction.REFUND.value
 AIMS: Mapping[str, int] = {
     PURCHASE: int(DealStatus.DELIVERED),
     RENEW: int(DealStatus.DELIVERED),
@@ -18,6 +20,9 @@ AIMS: Mapping[str, int] = {
 """The status in which an order of each action ends if nothing goes wrong."""
 
 UNDER_WAY = (DealStatus.PAID, DealStatus.DELIVERING)
+
+as_read = CREATE_INSTANCE.with_defaults
+"""A request for a purchase or a renewal with the server's defaults; those of a renewal are the same."""
 
 
 class Refused(Exception):
@@ -105,12 +110,12 @@ class PlacedOrder:
     @property
     def period(self) -> int:
         """How much time it is about, in ``period_unit``."""
-        return 0 if self.action == REFUND else int(self.request.get("Period", 1))
+        return 0 if self.action == REFUND else int(as_read(self.request)["Period"])
 
     @property
     def period_unit(self) -> str:
         """``m`` or ``y``."""
-        return str(self.request.get("PeriodUnit", "m"))
+        return str(as_read(self.request)["PeriodUnit"])
 
     @property
     def zone_code(self) -> str:
@@ -120,7 +125,7 @@ class PlacedOrder:
     @property
     def project_id(self) -> int:
         """The project that it is booked on."""
-        return self.subscription.project_id if self.subscription else int(self.request.get("ProjectId", 0))
+        return self.subscription.project_id if self.subscription else int(as_read(self.request)["ProjectId"])
 
     def become(self, status: int, now: float) -> None:
         """Take a status and remember when."""

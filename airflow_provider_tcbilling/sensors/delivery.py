@@ -90,7 +90,8 @@ class InstanceDeliverySensor(BillingSensor):
         from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
         watch = DeliveryWatch(client, number_of(self.order_id), deadline=deadline)
-        return watch.step(), lambda until: self._trigger(until, watch.placed_at or time.time())
+        delivery = watch.step()
+        return delivery.order, lambda until: self._trigger(until, delivery.placed_at or time.time())
 
     def refuse_another(self, event: Any) -> None:
         """Raise if the task was woken for another order than its *order_id*."""

@@ -130,9 +130,9 @@ class InstanceExpirySensor(BillingSensor):
     def query(self, client: BillingClient, deadline: float) -> tuple[list[RenewableInstance], TriggerOf]:
         """Query the list of instances once."""
         from airflow_provider_tcbilling.triggers.expiry import question_of
-        from airflow_provider_tcbilling.waiting.expiry import look
+        from airflow_provider_tcbilling.waiting.expiry import query
 
-        found = look(client, question_of(self._question()), time.time())
+        found = query(client, question_of(self._question()), time.time())
         self.log.info("%d instances match %s.", len(found), self._question())
         return found, self._trigger
 

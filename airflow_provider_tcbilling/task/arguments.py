@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, SET_RENEWAL
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.schema import Field, whole_number
-from airflow_provider_tcbilling.api.text import NUMBER, matching, shown
+from airflow_provider_tcbilling.api.text import NUMBER, matching, says_nothing, shown
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome, Policy
 from airflow_provider_tcbilling.waiting.filters import READERS
 
@@ -21,9 +21,6 @@ LONGEST_DAYS = 36500
 """A hundred years. A longer span is a mistake, and would not fit into a date."""
 
 _FLAGS = {"true": True, "false": False}
-_UNSET = ("", "None")
-"""The texts of a template that rendered to nothing."""
-
 _DECIMAL = r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _SECONDS = {"Y": 365 * DAY, "M": 30 * DAY, "W": 7 * DAY, "D": DAY, "TH": 3600.0, "TM": 60.0, "TS": 1.0}
 _PARTS = [(unit, f"(?:([0-9]+(?:[.,][0-9]+)?){unit[-1]})?") for unit in _SECONDS]
@@ -266,7 +263,7 @@ def moment_of(value: Any) -> str:
 
 def _text(value: Any) -> str:
     """Return a text without the blanks around it; raise :class:`Unset` if a template rendered to nothing."""
-    if (text := text_of(value).strip()) in _UNSET:
+    if says_nothing(text := text_of(value).strip()):
         raise Unset("rendered to nothing")
     return text
 
@@ -285,7 +282,7 @@ def as_field(field: Field) -> Check:
     """Return the check of an argument that a field of an action describes."""
 
     def read(value: Any) -> Any:
-        if isinstance(value, str) and value.strip() in _UNSET:
+        if isinstance(value, str) and says_nothing(value):
             raise Unset("rendered to nothing")
         return field.read(value)
 
@@ -313,7 +310,7 @@ A_SERVER_TIME = Check(server_time_of, "a time as the list of instances writes it
 A_MOMENT = Check(
     moment_of, "a time as the list of instances writes it, such as 2027-01-31 08:00:00, or an ISO 8601 time"
 )
-AN_INSTANCE = as_field(next(field for field in SET_RENEWAL.fields if field.arg == "instance_id"))
+AN_INSTANCE = as_field(SET_RENEWAL.field("instance_id"))
 A_CONNECTION = Check(_text, "the id of an Airflow connection")
 
 FILTERS: Mapping[str, Check] = MappingProxyType({name: Check(read, wanted) for name, (read, wanted) in READERS.items()})

@@ -9,10 +9,10 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tcbilling.api.errors import RunRefused
 from airflow_provider_tcbilling.api.schema import whole_number
 from airflow_provider_tcbilling.api.text import folded
 from airflow_provider_tcbilling.ledger.task_state import is_mapped, loop_index_of
+from airflow_provider_tcbilling.purchasing.errors import RunRefused
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

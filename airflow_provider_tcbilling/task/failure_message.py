@@ -8,18 +8,21 @@ from dataclasses import dataclass
 
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
-from airflow_provider_tcbilling.api.outcome import Doubt, Payment
+from airflow_provider_tcbilling.api.error_codes import remedy_of
+from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.text import amount, harmless
+from airflow_provider_tcbilling.purchasing import errors as purchase_errors
 from airflow_provider_tcbilling.purchasing.decision import Finding
+from airflow_provider_tcbilling.purchasing.errors import Doubt
 from airflow_provider_tcbilling.task import next_steps
-from airflow_provider_tcbilling.task.next_steps import moment, remedy_of
+from airflow_provider_tcbilling.task.next_steps import moment
 
 UNKNOWN_AMOUNT = amount(None, None)
 
-ABOUT_CONNECTION = (errors.ApiError, errors.Unreachable, errors.OutcomeUnknown, errors.PurchaseOutcomeUnknown)
+ABOUT_CONNECTION = (errors.ApiError, errors.Unreachable, errors.OutcomeUnknown, purchase_errors.PurchaseOutcomeUnknown)
 """Errors that concern a key or a server, so that their message names the connection."""
 
-BY_THIS_TRY = (errors.PurchaseChanged, errors.StoreFailed, errors.InvalidRecord)
+BY_THIS_TRY = (purchase_errors.PurchaseChanged, purchase_errors.StoreFailed, purchase_errors.InvalidRecord)
 """Errors that say nothing of an earlier try."""
 
 TO_CORRECT = (errors.ApiError, errors.InvalidRequest)
@@ -127,7 +130,7 @@ class TaskEnd:
         if order_id:
             return self.words.paid.format(amount=cost, order_id=order_id)
         up_to = _doubt_of(error).up_to or UNKNOWN_AMOUNT
-        if isinstance(error, errors.PurchaseCharged):
+        if isinstance(error, purchase_errors.PurchaseCharged):
             return f"Paid: {up_to}, as the server said, and the order is not known."
         if self.in_doubt:
             return self.words.perhaps.format(amount=up_to)
@@ -139,7 +142,9 @@ class TaskEnd:
         return error.lines() if isinstance(error, errors.TcBillingError) else [_named(error)]
 
     def _step(self, error: BaseException) -> str:
-        step = self._stopped(error) if isinstance(error, errors.PurchaseOutcomeUnknown) else self.template(error)
+        step = (
+            self._stopped(error) if isinstance(error, purchase_errors.PurchaseOutcomeUnknown) else self.template(error)
+        )
         return step.format(
             acts=self.words.acts,
             conn_id=self.conn_id,
@@ -149,7 +154,7 @@ class TaskEnd:
             decidable=moment(max(time.time(), _doubt_of(error).not_before)),
         )
 
-    def _stopped(self, error: errors.PurchaseOutcomeUnknown) -> str:
+    def _stopped(self, error: purchase_errors.PurchaseOutcomeUnknown) -> str:
         state = error.doubt.state if self.keeps_records else next_steps.NO_STORE
         return next_steps.STEPS.get((state, Finding[error.doubt.finding.upper()]), next_steps.CHOOSE)
 
@@ -178,7 +183,7 @@ class TaskEnd:
     def _connection(self, error: BaseException) -> Iterator[str]:
         if isinstance(error, ABOUT_CONNECTION):
             key = f", SecretId {self.key_name}" if self.key_name else ""
-            remedy = remedy_of(error) if isinstance(error, errors.ApiError) else ""
+            remedy = remedy_of(error.code) if isinstance(error, errors.ApiError) else ""
             yield f"Connection {self.conn_id}{key}{': ' if remedy else '.'}{remedy}"
 
 
@@ -187,4 +192,4 @@ def _named(error: BaseException) -> str:
 
 
 def _doubt_of(error: BaseException) -> Doubt:
-    return error.doubt if isinstance(error, errors.PurchaseOutcomeUnknown) else Doubt()
+    return error.doubt if isinstance(error, purchase_errors.PurchaseOutcomeUnknown) else Doubt()

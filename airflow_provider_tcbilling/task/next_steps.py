@@ -13,13 +13,14 @@ import pendulum
 
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS
+from airflow_provider_tcbilling.purchasing import errors as purchase_errors
 from airflow_provider_tcbilling.purchasing.decision import Finding
 from airflow_provider_tcbilling.purchasing.record import State
 
 LAST_MOMENT = 253402300799
 """Epoch seconds of the last moment that a calendar writes with four digits of the year."""
 
-PAGE = "docs/night.md"
+PAGE = "docs/how-to/recover-a-failed-task.md"
 """The page of the documentation that a failed task names."""
 
 NO_RECORD, UNUSABLE, NEWER = "no record", "a record that cannot be used", "a record of a newer version"
@@ -154,32 +155,6 @@ STEPS: Mapping[tuple[str, Finding], str] = {
 }
 """The next step, by the state of the record and the result of the query of the order book."""
 
-_NO_PERMISSION = (
-    "The key works, but may not use the billing API. Grant it QCloudFinanceFullAccess, or for purchases the action "
-    "finance:trade, in CAM."
-)
-REMEDIES: Mapping[str, str] = {
-    "AuthFailure.SecretIdNotFound": (
-        "Tencent does not know this SecretId here. Look for a typing mistake, a deleted key, or the wrong site: "
-        "keys of the international site work only at billing.intl.tencentcloudapi.com, those of the mainland site "
-        "only at billing.tencentcloudapi.com (field Endpoint)."
-    ),
-    "AuthFailure.SignatureFailure": "The SecretKey does not belong to the SecretId: enter it again.",
-    "AuthFailure.SignatureExpire": "The clock of this machine is wrong by more than five minutes: set it.",
-    "AuthFailure.TokenFailure": (
-        "The session token has expired or belongs to another key. Enter a new set of SecretId, SecretKey and token; "
-        "for a permanent key leave the token empty."
-    ),
-    "AuthFailure.UnauthorizedOperation": _NO_PERMISSION,
-    "AuthFailure": "Tencent refused the key.",
-    "UnauthorizedOperation": _NO_PERMISSION,
-    "FailedOperation.BalanceInsufficient": (
-        "The account's balance is too low. An unpaid order may stand in the console: cancel it, or it may be paid "
-        "later."
-    ),
-}
-"""The remedy for an error of a key or an account, by its code or the first part of it."""
-
 LOOKS_FIRST = "Clear the task: it looks for an order first, and {acts} only if there is none."
 RETRIED = "Nothing: Airflow tries again by itself. It looks for an order first, and {acts} only if there is none."
 RETRIED_WITH_ORDER = "Nothing: Airflow tries again by itself. The retry returns this order, and buys nothing."
@@ -196,22 +171,22 @@ RETRIED_WITHOUT_ORDERS = "Nothing: Airflow tries again by itself, and {acts}."
 ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
     errors.TcBillingError: LOOKS_FIRST,
     errors.InvalidRequest: "Correct what the lines above name, then clear the task: {acts}.",
-    errors.RunRefused: (
+    purchase_errors.RunRefused: (
         "Nothing, unless this run should spend: set allow_backfill=True for a backfill, or a larger max_lateness, and "
         "clear the task: {acts}."
     ),
-    errors.LeftAlone: "Nothing: it is not needed as things are.",
+    purchase_errors.LeftAlone: "Nothing: it is not needed as things are.",
     errors.RenewalNotSet: "Correct what the lines above name, then clear the task: {acts}.",
-    errors.InvalidRecord: _RESTORE,
-    errors.PurchaseChanged: (
+    purchase_errors.InvalidRecord: _RESTORE,
+    purchase_errors.PurchaseChanged: (
         "Undo the edit and clear the task: it goes on with the purchase of the record. To buy what is asked for now as "
         "well, use a new run or a purchase_key of its own: that buys."
     ),
-    errors.StoreFailed: (
+    purchase_errors.StoreFailed: (
         "Bring back what keeps the record: its storage, its connection, a folder that is not mounted, or Airflow's API "
         "server. Then clear the task: it looks for an earlier order first, and {acts} only if there is none."
     ),
-    errors.OrderNotRecorded: (
+    purchase_errors.OrderNotRecorded: (
         "Bring back what keeps the record, then clear the task: it finds this order, and buys nothing."
     ),
     errors.Unreachable: "Bring the network back, or correct the connection's endpoint. Then clear the task: {acts}.",
@@ -229,8 +204,8 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
 """The next step after an error that ends a task, by its class; the nearest class counts. Stopped purchases: STEPS."""
 
 IN_DOUBT: Mapping[type[errors.TcBillingError], str] = {
-    errors.StoreFailed: ERROR_STEPS[errors.StoreFailed],
-    errors.RunRefused: (
+    purchase_errors.StoreFailed: ERROR_STEPS[purchase_errors.StoreFailed],
+    purchase_errors.RunRefused: (
         "Clear the task: it looks for an order again, and sends nothing while this run may not spend. To have the "
         "request sent again if there is none, set allow_backfill=True for a backfill, or a larger max_lateness, before "
         "the clear: {acts} then."
@@ -244,16 +219,11 @@ WITHOUT_ORDERS: Mapping[type[errors.TcBillingError], str] = {
 }
 """The next step of a task that places no order, where it differs."""
 
-OF_A_RECORD = (errors.InvalidRecord, errors.PurchaseChanged)
+OF_A_RECORD = (purchase_errors.InvalidRecord, purchase_errors.PurchaseChanged)
 """Errors of a record that stands in the way of whatever a clear would do."""
 
-OF_AN_ORDER = (errors.OrderNotRecorded, errors.DeliveryFailed, errors.DeliveryTimeout, errors.WrongEvent)
+OF_AN_ORDER = (purchase_errors.OrderNotRecorded, errors.DeliveryFailed, errors.DeliveryTimeout, errors.WrongEvent)
 """Errors whose step is about an order that is known."""
-
-
-def remedy_of(error: errors.ApiError) -> str:
-    """Return what an error code means for a key or an account; empty if nothing is known of it."""
-    return REMEDIES.get(error.code) or REMEDIES.get(error.code.partition(".")[0]) or ""
 
 
 def moment(seconds: float) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -12,7 +12,7 @@ from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.triggers.base import WakingTrigger, in_thread, pause
 
 if TYPE_CHECKING:
-    from airflow_provider_tcbilling.waiting.expiry import Question
+    from airflow_provider_tcbilling.waiting.expiry import Condition
 
 __all__ = ["ExpiryTrigger"]
 
@@ -41,11 +41,11 @@ class ExpiryTrigger(WakingTrigger):
     async def wait(self) -> str:
         """Query until something matches, or until the deadline has passed."""
         from airflow_provider_tcbilling.task.next_steps import moment
-        from airflow_provider_tcbilling.waiting.expiry import look
+        from airflow_provider_tcbilling.waiting.expiry import query
 
         question = question_of(self.question)
         with closing(await TcBillingHook(self.tcbilling_conn_id).aget_conn()) as client:
-            while not await in_thread(client, look, client, question, time.time()):
+            while not await in_thread(client, query, client, question, time.time()):
                 if (left := self.deadline - time.time()) <= 0:
                     return "its deadline has passed"
                 self.log.info("Not yet: %s; waiting until %s.", self.what, moment(self.deadline))
@@ -53,7 +53,7 @@ class ExpiryTrigger(WakingTrigger):
         return "it has come true"
 
 
-def question_of(stored: Mapping[str, Any]) -> Question:
+def question_of(stored: Mapping[str, Any]) -> Condition:
     """
     Return the question that was stored as JSON.
 

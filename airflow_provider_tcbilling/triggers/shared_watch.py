@@ -24,7 +24,7 @@ from airflow_provider_tcbilling.waiting.watchlist import Watchlist, step
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
-    from airflow_provider_tcbilling.waiting.watchlist import Key, Look, Looks
+    from airflow_provider_tcbilling.waiting.watchlist import Key, Queries, Query
 
 __all__ = ["SharedWatch"]
 
@@ -196,7 +196,7 @@ class SharedWatch:
         self._session = None
 
     def _wake_settled(self) -> None:
-        settled = self._orders.take_settled()
+        settled = self._orders.take_ended()
         for key in settled:
             self._usual.extend(time.monotonic() - waiter.began_at for waiter in self._waiters.get(key, ()))
         self._wake(settled, "it has come to its end")
@@ -223,5 +223,5 @@ def interval_of(longest: float, usual: Collection[float], requests: int) -> floa
     )
 
 
-def _query_once(client: BillingClient, queries: Looks, query: Look) -> Look | None:
+def _query_once(client: BillingClient, queries: Queries, query: Query) -> Query | None:
     return step(queries, client.describe_deals(**query))

@@ -1,1 +1,1 @@
-"""What only queries: deliveries, orders that end, and instances that expire. Knows nothing of Airflow."""
+"""Waiting: deliveries, the end of orders, and instances that expire. It only reads."""

@@ -1,4 +1,4 @@
-"""What expires, and when: the list of instances as DescribeRenewInstances tells it, page after page."""
+"""Expiry: the instances that expire within a span, and the conditions that a wait for an expiry can have."""
 
 from __future__ import annotations
 
@@ -8,82 +8,80 @@ from collections.abc import Callable
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import InvalidRequest, TcBillingError
-from airflow_provider_tcbilling.api.instance_list import instance_named, renewable
+from airflow_provider_tcbilling.api.instance_list import existing_instance, renewable
 from airflow_provider_tcbilling.api.models import RenewableInstance
 from airflow_provider_tcbilling.api.server_time import earliest, is_after, last_of, moments_of
 from airflow_provider_tcbilling.waiting.filters import Wanted
 
 log = logging.getLogger(__name__)
 
-Question = Callable[[BillingClient, float], list[RenewableInstance]]
-"""What is waited for: gives the instances that it has come true of, at a time in epoch seconds."""
+Condition = Callable[[BillingClient, float], list[RenewableInstance]]
+"""A condition of a wait: returns the instances that meet it, at a time in epoch seconds."""
 
 
 def expiring(
-    client: BillingClient, now: float, within: float, wanted: Wanted | None = None, said: set[str] | None = None
+    client: BillingClient, now: float, within: float, wanted: Wanted | None = None, logged: set[str] | None = None
 ) -> list[RenewableInstance]:
     """
     Return the instances that expire within a span, soonest first; those that have expired and are still listed too.
 
-    An expiry whose zone is not known counts as the earlier of what it may be, so some come up to eight hours early.
+    The zone of an expiry is not documented: the earlier moment counts, so some come up to eight hours early.
     An instance without expiry time never expires.
 
     :param now: Epoch seconds.
     :param within: Seconds from then on.
-    :param said: Lines about the filters that the log has already; they are not repeated.
+    :param logged: Lines about the filters that the log has already; they are not repeated.
     :raises TcBillingError: The list could not be read.
     """
-    said = set() if said is None else said
+    logged = set() if logged is None else logged
     until = now + client.clock_offset + within
     listed = renewable(client, expire_time_end=last_of(until))
     due = [instance for instance in listed if earliest(instance.expire_time) <= until]
     found = (wanted or Wanted()).narrow(due)
-    words = f"{len(due)} instances expire in that span; {found.steps}."
-    if found.steps and words not in said:
-        # What selects nothing looks like a day on which nothing is to be done, and lets things lapse.
-        log.log(logging.WARNING if found.is_odd else logging.INFO, "%s", words)
-        said.add(words)
+    line = f"{len(due)} instances expire in that span; {found.steps}."
+    if found.steps and line not in logged:
+        # A filter that selects nothing resembles a day without work, and lets subscriptions lapse.
+        log.log(logging.WARNING if found.is_odd else logging.INFO, "%s", line)
+        logged.add(line)
     return sorted(found.instances, key=lambda instance: (instance.expire_time, instance.instance_id))
 
 
-def soon(within: float, wanted: Wanted) -> Question:
-    """Ask for what expires within so many seconds."""
-    said: set[str] = set()
-    return lambda client, now: expiring(client, now, within, wanted, said)
+def soon(within: float, wanted: Wanted) -> Condition:
+    """Return the condition that an instance expires within so many seconds."""
+    logged: set[str] = set()
+    return lambda client, now: expiring(client, now, within, wanted, logged)
 
 
-def moved(instance_id: str, expires_after: str) -> Question:
+def moved(instance_id: str, expires_after: str) -> Condition:
     """
-    Ask for an instance once it expires after a moment.
+    Return the condition that an instance expires after a moment.
 
     :param expires_after: As the server writes times, which then count as of its own zone, or ISO 8601 with a zone.
-    :raises InvalidRequest: It is no time.
+    :raises InvalidRequest: *expires_after* is no time.
     """
     try:
         moments_of(expires_after)
     except ValueError:
         raise InvalidRequest(instance_id, [f"expires_after: {expires_after!r} is not a time"]) from None
 
-    def answer(client: BillingClient, now: float) -> list[RenewableInstance]:
-        instance = instance_named(client, instance_id)
-        if instance is None:
-            raise InvalidRequest(instance_id, ["there is no such instance among those that can be renewed"])
+    def instances(client: BillingClient, now: float) -> list[RenewableInstance]:
+        instance = existing_instance(client, instance_id)
         if earliest(instance.expire_time) == math.inf:
             raise InvalidRequest(instance_id, [f"its expiry is {instance.expire_time or 'not told'!r}"])
         return [instance] if is_after(instance.expire_time, expires_after) else []
 
-    return answer
+    return instances
 
 
-def look(client: BillingClient, question: Question, now: float) -> list[RenewableInstance]:
+def query(client: BillingClient, condition: Condition, now: float) -> list[RenewableInstance]:
     """
-    Return the answer to a question, nothing if it could not be read this time.
+    Return the instances that meet a condition, none if the list could not be read this time.
 
     :param now: Epoch seconds.
-    :raises TcBillingError: It cannot be read, and another try will not help.
+    :raises TcBillingError: The list cannot be read, and another try will not help.
     """
     try:
-        return question(client, now)
+        return condition(client, now)
     except TcBillingError as error:
         if not error.transient:
             raise

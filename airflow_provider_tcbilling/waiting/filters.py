@@ -1,4 +1,4 @@
-"""Filters: which instances of a list are meant, as a user or a template writes it."""
+"""Filters: a selection of instances, as a user or a template writes it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
 from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.api.text import harmless, shown, visible
+from airflow_provider_tcbilling.api.text import folded, harmless, says_nothing, shown, visible
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.models import RenewableInstance
 
 ALL = "*"
-"""The filter that lets every instance pass. Nothing else does: a template that rendered to nothing selects nothing."""
+"""The filter that lets every instance pass. A template that rendered to nothing selects nothing."""
 
 LISTED = 20
 """Values that a message lists."""
@@ -31,9 +31,9 @@ _LIST = rf"[\[(]\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*,?\s*[\])]"
 @dataclass(frozen=True)
 class Wanted:
     """
-    Which instances are meant; what is left empty is not compared.
+    A selection of instances; an empty filter is not compared.
 
-    :param name: Pattern for the instance's name, with ``*`` and ``?``, upper and lower case told apart.
+    :param name: Pattern for the instance's name, with ``*`` and ``?``, upper and lower case differ.
     """
 
     product_codes: Sequence[str] = ()
@@ -54,8 +54,8 @@ class Wanted:
 
         :raises InvalidRequest: With every mistake at once.
         """
-        known = ", ".join(READERS)
-        mistakes = [f"{name}: there is no such filter; there are {known}" for name in {*filters} - {*READERS}]
+        names = ", ".join(READERS)
+        mistakes = [f"{name}: there is no such filter; there are {names}" for name in {*filters} - {*READERS}]
         understood: dict[str, Any] = {}
         for name, (read, wanted) in READERS.items():
             try:
@@ -67,21 +67,19 @@ class Wanted:
         return cls(**understood)
 
     def includes(self, instance: RenewableInstance) -> bool:
-        """Whether an instance is meant."""
+        """Whether the filters let an instance pass."""
         return bool(self.narrow([instance]).instances)
 
     def narrow(self, instances: Sequence[RenewableInstance]) -> Narrowed:
-        """Return the instances that are meant, and what each filter left of them."""
-        from airflow_provider_tcbilling.api.text import folded
-
+        """Return the instances that pass, and how many of them each filter left."""
         left, steps, is_odd = list(instances), list[str](), False
         for name, codes, attribute in self._compared():
             values = {getattr(instance, attribute) for instance in instances}
-            wanted, known = {folded(code) for code in codes}, {folded(value) for value in values}
+            wanted, listed = {folded(code) for code in codes}, {folded(value) for value in values}
             before, left = len(left), [one for one in left if folded(getattr(one, attribute)) in wanted]
             step = f"{name} {shown(list(codes))} leaves {len(left)} of {before}"
-            if not wanted <= known:
-                unknown = shown([code for code in codes if folded(code) not in known])
+            if not wanted <= listed:
+                unknown = shown([code for code in codes if folded(code) not in listed])
                 step, is_odd = f"{step}, and nothing listed has {unknown} (listed: {_some(values)})", True
             steps.append(step)
         if self.name != ALL:
@@ -104,8 +102,8 @@ class Narrowed:
     """
     The instances that the filters left.
 
-    :param steps: In words what each filter left; empty if there was none.
-    :param is_odd: They left nothing of something, or name a value that nothing listed has: perhaps misspelt.
+    :param steps: The number of instances that each filter left, as a text; empty if there was no filter.
+    :param is_odd: The filters left no instance, or name a value that no listed instance has: perhaps misspelt.
     """
 
     instances: list[RenewableInstance]
@@ -118,52 +116,50 @@ def like(text: str, pattern: str) -> bool:
     return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
-def codes_of(told: Any) -> tuple[str, ...]:
+def codes_of(given: Any) -> tuple[str, ...]:
     """
     Return the codes that a filter lets pass; none if it lets every one pass.
 
-    :param told: ``*``, a code, or a list of codes; a template may have written the list as text.
-    :raises ValueError: It is something else, such as nothing, an empty list, or what cannot be a code.
+    :param given: ``*``, a code, or a list of codes; a template may have written the list as text.
+    :raises ValueError: It is something else, such as nothing, an empty list, or a text that cannot be a code.
     """
-    if isinstance(told, str):
-        text = told.strip()
+    if isinstance(given, str):
+        text = given.strip()
         if text == ALL:
             return ()
-        told = [item[1:-1] for item in re.findall(_ITEM, text)] if re.fullmatch(_LIST, text) else [text]
-    codes = list(told) if isinstance(told, (Sequence, Set)) and not isinstance(told, (bytes, bytearray)) else []
+        given = [item[1:-1] for item in re.findall(_ITEM, text)] if re.fullmatch(_LIST, text) else [text]
+    codes = list(given) if isinstance(given, (Sequence, Set)) and not isinstance(given, (bytes, bytearray)) else []
     if not codes or not all(map(_is_code, codes)):
         raise ValueError("not codes")
     return tuple(dict.fromkeys(str(code.strip()) for code in codes))
 
 
-def flags_of(told: Any) -> tuple[str, ...]:
+def flags_of(given: Any) -> tuple[str, ...]:
     """
     Return the renew flags that a filter lets pass, as the API writes them; none if it lets every one pass.
 
     :raises ValueError: It is something else than ``*``, a flag or a list of flags.
     """
-    from airflow_provider_tcbilling.api.text import folded
-
-    known = {folded(flag): flag for flag in RENEW_FLAGS}
-    codes = codes_of(told)
-    if not all(folded(code) in known for code in codes):
+    flags = {folded(flag): flag for flag in RENEW_FLAGS}
+    codes = codes_of(given)
+    if not all(folded(code) in flags for code in codes):
         raise ValueError("not flags")
-    return tuple(known[folded(code)] for code in codes)
+    return tuple(flags[folded(code)] for code in codes)
 
 
-def pattern_of(told: Any) -> str:
+def pattern_of(given: Any) -> str:
     """
     Return the pattern of a name.
 
-    :raises ValueError: It is no text, or what a template writes that rendered to nothing.
+    :raises ValueError: It is no text, or the text of a template that rendered to nothing.
     """
-    if not isinstance(told, str) or told.strip() in ("", "None"):
+    if not isinstance(given, str) or says_nothing(given):
         raise ValueError("not a pattern")
-    return str(told)
+    return str(given)
 
 
 def _is_code(code: Any) -> bool:
-    return isinstance(code, str) and bool(re.fullmatch(_CODE, code.strip())) and code.strip() != "None"
+    return isinstance(code, str) and bool(re.fullmatch(_CODE, code.strip())) and not says_nothing(code)
 
 
 def _some(values: Iterable[str]) -> str:
@@ -186,4 +182,4 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "name": (pattern_of, "a pattern of a name, with * and ?"),
     }
 )
-"""How each filter is read, and what it must be, in words."""
+"""The function that reads each filter, and its rule for a message."""

@@ -1,12 +1,12 @@
 """
-Watchlist: all orders that are waited for, and the fewest requests that tell which of them have come to an end.
+Watchlist: all orders that are waited for, and the fewest requests that show which of them have ended.
 
-It sends nothing itself. A round yields the looks that are to be made and is given what they showed, so that it serves
-a triggerer's event loop and a simulation alike::
+It sends nothing itself. A round yields queries and receives their results, so that an event loop and a simulation can
+use it alike::
 
-    looks, deals = watchlist.round(wanted), None
-    while look := step(looks, deals):
-        deals = client.describe_deals(**look)
+    queries, deals = watchlist.round(wanted), None
+    while query := step(queries, deals):
+        deals = client.describe_deals(**query)
 """
 
 from __future__ import annotations
@@ -21,64 +21,65 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE
 from airflow_provider_tcbilling.api.models import Deal, Deals, DealStatus
+from airflow_provider_tcbilling.api.order_book import big_deal_of
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN, earliest
 from airflow_provider_tcbilling.waiting.order_end import ORDER_ENDS
 
 FEW = 10
-"""So many orders are asked for by their numbers without a thought."""
+"""Up to this many orders are always queried one by one."""
 
 BY_NUMBER = 200
-"""The most orders that are asked for by their numbers in one round. They take turns."""
+"""The most orders that are queried one by one in one round. They take turns."""
 
-FINISHED = tuple(sorted({end for s in ORDER_ENDS.values() for end in (s.done, *s.endings)}))
-"""The statuses that some action takes for an end."""
+FINISHED = tuple(sorted({end for ends in ORDER_ENDS.values() for end in (ends.done, *ends.endings)}))
+"""The statuses that end an order of some action."""
 
 EVERY = tuple(DealStatus)
 
 Key = tuple[str, str]
 """The number of an order, and the name of the action that placed it."""
 
-Look = Mapping[str, Any]
+Query = Mapping[str, Any]
 """Arguments of :meth:`~airflow_provider_tcbilling.api.client.BillingClient.describe_deals`."""
 
-Looks = Generator[Look, Deals, None]
+Queries = Generator[Query, Deals, None]
 
 
-def step(looks: Looks, deals: Deals | None) -> Look | None:
-    """Hand in what the last look showed, ``None`` at first, and return the next look; ``None`` after the last."""
+def step(queries: Queries, deals: Deals | None) -> Query | None:
+    """Hand in the result of the last query, ``None`` at first, and return the next query; ``None`` after the last."""
     try:
-        return next(looks) if deals is None else looks.send(deals)
+        return next(queries) if deals is None else queries.send(deals)
     except StopIteration:
         return None
 
 
 @dataclass(slots=True)
-class Waiting:
+class AwaitedOrder:
     """
     An order that is waited for.
 
     :param since: Epoch seconds at which it was placed, or some hours before; ``None`` if that is not known.
-    :param group: The number under which all its sub-orders are listed; empty until they were seen.
+    :param group: The number under which all its sub-orders are listed; empty until they were listed.
     :param numbers: Its sub-orders, likewise.
-    :param asked: How often it was asked for by its number, so that all take turns.
+    :param queried: How often it was queried by its number, so that all take turns.
     """
 
     key: Key
     since: float | None
     group: str = ""
     numbers: tuple[str, ...] = ()
-    asked: int = 0
+    queried: int = 0
 
-    def is_settled(self, deals: Mapping[str, Deal]) -> bool:
-        """Whether orders that were listed show that it has come to an end, good or bad."""
-        settlement = ORDER_ENDS[self.key[1]]
+    def has_ended(self, deals: Mapping[str, Deal]) -> bool:
+        """Whether rows of the order book show that it has come to an end, good or bad."""
+        ends = ORDER_ENDS[self.key[1]]
         mine = [deals[number] for number in self.numbers if number in deals]
-        if any(deal.status in settlement.endings for deal in mine):
+        if any(deal.status in ends.endings for deal in mine):
             return True
-        return len(mine) == len(self.numbers) > 0 and all(map(settlement.is_done, mine))
+        return len(mine) == len(self.numbers) > 0 and all(map(ends.is_done, mine))
 
     def learn(self, deals: Sequence[Deal]) -> None:
-        """Take note of its sub-orders."""
+        """Remember its sub-orders."""
         if deals:
             self.group = deals[0].big_deal_id
             self.numbers = tuple(deal.order_id for deal in deals)
@@ -90,69 +91,71 @@ class Watchlist:
     """
     The orders of one account that are waited for.
 
-    An order that is not listed, that is listed twice, or that nobody waits for changes nothing. What a look shows is
-    no verdict: whoever is woken looks again.
+    An order that is not listed, that is listed twice, or that is not waited for changes nothing. The result of a round
+    is no verdict: the code that is woken queries the order again.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Key, Waiting] = {}
-        self._settled: list[Key] = []
+        self._waiting: dict[Key, AwaitedOrder] = {}
+        self._ended: list[Key] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take_settled(self) -> list[Key]:
-        """Return the orders that were seen to have come to an end since the last call. They are waited for no more."""
-        settled, self._settled = self._settled, []
-        return settled
+    def take_ended(self) -> list[Key]:
+        """Return the orders whose end was found since the last call. They are waited for no more."""
+        ended, self._ended = self._ended, []
+        return ended
 
-    def round(self, wanted: Mapping[Key, float | None]) -> Looks:
+    def round(self, wanted: Mapping[Key, float | None]) -> Queries:
         """
-        Look once for each order; first for those that may be finished.
+        Query each order once; first the orders that may have ended.
 
         :param wanted: The orders that are waited for now, and the epoch seconds at which each was placed, or some hours
             before; ``None`` if that is not known.
         """
-        self._waiting = {key: self._waiting.get(key) or Waiting(key, since) for key, since in wanted.items()}
-        seen = [order for order in self._waiting.values() if order.numbers]
+        self._waiting = {key: self._waiting.get(key) or AwaitedOrder(key, since) for key, since in wanted.items()}
+        listed = [order for order in self._waiting.values() if order.numbers]
         new = [order for order in self._waiting.values() if not order.numbers]
-        for statuses, orders in ((FINISHED, seen), (EVERY, new)):
+        for statuses, orders in ((FINISHED, listed), (EVERY, new)):
             for day, placed in _by_day(orders).items():
-                yield from self._look_for(placed, statuses, is_listable=day is not None and len(placed) > FEW)
+                yield from self._query(placed, statuses, is_listable=day is not None and len(placed) > FEW)
 
-    def _look_for(self, orders: Sequence[Waiting], statuses: Iterable[int], *, is_listable: bool) -> Looks:
-        """Look by list, or by number where the list is dear or does not tell."""
+    def _query(self, orders: Sequence[AwaitedOrder], statuses: Iterable[int], *, is_listable: bool) -> Queries:
+        """Query a list, or each order where the list costs more or does not show it."""
         left, at_most = orders, BY_NUMBER
         if is_listable and (listed := (yield from self._list(orders, statuses))) is not None:
             self._judge(orders, listed)
             left, at_most = [order for order in orders if not order.numbers], FEW
-        for order in nsmallest(at_most, left, key=lambda order: order.asked):
-            yield from self._ask_for(order)
+        for order in nsmallest(at_most, left, key=lambda order: order.queried):
+            yield from self._query_by_number(order)
 
     @staticmethod
-    def _list(orders: Sequence[Waiting], statuses: Iterable[int]) -> Generator[Look, Deals, dict[str, Deal] | None]:
-        """Return the orders of a day by number; ``None`` if to ask for each costs less, or if the pages are none."""
+    def _list(
+        orders: Sequence[AwaitedOrder], statuses: Iterable[int]
+    ) -> Generator[Query, Deals, dict[str, Deal] | None]:
+        """Return the orders of a day by number; ``None`` if single queries cost less, or if the pages are none."""
         times = [order.since for order in orders if order.since is not None]
         span = min(times) - CLOCK_MARGIN, max(times) + DAY
         listed: dict[str, Deal] = {}
         for page in count():
             deals = yield {"span": span, "statuses": statuses, "page": page}
-            known = len(listed)
+            before = len(listed)
             listed.update((deal.order_id, deal) for deal in deals)
             if len(deals) < DEALS_PER_PAGE:
                 break
             is_dear = max(deals.total, len(listed)) > len(orders) * DEALS_PER_PAGE
-            is_page = len(listed) - known > DEALS_PER_PAGE / 2
+            is_page = len(listed) - before > DEALS_PER_PAGE / 2
             if is_dear or not is_page:
                 return None
         return listed
 
-    def _ask_for(self, order: Waiting) -> Looks:
-        order.asked += 1
+    def _query_by_number(self, order: AwaitedOrder) -> Queries:
+        order.queried += 1
         number = order.key[0]
         if not order.numbers:
             mine = [deal for deal in (yield {"order_id": number}) if deal.order_id == number]
-            group = mine[0].big_deal_id if mine else number
+            group = big_deal_of(number, mine)
             deals = [deal for deal in (yield {"big_deal_id": group}) if deal.big_deal_id == group] if group else []
             deals = deals or mine
             order.learn(deals)
@@ -160,24 +163,24 @@ class Watchlist:
             deals = yield {"big_deal_id": order.group} if order.group else {"order_id": number}
         self._judge([order], {deal.order_id: deal for deal in deals})
 
-    def _judge(self, orders: Iterable[Waiting], deals: Mapping[str, Deal]) -> None:
+    def _judge(self, orders: Iterable[AwaitedOrder], deals: Mapping[str, Deal]) -> None:
         groups: dict[str, list[Deal]] = defaultdict(list)
         for deal in deals.values():
             groups[deal.big_deal_id].append(deal)
         for order in orders:
             if not order.numbers:
                 number = order.key[0]
-                mine = deals.get(number)
-                group = mine.big_deal_id if mine else number
-                order.learn(groups.get(group, []) if group else [mine] if mine else [])
-            if order.is_settled(deals) and order.key in self._waiting:
+                mine = [deals[number]] if number in deals else []
+                group = big_deal_of(number, mine)
+                order.learn(groups.get(group, []) if group else mine)
+            if order.has_ended(deals) and order.key in self._waiting:
                 del self._waiting[order.key]
-                self._settled.append(order.key)
+                self._ended.append(order.key)
 
 
-def _by_day(orders: Iterable[Waiting]) -> Mapping[int | None, list[Waiting]]:
-    """Part orders by the day on which they were placed, so that an old one does not make the list of all long."""
-    days: dict[int | None, list[Waiting]] = defaultdict(list)
+def _by_day(orders: Iterable[AwaitedOrder]) -> Mapping[int | None, list[AwaitedOrder]]:
+    """Group orders by the day on which they were placed, so that one old order does not make the list long."""
+    days: dict[int | None, list[AwaitedOrder]] = defaultdict(list)
     for order in orders:
         days[None if order.since is None else int(order.since // DAY)].append(order)
     return days

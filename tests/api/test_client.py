@@ -13,7 +13,6 @@ import pytest
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.caller import may_repeat
 from airflow_provider_tcbilling.api.errors import (
-    MEANINGS,
     ApiError,
     AuthError,
     InsufficientBalance,
@@ -26,6 +25,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import ENDINGS, Order
 from tests.conftest import ORDER, PRICE, SECRET_KEY, client_to
+from tests.support.facts import PUBLISHED_CODES
 
 LOST = ["drop", "reset", "cut", "http", "html", "truncated", "garbage", "no-order-id"]
 
@@ -111,7 +111,7 @@ def test_an_error_is_recognised_whatever_surrounds_it(client, sandbox, spoil):
     assert sandbox.account.orders() == []
 
 
-@pytest.mark.parametrize("code", MEANINGS)
+@pytest.mark.parametrize("code", PUBLISHED_CODES)
 def test_every_error_code_of_the_page_becomes_its_class_with_code_message_and_request_id(client, sandbox, code):
     sandbox.faults.add({"fault": "error", "code": code, "message": "said so", "when": "before", "times": None})
 

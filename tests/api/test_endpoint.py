@@ -10,9 +10,10 @@ import pytest
 
 from airflow_provider_tcbilling.api.actions import ENDPOINT
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, server_name
-from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.errors import InvalidRequest, Unreachable
 from airflow_provider_tcbilling.api.rate_limit import BURST, RateLimiter
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record

@@ -86,11 +86,11 @@ def things_of(value, depth=0):
 
 def shown_of(error):
     """Yield what can be read of an error and of those that it leads to, as (where, text)."""
-    seen, errors = set(), [error]
+    visited, errors = set(), [error]
     while errors:
         one = errors.pop()
-        if id(one) not in seen:
-            seen.add(id(one))
+        if id(one) not in visited:
+            visited.add(id(one))
             name = type(one).__name__
             yield f"str of {name}", str(one)
             for where, value in [("args", one.args), *vars(one).items()]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
+import re
 
 import pytest
 
 from airflow_provider_tcbilling.api import errors
+from airflow_provider_tcbilling.api.error_codes import ERROR_CODES, CarriedOut, is_refusal
 from airflow_provider_tcbilling.api.errors import (
-    MEANINGS,
     ApiError,
     AuthError,
     InsufficientBalance,
@@ -18,6 +18,8 @@ from airflow_provider_tcbilling.api.errors import (
     ServerFault,
     api_error,
 )
+from airflow_provider_tcbilling.purchasing import errors as purchase_errors
+from tests.support.facts import ERRORS
 
 
 @pytest.mark.parametrize(
@@ -60,22 +62,58 @@ def test_a_code_becomes_its_class(code, cls, transient, ambiguous):
     assert (error.code, error.message, error.request_id, error.action) == (code, "words", "req-1", "CreateInstance")
 
 
-def test_every_code_of_the_create_instance_page_is_described():
-    assert len(MEANINGS) == 18
+@pytest.mark.parametrize("row", ERROR_CODES.values(), ids=lambda row: row.code)
+def test_the_class_of_a_code_and_the_table_say_the_same_of_the_money(row):
+    error = api_error("CreateInstance", {"Code": row.code, "Message": "words"}, "req-1")
+
+    assert type(error).__name__ == row.error
+    assert error.ambiguous is (row.carried_out is not CarriedOut.NO)
+    assert is_refusal(row.code) is (row.carried_out is CarriedOut.NO)
 
 
-ALL = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.TcBillingError)]
+@pytest.mark.parametrize(
+    ("code", "is_one"),
+    [
+        ("InvalidParameter.New", True),
+        ("AuthFailure.SignatureFailure.New", True),
+        ("FailedOperation.NumLimitError", True),
+        ("FailedOperation.NumLimitError.New", False),
+        ("FailedOperation.NotAllowToRefund", True),
+        ("FailedOperation.BalanceInsufficient.New", False),
+        ("FailedOperation.InvalidDeal", False),
+        ("FailedOperation.InvalidDeal.New", False),
+        ("InternalError.New", False),
+        ("InvalidParameter.", False),
+        ("", False),
+    ],
+)
+def test_a_longer_code_than_a_described_one_is_a_refusal_only_where_its_whole_family_is(code, is_one):
+    assert is_refusal(code) is is_one
+
+
+def test_a_remedy_does_not_name_what_sends_the_request():
+    texts = " ".join(f"{row.meaning} {row.remedy}" for row in ERROR_CODES.values())
+
+    assert not re.search(r"\b(airflow|dag|task|clear)", texts, re.IGNORECASE)
+
+
+ALL = list(ERRORS.values())
 ARGUMENTS = {
     errors.InvalidRequest: ("CreateInstance", ["period: too long"]),
     errors.DeliveryFailed: ("2026", "closed"),
     errors.DeliveryTimeout: ("2026", "delivering"),
-    errors.LeftAlone: ("ins-1", "it is renewed already"),
+    purchase_errors.LeftAlone: ("ins-1", "it is renewed already"),
     errors.RenewalNotSet: (["ins-1: 500 no"],),
-    errors.InvalidRecord: ("s3://b/k.json", "it is not JSON"),
-    errors.OrderNotRecorded: ("2026", "s3://b/k.json"),
-    errors.PurchaseChanged: ("s3://b/k.json", ("Period: it was 1, and is 2 now",)),
-    errors.PurchaseOutcomeUnknown: ("two orders match", ("order 1", "order 2"), "s3://b/k.json", ("look", "clear")),
-    errors.PurchaseCharged: ("paid, not delivered", (), "s3://b/k.json", ("call support",)),
+    purchase_errors.InvalidRecord: ("s3://b/k.json", "it is not JSON"),
+    purchase_errors.OrderNotRecorded: ("2026", "s3://b/k.json"),
+    purchase_errors.PurchaseChanged: ("s3://b/k.json", ("Period: it was 1, and is 2 now",)),
+    purchase_errors.PurchaseOutcomeUnknown: (
+        "two orders match",
+        ("order 1", "order 2"),
+        "s3://b/k.json",
+        ("look", "clear"),
+    ),
+    purchase_errors.PurchaseCharged: ("paid, not delivered", (), "s3://b/k.json", ("call support",)),
 }
 
 

@@ -15,4 +15,4 @@ from verification.fuzz import KINDS
 def test_only_designed_errors_leave_the_package_and_the_word_on_the_money_is_right(kind, first, count):
     wrong = {seed: faults for seed in range(first, first + count) if (faults := KINDS[kind](seed)[1])}
 
-    assert not wrong, f"replay with: python verification/schedules.py --of {kind} --replay {next(iter(wrong))}"
+    assert not wrong, f"replay with: python -m verification.schedules --of {kind} --replay {next(iter(wrong))}"

@@ -31,7 +31,7 @@ PLACED = b'{"Response": {"RequestId": "r", "OrderId": "2026", "InstanceIdList": 
 @contextmanager
 def serving(head, megabytes=0):
     """Answer with a head, and so many megabytes; count the bytes that are taken."""
-    told = SimpleNamespace(taken=0)
+    server = SimpleNamespace(taken=0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -48,13 +48,13 @@ def serving(head, megabytes=0):
                         connection.sendall(head)
                         for _ in range(megabytes):
                             connection.sendall(b"7" * 2**20)
-                            told.taken += 2**20
+                            server.taken += 2**20
                     except OSError:
                         pass
 
         threading.Thread(target=serve, daemon=True).start()
-        told.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        yield told
+        server.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield server
 
 
 def create(url, **options):
@@ -189,15 +189,15 @@ def book(*rows):
 def test_an_order_is_delivered_however_its_price_is_written(answered, price, paid):
     client = answered(book(row(RealTotalCost=price, BigDealId=None)))
 
-    order = DeliveryWatch(client, "20260").step()
+    order = DeliveryWatch(client, "20260").step().order
 
     assert (order.order_id, order.instance_ids, order.paid_cents) == ("20260", ("ins-1",), paid)
-    assert ("not known" in order_numbered(client, "20260").words) is (paid is None)
+    assert ("not known" in order_numbered(client, "20260").summary) is (paid is None)
 
 
-@pytest.mark.parametrize(("told", "ids"), [("ins-9", ("ins-9",)), ("ins-9, ins-8", ()), ("", ()), ({}, ()), (7, ())])
-def test_a_text_in_place_of_a_list_of_instances_is_one_id_or_nothing(answered, told, ids):
-    (deal,) = answered(book(row(ResourceId=told))).describe_deals()
+@pytest.mark.parametrize(("value", "ids"), [("ins-9", ("ins-9",)), ("ins-9, ins-8", ()), ("", ()), ({}, ()), (7, ())])
+def test_a_text_in_place_of_a_list_of_instances_is_one_id_or_nothing(answered, value, ids):
+    (deal,) = answered(book(row(ResourceId=value))).describe_deals()
 
     assert deal.resource_ids == ids
 
@@ -224,10 +224,10 @@ def test_one_broken_row_hides_none_of_the_other_199(answered):
         rows = [row(number) for number in range(100, 299)]
         rows.insert(50, broken)
 
-        seen = answered(book(*rows)).describe_deals()
+        listed = answered(book(*rows)).describe_deals()
 
-        assert {f"2026{number}" for number in range(100, 299)} <= {deal.order_id for deal in seen}
-        assert len(seen) == 200
+        assert {f"2026{number}" for number in range(100, 299)} <= {deal.order_id for deal in listed}
+        assert len(listed) == 200
 
 
 def test_a_broken_row_may_be_ours_as_long_as_nothing_understood_differs(answered):
@@ -263,9 +263,9 @@ def test_that_a_renewal_was_set_is_not_believed_of_an_answer_that_is_odd(answere
         answered({"InstanceList": listed}).set_renewal(**fields)
 
 
-@pytest.mark.parametrize(("told", "cents"), [(5, 5), ("5.00", 5), (5.9, 5), (-0.5, -1)])
-def test_a_balance_is_read_however_it_is_written_and_its_account_is_not(answered, told, cents):
-    assert answered({"Balance": told, "Uin": 7}).describe_account_balance().balance_cents == cents
+@pytest.mark.parametrize(("value", "cents"), [(5, 5), ("5.00", 5), (5.9, 5), (-0.5, -1)])
+def test_a_balance_is_read_however_it_is_written_and_its_account_is_not(answered, value, cents):
+    assert answered({"Balance": value, "Uin": 7}).describe_account_balance().balance_cents == cents
     for balance, uin in (("lots", 7), (None, 7), (5, "7"), (5, None)):
         with pytest.raises(OutcomeUnknown):
             answered({"Balance": balance, "Uin": uin}).describe_account_balance()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens

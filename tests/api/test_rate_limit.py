@@ -14,8 +14,8 @@ import pytest
 from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
 from airflow_provider_tcbilling.api.errors import Unreachable
-from airflow_provider_tcbilling.api.rate_limit import UNLIMITED, Pace, RateLimiter
-from airflow_provider_tcbilling.api.request_queue import BURST, PrivateNotes
+from airflow_provider_tcbilling.api.rate_limit import UNLIMITED, QueueLimiter, RateLimiter
+from airflow_provider_tcbilling.api.request_queue import BURST, LocalQueue
 from tests.conftest import ORDER, client_to
 
 ACTION = "DescribeDealsByCond"
@@ -36,20 +36,20 @@ def clock():
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """Keep the notes of each test apart."""
+    """Keep the queues of each test apart."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(rate_limit, "_NOTES", {})
+    monkeypatch.setattr(rate_limit, "_QUEUES", {})
     return tmp_path / f"airflow-provider-tcbilling-{os.getuid()}"
 
 
-def moments_of(pace, clock, count):
+def moments_of(limiter, clock, count):
     """Let so many requests go, one after the other as fast as they may; return when they went."""
     moments = []
     for _ in range(count):
-        ticket, seconds = pace.draw(within=1e9)
+        ticket, seconds = limiter.draw(within=1e9)
         while seconds > 0:
             clock.now += seconds
-            seconds = pace.seconds_until(ticket)
+            seconds = limiter.seconds_until(ticket)
         moments.append(clock.now - 1000.0)
     return moments
 
@@ -60,113 +60,113 @@ def most_within_a_second(moments):
 
 @pytest.mark.parametrize("per_second", [0.5, 5, 19])
 def test_no_second_holds_more_than_the_limit_and_one(clock, per_second):
-    moments = moments_of(Pace(PrivateNotes(), per_second, clock), clock, 200)
+    moments = moments_of(QueueLimiter(LocalQueue(), per_second, clock), clock, 200)
 
     assert most_within_a_second(moments) <= max(per_second + 1, BURST)
     assert moments[-1] == pytest.approx((200 - BURST) / per_second)
 
 
 def test_a_pause_saves_up_for_a_small_burst_only(clock):
-    pace = Pace(PrivateNotes(), 19, clock)
-    moments_of(pace, clock, 50)
+    limiter = QueueLimiter(LocalQueue(), 19, clock)
+    moments_of(limiter, clock, 50)
     clock.now += 3600
 
-    later = moments_of(pace, clock, 60)
+    later = moments_of(limiter, clock, 60)
 
     assert most_within_a_second(later) <= 20
 
 
 def test_tickets_go_in_the_order_in_which_they_were_drawn(clock):
-    pace = Pace(PrivateNotes(), 10, clock)
-    tickets = [pace.draw(within=60)[0] for _ in range(BURST + 10)]
+    limiter = QueueLimiter(LocalQueue(), 10, clock)
+    tickets = [limiter.draw(within=60)[0] for _ in range(BURST + 10)]
 
-    waits = [pace.seconds_until(ticket) for ticket in tickets]
+    waits = [limiter.seconds_until(ticket) for ticket in tickets]
 
     assert waits == sorted(waits)
     assert waits[-1] == pytest.approx(1.0)
 
 
 def test_who_would_wait_for_too_long_takes_no_place(clock):
-    pace = Pace(PrivateNotes(), 1, clock)
+    limiter = QueueLimiter(LocalQueue(), 1, clock)
     for _ in range(BURST + 3):
-        pace.draw(within=60)
+        limiter.draw(within=60)
 
-    assert pace.draw(within=1)[1] > 1
-    assert pace.draw(within=1)[1] > 1
-    assert pace.draw(within=60)[1] == pytest.approx(4)
+    assert limiter.draw(within=1)[1] > 1
+    assert limiter.draw(within=1)[1] > 1
+    assert limiter.draw(within=60)[1] == pytest.approx(4)
 
 
 def test_a_refusal_slows_down_also_those_who_wait_already(clock):
-    pace = Pace(PrivateNotes(), 10, clock)
-    ticket = [pace.draw(within=60)[0] for _ in range(22)][-1]
-    before = pace.seconds_until(ticket)
+    limiter = QueueLimiter(LocalQueue(), 10, clock)
+    ticket = [limiter.draw(within=60)[0] for _ in range(22)][-1]
+    before = limiter.seconds_until(ticket)
 
-    pace.was_refused()
+    limiter.was_refused()
 
-    assert pace.seconds_until(ticket) == pytest.approx(before / rate_limit.CUT)
+    assert limiter.seconds_until(ticket) == pytest.approx(before / rate_limit.CUT)
 
 
 def test_refusals_of_the_same_second_count_once(clock):
-    pace = Pace(PrivateNotes(), 16, clock)
+    limiter = QueueLimiter(LocalQueue(), 16, clock)
     for _ in range(5):
-        pace.was_refused()
-    assert pace._notes.queue.rate == pytest.approx(16 * rate_limit.CUT)
+        limiter.was_refused()
+    assert limiter._queue.state.rate == pytest.approx(16 * rate_limit.CUT)
 
     clock.now += 1.1
-    pace.was_refused()
+    limiter.was_refused()
 
-    assert pace._notes.queue.rate == pytest.approx(16 * rate_limit.CUT**2)
+    assert limiter._queue.state.rate == pytest.approx(16 * rate_limit.CUT**2)
 
 
 def test_it_speeds_up_again_with_what_is_sent_and_not_beyond_the_limit(clock):
-    pace = Pace(PrivateNotes(), 10, clock)
-    pace.was_refused()
-    slowed = pace._notes.queue.rate
-    moments_of(pace, clock, 10)
-    assert slowed < pace._notes.queue.rate < 10
+    limiter = QueueLimiter(LocalQueue(), 10, clock)
+    limiter.was_refused()
+    slowed = limiter._queue.state.rate
+    moments_of(limiter, clock, 10)
+    assert slowed < limiter._queue.state.rate < 10
 
-    moments_of(pace, clock, 1000)
+    moments_of(limiter, clock, 1000)
 
-    assert pace._notes.queue.rate == 10
+    assert limiter._queue.state.rate == 10
 
 
 def test_however_often_it_is_refused_it_goes_on(clock):
-    pace = Pace(PrivateNotes(), 10, clock)
+    limiter = QueueLimiter(LocalQueue(), 10, clock)
     for _ in range(100):
         clock.now += 2
-        pace.was_refused()
+        limiter.was_refused()
 
-    assert moments_of(pace, clock, BURST + 1)[-1] - 200 <= 1 / rate_limit.SLOWEST + 0.01
+    assert moments_of(limiter, clock, BURST + 1)[-1] - 200 <= 1 / rate_limit.SLOWEST + 0.01
 
 
-def test_notes_of_before_the_machine_was_started_are_begun_anew(clock):
-    pace = Pace(PrivateNotes(), 10, clock)
-    moments_of(pace, clock, 90)
-    pace.draw(within=60)
+def test_a_queue_of_before_the_machine_was_started_is_begun_anew(clock):
+    limiter = QueueLimiter(LocalQueue(), 10, clock)
+    moments_of(limiter, clock, 90)
+    limiter.draw(within=60)
     clock.now = 5.0
 
-    assert pace.draw(within=60)[1] == 0
-    assert pace.draw(within=60)[1] == pytest.approx(0.1)
+    assert limiter.draw(within=60)[1] == 0
+    assert limiter.draw(within=60)[1] == pytest.approx(0.1)
 
 
 def test_a_ticket_of_a_queue_that_was_begun_anew_goes_and_counts(clock):
-    notes = PrivateNotes()
-    pace = Pace(notes, 1, clock)
-    ticket = [pace.draw(within=60)[0] for _ in range(20)][-1]
-    notes.queue = notes.queue.__class__()
-    assert pace.draw(within=60)[1] == 0
+    queue = LocalQueue()
+    limiter = QueueLimiter(queue, 1, clock)
+    ticket = [limiter.draw(within=60)[0] for _ in range(20)][-1]
+    queue.state = queue.state.__class__()
+    assert limiter.draw(within=60)[1] == 0
 
-    assert pace.seconds_until(ticket) == 0
-    assert pace.draw(within=60)[1] == pytest.approx(2)
+    assert limiter.seconds_until(ticket) == 0
+    assert limiter.draw(within=60)[1] == pytest.approx(2)
 
 
 def test_a_wall_clock_that_is_set_disturbs_nothing(monkeypatch):
-    asked = RateLimiter("e", "id", 50)
+    limiter = RateLimiter("e", "id", 50)
     slept = []
-    asked.wait(ACTION, 60, slept.append)
+    limiter.wait(ACTION, 60, slept.append)
     for jump in (-86_400, 86_400):
         monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)
-        asked.wait(ACTION, 60, lambda seconds: (slept.append(seconds), time.sleep(seconds)))
+        limiter.wait(ACTION, 60, lambda seconds: (slept.append(seconds), time.sleep(seconds)))
 
     assert all(seconds < 0.1 for seconds in slept)
 
@@ -185,11 +185,11 @@ def test_without_limit_nothing_is_noted(folder):
 SEND = """
 import sys, time
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-asked = RateLimiter("e", "id", 40)
+limiter = RateLimiter("e", "id", 40)
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(15):
-    asked.wait("DescribeDealsByCond", 60, time.sleep)
+    limiter.wait("DescribeDealsByCond", 60, time.sleep)
     print(time.monotonic())
 """
 
@@ -210,16 +210,16 @@ def test_all_processes_of_a_machine_share_one_limit(tmp_path):
 
 
 def test_a_forked_process_shares_it_too():
-    asked = RateLimiter("e", "id", 0.1)
+    limiter = RateLimiter("e", "id", 0.1)
     for _ in range(BURST - 1):
-        asked.wait(ACTION, 60, time.sleep)
+        limiter.wait(ACTION, 60, time.sleep)
     child = os.fork()
     if not child:
-        os._exit(0 if asked.wait(ACTION, 0, time.sleep) else 1)
+        os._exit(0 if limiter.wait(ACTION, 0, time.sleep) else 1)
     _, status = os.waitpid(child, 0)
 
     assert status == 0
-    assert not asked.wait(ACTION, 0, time.sleep)
+    assert not limiter.wait(ACTION, 0, time.sleep)
 
 
 def test_two_accounts_and_two_actions_do_not_wait_for_each_other():
@@ -231,7 +231,7 @@ def test_two_accounts_and_two_actions_do_not_wait_for_each_other():
     assert slept == []
 
 
-def test_who_waits_leaves_half_to_those_who_buy():
+def test_waiting_clients_leave_half_of_the_limit_to_purchases():
     waiting, buying = RateLimiter("e", "id", 40, is_waiting=True), RateLimiter("e", "id", 40)
     sent, stop = [], threading.Event()
 
@@ -278,8 +278,8 @@ def test_a_faster_connection_speeds_up_nobody_else():
 
 def test_slower_connections_together_stay_at_the_common_limit():
     crowd, start = [RateLimiter("e", "id", 15.0 + number / 10) for number in range(10)], time.monotonic()
-    for asked in crowd:
-        assert asked.wait(ACTION, 60, time.sleep)
+    for limiter in crowd:
+        assert limiter.wait(ACTION, 60, time.sleep)
 
     assert time.monotonic() - start > (10 - BURST) / SENT_PER_SECOND - 0.1
 
@@ -291,9 +291,9 @@ def test_a_refusal_slows_a_slower_connection_and_the_others():
     slow.note(ACTION, refused=True)
 
     own, common = slow._of(ACTION)
-    assert own._change(lambda queue: queue.rate, 1) == pytest.approx(5 * rate_limit.CUT)
-    assert common._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * rate_limit.CUT)
-    assert usual._of(ACTION)[0]._change(lambda queue: queue.rate, 1) == pytest.approx(SENT_PER_SECOND * rate_limit.CUT)
+    assert own._change(lambda state: state.rate, 1) == pytest.approx(5 * rate_limit.CUT)
+    assert common._change(lambda state: state.rate, 1) == pytest.approx(SENT_PER_SECOND * rate_limit.CUT)
+    assert usual._of(ACTION)[0]._change(lambda state: state.rate, 1) == pytest.approx(SENT_PER_SECOND * rate_limit.CUT)
 
 
 def test_the_notes_name_no_key(folder):

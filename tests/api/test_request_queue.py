@@ -15,9 +15,9 @@ from dataclasses import astuple
 
 import pytest
 
-from airflow_provider_tcbilling.api import request_queue as notes
+from airflow_provider_tcbilling.api import request_queue
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.api.request_queue import Queue, SharedNotes, packed, unpacked
+from airflow_provider_tcbilling.api.request_queue import QueueState, SharedQueue, packed, unpacked
 from tests.conftest import ORDER, client_to
 from tests.support.limiter import ACTION, asks, drawn, folder, run, the_file, within_no_time
 
@@ -49,7 +49,7 @@ def link_elsewhere(path):
 
 
 def link_a_second_name(path):
-    path.write_bytes(packed(Queue()))
+    path.write_bytes(packed(QueueState()))
     path.with_name(f"{path.name}.second").hardlink_to(path)
 
 
@@ -84,7 +84,7 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_purchase_is_returned_whatever_becomes_of_the_notes_meanwhile(sandbox, folder, trouble):
+def test_a_purchase_is_returned_whatever_becomes_of_the_queue_meanwhile(sandbox, folder, trouble):
     client = client_to(sandbox, rate_limiter=RateLimiter(sandbox.url, "id", 1e4))
     client.describe_account_balance()
     send = client._transport.send
@@ -105,11 +105,11 @@ def test_a_purchase_is_returned_whatever_becomes_of_the_notes_meanwhile(sandbox,
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_refusal_is_noted_whatever_became_of_the_notes(folder, trouble):
-    asked = RateLimiter("e", "id", 1e4)
-    asked.wait(ACTION, 60, time.sleep)
+    limiter = RateLimiter("e", "id", 1e4)
+    limiter.wait(ACTION, 60, time.sleep)
     trouble(folder)
 
-    within_no_time(lambda: asked.note(ACTION, refused=True))
+    within_no_time(lambda: limiter.note(ACTION, refused=True))
 
     assert asks()
 
@@ -136,7 +136,7 @@ def test_nothing_stands_between_an_answer_and_its_reader(sandbox, monkeypatch):
     def send_and_break(*arguments):
         answer = send(*arguments)
         monkeypatch.setattr(RateLimiter, "note", explode)
-        monkeypatch.setattr(SharedNotes, "change", explode)
+        monkeypatch.setattr(SharedQueue, "change", explode)
         return answer
 
     client._transport.send = send_and_break
@@ -145,10 +145,10 @@ def test_nothing_stands_between_an_answer_and_its_reader(sandbox, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_damaged_notes_are_begun_anew(folder, seed):
+def test_a_damaged_queue_is_begun_anew(folder, seed):
     dice = random.Random(seed)
     numbers = [dice.choice([0.0, -1.0, 1e300, -1e300, float("nan"), float("inf"), 5e-324, 1e9]) for _ in range(5)]
-    sound = packed(Queue(90.0, 2.0, 19.0, 0.0, time.monotonic()))
+    sound = packed(QueueState(90.0, 2.0, 19.0, 0.0, time.monotonic()))
     place = dice.randrange(len(sound))
     noted = dice.choice(
         [
@@ -163,7 +163,7 @@ def test_damaged_notes_are_begun_anew(folder, seed):
     RateLimiter("e", "id", 100.0).wait(ACTION, 60, time.sleep)
     the_file(folder).write_bytes(noted)
 
-    assert unpacked(noted) == Queue()
+    assert unpacked(noted) == QueueState()
     assert RateLimiter("e", "id", 100.0).wait(ACTION, 60, slept.append)
     assert (drawn(folder), slept) == (1, [])
 
@@ -172,7 +172,7 @@ def test_damaged_notes_are_begun_anew(folder, seed):
 def test_a_queue_that_nobody_can_have_drawn_is_begun_anew(folder, drawn_and_let_in):
     for number in (*drawn_and_let_in, math.inf, math.nan):
         asks()
-        odd = Queue(*(drawn_and_let_in if math.isfinite(number) else (number, 0.0)), 20.0, 0.0, time.monotonic())
+        odd = QueueState(*(drawn_and_let_in if math.isfinite(number) else (number, 0.0)), 20.0, 0.0, time.monotonic())
         the_file(folder).write_bytes(packed(odd))
 
         assert (asks(), drawn(folder)) == (True, 1)
@@ -181,7 +181,7 @@ def test_a_queue_that_nobody_can_have_drawn_is_begun_anew(folder, drawn_and_let_
 def test_notes_are_read_as_they_were_written():
     dice = random.Random(1)
     for _ in range(1000):
-        queue = Queue(*(dice.uniform(-1e6, 1e6) for _ in range(5)))
+        queue = QueueState(*(dice.uniform(-1e6, 1e6) for _ in range(5)))
         assert astuple(unpacked(packed(queue))) == astuple(queue)
 
 
@@ -193,11 +193,11 @@ def test_a_system_call_that_fails_holds_up_nobody_and_is_told_once(monkeypatch, 
     def fail(*arguments, **options):
         raise OSError(code, os.strerror(code))
 
-    asked = RateLimiter("e", "id", 1e4)
+    limiter = RateLimiter("e", "id", 1e4)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, fail)
-        assert all(asked.wait(ACTION, 60, time.sleep) for _ in range(3))
-        asked.note(ACTION, refused=True)
+        assert all(limiter.wait(ACTION, 60, time.sleep) for _ in range(3))
+        limiter.note(ACTION, refused=True)
 
     assert caplog.text.count("cannot share their rate limit") == 1
     assert os.strerror(code) in caplog.text
@@ -217,23 +217,23 @@ def test_a_full_file_system_holds_up_nobody():
 
 def test_without_the_file_each_process_still_limits_itself(folder):
     folder.write_text("in the way")
-    asked = RateLimiter("e", "id", 0.1)
+    limiter = RateLimiter("e", "id", 0.1)
 
-    assert asked.wait(ACTION, 0, time.sleep)
-    assert not asked.wait(ACTION, 1, time.sleep)
+    assert limiter.wait(ACTION, 0, time.sleep)
+    assert not limiter.wait(ACTION, 1, time.sleep)
     assert not RateLimiter("e", "id", 0.1).wait(ACTION, 1, time.sleep)
 
 
 def test_the_processes_share_again_once_the_trouble_is_over(folder, monkeypatch):
     folder.write_text("in the way")
-    asked = RateLimiter("e", "id", 1e4)
-    asked.wait(ACTION, 60, time.sleep)
+    limiter = RateLimiter("e", "id", 1e4)
+    limiter.wait(ACTION, 60, time.sleep)
     folder.unlink()
-    asked.wait(ACTION, 60, time.sleep)
+    limiter.wait(ACTION, 60, time.sleep)
     assert not folder.exists()
 
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + notes.PRIVATE_SECONDS + 1)
-    asked.wait(ACTION, 60, time.sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now + request_queue.LOCAL_SECONDS + 1)
+    limiter.wait(ACTION, 60, time.sleep)
 
     assert drawn(folder) == 1

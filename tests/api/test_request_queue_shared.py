@@ -11,10 +11,9 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import rate_limit
-from airflow_provider_tcbilling.api import request_queue as notes
+from airflow_provider_tcbilling.api import rate_limit, request_queue
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.api.request_queue import Queue, SharedNotes, packed
+from airflow_provider_tcbilling.api.request_queue import QueueState, SharedQueue, packed
 from tests.conftest import ORDER, client_to
 from tests.support.limiter import ACTION, AT_ONCE, asks, drawn, folder, run, the_file, within_no_time
 
@@ -26,20 +25,20 @@ def test_a_process_that_was_forked_meanwhile_keeps_no_lock(folder):
     waits, ends = os.pipe()
     children = []
 
-    def fork(queue):
+    def fork(state):
         children.append(os.fork())
         if not children[0]:
             os.close(ends)
             os.read(waits, 1)
             os._exit(0)
-        queue.rate = 5.0
+        state.rate = 5.0
 
-    shared = SharedNotes("n")
+    shared = SharedQueue("n")
     shared._trusted_until = float("inf")  # So that no thread is between this one and the file.
     shared.change(fork, 1)
     inode = the_file(folder).stat().st_ino
     try:
-        rate = within_no_time(lambda: SharedNotes("n").change(lambda queue: queue.rate, 2))
+        rate = within_no_time(lambda: SharedQueue("n").change(lambda state: state.rate, 2))
     finally:
         os.close(ends)
         os.waitpid(children[0], 0)
@@ -48,11 +47,11 @@ def test_a_process_that_was_forked_meanwhile_keeps_no_lock(folder):
 
 
 def test_a_thread_that_is_not_in_the_forked_process_is_missed_by_nobody():
-    asked, stop = RateLimiter("e", "id", 1e5), threading.Event()
+    limiter, stop = RateLimiter("e", "id", 1e5), threading.Event()
 
     def ask_on():
         while not stop.is_set():
-            asked.wait(ACTION, 60, time.sleep)
+            limiter.wait(ACTION, 60, time.sleep)
 
     threads = [threading.Thread(target=ask_on) for _ in range(4)]
     for thread in threads:
@@ -62,7 +61,7 @@ def test_a_thread_that_is_not_in_the_forked_process_is_missed_by_nobody():
         child = os.fork()
         if not child:
             signal.alarm(int(AT_ONCE))
-            os._exit(0 if all(asked.wait(ACTION, 60, time.sleep) for _ in range(5)) else 1)
+            os._exit(0 if all(limiter.wait(ACTION, 60, time.sleep) for _ in range(5)) else 1)
         children.append(child)
     ends = [os.waitpid(child, 0)[1] for child in children]
     stop.set()
@@ -106,13 +105,13 @@ def test_a_holder_that_stands_still_holds_up_nobody_and_ends_the_sharing_for_a_m
 
 
 def test_a_holder_that_stands_still_leaves_a_purchase_the_time_that_it_needs(sandbox, folder):
-    asked = RateLimiter(sandbox.url, "id", 1e4)
-    client = client_to(sandbox, rate_limiter=asked)
+    limiter = RateLimiter(sandbox.url, "id", 1e4)
+    client = client_to(sandbox, rate_limiter=limiter)
     client.create_instance(client_token="a", **ORDER)
 
     with holder_that_stands_still(the_file(folder)):
         second = within_no_time(
-            lambda: client.create_instance(client_token="b", send_by=time.time() + notes.PATIENCE, **ORDER)
+            lambda: client.create_instance(client_token="b", send_by=time.time() + request_queue.PATIENCE, **ORDER)
         )
 
     assert sandbox.account.orders()[1].order_id == second.order_id
@@ -125,10 +124,10 @@ def test_a_crowd_in_the_file_is_not_taken_for_a_holder_that_stands_still(folder,
 
     def is_locked(held):
         """Come too late each time: somebody else has the file, and writes."""
-        os.pwrite(held, packed(Queue(seen_at=time.monotonic())), 0)
+        os.pwrite(held, packed(QueueState(counted_at=time.monotonic())), 0)
         return False
 
-    monkeypatch.setattr(notes, "_is_locked", is_locked)
+    monkeypatch.setattr(request_queue, "_is_locked", is_locked)
     assert asks()
 
     assert file.stat().st_ino == inode
@@ -140,20 +139,20 @@ def test_a_file_system_that_hangs_holds_up_nobody(monkeypatch, name):
     original = getattr(module, name)
 
     def hang(*arguments, **options):
-        if threading.current_thread().name == "tcbilling-notes":
+        if threading.current_thread().name == "tcbilling-queue":
             hung.append(name)
             ended.wait(120)
         return original(*arguments, **options)
 
     monkeypatch.setattr(module, name, hang)
-    asked = RateLimiter("e", "id", 1e4)
+    limiter = RateLimiter("e", "id", 1e4)
     try:
-        assert within_no_time(lambda: all(asked.wait(ACTION, 60, time.sleep) for _ in range(5)))
+        assert within_no_time(lambda: all(limiter.wait(ACTION, 60, time.sleep) for _ in range(5)))
         assert len(hung) == 1
         start = time.monotonic()
-        rate_limit._NOTES.clear()
+        rate_limit._QUEUES.clear()
         RateLimiter("e", "id", 1e4).wait(ACTION, 0.1, time.sleep)
-        assert time.monotonic() - start < notes.PATIENCE
+        assert time.monotonic() - start < request_queue.PATIENCE
     finally:
         ended.set()
 
@@ -203,11 +202,11 @@ def crowd(buyers, waiters, per_second, within):
 
 
 def test_300_processes_at_once_stay_at_the_limit(folder):
-    moments, said = crowd(buyers=300, waiters=0, per_second=100, within=200)
+    moments, output = crowd(buyers=300, waiters=0, per_second=100, within=200)
 
     # A process that gets no turn on a busy machine for seconds may go on its own; most of them share.
     assert all(may for _, _, may, _ in moments)
-    assert said.count("cannot share") <= 30
+    assert output.count("cannot share") <= 30
     assert drawn(folder) >= 270
     assert moments[-1][0] - moments[0][0] > 270 / 100 * 0.9
 

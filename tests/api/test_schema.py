@@ -13,6 +13,7 @@ from airflow_provider_tcbilling.api.actions import (
     SET_RENEWAL,
 )
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.values import DealAction, InstanceState, RenewFlag
 from tests.conftest import ORDER
 
 GOOD = {**ORDER, "client_token": "t-1", "pay_mode": "PrePay"}
@@ -141,3 +142,33 @@ def test_the_server_side_check_takes_types_as_they_stand():
         ("unknown", "Colour"),
         ("missing", "ZoneCode"),
     }
+
+
+def test_a_payload_with_the_servers_defaults_has_each_field_that_the_server_assumes():
+    given = {"ProductCode": "p", "Period": 3, "PeriodUnit": None, "ProjectId": "", "RenewFlag": "NOTIFY_AND_AUTO_RENEW"}
+
+    assert CREATE_INSTANCE.with_defaults(given) == {
+        "ProductCode": "p",
+        "Quantity": 1,
+        "ProjectId": 0,
+        "Period": 3,
+        "PeriodUnit": "m",
+        "RenewFlag": RenewFlag.AUTO,
+    }
+
+
+@pytest.mark.parametrize("value", [*RenewFlag, *DealAction, *InstanceState], ids=str)
+def test_a_named_value_is_its_text_wherever_it_stands(value):
+    text = value.value
+
+    assert type(value)(text) is value
+    assert (value, f"{value}", str(value), json.dumps(value)) == (text, text, text, f'"{text}"')
+    assert text in {value}
+
+
+@pytest.mark.parametrize("flag", [RenewFlag.AUTO, "NOTIFY_AND_AUTO_RENEW"])
+def test_a_renew_flag_and_its_text_send_the_same_bytes(flag):
+    wire = SET_RENEWAL.payload({"product_code": "p", "region_code": "r", "instance_id": "i", "renew_flag": flag})
+
+    assert type(wire["RenewFlag"]) is str
+    assert wire["RenewFlag"] == "NOTIFY_AND_AUTO_RENEW"

@@ -87,9 +87,9 @@ def test_sub_orders_that_show_the_same_project_are_one_order(one, other):
 
 
 def listed(**shown):
-    known = {"InstanceId": "ins-1", "ProductCode": "p_cloudfirewall", "SubProductCode": "sp_cloudfirewall_svv1"}
+    named = {"InstanceId": "ins-1", "ProductCode": "p_cloudfirewall", "SubProductCode": "sp_cloudfirewall_svv1"}
     dates = {"RegionCode": "ap-guangzhou", "ExpireTime": "2027-01-31 08:00:00", "RenewFlag": "NOTIFY_AND_MANUAL_RENEW"}
-    return RenewableInstance.from_wire({**known, **dates, "Status": "NORMAL", **shown})
+    return RenewableInstance.from_wire({**named, **dates, "Status": "NORMAL", **shown})
 
 
 @pytest.mark.parametrize("value", [0, 0.0, "0", False, [], {}, [0]], ids=repr)
@@ -100,9 +100,9 @@ def test_an_instance_that_shows_something_else_is_another_one(name, value):
 
 
 @pytest.mark.parametrize("value", [0, "0", False, [], {}], ids=repr)
-@pytest.mark.parametrize(("name", "words"), [("Status", "its status"), ("RenewFlag", "its renew flag")])
-def test_an_instance_whose_state_is_shown_and_not_known_is_not_renewed(sandbox, name, value, words):
+@pytest.mark.parametrize(("name", "reason"), [("Status", "its status"), ("RenewFlag", "its renew flag")])
+def test_an_instance_whose_state_is_shown_and_not_known_is_not_renewed(sandbox, name, value, reason):
     renewal = Renewal(client_to(sandbox), {**PRODUCT, "instance_id": "ins-1"}, Terms(), clock=time.time)
 
     assert list(renewal._obstacles(listed(), [])) == []
-    assert any(words in obstacle for obstacle in renewal._obstacles(listed(**{name: value}), []))
+    assert any(reason in obstacle for obstacle in renewal._obstacles(listed(**{name: value}), []))

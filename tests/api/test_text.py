@@ -111,8 +111,8 @@ def test_no_text_in_an_error_makes_a_line_of_its_own_or_steers_a_terminal(cls):
     lines = len(str(cls(*arguments)).split("\n"))
 
     for text in nasty(50):
-        told = [[text] * len(a) if isinstance(a, (list, tuple)) else text for a in arguments]
-        shown = str(cls(*told))
+        parts = [[text] * len(a) if isinstance(a, (list, tuple)) else text for a in arguments]
+        shown = str(cls(*parts))
 
         assert len(shown.split("\n")) == lines
         assert [c for c in steers(shown) if c != "\n"] == []
@@ -190,17 +190,17 @@ def test_a_failed_setting_is_told_in_words_that_steer_nothing(client, sandbox):
     failure = {"Code": 1, "Message": "no\x1b[2J\nINFO - done", "InstanceId": "i"}
     sandbox.faults.add({"fault": "answer", "response": {"InstanceList": [failure]}, "action": "SetRenewal"})
 
-    told = client.set_renewal(
+    failures = client.set_renewal(
         product_code="p_cos", region_code="ap-others", instance_id="i", renew_flag="NOTIFY_AND_AUTO_RENEW"
     )
 
-    assert told == [{"Code": 1, "Message": "no\\x1b[2J\\nINFO - done", "InstanceId": "i"}]
+    assert failures == [{"Code": 1, "Message": "no\\x1b[2J\\nINFO - done", "InstanceId": "i"}]
 
 
 def test_a_long_answer_makes_no_long_message(client, sandbox):
     sandbox.faults.add({"fault": "answer", "response": {"OrderId": "{" * 100_000}, "action": "CreateInstance"})
 
-    with pytest.raises(TcBillingError) as told:
+    with pytest.raises(TcBillingError) as caught:
         client.create_instance(
             client_token="t",
             product_code="p_x",
@@ -210,8 +210,8 @@ def test_a_long_answer_makes_no_long_message(client, sandbox):
             parameter={},
         )
 
-    assert type(told.value) is OutcomeUnknown
-    assert len(str(told.value)) < 1000
+    assert type(caught.value) is OutcomeUnknown
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("number", ["20260101", "deal-7", "a_B-9"])

@@ -13,9 +13,9 @@ import airflow
 import pendulum
 import pytest
 
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.cli import commands as cli
 from airflow_provider_tcbilling.cli.explain import STEPS, Finding
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.task.dag_run import task_run_key
 from airflow_provider_tcbilling.task.failure_message import WORDS, TaskEnd

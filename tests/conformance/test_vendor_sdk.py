@@ -12,10 +12,10 @@ from tencentcloud.common.http.request import RequestInternal
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
-from airflow_provider_tcbilling.api.errors import MEANINGS
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY, client_to
 from tests.sandbox.test_server import WIRE_ORDER
+from tests.support.facts import PUBLISHED_CODES
 
 
 def sdk(endpoint, token=None):
@@ -82,7 +82,7 @@ def test_the_sdk_and_we_get_the_same_order_for_the_same_token(sandbox):
     assert ours.order_id == theirs.OrderId
 
 
-@pytest.mark.parametrize("code", MEANINGS)
+@pytest.mark.parametrize("code", PUBLISHED_CODES)
 def test_the_sdk_gets_every_error_code(sandbox, code):
     sandbox.faults.add({"fault": "error", "code": code, "message": "said so", "when": "before"})
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pendulum
 import pytest
 
-from airflow_provider_tcbilling.api.actions import AUTO_RENEW
+from airflow_provider_tcbilling.api.values import RenewFlag
 from tests.conftest import ORDER, PRICE, client_to
 from tests.dags.conftest import ROOT, run
 
@@ -44,7 +44,7 @@ class TestRenewing:
         sandbox.due = [add(expires_at=in_days(3), name="soon"), add(expires_at=in_days(13), name="later", paid_cents=7)]
         sandbox.others = [
             add(expires_at=in_days(15), name="far"),
-            add(expires_at=in_days(4), name="by-itself", renew_flag=AUTO_RENEW),
+            add(expires_at=in_days(4), name="by-itself", renew_flag=RenewFlag.AUTO),
             add(expires_at=in_days(4), name="odd", renew_flag="RENEW_ON_TUESDAYS"),
             add(expires_at=in_days(-1), name="lapsed"),
         ]
@@ -214,10 +214,13 @@ class TestFlags:
 
     def test_only_differences_are_written_and_only_if_told(self, airflow_home, sandbox):
         add = sandbox.account.add_instance
-        kept = [add(expires_at=in_days(30), name="prod-1", renew_flag=AUTO_RENEW), add(expires_at=None, name="other")]
+        kept = [
+            add(expires_at=in_days(30), name="prod-1", renew_flag=RenewFlag.AUTO),
+            add(expires_at=None, name="other"),
+        ]
         wrong = [
             add(expires_at=in_days(30), name="prod-2"),
-            add(expires_at=in_days(30), name="test-1", renew_flag=AUTO_RENEW),
+            add(expires_at=in_days(30), name="test-1", renew_flag=RenewFlag.AUTO),
         ]
         odd = add(expires_at=in_days(30), name="prod-3", renew_flag="RENEW_ON_TUESDAYS")
         lapsed = add(expires_at=in_days(-1), name="prod-4")
@@ -233,7 +236,7 @@ class TestFlags:
         assert re.search(r"prod-4: ISOLATED, left alone", only_told)
         assert "2 drift" in fixed.split("dag run ended")[0]
         assert "drift" not in fixed.split("dag run ended")[1].replace("task_id", "")
-        assert [one.renew_flag for one in wrong] == [AUTO_RENEW, "NOTIFY_AND_MANUAL_RENEW"]
+        assert [one.renew_flag for one in wrong] == [RenewFlag.AUTO, "NOTIFY_AND_MANUAL_RENEW"]
         assert {one.name: one.renew_flag for one in [*kept, odd, lapsed]} == before
         assert sandbox.requests["SetRenewal"] == 2
         assert sandbox.account.balance_cents == sandbox.options.balance_cents
@@ -245,7 +248,7 @@ class TestCalendar:
     def test_it_shows_each_day_and_what_was_paid_if_that_is_known(self, airflow_home, sandbox, tmp_path):
         add = sandbox.account.add_instance
         add(expires_at=in_days(40), name="new", paid_cents=1234, bought_at=in_days(-10))
-        add(expires_at=in_days(40), name="old", bought_at=in_days(-100), renew_flag=AUTO_RENEW)
+        add(expires_at=in_days(40), name="old", bought_at=in_days(-100), renew_flag=RenewFlag.AUTO)
         add(expires_at=in_days(80), name="odd", renew_flag="RENEW_ON_TUESDAYS")
         add(expires_at=in_days(500), name="far")
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in NAMES if (ROOT / name).exists())]
+    for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in NAMES if (ROOT / name).exists())]
 )
 SHELLS = ("bash", "sh", "shell", "console")
 NO_CODE = ("{raw}", "{image}", "{toctree}", "{eval-rst}", "{include}")

@@ -174,7 +174,7 @@ class Reader:
 
     def do_literalinclude(self, block: Block) -> None:
         """See that the file is there. Of an example, tests/dags runs all."""
-        assert (ROOT / "docs" / block.argument).exists()
+        assert ((ROOT / block.page).parent / block.argument).exists()
 
     def do_text(self, block: Block) -> None:
         said = block.text.splitlines()

@@ -13,16 +13,17 @@ from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 from tests.conftest import ORDER, context_of
 from tests.docs.blocks import tables_of
+from tests.support.facts import ERRORS
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("connection")]
 
-((_, *ROWS),) = [rows for _, rows in tables_of("docs/errors.md") if rows[0][:2] == ["Error", "The task"]]
+((_, *ROWS),) = [rows for _, rows in tables_of("docs/reference/errors.md") if rows[0][:2] == ["Error", "The task"]]
 SKIPS, FAILS, RETRIES = "is skipped", "fails for good", "is retried"
 
 
 def made(kind):
     """Return an error of this class, of words that mean nothing."""
-    has_parts = any("__init__" in vars(one) for one in inspect.getmro(kind) if one.__module__ == errors.__name__)
+    has_parts = any("__init__" in vars(one) for one in inspect.getmro(kind) if one.__module__.endswith(".errors"))
     parts = list(inspect.signature(kind.__init__).parameters.values())[1:] if has_parts else []
     needed = [part for part in parts if part.default is part.empty]
     return kind(*(["y"] if "Sequence" in str(part.annotation) else "x" for part in needed)) if parts else kind("x")
@@ -31,7 +32,7 @@ def made(kind):
 @pytest.mark.parametrize(("name", "ends"), [(row[0].strip("`"), row[1]) for row in ROWS])
 def test_a_task_ends_as_the_table_says(sandbox, monkeypatch, name, ends):
     sandbox.faults.add({"fault": "null-instances"})
-    error = made(getattr(errors, name))
+    error = made(ERRORS[name])
 
     def fails(self):
         raise error
@@ -45,6 +46,4 @@ def test_a_task_ends_as_the_table_says(sandbox, monkeypatch, name, ends):
 
 
 def test_the_table_names_every_error():
-    there = {k.__name__ for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.TcBillingError)}
-
-    assert {row[0].strip("`") for row in ROWS} == there - {"TcBillingError"}
+    assert {row[0].strip("`") for row in ROWS} == set(ERRORS) - {"TcBillingError"}

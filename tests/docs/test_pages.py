@@ -55,11 +55,11 @@ def the_key_of_these_tests(reader):
 
 
 BEFORE = {
-    "docs/connection.md": the_key_of_these_tests,
-    "docs/doctor.md": two_orders_that_fit,
-    "docs/night.md": two_orders_that_fit,
-    "docs/refunds.md": an_instance_of_today,
-    "docs/renewing.md": instances_that_expire,
+    "docs/reference/connection.md": the_key_of_these_tests,
+    "docs/how-to/explain-and-settle.md": two_orders_that_fit,
+    "docs/how-to/recover-a-failed-task.md": two_orders_that_fit,
+    "docs/how-to/refund.md": an_instance_of_today,
+    "docs/how-to/renew.md": instances_that_expire,
 }
 
 
@@ -98,18 +98,18 @@ def the_plan_is_as_shown_and_one_is_refunded(reader):
 
 
 def every_address_of_the_table_answers(reader):
-    addresses = re.findall(r"`GET`?.* /_sandbox/(\w+)` \|", text_of("docs/sandbox.md"))
+    addresses = re.findall(r"`GET`?.* /_sandbox/(\w+)` \|", text_of("docs/reference/sandbox.md"))
     assert len(addresses) >= 7
     for address in addresses:
         assert reader.asked(address) is not None
 
 
 AFTER = {
-    "docs/api.md": the_notebook_shows_instances_and_price,
-    "docs/quickstart.md": a_lost_answer_was_found,
-    "docs/refunds.md": the_plan_is_as_shown_and_one_is_refunded,
-    "docs/sandbox.md": every_address_of_the_table_answers,
-    "docs/renewing.md": the_first_is_renewed_and_what_renews_itself_is_not,
+    "docs/reference/api.md": the_notebook_shows_instances_and_price,
+    "docs/tutorial/quickstart.md": a_lost_answer_was_found,
+    "docs/how-to/refund.md": the_plan_is_as_shown_and_one_is_refunded,
+    "docs/reference/sandbox.md": every_address_of_the_table_answers,
+    "docs/how-to/renew.md": the_first_is_renewed_and_what_renews_itself_is_not,
 }
 
 

@@ -39,7 +39,7 @@ TASKS = {
 
 def calls_of_the_page():
     """Return the actions by the name of the task. The test of the connection is no class, and has an empty name."""
-    ((_, *rows),) = [rows for _, rows in tables_of("docs/connection.md") if rows[0] == ["Task", "Calls"]]
+    ((_, *rows),) = [rows for _, rows in tables_of("docs/reference/connection.md") if rows[0] == ["Task", "Calls"]]
     return {name: set(calls.split(", ")) for tasks, calls in rows for name in re.findall(r"`(\w+)`", tasks) or [""]}
 
 

@@ -17,8 +17,8 @@ import pytest
 from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, conf
 
-from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.api.error_codes import ERROR_CODES
 from airflow_provider_tcbilling.cli import commands as cli
 from airflow_provider_tcbilling.get_provider_info import get_provider_info
 from tests.docs.blocks import PAGES, ROOT, tables_of, words_of
@@ -48,7 +48,7 @@ SOURCE = frozenset(
     )
 )
 FIELDS = frozenset(field.arg for action in ACTIONS.values() for field in (*action.fields, *action.answer))
-CODES = frozenset(code.rpartition(".")[2] for code in {*errors.MEANINGS, *errors.BY_CODE, *errors.PERHAPS_DONE})
+CODES = frozenset(code.rpartition(".")[2] for code in ERROR_CODES)
 
 
 def importable() -> dict[str, Any]:
@@ -145,11 +145,11 @@ def is_command(line: str) -> bool:
 
 
 TABLES = {
-    ("docs/buying.md", "What to give"): "CreateInstanceOperator",
-    ("docs/buying.md", "Runs that may not spend"): "CreateInstanceOperator",
-    ("docs/waiting.md", "In a task of its own"): "InstanceDeliverySensor",
-    ("docs/renewing.md", "What expires"): "ExpiringInstancesOperator",
-    ("docs/renewing.md", "Renew it once"): "RenewInstanceOperator",
+    ("docs/how-to/buy.md", "What to give"): "CreateInstanceOperator",
+    ("docs/how-to/buy.md", "Runs that may not spend"): "CreateInstanceOperator",
+    ("docs/how-to/wait-for-delivery.md", "In a task of its own"): "InstanceDeliverySensor",
+    ("docs/how-to/renew.md", "What expires"): "ExpiringInstancesOperator",
+    ("docs/how-to/renew.md", "Renew it once"): "RenewInstanceOperator",
 }
 """The tables whose first column is named Argument, by the heading above them, and whose arguments they are."""
 

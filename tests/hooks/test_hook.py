@@ -182,7 +182,11 @@ def test_the_test_button_makes_one_free_call(connection, sandbox):
     ("fault", "ok", "words"),
     [
         ({"fault": "error", "code": "AuthFailure.SecretIdNotFound"}, False, "the wrong site"),
-        ({"fault": "error", "code": "AuthFailure.SignatureFailure"}, False, "enter it again"),
+        (
+            {"fault": "error", "code": "AuthFailure.SignatureFailure"},
+            False,
+            "Enter it again",
+        ),
         ({"fault": "error", "code": "AuthFailure.TokenFailure"}, False, "The session token has expired"),
         ({"fault": "error", "code": "AuthFailure.MFAFailure"}, False, "Tencent refused the key"),
         ({"fault": "error", "code": "UnauthorizedOperation.CamNoAuth"}, False, "finance:trade"),

@@ -11,8 +11,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.cli.lookup import all_in
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown, StoreFailed
 from tests.support.shop import KEY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]

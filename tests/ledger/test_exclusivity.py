@@ -7,9 +7,9 @@ import threading
 import pytest
 from fsspec import AbstractFileSystem
 
-from airflow_provider_tcbilling.api.errors import StoreFailed
 from airflow_provider_tcbilling.ledger.objects import RACES, ObjectStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS
 from airflow_provider_tcbilling.purchasing.purchase import Purchase

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens

@@ -14,10 +14,11 @@ from importlib.util import find_spec
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, TaskDeferred
 
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, StoreFailed, Unreachable
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
 from airflow_provider_tcbilling.api.models import ENDINGS
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, PRICE, SECRET_KEY, TaskState, context_of
 from tests.support.crash import dying_at, dying_before_the_answer_is_read, dying_in

@@ -8,10 +8,10 @@ import logging
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord
 from airflow_provider_tcbilling.cli.commands import main
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from airflow_provider_tcbilling.triggers.event import deadline_of, order_of

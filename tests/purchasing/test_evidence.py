@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_tcbilling.api.actions import VERSION
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseOutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.transport import _answer
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.evidence import _is_new, whole_book
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import PurchaseChanged, PurchaseCharged, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.ledger.store import NoStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseChanged, PurchaseCharged, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State

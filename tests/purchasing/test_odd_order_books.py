@@ -11,8 +11,9 @@ import pendulum
 import pytest
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, PurchaseChanged, PurchaseOutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, Unreachable
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseChanged, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import InvalidRecord, InvalidRequest, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record

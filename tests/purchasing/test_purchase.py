@@ -10,20 +10,18 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    InsufficientBalance,
+from airflow_provider_tcbilling.api.errors import InsufficientBalance, OutcomeUnknown, Unreachable
+from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.ledger.store import NoStore
+from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import (
     InvalidRecord,
     OrderNotRecorded,
-    OutcomeUnknown,
     PurchaseChanged,
     PurchaseOutcomeUnknown,
     RunRefused,
     StoreFailed,
-    Unreachable,
 )
-from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.ledger.store import NoStore
-from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Attempt, Purchase
@@ -31,7 +29,7 @@ from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.task.dag_run import task_run_key
 from tests.conftest import ORDER, PRICE, client_to
-from tests.support.crash import dies, dying_at, dying_before_the_answer_is_read, dying_in
+from tests.support.crash import at, dies, dying_at, dying_before_the_answer_is_read, dying_in
 from tests.support.shelf import Shelf
 
 LAG = 10.0
@@ -898,3 +896,22 @@ def test_a_record_keeps_all_that_an_order_has():
     record = Record("k", "t", 0, "f", "e", "CreateInstance", State.INTENDED, "me", 1.0, 2.0, 3.0, 4.0)
 
     assert Record.from_json(record.ordered(order, 9.0).as_json(), "here").order == order
+
+
+def test_a_run_that_may_not_buy_is_in_no_doubt_after_another_process_was_refused(sandbox, shelf, passing_time):
+    with dying_at("intent stored"):
+        purchase(sandbox, shelf).place()
+
+    def another_one_is_refused():
+        declined = replace(record_of(shelf), state=State.DECLINED, generation=1)
+        shelf.replace("firewall", declined.as_json())
+
+    def forbid():
+        raise RunRefused("This run may not buy.")
+
+    mine = purchase(sandbox, shelf, check=forbid, checkpoint=at("in doubt", another_one_is_refused))
+    with pytest.raises(RunRefused):
+        mine.place()
+
+    assert mine.is_in_doubt is False
+    assert sandbox.account.orders() == []

@@ -10,14 +10,9 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
-from airflow_provider_tcbilling.api.errors import (
-    InvalidRecord,
-    InvalidRequest,
-    OrderNotRecorded,
-    PurchaseChanged,
-    TcBillingError,
-)
+from airflow_provider_tcbilling.api.errors import InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderNotRecorded, PurchaseChanged
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State

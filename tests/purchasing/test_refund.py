@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import ApiError, DeliveryFailed, InvalidRequest, PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.api.errors import ApiError, DeliveryFailed, InvalidRequest
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.refund import FULL_REFUND_DAYS, Refund
 from airflow_provider_tcbilling.sandbox.options import Tokens
@@ -181,7 +182,7 @@ def test_a_refund_that_the_server_refuses_can_be_tried_again(sandbox, shelf, cod
 def test_refunded_is_success_here(sandbox, shelf):
     order = refund(sandbox, subscribed(sandbox), shelf).place()
 
-    settled = DeliveryWatch(client_to(sandbox), order.order_id, action="RefundInstance").step()
+    settled = DeliveryWatch(client_to(sandbox), order.order_id, action="RefundInstance").step().order
 
     assert settled is not None
     assert abs(settled.paid_cents) == PRICE

@@ -8,16 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import (
-    ApiError,
-    InsufficientBalance,
-    InvalidRequest,
-    LeftAlone,
-    OutcomeUnknown,
-    PurchaseOutcomeUnknown,
-)
+from airflow_provider_tcbilling.api.errors import ApiError, InsufficientBalance, InvalidRequest, OutcomeUnknown
 from airflow_provider_tcbilling.api.server_time import SERVER_ZONES
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import LeftAlone, PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.renewal import Renewal, Terms
 from airflow_provider_tcbilling.sandbox.options import Tokens
@@ -193,7 +187,7 @@ def test_a_task_that_was_edited_and_has_no_record_does_not_renew_again(start_san
     first = renewal(sandbox, instance, Shelf()).place()
     looks = sandbox.requests["DescribeDealsByCond"]
 
-    with pytest.raises(PurchaseOutcomeUnknown, match=f"renewed, but not as is asked now: order {first.order_id}"):
+    with pytest.raises(PurchaseOutcomeUnknown, match=f"renewed, but with other terms than now: order {first.order_id}"):
         renewal(sandbox, instance, Shelf(), fields={"period": 2}, presumed_since=time.time() - 60).place()
 
     assert renewals(sandbox) == [first.order_id]

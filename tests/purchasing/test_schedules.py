@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("greenlet")
 
-from verification.schedule_world import MONEY_ACTIONS, World
+from verification.schedules.world import MONEY_ACTIONS, World
 
 
 @pytest.mark.parametrize("first", [0, 100, 200])
@@ -14,4 +14,4 @@ from verification.schedule_world import MONEY_ACTIONS, World
 def test_no_schedule_spends_twice_or_loses_an_order(spends_on, first):
     wrong = {seed: faults for seed in range(first, first + 100) if (faults := World(seed, spends_on).run())}
 
-    assert not wrong, f"replay with: python verification/schedules.py --of {spends_on} --replay {next(iter(wrong))}"
+    assert not wrong, f"replay with: python -m verification.schedules --of {spends_on} --replay {next(iter(wrong))}"

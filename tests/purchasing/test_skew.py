@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens

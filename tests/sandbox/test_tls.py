@@ -23,7 +23,7 @@ from airflow_provider_tcbilling.sandbox.server import running
 from tests.conformance.test_vendor_sdk import purchase
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to
 
-PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md"
 
 
 @pytest.fixture(scope="module")

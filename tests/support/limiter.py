@@ -1,4 +1,4 @@
-"""What tests of the limiter share: notes apart from other tests, and a guard against what blocks."""
+"""What tests of the limiter share: queues apart from other tests, and a guard against what blocks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api import rate_limit
-from airflow_provider_tcbilling.api import request_queue as notes
+from airflow_provider_tcbilling.api import rate_limit, request_queue
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.request_queue import unpacked
 
@@ -23,9 +22,9 @@ AT_ONCE = 20.0
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Keep the notes of each test apart."""
+    """Keep the queues of each test apart."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(rate_limit, "_NOTES", {})
+    monkeypatch.setattr(rate_limit, "_QUEUES", {})
     (tmp_path / "tmp").mkdir()
     return tmp_path / "tmp" / f"airflow-provider-tcbilling-{os.getuid()}"
 
@@ -42,7 +41,7 @@ def within_no_time(work):
 
 def asks(per_second=1e4):
     """Ask as a process of its own would: nothing is known of earlier trouble."""
-    rate_limit._NOTES.clear()
+    rate_limit._QUEUES.clear()
     return within_no_time(lambda: RateLimiter("e", "id", per_second).wait(ACTION, 60, time.sleep))
 
 
@@ -53,7 +52,7 @@ def the_file(folder):
 
 def drawn(folder):
     """How many tickets the processes of this machine have drawn together."""
-    return unpacked(the_file(folder).read_bytes()[: notes.SIZE]).drawn
+    return unpacked(the_file(folder).read_bytes()[: request_queue.SIZE]).drawn
 
 
 def run(script, *arguments):

@@ -104,7 +104,17 @@ def make_certificates(folder: Path) -> tuple[Path, Path]:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sandbox of airflow-provider-tcbilling")])
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sandbox")])
     constraints = x509.BasicConstraints(ca=True, path_length=0)
-    usage = x509.KeyUsage(*[False] * 5, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False)
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
     own_id = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
     ca = (
         _certificate(name, name, ca_key.public_key())

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tcbilling.api.errors import PurchaseOutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
+from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_tcbilling.api.actions import AUTO_RENEW
+from airflow_provider_tcbilling.api.values import RenewFlag
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
@@ -34,7 +34,7 @@ SETTINGS = {
 def sandbox():
     """An account with two firewalls that expire soon, and one that renews itself."""
     sandbox = Sandbox(Options(SECRET_ID, SECRET_KEY, delivery_looks=1, rate_limit=0))
-    for name, days, flag in (("prod-1", 3, ""), ("prod-2", 9, ""), ("prod-3", 5, AUTO_RENEW), ("test-1", 90, "")):
+    for name, days, flag in (("prod-1", 3, ""), ("prod-2", 9, ""), ("prod-3", 5, RenewFlag.AUTO), ("test-1", 90, "")):
         flags = {"renew_flag": flag} if flag else {}
         sandbox.account.add_instance(expires_at=time.time() + days * DAY, name=name, **flags)
     with running(sandbox) as url:
@@ -131,5 +131,5 @@ def test_flags_are_only_reported_until_somebody_says_fix(airflow, sandbox):
 
     assert airflow.wait_for_run(FLAGS, fixed) == "success"
     flags = {one.name: one.renew_flag for one in sandbox.account.instances()}
-    assert {flags[name] for name in ("prod-1", "prod-2", "prod-3")} == {AUTO_RENEW}
+    assert {flags[name] for name in ("prod-1", "prod-2", "prod-3")} == {RenewFlag.AUTO}
     assert sandbox.requests["SetRenewal"] == 2

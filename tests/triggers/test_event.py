@@ -7,10 +7,11 @@ import time
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_tcbilling.api.errors import StoreFailed, TcBillingError
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from airflow_provider_tcbilling.sensors.expiry import InstanceExpirySensor
 from airflow_provider_tcbilling.task.errors import no_retry_unless_transient

@@ -170,14 +170,14 @@ async def test_two_accounts_are_never_mixed(start_sandbox, connect):
     assert all(entry.outcome == "ok" for sandbox in accounts.values() for entry in sandbox.journal)
 
 
-async def test_two_connections_of_one_account_have_two_watches_and_one_budget(start_sandbox, connect, monkeypatch):
+async def test_two_connections_of_one_account_have_two_watches_and_one_rate_limit(start_sandbox, connect, monkeypatch):
     sandbox = start_sandbox(delivery_looks=6)
     for conn_id in ("one", "two"):
         connect(host=sandbox.url, conn_id=conn_id)
     (order,) = bought(sandbox)
     noted = []
-    original = rate_limit.notes_of
-    monkeypatch.setattr(rate_limit, "notes_of", lambda name: (noted.append(name), original(name))[1])
+    original = rate_limit.queue_of
+    monkeypatch.setattr(rate_limit, "queue_of", lambda name: (noted.append(name), original(name))[1])
 
     await asyncio.gather(woken(order, "one"), woken(order, "two"))
 

@@ -9,16 +9,16 @@ import pytest
 from airflow_provider_tcbilling.api.errors import AuthError, DeliveryFailed, DeliveryTimeout
 from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.waiting.delivery import LAST_LOOK_SECONDS, DeliveryWatch
+from airflow_provider_tcbilling.waiting.delivery import LAST_QUERY_SECONDS, DeliveryWatch
 from tests.conftest import ORDER, PRICE, client_to
 
 pytestmark = pytest.mark.usefixtures("waiting_only_reads")
 
 
-def looks_until_settled(watch, at_most=20):
-    for look in range(1, at_most + 1):
-        if (order := watch.step()) is not None:
-            return look, order
+def queries_until_ended(watch, at_most=20):
+    for count in range(1, at_most + 1):
+        if (order := watch.step().order) is not None:
+            return count, order
     raise AssertionError(f"still open after {at_most} looks")
 
 
@@ -30,7 +30,7 @@ def test_an_order_that_has_died_ends_the_wait_at_once_with_the_reason(start_sand
     order = client.create_instance(client_token="t", **ORDER)
     watch = DeliveryWatch(client, order.order_id)
 
-    assert watch.step() is None
+    assert watch.step().order is None
     with pytest.raises(DeliveryFailed, match=DealStatus(status).name.lower().replace("_", " ")) as caught:
         watch.step()
 
@@ -45,7 +45,7 @@ def test_an_open_or_unknown_status_is_waited_for_until_the_deadline(sandbox, cli
     now = [time.time()]
     watch = DeliveryWatch(client, order.order_id, deadline=now[0] + 100, clock=lambda: now[0])
 
-    assert watch.step() is None
+    assert watch.step().order is None
     now[0] += 100
     with pytest.raises(DeliveryTimeout, match=rf"\({status}\)" if status in range(13) else "not listed in any known"):
         watch.step()
@@ -61,7 +61,7 @@ def test_a_deadline_holds_while_the_server_refuses_every_look(start_sandbox):
     with pytest.raises(DeliveryTimeout, match="could not be read"):
         DeliveryWatch(client, order.order_id, deadline=deadline, clock=lambda: now[0]).step()
 
-    assert now[0] <= deadline + LAST_LOOK_SECONDS + 10
+    assert now[0] <= deadline + LAST_QUERY_SECONDS + 10
 
 
 def test_a_deadline_holds_in_a_long_queue(start_sandbox):
@@ -80,7 +80,7 @@ def test_an_unknown_status_that_the_server_lists_anyway_is_open(client, sandbox)
     deal = {"OrderId": "9", "BigDealId": "8", "Status": 77}
     sandbox.faults.add({"fault": "answer", "response": {"Deals": [deal]}, "times": None})
 
-    assert DeliveryWatch(client, "9").step() is None
+    assert DeliveryWatch(client, "9").step().order is None
 
 
 def test_delayed_ids_arrive_with_what_was_paid(start_sandbox):
@@ -89,9 +89,9 @@ def test_delayed_ids_arrive_with_what_was_paid(start_sandbox):
     order = client.create_instance(client_token="t", quantity=2, **ORDER)
     assert order.instance_ids == ()
 
-    look, delivered = looks_until_settled(DeliveryWatch(client, order.order_id))
+    count, delivered = queries_until_ended(DeliveryWatch(client, order.order_id))
 
-    assert look == 4
+    assert count == 4
     assert list(delivered.instance_ids) == sandbox.account.orders()[0].instance_ids
     assert len(delivered.instance_ids) == 2
     assert (delivered.paid_cents, delivered.currency) == (2 * PRICE, "USD")
@@ -104,9 +104,9 @@ def test_an_order_that_is_not_listed_yet_is_waited_for(start_sandbox):
     sandbox.faults.add({"fault": "not-visible", "looks": 4})
     order = client.create_instance(client_token="t", **ORDER)
 
-    look, delivered = looks_until_settled(DeliveryWatch(client, order.order_id))
+    count, delivered = queries_until_ended(DeliveryWatch(client, order.order_id))
 
-    assert look > 1
+    assert count > 1
     assert delivered.instance_ids
 
 
@@ -114,7 +114,7 @@ def test_an_order_number_that_is_a_big_deal_is_found(client, sandbox):
     sandbox.faults.add({"fault": "big-deal-id"})
     order = client.create_instance(client_token="t", **ORDER)
 
-    delivered = DeliveryWatch(client, order.order_id).step()
+    delivered = DeliveryWatch(client, order.order_id).step().order
 
     assert delivered.order_id == order.order_id == sandbox.account.orders()[0].big_deal_id
     assert list(delivered.instance_ids) == sandbox.account.orders()[0].instance_ids
@@ -133,7 +133,7 @@ def deal(number, status, ids, big="B"):
 
 def answered(client, sandbox, *deals, action="CreateInstance"):
     sandbox.faults.add({"fault": "answer", "response": {"Deals": list(deals)}, "times": None})
-    return DeliveryWatch(client, "1", action=action).step()
+    return DeliveryWatch(client, "1", action=action).step().order
 
 
 def test_the_instances_of_all_sub_orders_are_collected(client, sandbox):
@@ -152,7 +152,7 @@ def test_one_dead_sub_order_fails_the_whole_and_names_what_was_delivered(client,
 
 
 @pytest.mark.parametrize(
-    ("asked", "listed", "is_told"),
+    ("action", "listed", "is_told"),
     [
         ("RenewInstance", "refund", True),
         ("RenewInstance", "purchase", True),
@@ -163,13 +163,13 @@ def test_one_dead_sub_order_fails_the_whole_and_names_what_was_delivered(client,
         ("CreateInstance", "upgrade", False),
     ],
 )
-def test_an_order_of_another_action_is_told_and_not_waited_for(client, sandbox, asked, listed, is_told):
+def test_an_order_of_another_action_is_told_and_not_waited_for(client, sandbox, action, listed, is_told):
     other = {**deal("1", 3, ["a"]), "Action": listed}
     if not is_told:
-        assert answered(client, sandbox, other, action=asked) is None
+        assert answered(client, sandbox, other, action=action) is None
         return
     with pytest.raises(DeliveryFailed, match=f"1 .*calls it {listed}"):
-        answered(client, sandbox, other, action=asked)
+        answered(client, sandbox, other, action=action)
 
 
 def test_delivered_without_ids_is_waited_for(client, sandbox):
@@ -195,8 +195,8 @@ def test_a_passing_failure_to_look_is_no_verdict(start_sandbox, fault):
     sandbox.faults.add({"fault": fault})
     watch = DeliveryWatch(client, order.order_id)
 
-    assert watch.step() is None
-    assert watch.step().order_id == order.order_id
+    assert watch.step().order is None
+    assert watch.step().order.order_id == order.order_id
 
 
 def test_a_look_that_keeps_failing_ends_at_the_deadline_and_says_why(client, sandbox):
@@ -214,7 +214,7 @@ def test_a_refused_key_ends_the_wait(sandbox):
 def test_the_last_look_comes_before_the_deadline_is_judged(client):
     order = client.create_instance(client_token="t", **ORDER)
 
-    assert DeliveryWatch(client, order.order_id, deadline=0).step() is not None
+    assert DeliveryWatch(client, order.order_id, deadline=0).step().order is not None
 
 
 def test_waiting_never_buys(start_sandbox):
@@ -222,6 +222,6 @@ def test_waiting_never_buys(start_sandbox):
     client = client_to(sandbox)
     order = client.create_instance(client_token="t", **ORDER)
 
-    looks_until_settled(DeliveryWatch(client, order.order_id))
+    queries_until_ended(DeliveryWatch(client, order.order_id))
 
     assert sandbox.requests == {"CreateInstance": 1, "DescribeDealsByCond": sandbox.requests["DescribeDealsByCond"]}

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_tcbilling.api.errors import InvalidRequest, OutcomeUnknown
 from airflow_provider_tcbilling.api.instance_list import renewable
 from airflow_provider_tcbilling.api.server_time import SERVER_ZONES
-from airflow_provider_tcbilling.waiting.expiry import Wanted, expiring, look, moved, soon
+from airflow_provider_tcbilling.waiting.expiry import Wanted, expiring, moved, query, soon
 from tests.conftest import SECRET_ID, SECRET_KEY, client_to
 from tests.support.account import AUTO, DAY, MANUAL, control
 
@@ -157,34 +157,34 @@ def test_five_thousand_instances_are_decided_in_sixty_requests_and_two_hundred_m
 
 def test_the_first_question_is_answered_when_something_expires_soon(sandbox):
     question = soon(14 * DAY, Wanted())
-    assert look(client_to(sandbox), question, time.time()) == []
+    assert query(client_to(sandbox), question, time.time()) == []
     instance = subscribed(sandbox, 3)
 
-    assert [one.instance_id for one in look(client_to(sandbox), question, time.time())] == [instance]
+    assert [one.instance_id for one in query(client_to(sandbox), question, time.time())] == [instance]
 
 
 def test_the_second_question_is_answered_when_somebody_has_renewed_the_instance(sandbox):
     instance = subscribed(sandbox, 3)
     (listed,) = expiring(client_to(sandbox), time.time(), 14 * DAY)
     question = moved(instance, listed.expire_time)
-    assert look(client_to(sandbox), question, time.time()) == []
+    assert query(client_to(sandbox), question, time.time()) == []
     subscription = sandbox.account.instances()[0]
     sandbox.account.subscriptions.extend(subscription, subscription.expires_at + 1, time.time())
 
-    assert [one.instance_id for one in look(client_to(sandbox), question, time.time())] == [instance]
+    assert [one.instance_id for one in query(client_to(sandbox), question, time.time())] == [instance]
 
 
 def test_a_passing_failure_to_read_is_no_answer_and_no_error(sandbox):
     subscribed(sandbox, 3)
     sandbox.faults.add({"fault": "http", "times": None})
 
-    assert look(client_to(sandbox), soon(14 * DAY, Wanted()), time.time()) == []
+    assert query(client_to(sandbox), soon(14 * DAY, Wanted()), time.time()) == []
 
 
 def test_what_would_be_waited_for_in_vain_is_told(sandbox):
     eternal = subscribed(sandbox, None)
     for instance, mistake in [("ins-nowhere", "there is no such instance"), (eternal, "its expiry is 'not told'")]:
         with pytest.raises(InvalidRequest, match=mistake):
-            look(client_to(sandbox), moved(instance, "2027-01-01 00:00:00"), time.time())
+            query(client_to(sandbox), moved(instance, "2027-01-01 00:00:00"), time.time())
     with pytest.raises(InvalidRequest, match="expires_after: 'soon' is not a time"):
         moved(eternal, "soon")

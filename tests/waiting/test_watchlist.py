@@ -65,7 +65,7 @@ class Watching:
         looks, deals = self.watchlist.round(self.wanted), None
         while look := step(looks, deals):
             deals = book.describe(**look)
-        keys = self.watchlist.take_settled()
+        keys = self.watchlist.take_ended()
         for key in keys:
             del self.wanted[key]
         return {number for number, _ in keys}, len(book.asked) - before

@@ -1,1 +1,1 @@
-"""What this package costs and how far it goes, each figure beside a baseline from the same run. It asserts nothing."""
+"""The costs and limits of this package, each beside a baseline from the same run. The benchmarks assert nothing."""

@@ -16,11 +16,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from verification import published
 from verification.bench import page
 from verification.bench.figures import Part
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / ".bench" / "bench.json"
+RESULTS = ROOT / ".bench" / "results.json.xz"
 PARTS = ("costs", "imports", "fleet", "polling", "simulation", "real")
 """Modules of this package, each with a function ``measure(quick)``, in the order of the page."""
 
@@ -43,15 +44,12 @@ def main() -> None:
         found = {
             name: measured(name, import_module(f"verification.bench.{name}").measure, chosen.quick) for name in parts
         }
-    RESULTS.parent.mkdir(exist_ok=True)
-    is_published = chosen.publish and not chosen.quick
-    results = page.PUBLISHED if is_published else RESULTS
-    before = json.loads(results.read_text()) if results.exists() else {}
-    results.write_text(
-        json.dumps({name: {**before, **found}[name] for name in PARTS if name in {**before, **found}}, indent=1) + "\n"
-    )
-    print(f"\nAs JSON: {results.relative_to(ROOT)}")
-    if is_published:
+    results = page.PUBLISHED if chosen.publish and not chosen.quick else RESULTS
+    results.parent.mkdir(exist_ok=True)
+    every = {**(published.read(results) or {}), **found}
+    published.write(results, json.dumps({name: every[name] for name in PARTS if name in every}, indent=1) + "\n")
+    print(f"\nAs JSON: {results.relative_to(ROOT)} (xz)")
+    if results == page.PUBLISHED:
         page.draw()
 
 

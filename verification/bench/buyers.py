@@ -21,12 +21,12 @@ from verification.bench.order import ORDER
 from verification.bench.servers import KEY
 
 RETRIES, RETRY_DELAY = 3, 5.0
-"""What a task of Airflow may be told, so that a failure is tried again soon."""
+"""The retries of a task in Airflow, with a short delay."""
 
 
-def ours(url: str, ledger: Path, name: str, budget: RateLimiter | None = None) -> bool:
+def ours(url: str, ledger: Path, name: str, rate_limiter: RateLimiter | None = None) -> bool:
     """Buy as the operator does."""
-    client = BillingClient(*KEY, endpoint=url, rate_limiter=budget)
+    client = BillingClient(*KEY, endpoint=url, rate_limiter=rate_limiter)
     try:
         Purchase(name, NewInstance(client, ORDER), ObjectStore(ledger.as_uri())).place()
     except TcBillingError as error:
@@ -62,21 +62,21 @@ BUYERS = {"ours": ours, "apart": apart, "sdk": sdk}
 
 
 def main() -> None:
-    """Say that it is ready, wait to be told, buy, and tell how many purchases failed."""
+    """Print that it is ready, wait for a line, buy, and print how many purchases failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("who", choices=BUYERS)
+    parser.add_argument("buyer", choices=BUYERS)
     parser.add_argument("url")
     parser.add_argument("ledger", type=Path)
     for name in ("first", "count", "threads"):
         parser.add_argument(name, type=int)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     logging.disable(logging.WARNING)
-    buy = BUYERS[told.who]
-    names = [f"purchase-{number}" for number in range(told.first, told.first + told.count)]
+    buy = BUYERS[arguments.buyer]
+    names = [f"purchase-{number}" for number in range(arguments.first, arguments.first + arguments.count)]
     print("ready", flush=True)
     sys.stdin.readline()
-    with ThreadPoolExecutor(told.threads) as pool:
-        done = list(pool.map(lambda name: buy(told.url, told.ledger, name), names))
+    with ThreadPoolExecutor(arguments.threads) as pool:
+        done = list(pool.map(lambda name: buy(arguments.url, arguments.ledger, name), names))
     print(json.dumps(done.count(False)))
 
 

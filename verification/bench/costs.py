@@ -24,8 +24,8 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, ENDPOINT, SERVICE, VERSION
 from airflow_provider_tcbilling.api.client import BillingClient
+from airflow_provider_tcbilling.api.json_text import compact_json
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.api.schema import compact_json
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.ledger.store import NoStore
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
@@ -130,7 +130,9 @@ class Socket:
     @contextlib.contextmanager
     def counted(cls) -> Iterator[None]:
         """Count, for a while."""
-        places = [(http.client.HTTPConnection, name) for name in ("connect", "send", "getresponse", "close")]
+        places: list[tuple[type, str]] = [
+            (http.client.HTTPConnection, name) for name in ("connect", "send", "getresponse", "close")
+        ]
         places += [(http.client.HTTPResponse, name) for name in ("read", "readinto")]
         places += [(urllib3.connection.HTTPConnection, "connect")]
         original = {place: getattr(*place) for place in places}
@@ -195,11 +197,13 @@ def measure_protocol(count: int) -> Table:
         contextlib.closing(client_of(url)) as client,
         tempfile.TemporaryDirectory() as folder,
     ):
-        ledger, spending = ObjectStore(f"file://{folder}"), NewInstance(client, ORDER)
+        ledger, action = ObjectStore(f"file://{folder}"), NewInstance(client, ORDER)
         cases: dict[str, Callable[[], object]] = {
-            "Purchase, a store that takes no time": lambda: Purchase(uuid4().hex, spending, NoStore()).place(),
-            f"{BASELINE}BillingClient.create_instance": lambda: spending.send(uuid4().hex, time.time() + 60),
-            "Purchase, a ledger on this disk": lambda: Purchase(uuid4().hex, spending, ledger).place(),
+            "Purchase, a store that takes no time": lambda: Purchase(uuid4().hex, action, NoStore()).place(),
+            f"{BASELINE}BillingClient.create_instance": lambda: client.create_instance(
+                client_token=uuid4().hex, **ORDER
+            ),
+            "Purchase, a ledger on this disk": lambda: Purchase(uuid4().hex, action, ledger).place(),
         }
         logging.disable(logging.INFO)
         taken = in_turn({name: partial(mean, buy, 1, 1e3) for name, buy in cases.items()}, count, unmeasured=10)

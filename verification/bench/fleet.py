@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
 from verification.bench.buyers import RETRIES, RETRY_DELAY
@@ -73,13 +74,13 @@ def measure(quick: bool) -> Part:
     count = 200 if quick else 1000
     rows = {fleet.name: row_of(fleet, min(count, fleet.purchases)) for fleet in FLEETS}
     ours = [row for name, row in rows.items() if not name.startswith(BASELINE)]
-    known = [
+    on_one_machine = [
         row for fleet, row in zip(FLEETS, rows.values(), strict=True) if fleet.who == "ours" and not fleet.are_machines
     ]
     targets = [
         Target.at_least(f"{count:,} purchases, {ONE}: of the limit", rows[ONE][3], 90, " %"),
         Target.at_least(f"{count:,} purchases, {EIGHT}: of the limit", rows[EIGHT][3], 85, " %"),
-        Target.at_most("Refused, of all requests, on one machine", max(row[4] for row in known), 5, " %"),
+        Target.at_most("Refused, of all requests, on one machine", max(row[4] for row in on_one_machine), 5, " %"),
         Target.at_most("Purchases made twice", sum(row[5] for row in ours), 0),
         Target.at_most("Purchases that failed", sum(row[6] for row in ours), 0),
     ]
@@ -88,25 +89,25 @@ def measure(quick: bool) -> Part:
     )
 
 
-def row_of(fleet: Fleet, count: int) -> list:
+def row_of(fleet: Fleet, count: int) -> list[Any]:
     """Let a fleet buy; return a row of the table."""
     with served(rate_limit=REQUESTS_PER_SECOND) as server, tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder)
         start = time.time()
         failed = sum(bought_by(fleet, count, server.url, ledger))
         bought = count - failed
-        asked = [entry for entry in server.stop() if entry[1] == "CreateInstance"]
+        arrivals = [entry for entry in server.stop() if entry[1] == "CreateInstance"]
         orders = server.orders()
-    last = max(arrived for arrived, _, outcome in asked if outcome == "ok")
-    took = last - min(start, asked[0][0]) if fleet.is_one_each else last - asked[0][0]
-    refused = sum(outcome.startswith("RequestLimitExceeded") for _, _, outcome in asked)
-    moments = sorted(arrived for arrived, _, _ in asked)
+    last = max(arrived for arrived, _, outcome in arrivals if outcome == "ok")
+    took = last - min(start, arrivals[0][0]) if fleet.is_one_each else last - arrivals[0][0]
+    refused = sum(outcome.startswith("RequestLimitExceeded") for _, _, outcome in arrivals)
+    moments = sorted(arrived for arrived, _, _ in arrivals)
     return [
         fleet.name,
         count,
         took,
         100 * bought / REQUESTS_PER_SECOND / took,
-        100 * refused / len(asked),
+        100 * refused / len(arrivals),
         orders - bought,
         failed,
         busiest_second(moments),
@@ -136,8 +137,8 @@ def bought_by(fleet: Fleet, count: int, url: str, ledger: Path) -> Iterator[int]
                 first, share = waiting.pop(0)
                 machine = Path(temp, str(first) if fleet.are_machines else "shared")
                 machine.mkdir(exist_ok=True)
-                told = (fleet.who, url, ledger, first, share, fleet.threads)
-                running.append(buyer(map(str, told), machine))
+                arguments = (fleet.who, url, ledger, first, share, fleet.threads)
+                running.append(buyer(map(str, arguments), machine))
                 if fleet.is_one_each:
                     go(running[-1])
             if not fleet.is_one_each:
@@ -152,9 +153,9 @@ def bought_by(fleet: Fleet, count: int, url: str, ledger: Path) -> Iterator[int]
                 return
 
 
-def buyer(told: Iterable[str], temp: Path) -> subprocess.Popen[str]:
-    """Start a process that waits to be told to buy."""
-    command = [sys.executable, "-m", "verification.bench.buyers", *told]
+def buyer(arguments: Iterable[str], temp: Path) -> subprocess.Popen[str]:
+    """Start a process that buys once it reads a line."""
+    command = [sys.executable, "-m", "verification.bench.buyers", *arguments]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temp)}
     return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

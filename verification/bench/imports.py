@@ -1,4 +1,4 @@
-"""What an import adds to a process that has Airflow, and to the parsing of a Dag file."""
+"""What an import adds to a process that has Airflow, and to the parsing of a DAG file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ IMPORTS = {
         for folder, names in {
             "operators": "expiry, instance, refund, renewal",
             "sensors": "delivery, expiry",
-            "triggers": "delivery, expiry, sharing",
+            "triggers": "delivery, expiry, shared_watch",
         }.items()
     ),
     "operators.instance alone": MODULES.format("operators", "instance"),
-    "provider_info, in every component": "from airflow_provider_tcbilling import provider_info",
+    "get_provider_info, in every component": "from airflow_provider_tcbilling import get_provider_info",
     HTTP: "import airflow.providers.http.operators.http",
     f"{BASELINE}SDK's billing client": "from tencentcloud.billing.v20180709 import billing_client, models",
 }
@@ -93,7 +93,7 @@ def measure_imports(env: Mapping[str, str], rounds: int) -> list[Table]:
 
 
 def measure_parsing(env: Mapping[str, str], rounds: int) -> Table:
-    """Measure what running a Dag file takes once Airflow was imported: an example, and the same without us."""
+    """Measure what running a DAG file takes once Airflow was imported: an example, and the same without us."""
     text = re.sub(r"(?s)CreateInstanceOperator\(.*?\n    \)", 'EmptyOperator(task_id="buy")', EXAMPLE.read_text())
     empty = "from airflow.providers.standard.operators.empty import EmptyOperator"
     with tempfile.TemporaryDirectory() as folder:
@@ -107,4 +107,4 @@ def measure_parsing(env: Mapping[str, str], rounds: int) -> Table:
     note = (
         "After 'from airflow.sdk import DAG, BaseOperator, task', a fresh process each time; other imports included. "
     )
-    return compared("Parsing a Dag file", f"{note}Pair by pair, ours adds {added:.1f} ms.", taken, "ms")
+    return compared("Parsing a DAG file", f"{note}Pair by pair, ours adds {added:.1f} ms.", taken, "ms")

@@ -1,18 +1,18 @@
-"""The published figures: the generated parts of docs/performance.md and its pictures."""
+"""The published figures: the generated parts of docs/explanation/performance.md and its pictures."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from verification import published
 from verification.bench.figures import written
 from verification.bench.fleet import EIGHT
 from verification.bench.polling import HTTP, ONE, OURS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PUBLISHED = DOCS / "performance.json"
+PUBLISHED = Path(__file__).with_name("results.json.xz")
 
 PICTURES = {"requests": "polling", "late": "simulation"}
 """By the name of the picture, the part whose lines it shows."""
@@ -26,7 +26,7 @@ Results = Mapping[str, Any]
 
 def read() -> Results:
     """Return what was published, by part."""
-    return json.loads(PUBLISHED.read_text())
+    return dict(published.read(PUBLISHED))
 
 
 def parts() -> dict[str, str]:
@@ -104,9 +104,9 @@ def _draw(path: Path, title: str, lines: Mapping[str, list[tuple[float, float]]]
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": path.name, "font.family": "sans-serif"})
-    matplotlib.rcParams.update({f"{what}.color": INK for what in ("text", "xtick", "ytick")})
-    matplotlib.rcParams.update({"axes.edgecolor": INK, "axes.labelcolor": INK})
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": path.name, "font.family": "sans-serif"}
+    style |= {f"{part}.color": INK for part in ("text", "xtick", "ytick")}
+    matplotlib.rcParams.update({**style, "axes.edgecolor": INK, "axes.labelcolor": INK})
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 3.6))

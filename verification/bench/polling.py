@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
 from verification.bench.figures import BASELINE, Part, Table, Target, percentile
@@ -107,7 +109,7 @@ def measure(quick: bool) -> Part:
     return Part(tables, targets, {"Requests a minute, by orders that wait": lines})
 
 
-GROWTH = {
+GROWTH: dict[str, Callable[[Watched], float]] = {
     "requests a minute": lambda watched: watched.per_minute,
     "loop lag p99": lambda watched: watched.lag,
     "memory of the process": lambda watched: watched.memory,
@@ -122,35 +124,35 @@ def watch(how: str, count: int, seconds: float) -> Watched:
     first = start + FIRST_DELIVERY
     last = first + (until - INTERVAL / 2 - first) / min(1.0, max(DELIVERED_PART, 1 / count))
     with served(count, first, last) as server, tempfile.TemporaryDirectory() as folder:
-        due, seen_there = Path(folder, "due.json"), Path(folder, "seen.json")
+        due, report_file = Path(folder, "due.json"), Path(folder, "seen.json")
         due.write_text(json.dumps(server.due))
-        command = [sys.executable, "-m", "verification.bench.waiters", HOW[how], server.url, str(due), str(seen_there)]
+        command = [sys.executable, "-m", "verification.bench.waiters", HOW[how], server.url, str(due), str(report_file)]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": folder}
         time.sleep(max(0.0, start - 3 - time.time()))
         subprocess.run([*command, str(INTERVAL), str(until)], env=env, stdout=subprocess.DEVNULL, check=True)
-        seen, asked = json.loads(seen_there.read_text()), server.stop()
+        report, arrivals = json.loads(report_file.read_text()), server.stop()
         delivered = {number: moment for number, moment in server.due.items() if moment < until - 2 * INTERVAL}
-    moments = [arrived for arrived, _, _ in asked if arrived < until]
+    moments = [arrived for arrived, _, _ in arrivals if arrived < until]
     length = max(1.0, until - min(moments, default=until))
     return Watched(
         count,
         60 * len(moments) / length,
-        100 * sum(outcome.startswith("Request") for _, _, outcome in asked) / max(1, len(asked)),
+        100 * sum(outcome.startswith("Request") for _, _, outcome in arrivals) / max(1, len(arrivals)),
         busiest_second(moments) if moments else 0,
-        [moment - server.due[number] for number, moment in seen["woke"].items()] or [math.nan],
-        len(delivered.keys() - seen["woke"].keys()),
-        1e3 * percentile(seen["lags"], 99),
-        float(seen["memory"]),
-        first_round([arrived for arrived, _, outcome in asked if outcome == "ok"], how, count, seen["began_at"]),
+        [moment - server.due[number] for number, moment in report["woke"].items()] or [math.nan],
+        len(delivered.keys() - report["woke"].keys()),
+        1e3 * percentile(report["lags"], 99),
+        float(report["memory"]),
+        first_round([arrived for arrived, _, outcome in arrivals if outcome == "ok"], how, count, report["began_at"]),
     )
 
 
-def row_of(how: str, seen: Watched, empty: Watched) -> list:
+def row_of(how: str, watched: Watched, empty: Watched) -> list[Any]:
     """Return a row of the table."""
-    late = seen.late
+    late = watched.late
     return [
-        how, seen.orders, seen.per_minute, seen.refused, seen.busiest, statistics.median(late), percentile(late, 99),
-        seen.unfound, seen.lag, kilobytes(seen, empty), seen.first_round,
+        how, watched.orders, watched.per_minute, watched.refused, watched.busiest, statistics.median(late),
+        percentile(late, 99), watched.unfound, watched.lag, kilobytes(watched, empty), watched.first_round,
     ]  # fmt: skip
 
 
@@ -162,9 +164,9 @@ def first_round(answered: list[float], how: str, count: int, began_at: float) ->
     return answered[count - 1] - began_at if len(answered) >= count else None
 
 
-def kilobytes(seen: Watched, empty: Watched) -> float:
+def kilobytes(watched: Watched, empty: Watched) -> float:
     """Return what an order takes above an empty trigger."""
-    return (seen.memory - empty.memory) / seen.orders / 1024
+    return (watched.memory - empty.memory) / watched.orders / 1024
 
 
 def exponent(points: list[tuple[float, float]]) -> float | None:

@@ -70,20 +70,20 @@ def run(folder: Path, journal: Journal, due: dict[str, float], url: str) -> Part
         airflow.wait("all tasks to be deferred", lambda: states(folder).get("deferred", 0) == len(due), LONGEST)
         deferred_at, full = time.time(), memory_of(airflow)
         time.sleep(FIRST_LOOKS)
-        waiting = len(journal.asked)
+        waiting = len(journal.arrivals)
         time.sleep(QUIET)
-        delivering = len(journal.asked)
+        delivering = len(journal.arrivals)
         skip = min(due.values()) - time.time()
         journal.account.clock.offset += skip
         delivered_at = [moment - skip for moment in due.values()]
         airflow.wait("all tasks to end", lambda: not states(folder).keys() & UNDER_WAY, LONGEST)
         ended_at, state = time.time(), airflow.wait_for_run(DAG, run_id)
-        told, ended = (
+        noted, ended = (
             [moment - delivered_at[index] for index, moment in moments_of(folder, event).items()]
             for event in ("scheduled_dttm", "end_date")
         )
-    moments = [arrived for arrived, _, _ in journal.asked]
-    refused = sum(outcome.startswith("RequestLimitExceeded") for _, _, outcome in journal.asked)
+    moments = [arrived for arrived, _, _ in journal.arrivals]
+    refused = sum(outcome.startswith("RequestLimitExceeded") for _, _, outcome in journal.arrivals)
     a_minute = 60 * (delivering - waiting) / QUIET
     of_polls = 100 * a_minute / (len(due) * 60 / INTERVAL)
     rows = [
@@ -95,8 +95,8 @@ def run(folder: Path, journal: Journal, due: dict[str, float], url: str) -> Part
         ["looks while orders are delivered, the last look of each task included", len(moments) - delivering],
         ["refused %", 100 * refused / len(moments)],
         ["requests within the busiest second", busiest_second(moments)],
-        ["from the delivery until the trigger told Airflow, s p50", percentile(told, 50)],
-        ["the same, p99", percentile(told, 99)],
+        ["from the delivery until the trigger told Airflow, s p50", percentile(noted, 50)],
+        ["the same, p99", percentile(noted, 99)],
         ["from the delivery to the end of the task, s p50", percentile(ended, 50)],
         ["the same, p99", percentile(ended, 99)],
         ["minutes from the first delivery to the last task's end", (ended_at - delivered_at[0]) / 60],
@@ -111,7 +111,7 @@ def run(folder: Path, journal: Journal, due: dict[str, float], url: str) -> Part
 
 
 def environment(rules: Options, orders: list[str], url: str) -> dict[str, str]:
-    """Return what the components of Airflow are told."""
+    """Return the settings of Airflow's components."""
     login = {"login": rules.secret_id, "password": rules.secret_key}
     return {
         **SETTINGS,

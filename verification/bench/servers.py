@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, with orders that are delivered over time, and a list of what it was asked."""
+"""A sandbox in a process of its own, with orders that are delivered over time, and a list of its requests."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Journal(Sandbox):
     """A sandbox that remembers of every request when it came, what for, and what became of it."""
 
     def __init__(self, rules: Options) -> None:
-        self.asked: list[tuple[float, str, str]] = []
+        self.arrivals: list[tuple[float, str, str]] = []
         super().__init__(rules)
 
     def carry_out(self, arrival: Arrival) -> Exchange:
         """Carry one signed request out."""
         arrived = time.time()
         exchange = super().carry_out(arrival)
-        self.asked.append((arrived, exchange.entry.action, exchange.entry.outcome))
+        self.arrivals.append((arrived, exchange.entry.action, exchange.entry.outcome))
         return exchange
 
 
@@ -82,7 +82,7 @@ class Server:
         """Stop it, and return all requests: when each came, the action, the outcome."""
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(60)
-        return [tuple(entry) for entry in json.loads((self._folder / "asked.json").read_text())]
+        return [tuple(entry) for entry in json.loads((self._folder / "arrivals.json").read_text())]
 
     def orders(self) -> int:
         """Return how many orders were placed, as it said when it stopped."""
@@ -103,7 +103,7 @@ def served(orders: int = 0, first: float = 0.0, last: float = 0.0, rate_limit: i
 
 
 def main() -> None:
-    """Serve until SIGTERM, then write down what it was asked."""
+    """Serve until SIGTERM, then write the list of requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     for name, kind in {"orders": int, "first": float, "last": float, "rate_limit": int}.items():
@@ -119,7 +119,7 @@ def main() -> None:
         # The server ends orderly at SIGTERM, and then lets it strike once more.
         signal.signal(signal.SIGTERM, lambda *_: None)
         server.run(sockets=[listener])
-        write: dict[str, Any] = {"asked": journal.asked, "orders": len(journal.account.orders())}
+        write: dict[str, Any] = {"arrivals": journal.arrivals, "orders": len(journal.account.orders())}
         for name, what in write.items():
             (asked_for.folder / f"{name}.json").write_text(json.dumps(what))
 

@@ -20,8 +20,8 @@ from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REQUESTS_PER
 from airflow_provider_tcbilling.api.caller import BACKOFF_BASE, BACKOFF_CAP, THROTTLED
 from airflow_provider_tcbilling.api.client import DEALS_PER_PAGE
 from airflow_provider_tcbilling.api.models import Deal, Deals, DealStatus
-from airflow_provider_tcbilling.api.rate_limit import WAITING_SHARE, Pace
-from airflow_provider_tcbilling.api.request_queue import PrivateNotes
+from airflow_provider_tcbilling.api.rate_limit import WAITING_SHARE, QueueLimiter
+from airflow_provider_tcbilling.api.request_queue import LocalQueue
 from airflow_provider_tcbilling.api.server_time import in_zone
 from airflow_provider_tcbilling.triggers.shared_watch import REMEMBERED, interval_of
 from airflow_provider_tcbilling.waiting.watchlist import Watchlist, step
@@ -80,13 +80,13 @@ class World:
         self.refused += is_too_many
         return is_too_many
 
-    def answer(self, who: int, look: Mapping[str, Any]) -> Deals:
+    def answer(self, who: int, query: Mapping[str, Any]) -> Deals:
         """Return a page. A list does not move while one triggerer reads it."""
-        if number := look.get("order_id") or look.get("big_deal_id"):
+        if number := query.get("order_id") or query.get("big_deal_id"):
             return Deals([self.deal(int(number))], 1)
-        page = look["page"]
+        page = query["page"]
         if page == 0:
-            is_finished = DealStatus.DELIVERING not in look["statuses"]
+            is_finished = DealStatus.DELIVERING not in query["statuses"]
             found = numpy.flatnonzero(self.due <= self.now) if is_finished else numpy.arange(self.orders)
             self._lists[who] = found[::-1].tolist()
         listed = self._lists[who]
@@ -108,19 +108,19 @@ class World:
 def triggerer(world: World, who: int, numbers: range) -> Steps:
     """Wait for orders as a triggerer does; yield each time how many seconds pass."""
     watchlist, usual = Watchlist(), deque[float](maxlen=REMEMBERED)
-    pace = Pace(PrivateNotes(), SENT_PER_SECOND * WAITING_SHARE, world.clock)
+    limiter = QueueLimiter(LocalQueue(), SENT_PER_SECOND * WAITING_SHARE, world.clock)
     wanted = {(str(number), CREATE_INSTANCE.name): float(world.placed[number]) for number in numbers}
     yield world.random.uniform(0, INTERVAL)
     while wanted:
         began_at, requests = world.now, 0
         looks, deals = watchlist.round(wanted), None
-        while look := step(looks, deals):
+        while query := step(looks, deals):
             requests += 1
-            yield from request(world, pace)
-            deals = world.answer(who, look)
-            for key in watchlist.take_settled():
+            yield from request(world, limiter)
+            deals = world.answer(who, query)
+            for key in watchlist.take_ended():
                 found(world, wanted, key, usual)
-        for key in watchlist.take_settled():
+        for key in watchlist.take_ended():
             found(world, wanted, key, usual)
         world.last_round = max(world.last_round, world.now - began_at)
         yield world.random.uniform(0.8, 1.0) * interval_of(INTERVAL, usual, requests)
@@ -133,18 +133,18 @@ def found(world: World, wanted: dict[Any, float], key: tuple[str, str], usual: d
     usual.append(world.now - START)
 
 
-def request(world: World, pace: Pace) -> Steps:
+def request(world: World, limiter: QueueLimiter) -> Steps:
     """Send one request when it is its turn, and again if it was refused."""
     for attempt in itertools.count(1):
-        ticket, seconds = pace.draw(within=1e9)
+        ticket, seconds = limiter.draw(within=1e9)
         while seconds > 0:
             yield seconds
-            seconds = pace.seconds_until(ticket)
+            seconds = limiter.seconds_until(ticket)
         is_refused = world.is_refused()
         yield LATENCY
         if not is_refused:
             return
-        pace.was_refused()
+        limiter.was_refused()
         yield world.random.uniform(0, min(BACKOFF_CAP * THROTTLED, BACKOFF_BASE * 2**attempt))
 
 
@@ -179,7 +179,7 @@ def measure(quick: bool) -> Part:
     counts = (1000, 10_000, 100_000) if quick else (1000, 10_000, 100_000, 1_000_000)
     logging.getLogger(rate_limit.__name__).setLevel(logging.WARNING)
     cases = [(count, machines) for count in counts for machines in (1, 4)]
-    rows = []
+    rows: list[list[Any]] = []
     for count, machines in cases:
         world = simulate(count, machines)
         hours = (world.now - START) / 3600

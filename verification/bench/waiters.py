@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,7 +37,7 @@ class Empty(BaseTrigger):
     """Waits for nothing: what any trigger costs."""
 
     def __init__(self, order_id: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.order_id = order_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -46,11 +46,11 @@ class Empty(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         await asyncio.sleep(FIRST_LOOK_SECONDS)
         await asyncio.get_running_loop().create_future()
-        yield TriggerEvent({})
+        yield TriggerEvent({})  # type: ignore[no-untyped-call]
 
 
 class OnePoll(Empty):
-    """One poll for each trigger: a look in a thread, then a sleep."""
+    """One poll for each trigger: a query in a thread, then a sleep."""
 
     def __init__(self, order_id: str, url: str, interval: float) -> None:
         super().__init__(order_id)
@@ -58,18 +58,18 @@ class OnePoll(Empty):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         await asyncio.sleep(FIRST_LOOK_SECONDS)
-        while await asyncio.to_thread(self.look) is None:
+        while await asyncio.to_thread(self.query) is None:
             await asyncio.sleep(self.interval)
-        yield TriggerEvent({"order_id": self.order_id})
+        yield TriggerEvent({"order_id": self.order_id})  # type: ignore[no-untyped-call]
 
-    def look(self) -> object:
+    def query(self) -> object:
         # A connection that each kept open would be more than a process may have.
         with contextlib.closing(BillingClient(*KEY, endpoint=self.url, attempts=1, rate_limiter=UNLIMITED)) as client:
             return DeliveryWatch(client, self.order_id).step()
 
 
 class HttpPoll(OnePoll):
-    """The loop of the HTTP provider's sensor trigger: a session and a request for each look, then a sleep."""
+    """The loop of the HTTP provider's sensor trigger: a session and a request for each query, then a sleep."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         import aiohttp
@@ -92,7 +92,7 @@ class HttpPoll(OnePoll):
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(self.interval)
-        yield TriggerEvent({"order_id": self.order_id})
+        yield TriggerEvent({"order_id": self.order_id})  # type: ignore[no-untyped-call]
 
 
 def asked_for(order_id: str) -> dict[str, Any]:
@@ -142,29 +142,28 @@ async def wait(triggers: list[BaseTrigger], numbers: list[str], until: float) ->
 
 
 def main() -> None:
-    """Wait as told; write down what was seen."""
+    """Wait, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("how", choices=("ours", "one", "http", "empty"))
     parser.add_argument("url")
     parser.add_argument("due", type=Path)
-    parser.add_argument("seen", type=Path)
+    parser.add_argument("report", type=Path)
     parser.add_argument("interval", type=float)
     parser.add_argument("until", type=float)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     os.environ[f"AIRFLOW_CONN_{CONN_ID.upper()}"] = json.dumps(
-        {"conn_type": "tcbilling", "login": KEY[0], "password": KEY[1], "host": told.url}
+        {"conn_type": "tcbilling", "login": KEY[0], "password": KEY[1], "host": arguments.url}
     )
-    due = json.loads(told.due.read_text())
+    due = json.loads(arguments.due.read_text())
     make: dict[str, Callable[[str], BaseTrigger]] = {
-        "ours": lambda number: ours(number, due[number], told.until, told.interval),
-        "one": lambda number: OnePoll(number, told.url, told.interval),
-        "http": lambda number: HttpPoll(number, told.url, told.interval),
+        "ours": lambda number: ours(number, due[number], arguments.until, arguments.interval),
+        "one": lambda number: OnePoll(number, arguments.url, arguments.interval),
+        "http": lambda number: HttpPoll(number, arguments.url, arguments.interval),
         "empty": Empty,
     }
-    triggers = [make[told.how](number) for number in due]
-    waiting: Awaitable[dict[str, Any]] = wait(triggers, list(due), told.until)
-    told.seen.write_text(json.dumps(asyncio.run(waiting)))
+    triggers = [make[arguments.how](number) for number in due]
+    arguments.report.write_text(json.dumps(asyncio.run(wait(triggers, list(due), arguments.until))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What people and misfortune do from outside: each action goes on when what it waits for is true."""
+"""A trial's course: what users and misfortune do to it from outside, each when the condition before it is true."""
 
 from __future__ import annotations
 
@@ -66,6 +66,19 @@ def _clear(trial: Trial, task_id: str | None) -> Iterator[Condition]:
     before = tries()
     trial.airflow.clear(trial.cell.dag_id, trial.cell.slug, task_id)
     yield lambda: tries() > before or not trial.is_over()
+
+
+def course_of(trial: Trial) -> Iterator[Condition]:
+    """Take a trial through its cell, and yield each time the condition for going on."""
+    trial.start()
+    for action in trial.cell.row.actions:
+        yield from ACTIONS[action](trial)
+    yield trial.is_over
+    yield trial.is_twin_over
+    trial.sandbox.faults.clear()
+    if trial.needs_a_clear():
+        yield from clear_task(trial)
+        yield trial.is_over
 
 
 ACTIONS: Mapping[str, Callable[[Trial], Iterator[Condition]]] = {

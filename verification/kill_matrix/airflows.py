@@ -1,4 +1,4 @@
-"""A running Airflow as trials need it: asked for actions by its REST API, and watched in its database."""
+"""A running Airflow for the trials: acted on through its REST API, watched through its database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ loop, and so for a request of its own that holds the lock.
 """
 
 RESTARTS = 10
-"""How often a component that ended by itself is started again, as whoever runs Airflow does."""
+"""How often a component that ended by itself is started again, as an operator of Airflow would do."""
 
 
 SETTINGS = {
@@ -49,7 +49,7 @@ QUICK_TO_NOTICE = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
 }
-"""Where components are killed, that must be noticed soon. Elsewhere a busy machine is not to be taken for it."""
+"""For cells that kill components: Airflow notices the death soon. Elsewhere a slow component must not look dead."""
 
 SETTINGS_2 = {
     "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
@@ -58,7 +58,7 @@ SETTINGS_2 = {
     "AIRFLOW__WEBSERVER__SECRET_KEY": "kill-matrix",
     "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
 }
-"""Airflow 2 lets SQLite have one task at a time, unless it is told otherwise; its components wait for locks here."""
+"""For Airflow 2: more than one task at a time with SQLite, whose locks the components wait for here."""
 
 DATABASE = "airflow.db"
 
@@ -87,7 +87,7 @@ class PatientAirflow(RealAirflow):
 
 
 class PatientAirflow2(PatientAirflow):
-    """The same of Airflow 2, whose scheduler reads the Dag files itself."""
+    """The same of Airflow 2, whose scheduler reads the DAG files itself."""
 
     components: Mapping[str, Sequence[str]] = {
         "webserver": ("--hostname", HOST, "--port", "{port}", "--workers", "1"),
@@ -98,7 +98,7 @@ class PatientAirflow2(PatientAirflow):
     health_path = "/health"
 
     def _log_in(self) -> None:
-        """Do nothing: whoever asks may do everything."""
+        """Do nothing: every caller is an administrator."""
 
     def _wake(self) -> None:
         """Do nothing: tasks talk to the database."""
@@ -110,7 +110,7 @@ class PatientAirflow2(PatientAirflow):
 
 class Watched:
     """
-    What is seen of an Airflow in its SQLite database: cheaper than a request for each cell, and alike on all lines.
+    The view of an Airflow through its SQLite database: cheaper than a request for each cell, and alike on all lines.
 
     :param database: The file.
     :param has_regions: Its line keeps tasks in regions.
@@ -122,7 +122,7 @@ class Watched:
         self._runs: dict[str, str] = {}
         self._tasks: dict[str, list[tuple[int, str | None, int]]] = {}
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the states of all runs and their tasks."""
         runs: dict[str, str] = {}
         tasks: dict[str, list[tuple[int, str | None, int]]] = defaultdict(list)
@@ -144,10 +144,10 @@ class Watched:
         """Return what the tasks of a run returned, by map index."""
         return {map_index: _plain(value) for map_index, value in self._rows(self._returned, run_id, TASK)}
 
-    def _rows(self, asked: str, *values: Any) -> list[Any]:
+    def _rows(self, query: str, *values: Any) -> list[Any]:
         connection = sqlite3.connect(self._uri, uri=True, timeout=30.0)
         try:
-            return connection.execute(asked, values).fetchall()
+            return connection.execute(query, values).fetchall()
         finally:
             connection.close()
 
@@ -164,7 +164,7 @@ class RunningAirflow(Watched):
 
     def __init__(self, home: Path, folder: Path, line: str, *, kills_components: bool) -> None:
         super().__init__(home / DATABASE, has_regions=line in LOOP_LINES)
-        python = {} if line == "3.3" else {"python": str(ROOT / ".matrix" / line / "bin" / "python")}
+        python: dict[str, Any] = {} if line == "3.3" else {"python": str(ROOT / ".matrix" / line / "bin" / "python")}
         environment = {
             **SETTINGS,
             **(QUICK_TO_NOTICE if kills_components else {}),
@@ -185,7 +185,7 @@ class RunningAirflow(Watched):
         except BaseException:
             self.real.stop()
             raise
-        self.look()
+        self.refresh()
         return self
 
     def __exit__(self, *raised: Any) -> None:
@@ -211,8 +211,8 @@ class RunningAirflow(Watched):
             body = {"dry_run": False} | ({} if self._is_old else {"only_failed": False})
             self._ask("POST", f"/dags/{dag_id}/dagRuns/{run_id}/clear", body)
             return
-        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
-        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**body, "reset_dag_runs": True})
+        task: dict[str, Any] = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**task, "reset_dag_runs": True})
 
     def mark_failed(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Mark a task as failed."""

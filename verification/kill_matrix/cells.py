@@ -44,7 +44,7 @@ class Column:
     """
 
     id: str
-    words: str
+    about: str
     tokens: str = "ignore"
     fault: Mapping[str, Any] = field(default_factory=dict)
     lists_late: bool = False
@@ -78,7 +78,7 @@ LATE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "interim": ("having carried it out", {"status": 103, "seconds": 0.5}),
     "drip": ("above the read time-out", {"part": "headers", "seconds": LATE_SECONDS}),
 }
-"""Faults of an answer that comes late, with more words and options."""
+"""Faults of an answer that comes late, with more text and options."""
 
 
 def _network() -> Iterator[Column]:
@@ -87,8 +87,8 @@ def _network() -> Iterator[Column]:
             continue
         fault = {"fault": name, "when": "after", "times": 1}
         if name in LATE:
-            words, options = LATE[name]
-            yield Column(name, f"{kind.about}, {words}", fault={**fault, **options}, kind=Kind.NETWORK)
+            about, options = LATE[name]
+            yield Column(name, f"{kind.about}, {about}", fault={**fault, **options}, kind=Kind.NETWORK)
             continue
         yield Column(f"{name}-after", f"{kind.about}, having carried it out", fault=fault, kind=Kind.NETWORK)
         if name in WITHOUT_ORDER:
@@ -115,13 +115,13 @@ DISTORTED_ANSWERS = 8
 def _books() -> Iterator[Column]:
     fault = {"fault": "book", "action": "DescribeDealsByCond"}
     for name in SILENT:
-        words = f"{DISTORTIONS[name].about}, {DISTORTED_ANSWERS} times"
+        about = f"{DISTORTIONS[name].about}, {DISTORTED_ANSWERS} times"
         of_answer = {**fault, "distortion": name, "times": DISTORTED_ANSWERS}
-        yield Column(f"book-{name}", words, fault=of_answer, kind=Kind.BOOK)
+        yield Column(f"book-{name}", about, fault=of_answer, kind=Kind.BOOK)
     for name, wire_name in UNCLEAR:
-        words = DISTORTIONS[name].about.replace("the field", wire_name)
+        about = DISTORTIONS[name].about.replace("the field", wire_name)
         of_field = {**fault, "distortion": name, "field": wire_name, "times": None}
-        yield Column(f"book-{name}-{wire_name}", words, fault=of_field, kind=Kind.BOOK, task={"replay_window": 4.0})
+        yield Column(f"book-{name}-{wire_name}", about, fault=of_field, kind=Kind.BOOK, task={"replay_window": 4.0})
 
 
 SERVERS = (
@@ -175,13 +175,13 @@ class Contender:
     """
     One way to spend.
 
-    :param short: The same as *words*, for a heading.
+    :param short: A shorter *about*, for a heading.
     :param store: What remembers its purchases; ours has several, one for each cell.
     :param places: Where its kill points are: a name in :data:`verification.kill_matrix.points.PLACES`.
     :param spends: A name in :data:`SPENT`.
     """
 
-    words: str
+    about: str
     short: str
     store: str = "nothing"
     places: str = "sdk"
@@ -246,7 +246,7 @@ class Cell:
 
     @property
     def dag_id(self) -> str:
-        """The Dag that plays it."""
+        """The DAG that plays it."""
         return f"{self.contender}-{self.row.shape}"
 
     @property

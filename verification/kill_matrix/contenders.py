@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 import uuid
@@ -11,10 +12,8 @@ from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
 
 from verification.kill_matrix.points import ORDER, PRODUCT
 
-try:
-    from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
-except ImportError:  # before Airflow 3.3
-    ResumableJobMixin = None
+HAS_MIXIN = importlib.util.find_spec("airflow.sdk.bases.resumablejobmixin") is not None
+"""From Airflow 3.3 on."""
 
 POLL_SECONDS = 1.0
 DELIVERED, ENDED_BADLY = 4, (5, 6, 7, 8)
@@ -123,7 +122,8 @@ OPERATORS: dict[str, type[BaseOperator]] = {
     "resend": Resend,
 }
 
-if ResumableJobMixin is not None:
+if HAS_MIXIN:
+    from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 
     class Resumable(ResumableJobMixin, SdkOperator):
         """Airflow's own way to survive a crash: the job's id is kept in the task state store. It has no token."""
@@ -132,7 +132,7 @@ if ResumableJobMixin is not None:
 
         def execute(self, context: Any) -> dict[str, Any]:
             """Let the mixin decide."""
-            return self.execute_resumable(context)
+            return dict(self.execute_resumable(context))
 
         def submit_job(self, context: Any) -> str:
             """Buy."""
@@ -144,7 +144,7 @@ if ResumableJobMixin is not None:
 
         def get_job_status(self, external_id: Any, context: Any) -> str:
             """Return the order's status; one that is not listed yet is open."""
-            deal = look(client(self.tcbilling_conn_id), external_id)
+            deal = find_order(client(self.tcbilling_conn_id), external_id)
             return str(deal.Status) if deal else "open"
 
         def is_job_active(self, status: str) -> bool:
@@ -155,16 +155,16 @@ if ResumableJobMixin is not None:
             """Whether the order is delivered."""
             return status == str(DELIVERED)
 
-        def poll_until_complete(self, external_id: Any, context: Any) -> dict[str, Any]:
+        def poll_until_complete(self, external_id: Any, context: Any) -> None:
             """Wait for the order."""
-            return self.wait(external_id)
+            self.wait(external_id)
 
         def get_job_result(self, external_id: Any, context: Any) -> dict[str, Any]:
             """Return the order with its instances."""
             return self.wait(external_id)
 
     class ResumableConstant(Resumable):
-        """The same with a constant token, which whoever uses the mixin must think of himself."""
+        """The same with a constant token, of which a user of the mixin must think."""
 
         def token(self, ti: Any) -> str:
             """Return a token for all attempts."""
@@ -179,14 +179,18 @@ def ours(spends: str) -> type[BaseOperator]:
     from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
     from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
 
-    kinds = {"purchase": CreateInstanceOperator, "renewal": RenewInstanceOperator, "refund": RefundInstanceOperator}
+    kinds: dict[str, type[BaseOperator]] = {
+        "purchase": CreateInstanceOperator,
+        "renewal": RenewInstanceOperator,
+        "refund": RefundInstanceOperator,
+    }
     return kinds[spends]
 
 
 def waited_for(conn_id: str, order_id: str) -> dict[str, Any]:
     """Read the order book until the order is delivered."""
     while True:
-        deal = look(client(conn_id), order_id)
+        deal = find_order(client(conn_id), order_id)
         if deal and deal.Status == DELIVERED:
             return {"order_id": order_id, "instance_ids": list(deal.ResourceId or ())}
         if deal and deal.Status in ENDED_BADLY:
@@ -207,12 +211,12 @@ def client(conn_id: str) -> Any:
     from tencentcloud.common.profile.http_profile import HttpProfile
 
     connection = BaseHook.get_connection(conn_id)
-    scheme, _, address = connection.host.partition("://")
+    scheme, _, address = str(connection.host).partition("://")
     profile = ClientProfile(httpProfile=HttpProfile(protocol=scheme, endpoint=address, reqTimeout=10))
     return BillingClient(Credential(connection.login, connection.password), "", profile)
 
 
-def look(sdk: Any, order_id: str) -> Any:
+def find_order(sdk: Any, order_id: str) -> Any:
     """Return an order as the order book shows it, ``None`` if it is not listed."""
     from tencentcloud.billing.v20180709.models import DescribeDealsByCondRequest
 

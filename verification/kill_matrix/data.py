@@ -1,4 +1,4 @@
-"""The published results: one JSON file, from which pages and picture can be written again at any time."""
+"""The published results, from which the page and its pictures can be written again at any time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from verification import published
 from verification.kill_matrix.cells import COLUMNS, CONTENDERS, LINES, LOOP_LINES, STORES
 from verification.kill_matrix.rows import LOOPED, ROWS
 
 Result = Mapping[str, Any]
 Identity = tuple[str, str, str, str, str]
 Results = Mapping[Identity, Result]
+Panel = tuple[str, str, str]
+"""Line, contender and store."""
 
 ALL_ROWS, ALL_LINES = (*ROWS, *LOOPED), (*LINES, *LOOP_LINES)
-DATA = Path(__file__).resolve().parents[2] / "docs" / "kill-matrix.json"
+DATA = Path(__file__).with_name("results.json.xz")
 
 
 def cell_of(result: Result) -> Identity:
@@ -27,8 +30,8 @@ def cell_of(result: Result) -> Identity:
 
 def read() -> Results:
     """Return the published results, of the cells that there are today."""
-    stored = json.loads(DATA.read_text(encoding="utf-8"))["results"] if DATA.exists() else []
-    found = {cell_of(result): result for result in stored}
+    stored = published.read(DATA) or {"results": []}
+    found = {cell_of(result): result for result in stored["results"]}
     rows, columns = {row.id for row in ALL_ROWS}, {column.id for column in COLUMNS}
     return {
         cell: result
@@ -43,13 +46,11 @@ def read() -> Results:
 
 def merge(results: Sequence[Result]) -> None:
     """Publish results, in place of older ones of the same cells."""
-    known = {**read(), **{cell_of(result): result for result in results}}
+    merged = {**read(), **{cell_of(result): result for result in results}}
     orders = [ALL_LINES, list(CONTENDERS), list(STORES), [row.id for row in ALL_ROWS], [c.id for c in COLUMNS]]
-    kept = sorted(known, key=lambda cell: [order.index(name) for order, name in zip(orders, cell, strict=True)])
-    lines = ",\n".join(json.dumps(known[cell]) for cell in kept)
-    draft = DATA.with_suffix(".draft")
-    draft.write_text(f'{{"results": [\n{lines}\n]}}\n', encoding="utf-8")
-    draft.replace(DATA)
+    kept = sorted(merged, key=lambda cell: [order.index(name) for order, name in zip(orders, cell, strict=True)])
+    lines = ",\n".join(json.dumps(merged[cell]) for cell in kept)
+    published.write(DATA, f'{{"results": [\n{lines}\n]}}\n')
 
 
 def stamp() -> dict[str, str]:

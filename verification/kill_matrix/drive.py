@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from verification.kill_matrix.actions import course_of
 from verification.kill_matrix.airflows import RunningAirflow
 from verification.kill_matrix.cells import Cell
 from verification.kill_matrix.data import stamp
@@ -35,7 +36,7 @@ class Flight:
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
-        self._life = trial.life()
+        self._course = course_of(trial)
         self._condition: Condition | None = None
         self.is_over = False
 
@@ -46,7 +47,7 @@ class Flight:
             return True
         while self._condition is None or self._condition():
             try:
-                self._condition = next(self._life)
+                self._condition = next(self._course)
             except StopIteration:
                 self.is_over = True
                 return True
@@ -58,7 +59,7 @@ class Driver:
     Runs cells of one line.
 
     :param jobs: How many are in flight at once.
-    :param note: Is told every result.
+    :param note: Called with every result.
     """
 
     def __init__(self, airflow: RunningAirflow, folder: Path, jobs: int, note: Callable[[Result], None]) -> None:
@@ -84,7 +85,7 @@ class Driver:
         try:
             while waiting or flying:
                 self._airflow.check()
-                self._airflow.look()
+                self._airflow.refresh()
                 if waiting and len(flying) < self._jobs:
                     flying.append(Flight(Trial(waiting.pop(), self._airflow, self._folder)))
                 next(outside, None)

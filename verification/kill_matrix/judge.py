@@ -21,7 +21,7 @@ WORDS = {
     HANGING: "does not end",
     UNREACHED: "the kill point was not reached",
 }
-"""What each verdict says to people."""
+"""The text of each verdict."""
 
 GOOD = (KNOWN, STOPPED)
 FAILURES = (DOUBLE, LOST, WRONG, RESENT, UNSOLVED, HANGING, UNREACHED)
@@ -59,11 +59,11 @@ def _is_right(cell: Cell, end: Ending) -> bool:
 
 
 def _of_a_failure(cell: Cell, end: Ending) -> str:
-    known = {value["order_id"] for value in end.returned.values() if value}
-    is_explained = cell.is_ours and any(words in end.log for words in EXPLAINED)
-    if is_explained and all(order in end.log for order in end.orders if order not in known):
+    returned = {value["order_id"] for value in end.returned.values() if value}
+    is_explained = cell.is_ours and any(phrase in end.log for phrase in EXPLAINED)
+    if is_explained and all(order in end.log for order in end.orders if order not in returned):
         return STOPPED
-    return LOST if any(order not in end.log for order in set(end.orders) - known) else UNSOLVED
+    return LOST if any(order not in end.log for order in set(end.orders) - returned) else UNSOLVED
 
 
 def in_words(cell: Cell, end: Ending, verdict: str) -> str:
@@ -76,8 +76,8 @@ def in_words(cell: Cell, end: Ending, verdict: str) -> str:
 
 def _reasons(log: str) -> list[str]:
     found = []
-    for words in EXPLAINED:
-        _, begin, rest = log.rpartition(words)
+    for phrase in EXPLAINED:
+        _, begin, rest = log.rpartition(phrase)
         if begin:
             found.append((begin + rest).split("\\n")[0].split("\n")[0][:200].rstrip('"},'))
     return found

@@ -10,17 +10,13 @@ from verification.kill_matrix.cells import (
     CONTENDERS,
     LINES,
     OURS,
-    REFUNDS,
-    RENEWS,
     SERVERS,
     STORES,
     Column,
 )
-from verification.kill_matrix.data import Results
+from verification.kill_matrix.data import Panel, Results
 from verification.kill_matrix.judge import FAILURES, KNOWN, LIMIT, STOPPED, WORDS
 from verification.kill_matrix.rows import ROWS, Row
-
-Panel = tuple[str, str, str]
 
 CELL, LEFT, TOP, BETWEEN = 17, 330, 190, 14
 STYLE = """
@@ -40,38 +36,25 @@ KEY = {
 }
 
 
-def _panels(ours: tuple[str, ...], spends: tuple[str, ...]) -> dict[Panel, str]:
-    """Return what is drawn from left to right, each with its heading: this provider, then the others."""
-    own = {
-        (line, name, store): f"{STORES[store]}, {line}" + (f": {CONTENDERS[name].short}" if len(ours) > 1 else "")
-        for name in ours
-        for line, stores in LINES.items()
-        for store in stores
-        if name != REFUNDS or line == "3.3"
-    }
-    others = {("3.3", name, one.store): one.short for name, one in ALTERNATIVES.items() if one.spends in spends}
-    return own | others
-
-
-PICTURES: dict[str, dict[Panel, str]] = {
-    "kill-matrix": _panels((OURS,), ("purchase",)),
-    "kill-matrix-renewals": _panels((RENEWS, REFUNDS), ("renewal", "refund")),
+PANELS: dict[Panel, str] = {
+    **{(line, OURS, store): f"{STORES[store]}, {line}" for line, stores in LINES.items() for store in stores},
+    **{("3.3", name, one.store): one.short for name, one in ALTERNATIVES.items() if one.spends == "purchase"},
 }
-"""By file name."""
+"""From left to right, each with its heading: this provider, then the others."""
 
 PANEL_WIDTH = len(SERVERS) * CELL + BETWEEN
 
 
-def draw(results: Results, panels: dict[Panel, str]) -> str:
+def draw(results: Results) -> str:
     """Return an SVG: a row for each misfortune, a panel for each contender and store, a column for each server."""
-    width, height = LEFT + len(panels) * PANEL_WIDTH + 60, TOP + len(ROWS) * CELL + 10
-    labels = (_label(row.words, LEFT - 8, TOP + place * CELL + 12) for place, row in enumerate(ROWS))
+    width, height = LEFT + len(PANELS) * PANEL_WIDTH + 60, TOP + len(ROWS) * CELL + 10
+    labels = (_label(row.about, LEFT - 8, TOP + place * CELL + 12) for place, row in enumerate(ROWS))
     drawn = (
         part
-        for place, (panel, heading) in enumerate(panels.items())
+        for place, (panel, heading) in enumerate(PANELS.items())
         for part in _panel(results, panel, heading, LEFT + place * PANEL_WIDTH)
     )
-    ours = sum(CONTENDERS[name].is_ours for _, name, _ in panels)
+    ours = sum(CONTENDERS[name].is_ours for _, name, _ in PANELS)
     body = "\n".join([*_key(), *_groups(ours), *labels, *drawn])
     about = "The kill matrix: rows of misfortunes, columns of servers, coloured by what became of the money"
     return (
@@ -81,10 +64,10 @@ def draw(results: Results, panels: dict[Panel, str]) -> str:
 
 
 def _key() -> Iterator[str]:
-    for place, (kind, words) in enumerate(KEY.items()):
+    for place, (kind, label) in enumerate(KEY.items()):
         y = 8 + place * 20
         yield f'<rect class="{kind}" x="10" y="{y}" width="12" height="12" rx="3"/>'
-        yield f'<text x="28" y="{y + 10}">{escape(words)}</text>'
+        yield f'<text x="28" y="{y + 10}">{escape(label)}</text>'
 
 
 def _groups(ours: int) -> Iterator[str]:
@@ -92,8 +75,8 @@ def _groups(ours: int) -> Iterator[str]:
     yield f'<text class="h" x="{LEFT + ours * PANEL_WIDTH}" y="18">What others do</text>'
 
 
-def _label(words: str, x: int, y: int) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="end">{escape(words)}</text>'
+def _label(label: str, x: int, y: int) -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="end">{escape(label)}</text>'
 
 
 def _panel(results: Results, panel: Panel, heading: str, x: int) -> Iterator[str]:
@@ -103,17 +86,17 @@ def _panel(results: Results, panel: Panel, heading: str, x: int) -> Iterator[str
         left = x + place * CELL
         yield f'<text class="s" transform="translate({left + 12} {TOP - 6}) rotate(-90)">{escape(column.id)}</text>'
         for number, row in enumerate(ROWS):
-            kind, words = _told(results, panel, heading, row, column)
+            kind, title = _cell(results, panel, row, column)
             yield (
                 f'<rect class="{kind}" x="{left}" y="{TOP + number * CELL}" width="{CELL - 2}" height="{CELL - 2}" '
-                f'rx="3"><title>{escape(words)}</title></rect>'
+                f'rx="3">{title}</rect>'
             )
 
 
-def _told(results: Results, panel: Panel, heading: str, row: Row, column: Column) -> tuple[str, str]:
-    """Return the colour of a cell, and what is shown when somebody points at it."""
-    found = results.get((*panel, row.id, column.id))
-    if found is None:
-        return "none", f"{heading}; {row.words}: {KEY['none']}"
-    kind = "bad" if found["verdict"] in FAILURES else found["verdict"]
-    return kind, f"{heading}; {row.words}; the server {column.words}: {WORDS[found['verdict']]}"
+def _cell(results: Results, panel: Panel, row: Row, column: Column) -> tuple[str, str]:
+    """Return the colour of a cell, and the title that a pointer shows."""
+    result = results.get((*panel, row.id, column.id))
+    if result is None:
+        return "none", ""
+    kind = "bad" if result["verdict"] in FAILURES else result["verdict"]
+    return kind, f"<title>The server {escape(column.about)}: {WORDS[result['verdict']]}</title>"

@@ -1,9 +1,9 @@
 """
 Kill points, as the task's process meets them.
 
-The Dag of the harness imports this and passes :func:`arm` and :func:`finish` as hooks around ``execute``. What a cell
+The DAG of the harness imports this and passes :func:`arm` and :func:`finish` as hooks around ``execute``. What a cell
 wants is in its plan, a JSON file; the provider's code holds no hook, so functions are wrapped here. A process dies
-by its own SIGKILL, once per plan: whoever creates the marker dies.
+by its own SIGKILL, once per plan: the process that creates the marker dies.
 """
 
 from __future__ import annotations
@@ -45,43 +45,44 @@ TWIN_SECONDS = 90.0
 HIDDEN_FROM_TWIN = ("_AIRFLOW", "AIRFLOW__DATABASE__", "AIRFLOW__CORE__SQL_ALCHEMY")
 """A task's process is kept from the database by variables with which no other process could start."""
 
-PURCHASING = "airflow_provider_tcbilling.purchasing"
-WAITING = "airflow_provider_tcbilling.waiting"
-OPERATOR = "airflow_provider_tcbilling.operators.base.SpendingOperator"
+PACKAGE = "airflow_provider_tcbilling"
+PURCHASE = f"{PACKAGE}.purchasing.purchase.Purchase"
+OPERATOR = f"{PACKAGE}.operators.base.SpendingOperator"
 SDK = "tencentcloud.billing.v20180709.billing_client.BillingClient"
+ENTRY, EXIT, CHECKPOINT = "entry", "exit", "checkpoint"
 PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
-        "before-intent": (f"{PURCHASING}.ownership.Ownership.begin", "entry"),
-        "after-intent": (f"{PURCHASING}.ownership.Ownership.begin", "exit"),
-        "before-record": (f"{PURCHASING}.ownership.Ownership.keep", "entry"),
-        "after-record": (f"{PURCHASING}.ownership.Ownership.keep", "exit"),
-        "while-waiting": (f"{WAITING}.delivery.DeliveryWatch.step", "exit"),
-        "while-deferring": ("airflow_provider_tcbilling.triggers.base.deferral", "entry"),
-        "after-event": (f"{OPERATOR}.execute_complete", "entry"),
-        "in-complete": ("airflow_provider_tcbilling.operators._execution.Execution.note_delivery", "entry"),
+        "before-intent": ("begin", CHECKPOINT),
+        "after-intent": ("intent stored", CHECKPOINT),
+        "before-record": ("answered", CHECKPOINT),
+        "after-record": ("order stored", CHECKPOINT),
+        "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", EXIT),
+        "while-deferring": (f"{PACKAGE}.triggers.base.deferral", ENTRY),
+        "after-event": (f"{OPERATOR}.execute_complete", ENTRY),
+        "in-complete": (f"{PACKAGE}.operators._execution.Execution.note_delivery", ENTRY),
     },
     "sdk": {
-        "before-record": (f"{SDK}.CreateInstance", "exit"),
-        "after-record": ("verification.kill_matrix.contenders.remembered", "exit"),
-        "while-waiting": ("verification.kill_matrix.contenders.pause", "entry"),
+        "before-record": (f"{SDK}.CreateInstance", EXIT),
+        "after-record": ("verification.kill_matrix.contenders.remembered", EXIT),
+        "while-waiting": ("verification.kill_matrix.contenders.pause", ENTRY),
     },
     "sdk-renews": {
-        "before-record": (f"{SDK}.RenewInstance", "exit"),
-        "after-record": ("verification.kill_matrix.contenders.remembered", "exit"),
-        "while-waiting": ("verification.kill_matrix.contenders.pause", "entry"),
+        "before-record": (f"{SDK}.RenewInstance", EXIT),
+        "after-record": ("verification.kill_matrix.contenders.remembered", EXIT),
+        "while-waiting": ("verification.kill_matrix.contenders.pause", ENTRY),
     },
     "mixin": {
-        "before-record": (f"{SDK}.CreateInstance", "exit"),
-        "after-record": ("airflow.sdk.execution_time.context.TaskStateStoreAccessor.set", "exit"),
-        "while-waiting": ("verification.kill_matrix.contenders.pause", "entry"),
+        "before-record": (f"{SDK}.CreateInstance", EXIT),
+        "after-record": ("airflow.sdk.execution_time.context.TaskStateStoreAccessor.set", EXIT),
+        "while-waiting": ("verification.kill_matrix.contenders.pause", ENTRY),
     },
 }
-"""For each point, which function it lies at, and whether before or after it. HTTP points lie in http.client."""
+"""For each point, a checkpoint of a purchase, or a function and its side. Points on the wire: DEATHS and PAUSES."""
 
 MEETING = {
-    "ours": (f"{PURCHASING}.ownership.Ownership.read", "exit"),
-    "sdk": (f"{SDK}.CreateInstance", "entry"),
-    "sdk-renews": (f"{SDK}.RenewInstance", "entry"),
+    "ours": ("begin", CHECKPOINT),
+    "sdk": (f"{SDK}.CreateInstance", ENTRY),
+    "sdk-renews": (f"{SDK}.RenewInstance", ENTRY),
 }
 """Where two copies wait for each other, after both have looked for an earlier purchase and found none."""
 
@@ -121,7 +122,7 @@ def arm(context: Any) -> None:
 def set_clock(ahead: float) -> None:
     """Set the clock of this process, as far as the provider looks at it."""
     real = time.time
-    time.time = lambda: real() + ahead  # type: ignore[assignment]
+    time.time = lambda: real() + ahead
 
 
 def finish(context: Any, result: Any = None) -> None:
@@ -150,9 +151,9 @@ def start_twin(cell: str, context: Any) -> None:
     """Start a second copy of this attempt: a process of its own, which executes the same operator."""
     ti, run = context["ti"], context["dag_run"]
     names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
-    asked = {name: getattr(ti, name) for name in names} | {"start_date": run.start_date.isoformat()}
-    asked["pid"] = os.getpid()
-    write(FOLDER / f"{cell}.twin-asked", json.dumps(asked))
+    attempt = {name: getattr(ti, name) for name in names} | {"start_date": run.start_date.isoformat()}
+    attempt["pid"] = os.getpid()
+    write(FOLDER / f"{cell}.twin-attempt", json.dumps(attempt))
     plan = plan_of(cell)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_FROM_TWIN)}
     environment = {**kept, f"AIRFLOW_CONN_{cell.upper()}": json.dumps(plan["connection"])}
@@ -220,23 +221,38 @@ def _wrap(
 
 
 def _strike(path: str, side: str, strike: Callable[[], None]) -> None:
-    """Let something happen whenever a function is entered or left."""
-    owner, name = _owner_of(path)
+    """Let something happen whenever a function is entered or left, or a purchase reaches a checkpoint."""
+    if side == CHECKPOINT:
+        _strike_at_checkpoint(path, strike)
+        return
+    owner, name = owner_of(path)
     function = getattr(owner, name)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if side == "entry":
+        if side == ENTRY:
             strike()
         result = function(*args, **kwargs)
-        if side == "exit":
+        if side == EXIT:
             strike()
         return result
 
     setattr(owner, name, wrapped)
 
 
-def _owner_of(path: str) -> tuple[Any, str]:
+def _strike_at_checkpoint(name: str, strike: Callable[[], None]) -> None:
+    owner, method = owner_of(f"{PURCHASE}.checkpoint")
+    before = owner.checkpoint
+
+    def checkpoint(reached: str) -> None:
+        before(reached)
+        if reached == name:
+            strike()
+
+    setattr(owner, method, staticmethod(checkpoint))
+
+
+def owner_of(path: str) -> tuple[Any, str]:
     """Return the module or class that holds a function, and the function's name."""
     holder, _, name = path.rpartition(".")
     try:

@@ -1,4 +1,4 @@
-"""The rows of the matrix: what goes wrong."""
+"""The rows of the matrix: the misfortunes."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Row:
     One misfortune.
 
     :param family: What it is a case of; the README counts by it.
-    :param shape: Which Dag meets it: ``sync``, ``deferrable``, ``mapped`` or ``keyed`` (mapped, with a purchase key).
+    :param shape: Which DAG meets it: ``sync``, ``deferrable``, ``mapped`` or ``keyed`` (mapped, with a purchase key).
     :param point: Where the task's process kills itself, once.
     :param actions: What is done from outside, in this order: names of :mod:`verification.kill_matrix.actions`.
     :param wanted: How many orders there must be in the end.
     :param plan: More for the task's process: ``items``, ``task`` (attributes of the operator), ``twin``, ``pauses``
         (it stands still at the point, instead of dying), ``clocks`` (how far the clocks of the first process and of
         every other one are ahead, in seconds).
-    :param is_held: The server delivers only when it is told to.
+    :param is_held: The server delivers only on a command of the harness.
     :param phase: Needs Airflow for itself, since it kills a component that all share.
     :param spends: It strikes the request that spends, so the network's misfortunes are combined with it.
     :param ours_only: The alternatives have nothing that it could strike.
     """
 
     id: str
-    words: str
+    about: str
     family: str
     shape: str = "sync"
     point: str = ""
@@ -78,24 +78,24 @@ AHEAD, BEHIND = {"clocks": (-145.0, 145.0)}, {"clocks": (145.0, -145.0)}
 TURNED = ("ends", "re_order", "clear_task")
 
 
-def _killed(point: str, words: str, family: str, shape: str = "sync", **more: Any) -> Row:
-    return Row(point, words, family, shape, point, **more)
+def _killed(point: str, about: str, family: str, shape: str = "sync", **more: Any) -> Row:
+    return Row(point, about, family, shape, point, **more)
 
 
-def _outside(name: str, words: str, family: str, *actions: str, **more: Any) -> Row:
-    return Row(name, words, family, actions=actions, **more)
+def _outside(name: str, about: str, family: str, *actions: str, **more: Any) -> Row:
+    return Row(name, about, family, actions=actions, **more)
 
 
-def _triggerer(name: str, words: str, phase: str) -> Row:
-    return Row(name, words, WAITING, "deferrable", is_held=True, phase=phase)
+def _triggerer(name: str, about: str, phase: str) -> Row:
+    return Row(name, about, WAITING, "deferrable", is_held=True, phase=phase)
 
 
-def _paused(point: str, words: str) -> Row:
-    return Row(f"paused-{point}", f"stopped {words}", PAUSED, point=point, plan=STILL, ours_only=True)
+def _paused(point: str, about: str) -> Row:
+    return Row(f"paused-{point}", f"stopped {about}", PAUSED, point=point, plan=STILL, ours_only=True)
 
 
-def _clocks(name: str, words: str, point: str = "", **plan: Any) -> Row:
-    return Row(f"skew-{name}", words, CLOCKS, point=point, plan=plan, ours_only=True)
+def _clocks(name: str, about: str, point: str, plan: Mapping[str, Any]) -> Row:
+    return Row(f"skew-{name}", about, CLOCKS, point=point, plan=plan, ours_only=True)
 
 
 ROWS = (
@@ -167,10 +167,10 @@ ROWS = (
     _paused("before-record", "after the answer, before the record"),
     _paused("after-record", "after the record, before the XCom"),
     _paused("while-waiting", "while it waits for delivery"),
-    _clocks("two-copies", "two copies at once, the second one's clock is ahead", twin=True, **AHEAD),
-    _clocks("ahead", "killed, carried out, the next worker's clock is ahead", "before-answer", **AHEAD),
-    _clocks("behind", "killed, carried out, the next worker's clock is behind", "before-answer", **BEHIND),
-    _clocks("paused", "stopped before it connects, the other one's clock is ahead", "connecting", **STILL, **AHEAD),
+    _clocks("two-copies", "two copies at once, the second one's clock is ahead", "", {"twin": True, **AHEAD}),
+    _clocks("ahead", "killed, carried out, the next worker's clock is ahead", "before-answer", AHEAD),
+    _clocks("behind", "killed, carried out, the next worker's clock is behind", "before-answer", BEHIND),
+    _clocks("paused", "stopped before it connects, the other one's clock is ahead", "connecting", {**STILL, **AHEAD}),
 )
 """In the order of a purchase's life, a renewal's or a refund's."""
 

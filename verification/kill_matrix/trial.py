@@ -1,4 +1,4 @@
-"""One cell as it is run: its sandbox, its connection, its plan, its run in Airflow, and what is seen of them."""
+"""One cell at work: its sandbox, its connection, its plan, its run in Airflow, and its ending."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ PROXIED_HOST = "https://kill-matrix.intl.tencentcloudapi.com"
 ANSWER_SECONDS = 8.0
 """How long an answer is under way when the scheduler is killed: all of a group must be seen waiting for theirs."""
 
-DELIVERY_SECONDS = {"deferrable": 8.0}
-"""By the shape of the Dag. What defers must not have its order at its first look; the trigger looks after 10 s."""
+DELIVERY_SECONDS = {"deferrable": 8.0, "while-waiting": 8.0}
+"""By the shape or the point of a row that needs an undelivered order at the first query. The trigger waits 10 s."""
 
 HELD_SECONDS = 3600.0
 EXPLAINED = (
@@ -59,7 +59,10 @@ class Airflow(Protocol):
     """What a trial needs of a running Airflow, whatever its line."""
 
     has_state_store: bool
-    logs: Path
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the tasks' logs."""
 
     def connect(self, conn_id: str, connection: dict[str, Any]) -> None:
         """Store a connection."""
@@ -85,7 +88,7 @@ class Airflow(Protocol):
 
 @dataclass
 class Ending:
-    """What a trial has come to. It is judged from this alone."""
+    """The result of a trial. The judge reads nothing else."""
 
     orders: list[str]
     cents: int
@@ -114,8 +117,6 @@ class Trial:
         self.is_struck = False
         self._folder = folder
         self._stack = contextlib.ExitStack()
-
-    # What is done
 
     def start(self) -> None:
         """Start the sandbox, store connection and plan, and start the run."""
@@ -170,22 +171,6 @@ class Trial:
         """Return what is stored of it."""
         return dict(json.loads((self._folder / f"{self.cell.slug}.json").read_text(encoding="utf-8")))
 
-    def life(self) -> Iterator[Condition]:
-        """Go through the cell, and yield each time what must be true before it goes on."""
-        from verification.kill_matrix.actions import ACTIONS
-
-        self.start()
-        for action in self.cell.row.actions:
-            yield from ACTIONS[action](self)
-        yield self.is_over
-        yield self.is_twin_over
-        self.sandbox.faults.clear()
-        if self.needs_a_person():
-            yield from ACTIONS["clear_task"](self)
-            yield self.is_over
-
-    # What is seen
-
     @property
     def is_late(self) -> bool:
         """Whether it has taken too long."""
@@ -204,15 +189,15 @@ class Trial:
     def has_state(self, state: str) -> bool:
         """Whether all tasks of the run are in a state."""
         tasks = self.airflow.tasks(self.cell.slug)
-        return bool(tasks) and all(seen == state for _, seen, _ in tasks)
+        return bool(tasks) and all(found == state for _, found, _ in tasks)
 
-    def needs_a_person(self) -> bool:
-        """Whether a task failed without having been stopped on purpose: somebody would clear it."""
+    def needs_a_clear(self) -> bool:
+        """Whether a task failed without a stop on purpose: a user would clear it."""
         return "failed" in [state for _, state, _ in self.airflow.tasks(self.cell.slug)] and not self.is_explained()
 
     def is_explained(self) -> bool:
         """Whether the log says that a task was stopped on purpose."""
-        return any(words in self.log() for words in EXPLAINED)
+        return any(phrase in self.log() for phrase in EXPLAINED)
 
     def log(self) -> str:
         """Return all that the run's tasks logged."""
@@ -221,7 +206,7 @@ class Trial:
         return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
 
     def ending(self, *, is_over: bool) -> Ending:
-        """Return what it has come to."""
+        """Return the result."""
         orders = self.placed()
         done = self._folder / f"{self.cell.slug}.twin-done"
         return Ending(
@@ -247,8 +232,6 @@ class Trial:
         mark = "continued" if row.plan.get("pauses") else "struck"
         return not row.point or (self._folder / f"{self.cell.slug}.{mark}").exists()
 
-    # How it is set up
-
     def _subfolder(self, name: str) -> Path:
         folder = self._folder / f"{self.cell.slug}.{name}"
         folder.mkdir()
@@ -266,7 +249,8 @@ class Trial:
     def _rules(self) -> Options:
         rules = Options(SECRET_ID, SECRET_KEY, rate_limit=0, tokens=self.cell.tokens)
         row = self.cell.row
-        return replace(rules, delivery_seconds=HELD_SECONDS if row.is_held else DELIVERY_SECONDS.get(row.shape, 1.0))
+        seconds = max(DELIVERY_SECONDS.get(name, 1.0) for name in (row.shape, row.point))
+        return replace(rules, delivery_seconds=HELD_SECONDS if row.is_held else seconds)
 
     def _connection(self, url: str) -> dict[str, Any]:
         cell = self.cell

@@ -60,11 +60,11 @@ class RestState:
 
 def context_of(cell: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Return the context of the attempt that is copied."""
-    asked = json.loads((FOLDER / f"{cell}.twin-asked").read_text(encoding="utf-8"))
-    began = datetime.fromisoformat(asked.pop("start_date"))
-    del asked["pid"]
+    attempt = json.loads((FOLDER / f"{cell}.twin-attempt").read_text(encoding="utf-8"))
+    began = datetime.fromisoformat(attempt.pop("start_date"))
+    del attempt["pid"]
     ti = SimpleNamespace(
-        **asked, xcom_push=lambda key, value: None, xcom_pull=lambda **which: None, stats_tags={}, log_url=""
+        **attempt, xcom_push=lambda key, value: None, xcom_pull=lambda **which: None, stats_tags={}, log_url=""
     )
     run = SimpleNamespace(
         run_type="manual", run_after=began, start_date=began, logical_date=None, data_interval_end=None, conf={}
@@ -76,22 +76,22 @@ def context_of(cell: str, plan: dict[str, Any]) -> dict[str, Any]:
 def operator_of(cell: str, plan: dict[str, Any]) -> Any:
     """Return the operator that the attempt executes."""
     spends = plan["spends"]
-    told = {name: argument(cell, 0, name) for name in OF_ITEM[spends]}
-    common = {"task_id": "buy", "tcbilling_conn_id": cell, **told}
+    item = {name: argument(cell, 0, name) for name in OF_ITEM[spends]}
+    common: dict[str, Any] = {"task_id": "buy", "tcbilling_conn_id": cell, **item}
     if plan["places"] != "ours":
         from verification.kill_matrix.contenders import OPERATORS
 
         return OPERATORS[plan["contender"]](**common)
     from verification.kill_matrix.contenders import ours
 
-    options = {"poll_interval": 1.0, "delivery_timeout": 60.0, "deferrable": False}
+    options: dict[str, Any] = {"poll_interval": 1.0, "delivery_timeout": 60.0, "deferrable": False}
     return ours(spends)(**common, **FIXED[spends], **options)
 
 
 def main(cell: str) -> None:
     """Execute, and leave behind how it ended; then let the first copy go on, if it stands still."""
     plan, began = plan_of(cell), time.monotonic()
-    pid = json.loads((FOLDER / f"{cell}.twin-asked").read_text(encoding="utf-8"))["pid"]
+    pid = json.loads((FOLDER / f"{cell}.twin-attempt").read_text(encoding="utf-8"))["pid"]
     try:
         execute(cell, plan)
     finally:

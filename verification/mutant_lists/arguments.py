@@ -43,14 +43,14 @@ ARGUMENTS = (
     Mutant(
         "True is one",
         "whole_number",
-        "    if isinstance(told, bool) or not isinstance(told, int) or not -MOST",
-        "    if not isinstance(told, int) or not -MOST",
+        "    if isinstance(number, bool) or not isinstance(number, int) or not -MOST",
+        "    if not isinstance(number, int) or not -MOST",
         f"{ARGUMENT}::test_what_is_no_whole_number_is_a_named_mistake",
     ),
     Mutant(
         "2.0 is not 2",
         "whole_number",
-        "if isinstance(told, float) and told.is_integer():",
+        "if isinstance(number, float) and number.is_integer():",
         "if False:",
         f"{ARGUMENT}::test_a_whole_number_sends_the_same_bytes_in_whatever_way_it_is_written",
     ),
@@ -155,8 +155,8 @@ ARGUMENTS = (
     Mutant(
         "a region that is shown as false counts as not shown",
         "models:_code",
-        'return "" if told is None else inert(',
-        'return "" if not told else inert(',
+        'return "" if value is None else inert(',
+        'return "" if not value else inert(',
         f"{SHOWN}::test_an_instance_that_shows_something_else_is_another_one",
     ),
 )

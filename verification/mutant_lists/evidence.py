@@ -212,7 +212,7 @@ EVIDENCE = (
     Mutant(
         "an unknown word for the action is another action",
         "action",
-        "return folded(shown) == sent if folded(shown) in DEAL_ACTIONS else None",
+        "return folded(shown) == sent if folded(shown) in set(DealAction) else None",
         "return folded(shown) == sent",
         ODD,
     ),

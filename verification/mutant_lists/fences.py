@@ -15,6 +15,14 @@ EXPLAINED = f"{CLI}::test_each_state_and_finding_has_its_next_step"
 
 FENCES = (
     Mutant(
+        "a doubt that outlasts the proof that nothing was bought",
+        "Purchase._begin",
+        "self._give_up, self._error, self.is_in_doubt = None, None, False",
+        "self._give_up, self._error = None, None",
+        "tests/purchasing/test_purchase.py"
+        "::test_a_run_that_may_not_buy_is_in_no_doubt_after_another_process_was_refused",
+    ),
+    Mutant(
         "a store that does not compare is believed to",
         "Ownership.claim",
         "if self._store.replaces_conditionally:",
@@ -24,8 +32,8 @@ FENCES = (
     Mutant(
         "a comparison that failed is passed over",
         "Ownership.claim",
-        "if stored != known or not self._put(mine, text):",
-        "if stored != known or (self._put(mine, text) and False):",
+        "if stored != expected or not self._put(mine, text):",
+        "if stored != expected or (self._put(mine, text) and False):",
         "tests/ledger/test_stores.py::test_of_two_processes_that_take_over_at_once_a_store_that_compares_lets_one_send",
     ),
     Mutant(
@@ -109,7 +117,7 @@ FENCES = (
     Mutant(
         "an older record forgets that it was paid",
         "Record.from_json",
-        'if state is State.INTENDED and told.get("reason"):',
+        'if state is State.INTENDED and fields.get("reason"):',
         "if False:",
         f"{FINALITY}::test_a_record_of_before_that_was_paid_is_still_never_sent_again",
     ),
@@ -158,7 +166,7 @@ FENCES = (
     Mutant(
         "the first look does not learn the clock",
         "search",
-        "if not asked[0] <= span[0] <= span[1] <= asked[1]:",
+        "if not wide[0] <= span[0] <= span[1] <= wide[1]:",
         "if False:",
         f"{SKEW}::test_a_worker_finds_the_order_of_another_one_whichever_clock_is_wrong",
     ),
@@ -172,7 +180,7 @@ FENCES = (
     Mutant(
         "an order of another action counts as carried out",
         "OrderEnd.is_of_another_action",
-        "return bool(self.action) and deal.action in DEAL_ACTIONS and deal.action != self.action",
+        "return bool(self.action) and deal.action in set(DealAction) and deal.action != self.action",
         "return False",
         "tests/waiting/test_delivery.py::test_an_order_of_another_action_is_told_and_not_waited_for",
     ),

@@ -61,8 +61,8 @@ SECRETS = (
     Mutant(
         "what version 1 did not mask is a difference",
         "Record.from_json",
-        'payload = payload_without_secrets(told.get("payload", {}))',
-        'payload = told.get("payload", {})',
+        'payload = payload_without_secrets(fields.get("payload", {}))',
+        'payload = fields.get("payload", {})',
         f"{SEALED}::test_a_part_that_version_1_did_not_mask_is_no_difference_and_is_not_shown",
     ),
     Mutant(
@@ -145,8 +145,8 @@ SECRETS = (
     ),
     Mutant(
         "a mistake prints the parameter",
-        "_parse_json_object",
-        'f"JSON, but not an object: {_type_of(read)}"',
+        "json_object",
+        'f"JSON, but not an object: {type_of(read)}"',
         'f"JSON, but not an object: {value!r}"',
         f"{SEALED}::test_a_mistake_in_the_parameter_is_named_without_its_content",
     ),

@@ -46,8 +46,8 @@ SUBSCRIPTIONS = (
     Mutant(
         "the renewal of another instance taken",
         "Renewal.__init__",
-        "self._renews_it = (match.action(RENEW), match.instance(self._id))",
-        "self._renews_it = (match.action(RENEW),)",
+        "self._renews_it = (match.action(DealAction.RENEW), match.instance(self._id))",
+        "self._renews_it = (match.action(DealAction.RENEW),)",
         f"{RENEWAL}::test_the_renewal_of_another_instance_is_not_taken",
     ),
     Mutant(
@@ -172,8 +172,8 @@ SUBSCRIPTIONS = (
     Mutant(
         "a refunded refund taken for a failure",
         "ORDER_ENDS",
-        "OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=REFUND)",
-        "OrderEnd(action=REFUND)",
+        "OrderEnd(DealStatus.REFUNDED, endings=_REFUND_ENDINGS, action=DealAction.REFUND)",
+        "OrderEnd(action=DealAction.REFUND)",
         f"{REFUND}::test_refunded_is_success_here",
     ),
 )

@@ -18,15 +18,15 @@ TEXTS = (
     Mutant(
         "a name handed on as a template",
         "inert",
-        '    words = _NOT_INERT.sub("_", harmless(text, limit))\n',
-        "    words = harmless(text, limit)\n",
+        '    plain = _NOT_INERT.sub("_", harmless(text, limit))\n',
+        "    plain = harmless(text, limit)\n",
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
     Mutant(
         "a name handed on as the name of a file",
         "inert",
-        'return f"{words}." if _LAST_EXTENSION.search(words) else words',
-        "return words",
+        'return f"{plain}." if _LAST_EXTENSION.search(plain) else plain',
+        "return plain",
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
     Mutant(
@@ -39,8 +39,8 @@ TEXTS = (
     Mutant(
         "a code handed on as a template",
         "models:_code",
-        "else inert(told.strip() if isinstance(told, str) else told, MAX_CODE)",
-        "else str(told)",
+        "else inert(value.strip() if isinstance(value, str) else value, MAX_CODE)",
+        "else str(value)",
         f"{TEXT}::test_what_tasks_hand_on_is_rendered_to_itself_and_is_the_name_of_no_template",
     ),
     Mutant(
@@ -81,8 +81,8 @@ TEXTS = (
     Mutant(
         "what is no code taken for a refusal",
         "is_refusal",
-        "    if not CODE.fullmatch(code) or code in PERHAPS_DONE",
-        "    if code in PERHAPS_DONE",
+        "row_of(code if code in ERROR_CODES else family) if CODE.fullmatch(code) else UNDESCRIBED",
+        "row_of(code if code in ERROR_CODES else family)",
         f"{TEXT}::test_what_does_not_look_like_a_code_refuses_nothing",
     ),
     Mutant(
@@ -102,8 +102,8 @@ TEXTS = (
     Mutant(
         "any text taken for an instance",
         "_id_of",
-        "    return matching(told.strip() if isinstance(told, str) else told, INSTANCE_ID)\n",
-        "    return str(told).strip()\n",
+        "    return matching(value.strip() if isinstance(value, str) else value, INSTANCE_ID)\n",
+        "    return str(value).strip()\n",
         f"{TEXT}::test_an_instance_without_a_usable_id_is_left_out_of_the_list_and_told",
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""One Dag for each contender and shape. All that a cell wants comes from its plan, which the run's conf names."""
+"""One DAG for each contender and shape. A cell's settings come from its plan, which the run's conf names."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ COMMON = {
 WAITING = {"poll_interval": 1.0, "delivery_timeout": 300.0}
 
 
-def told(index: int, *names: str) -> dict[str, str]:
-    """Return the templates of what a task is told of an item."""
+def templates(index: int, *names: str) -> dict[str, Any]:
+    """Return the templates of an item's arguments."""
     return {name: f"{{{{ argument(dag_run.conf['cell'], {index}, '{name}') }}}}" for name in names}
 
 
@@ -38,11 +38,11 @@ def loop_of_three(body: Callable[[], Any]) -> None:
     def each() -> None:
         body()
 
-    each.loop(max_iterations=3)
+    each.loop(max_iterations=3)  # type: ignore[attr-defined]
 
 
 def build(contender: str, shape: str, operator: type[BaseOperator], common: dict[str, Any]) -> DAG:
-    """Return the Dag of a contender and a shape."""
+    """Return the DAG of a contender and a shape."""
     spends = CONTENDERS[contender].spends
     names = points.OF_ITEM[spends]
     with DAG(
@@ -55,14 +55,14 @@ def build(contender: str, shape: str, operator: type[BaseOperator], common: dict
         user_defined_macros={"argument": points.argument},
     ) as dag:
         if shape == "mapped":
-            operator.partial(**common).expand_kwargs([told(index, *names) for index in (0, 1)])
+            operator.partial(**common).expand_kwargs([templates(index, *names) for index in (0, 1)])
         elif shape == "keyed":
             key = points.KEYED_BY[spends]
-            operator.partial(**common).expand_kwargs([told(index, *names, key) for index in (0, 1)])
+            operator.partial(**common).expand_kwargs([templates(index, *names, key) for index in (0, 1)])
         elif shape == "loop":
-            loop_of_three(lambda: operator(**told(0, *names), **common))
+            loop_of_three(lambda: operator(**templates(0, *names), **common))
         else:
-            operator(**told(0, *names), **common)
+            operator(**templates(0, *names), **common)
     return dag
 
 
