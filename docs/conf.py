@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from airflow_provider_tcbilling import __version__
@@ -13,13 +14,22 @@ HERE = Path(__file__).parent
 os.environ["AIRFLOW_HOME"] = str(HERE / "_build" / "airflow")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
+sys.path.insert(0, str(HERE / "_ext"))
+
 project = "airflow-provider-tcbilling"
 author = "The airflow-provider-tcbilling authors"
 project_copyright = f"2026, {author}"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx_copybutton",
+    "directives",
+    "error_links",
+    "phone_tables",
+]
+exclude_patterns = ["_build", "**/_*.md"]
 default_role = "code"
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.endpoint import parsed, shown, usable
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.reading import number_of
@@ -34,10 +35,19 @@ def checked(
     return address
 
 
-def is_span(value: Any) -> bool:
-    """Whether a value is a number above 0, also one that is written as a text, and at most a day of seconds."""
+def _span_of(value: Any) -> float:
+    """
+    Return a number of seconds, also one that is written as a text.
+
+    :raises ValueError: It is not above 0, or more than a day.
+    """
     number = number_of(value)
-    return number is not None and 0 < number <= LONGEST
+    if number is None or not 0 < number <= LONGEST:
+        raise ValueError("not a span")
+    return number
+
+
+SECONDS = Check(_span_of, f"a number above 0, and at most {LONGEST}")
 
 
 def _not_texts(texts: Mapping[str, Any]) -> Iterator[str]:
@@ -50,8 +60,8 @@ def _not_texts(texts: Mapping[str, Any]) -> Iterator[str]:
 
 def _not_seconds(seconds: Mapping[str, Any]) -> Iterator[str]:
     for name, value in seconds.items():
-        if isinstance(value, str) or not is_span(value):
-            yield f"{name} must be a number above 0, and at most {LONGEST}"
+        if mistake := SECONDS.demand(name, None if isinstance(value, str) else value):
+            yield mistake
 
 
 def _is_loopback(address: str) -> bool:

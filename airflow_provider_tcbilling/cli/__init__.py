@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: explain a purchase, settle it, list all purchases."""

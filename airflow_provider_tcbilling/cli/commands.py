@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
-    from airflow_provider_tcbilling.cli.lookup import Named
+    from airflow_provider_tcbilling.cli.lookup import PurchaseName
     from airflow_provider_tcbilling.hooks.session import Session
 
 ABOUT = "Explain a purchase at Tencent Cloud, settle it, or list all of them. Nothing here spends."
@@ -29,10 +29,10 @@ STATES = ("intended", "charged", "refused", "declined", "ordered", "delivered", 
 DONE, NOT_DONE, WRONG_USAGE = 0, 1, 2
 
 ATTEMPTS = 3
-"""Tries of one look into the order book: a person waits."""
+"""Tries of one query of the order book: a user waits."""
 
 Answer = tuple[str, int]
-"""What is printed, and the exit code."""
+"""The text to print, and the exit code."""
 
 
 class WrongUsage(Exception):
@@ -41,7 +41,7 @@ class WrongUsage(Exception):
 
 @dataclass(frozen=True)
 class Option:
-    """One option; *more* is what argparse and Airflow's ``Arg`` both understand."""
+    """One option; argparse and Airflow's ``Arg`` both understand *more*."""
 
     flag: str
     help: str
@@ -76,44 +76,44 @@ class Command:
         return code
 
     def run_and_exit(self, chosen: argparse.Namespace) -> None:
-        """Do the same for Airflow, which does not look at what a command returns."""
+        """Do the same for Airflow, which ignores the return value of a command."""
         if code := self.run(chosen):
             sys.exit(code)
 
 
 def explain(chosen: argparse.Namespace) -> Answer:
-    """Tell what the record and the order book say of one purchase, and the safe next step."""
-    from airflow_provider_tcbilling.cli.explain import as_text, diagnose
+    """Show the record of one purchase, the evidence of the order book, and the safe next step."""
+    from airflow_provider_tcbilling.cli.explain import as_text, explanation_of
     from airflow_provider_tcbilling.cli.lookup import find
 
-    named = _named(chosen, token=chosen.token, order_id=chosen.order_id)
+    name = _name(chosen, token=chosen.token, order_id=chosen.order_id)
     with _connected(chosen.conn_id) as tencent:
         settings, client = tencent.settings, tencent.buying
-        told = diagnose(find(named, settings, client), settings, client, chosen.conn_id)
-    return _as_json(told) if chosen.json else as_text(told), DONE if told["found"] else NOT_DONE
+        explanation = explanation_of(find(name, settings, client), settings, client, chosen.conn_id)
+    return _as_json(explanation) if chosen.json else as_text(explanation), DONE if explanation["found"] else NOT_DONE
 
 
 def settle(chosen: argparse.Namespace) -> Answer:
-    """Write a person's decision into the record of one purchase."""
-    from airflow_provider_tcbilling.cli.lookup import Named, find, task_of
-    from airflow_provider_tcbilling.cli.settle import Desk, record_from
+    """Write a user's decision into the record of one purchase."""
+    from airflow_provider_tcbilling.cli.lookup import PurchaseName, find, task_of
+    from airflow_provider_tcbilling.cli.settle import Settlement, record_from
 
     if sum(map(bool, (chosen.order_id, chosen.not_bought, chosen.restore))) != 1:
-        raise WrongUsage("say one of --order-id, --not-bought and --restore")
+        raise WrongUsage("give one of --order-id, --not-bought and --restore")
     if chosen.restore and any((chosen.key, chosen.token, chosen.dag_id, chosen.run_id, chosen.task_id)):
         raise WrongUsage("the record to restore names its purchase: leave --key and the task out")
     restored = record_from(_text_of(chosen.restore)) if chosen.restore else None
-    named = Named(restored.key, task=task_of(restored)) if restored else _named(chosen, token=chosen.token)
+    name = PurchaseName(restored.key, task=task_of(restored)) if restored else _name(chosen, token=chosen.token)
     with _connected(chosen.conn_id) as tencent:
         settings, client = tencent.settings, tencent.buying
-        desk = Desk(find(named, settings, client), settings, client, chosen.force)
+        settlement = Settlement(find(name, settings, client), settings, client, chosen.force)
         if restored:
-            return desk.restore(restored), DONE
-        return desk.is_order(chosen.order_id) if chosen.order_id else desk.not_bought(), DONE
+            return settlement.restore(restored), DONE
+        return settlement.is_order(chosen.order_id) if chosen.order_id else settlement.not_bought(), DONE
 
 
 def list_all(chosen: argparse.Namespace) -> Answer:
-    """Tell of every purchase of the ledger, in one line each."""
+    """List every purchase of the ledger, in one line each."""
     from airflow_provider_tcbilling.cli.lookup import Refused, all_in
 
     with _connected(chosen.conn_id) as tencent:
@@ -132,7 +132,7 @@ def list_all(chosen: argparse.Namespace) -> Answer:
 
 NAME = (
     Option("--key", "the purchase's key: its purchase_key, or the one that the log of the task names"),
-    Option("--dag-id", "instead: the Dag of the task that buys"),
+    Option("--dag-id", "instead: the DAG of the task that buys"),
     Option("--run-id", "its run"),
     Option("--task-id", "the task itself"),
     Option("--map-index", "its place, if it is mapped", {"type": int, "default": -1}),
@@ -145,18 +145,13 @@ JSON = Option("--json", "answer in JSON", {"action": "store_true"})
 COMMANDS = (
     Command(
         "explain",
-        "what the record and the order book say of one purchase, and the safe next step",
-        (
-            *NAME,
-            Option("--order-id", "instead: the order's number"),
-            CONN_ID,
-            JSON,
-        ),
+        "the record of one purchase, the evidence of the order book, and the safe next step",
+        (*NAME, Option("--order-id", "instead: the order's number"), CONN_ID, JSON),
         explain,
     ),
     Command(
         "settle",
-        "write a person's decision into the record of one purchase",
+        "write a user's decision into the record of one purchase",
         (
             *NAME,
             Option("--order-id", "decide: this order is the purchase; a clear then returns it"),
@@ -191,7 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def get_cli_commands() -> list[Any]:
-    """Return the commands for ``airflow tcbilling``; Airflow 3.2 and newer ask for them."""
+    """Return the commands for ``airflow tcbilling``, which Airflow 3.2 and newer load."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     arg: Callable[..., Any] = Arg
@@ -207,18 +202,18 @@ def get_cli_commands() -> list[Any]:
     return [GroupCommand(name="tcbilling", help=ABOUT, subcommands=commands)]
 
 
-def _named(chosen: argparse.Namespace, token: str | None = None, order_id: str | None = None) -> Named:
+def _name(chosen: argparse.Namespace, token: str | None = None, order_id: str | None = None) -> PurchaseName:
     """Return the purchase that the options name, in exactly one way."""
-    from airflow_provider_tcbilling.cli.lookup import Named, Task
+    from airflow_provider_tcbilling.cli.lookup import PurchaseName, Task
 
     parts = (chosen.dag_id, chosen.run_id, chosen.task_id)
     if any(parts) and not all(parts):
         raise WrongUsage("--dag-id, --run-id and --task-id belong together")
     task = Task(*parts, map_index=chosen.map_index, loop_index=chosen.loop_index) if all(parts) else None
-    named = Named(chosen.key, token, order_id, task)
-    if sum(map(bool, vars(named).values())) != 1:
+    name = PurchaseName(chosen.key, token, order_id, task)
+    if sum(map(bool, vars(name).values())) != 1:
         raise WrongUsage("name the purchase in one way: --key, or --dag-id with --run-id and --task-id")
-    return named
+    return name
 
 
 @contextmanager
@@ -249,7 +244,7 @@ def _text_of(path: str) -> str:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    """Print; what the terminal's encoding cannot write is written as an escape."""
+    """Print; a character that the terminal's encoding does not have is written as an escape."""
     encoding = stream.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
@@ -261,7 +256,7 @@ def _paid(row: Mapping[str, Any]) -> str | None:
 
 
 def _cell(value: Any) -> Any:
-    """Return what stands in a line of the list: one line of text, or a number."""
+    """Return a cell of the list: one line of text, or a number."""
     from airflow_provider_tcbilling.api.text import harmless
 
     return "-" if value is None else value if isinstance(value, int) else harmless(value)
@@ -277,9 +272,9 @@ def _as_json(value: Any) -> str:
 
 @contextmanager
 def _nothing_else_on_stdout() -> Iterator[None]:
-    """Send what is logged to stderr: Airflow logs on stdout, and its lines would stand in the answer."""
-    known = logging.root.manager.loggerDict.values()
-    loggers = [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+    """Send log lines to stderr: Airflow logs on stdout, and its lines would stand in the answer."""
+    others = logging.root.manager.loggerDict.values()
+    loggers = [logging.root, *(logger for logger in others if isinstance(logger, logging.Logger))]
     handlers = [h for logger in loggers for h in logger.handlers if isinstance(h, logging.StreamHandler)]
     moved = [handler for handler in handlers if vars(handler).get("stream") is sys.stdout]
     stdout = sys.stdout

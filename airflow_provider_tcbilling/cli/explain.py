@@ -1,4 +1,4 @@
-"""The doctor: what our record and the order book say of one purchase, and the safe next step. It only looks."""
+"""Explain: the record of one purchase, the evidence of the order book, and the safe next step. It only reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.text import harmless, lines_of, visible
-from airflow_provider_tcbilling.cli.lookup import Case
+from airflow_provider_tcbilling.cli.lookup import FoundPurchase
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Rules
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
@@ -43,167 +43,170 @@ SHOWN = (
     *("action", "client_token", "order_id", "instance_ids", "paid_cents", "currency", "reason"),
     *("intended_at", "changed_at", "placed_by", "endpoint", "payload"),
 )
-"""What a person is shown of a record."""
+"""The fields of a record that a user is shown."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look into the order book showed: the finding, the orders and their reasons in words."""
+class QueryResult:
+    """The result of a query of the order book: the finding, and in words its reasons and the orders."""
 
     finding: Finding
-    words: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
 
 
-def diagnose(case: Case, settings: Settings, client: BillingClient, conn_id: str) -> dict[str, Any]:
+def explanation_of(found: FoundPurchase, settings: Settings, client: BillingClient, conn_id: str) -> dict[str, Any]:
     """
-    Explain a purchase, as plain JSON; *record* is what is stored, with its secrets masked. It never spends or writes.
+    Explain a purchase, as plain JSON; *record* is the stored one, with its secrets masked. It never spends or writes.
 
-    :param case: From :func:`airflow_provider_tcbilling.cli.lookup.find`.
-    :param conn_id: The connection, for the commands that a person is told.
-    :raises StoreFailed: The records of others could not be read, so nothing can be said of an order that matches.
+    :param found: From :func:`airflow_provider_tcbilling.cli.lookup.find`.
+    :param conn_id: The connection, for the commands that the user can copy.
+    :raises StoreFailed: The records of others could not be read, so the owner of an order that matches is not known.
     """
-    record, key = case.record, case.key or ""
-    state = (NEWER if case.is_newer else UNUSABLE) if case.unusable else record.state.value if record else NO_RECORD
-    look = Look(Finding.NOT_ASKED) if case.unusable else look_for(case, settings, client)
-    words = {
+    record, key = found.record, found.key or ""
+    state = (NEWER if found.is_newer else UNUSABLE) if found.unusable else record.state.value if record else NO_RECORD
+    result = QueryResult(Finding.NOT_ASKED) if found.unusable else query(found, settings, client)
+    facts = {
         "console": settings.console_url.partition("#")[0],
-        # A key may hold the server's text, and a line of its own would read as a step.
-        "settle": visible(command_line("settle", case.store.options(key), conn_id)),
+        # A key may hold text of the server, and a line break in it would forge a step.
+        "settle": visible(command_line("settle", found.store.options(key), conn_id)),
         "restore": visible(command_line("settle", "--restore FILE", conn_id)),
         "replay": moment(record.replay_until) if record else "",
-        "decidable": moment(max(decidable_from(case, record, settings, client), time.time())) if record else "",
+        "decidable": moment(max(decidable_from(found, record, settings, client), time.time())) if record else "",
     }
     return {
-        "purchase": str(case.named),
+        "purchase": str(found.name),
         "asked_at": moment(time.time()),
-        "found": state != NO_RECORD or look.finding in (Finding.OPEN, Finding.DELIVERED, Finding.DEAD),
-        "key": case.key,
+        "found": state != NO_RECORD or result.finding in (Finding.OPEN, Finding.DELIVERED, Finding.DEAD),
+        "key": found.key,
         "state": state,
-        "where": case.where,
+        "where": found.where,
         "client_token": record.client_token if record else client_token_for(key) if key else None,
         "record": record.as_json() if record else None,
-        "unusable": case.unusable and case.unusable.reason,
-        "notes": list(case.notes),
-        "finding": look.finding.name.lower(),
-        "order_book": [look.finding.value, *look.words],
-        "next_step": STEPS[state, look.finding].format_map(words),
+        "unusable": found.unusable and found.unusable.reason,
+        "notes": list(found.notes),
+        "finding": result.finding.name.lower(),
+        "order_book": [result.finding.value, *result.details],
+        "next_step": STEPS[state, result.finding].format_map(facts),
     }
 
 
-def as_text(told: Mapping[str, Any]) -> str:
-    """Return what :func:`diagnose` tells, for a terminal."""
-    record = told["record"] or {"client_token": told["client_token"], "reason": told["unusable"]}
-    facts = {**{name.replace("_", " "): record.get(name) for name in SHOWN}, "where": told["where"]}
-    notes = [f"Note: {harmless(note)}" for note in told["notes"]]
-    finding, *words = told["order_book"]
+def as_text(explanation: Mapping[str, Any]) -> str:
+    """Return an explanation, as :func:`explanation_of` returns it, for a terminal."""
+    record = explanation["record"] or {"client_token": explanation["client_token"], "reason": explanation["unusable"]}
+    facts = {**{name.replace("_", " "): record.get(name) for name in SHOWN}, "where": explanation["where"]}
+    notes = [f"Note: {harmless(note)}" for note in explanation["notes"]]
+    finding, *details = explanation["order_book"]
     parts = [
-        (f"Our record says: {told['state']}", [*(f"{n:<14}{_words(v)}" for n, v in facts.items() if v), *notes]),
-        (f"The order book says: {finding}", [f"- {harmless(line, MAX_LINE)}" for line in words]),
-        ("Safe next step:", [part for line in told["next_step"].splitlines() for part in _wrapped(line)]),
+        (f"Our record says: {explanation['state']}", [*(f"{n:<14}{_cell(v)}" for n, v in facts.items() if v), *notes]),
+        (f"The order book says: {finding}", [f"- {harmless(line, MAX_LINE)}" for line in details]),
+        ("Safe next step:", [part for line in explanation["next_step"].splitlines() for part in _wrapped(line)]),
     ]
     lines = [f"  {line}" if line else title for title, rest in parts for line in ("", *rest)]
-    return lines_of("\n".join([f"Purchase {harmless(told['purchase'])}, asked at {told['asked_at']}", *lines]))
+    return lines_of(
+        "\n".join([f"Purchase {harmless(explanation['purchase'])}, asked at {explanation['asked_at']}", *lines])
+    )
 
 
-def look_for(case: Case, settings: Settings, client: BillingClient) -> Look:
+def query(found: FoundPurchase, settings: Settings, client: BillingClient) -> QueryResult:
     """
-    Look into the order book for the order of a purchase, or for orders that fit.
+    Query the order book for the order of a purchase, or for orders that match.
 
     :raises StoreFailed: The records of others could not be read.
     """
-    record = case.record
+    record = found.record
     if record and record.is_at_another_server(settings.endpoint):
-        return Look(Finding.ELSEWHERE, (f"record: {record.endpoint}, connection: {settings.endpoint}",))
-    order_id = record.order_id if record else case.named.order_id
+        return QueryResult(Finding.ELSEWHERE, (f"record: {record.endpoint}, connection: {settings.endpoint}",))
+    order_id = record.order_id if record else found.name.order_id
     try:
-        if record and order_id and record.is_resent and (twin := _twin(case, record, settings, client)):
+        if record and order_id and record.is_resent and (twin := _twin(found, record, settings, client)):
             return twin
         if order_id:
             return _follow(client, order_id, record.action if record else CREATE_INSTANCE.name)
-        return _search(case, record, settings, client) if record else Look(Finding.NOT_ASKED)
+        return _search(found, record, settings, client) if record else QueryResult(Finding.NOT_ASKED)
     except StoreFailed:
         raise
     except TcBillingError as error:
-        return Look(Finding.UNREADABLE, (str(error),))
+        return QueryResult(Finding.UNREADABLE, (str(error),))
 
 
-def spending_of(record: Record, client: BillingClient) -> MoneyAction:
-    """Return what a record asked for. What was masked in it is nothing that the order book shows."""
+def money_action_of(record: Record, client: BillingClient) -> MoneyAction:
+    """Return the money action of a record. Its masked fields are not in the order book."""
     kind = MONEY_ACTIONS[record.action]
     return kind(client, kind.action.named(record.payload))
 
 
-def _follow(client: BillingClient, order_id: str, action: str) -> Look:
+def _follow(client: BillingClient, order_id: str, action: str) -> QueryResult:
     order = order_numbered(client, order_id)
     if not order:
-        return Look(Finding.UNLISTED)
+        return QueryResult(Finding.UNLISTED)
     try:
         DeliveryWatch(client, order_id, action=action, deadline=0.0).step()
     except DeliveryFailed as error:
-        return Look(Finding.DEAD, (order.summary, str(error)))
+        return QueryResult(Finding.DEAD, (order.summary, str(error)))
     except DeliveryTimeout:
-        return Look(Finding.OPEN, (order.summary,))
-    return Look(Finding.DELIVERED, (order.summary,))
+        return QueryResult(Finding.OPEN, (order.summary,))
+    return QueryResult(Finding.DELIVERED, (order.summary,))
 
 
-def _purchase(case: Case, record: Record, settings: Settings, client: BillingClient) -> Purchase:
-    """Return the purchase of a record, to judge as a try of the task would."""
+def _purchase(found: FoundPurchase, record: Record, settings: Settings, client: BillingClient) -> Purchase:
+    """Return the purchase of a record, which judges as a try of the task does."""
     rules = Rules(lag=settings.order_book_lag, clock_margin=settings.clock_margin)
-    task = case.named.task
+    task = found.name.task
     is_of_iteration = task is not None and task.loop_index is not None and task.key == record.key
-    has_twins = case.has_twins and (record.action == CREATE_INSTANCE.name or is_of_iteration)
-    return Purchase(record.key, spending_of(record, client), case.store, rules, twins=TWINS if has_twins else "")
+    has_twins = found.has_twins and (record.action == CREATE_INSTANCE.name or is_of_iteration)
+    return Purchase(record.key, money_action_of(record, client), found.store, rules, twins=TWINS if has_twins else "")
 
 
-def decidable_from(case: Case, record: Record, settings: Settings, client: BillingClient) -> float:
-    """Return the epoch seconds before which nobody can say that nothing was bought."""
-    return _purchase(case, record, settings, client).decidable_from(record)
+def decidable_from(found: FoundPurchase, record: Record, settings: Settings, client: BillingClient) -> float:
+    """Return the epoch seconds before which it is too early to say that nothing was bought."""
+    return _purchase(found, record, settings, client).decidable_from(record)
 
 
-def _twin(case: Case, record: Record, settings: Settings, client: BillingClient) -> Look | None:
+def _twin(found: FoundPurchase, record: Record, settings: Settings, client: BillingClient) -> QueryResult | None:
     """Return the second order of a request that was sent twice; ``None`` if there is surely none."""
-    purchase = _purchase(case, record, settings, client)
+    purchase = _purchase(found, record, settings, client)
     try:
-        found = unique([*record.twins, *(order.summary for order in purchase.second_orders(record))])
+        twins = unique([*record.twins, *(order.summary for order in purchase.second_orders(record))])
     except OutcomeUnknown as doubt:
-        return Look(Finding.TWIN_LATER, (str(doubt),))
-    if found:
-        return Look(Finding.TWIN, (f"the record's order: {record.order_id}", *found))
+        return QueryResult(Finding.TWIN_LATER, (str(doubt),))
+    if twins:
+        return QueryResult(Finding.TWIN, (f"the record's order: {record.order_id}", *twins))
     if time.time() < (listed := purchase.checked_from(record)):
-        return Look(Finding.TWIN_LATER, (f"ask again after {moment(listed)}",))
+        return QueryResult(Finding.TWIN_LATER, (f"run explain again after {moment(listed)}",))
     return None
 
 
-def _search(case: Case, record: Record, settings: Settings, client: BillingClient) -> Look:
-    """Judge as a try of the task would."""
-    purchase = _purchase(case, record, settings, client)
+def _search(found: FoundPurchase, record: Record, settings: Settings, client: BillingClient) -> QueryResult:
+    """Judge as a try of the task does."""
+    purchase = _purchase(found, record, settings, client)
     evidence, decision = purchase.foresee(record)
     may_be_under_way = record.state is State.INTENDED
     if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
-        return Look(
-            Finding.UNDER_WAY, (f"ask again after {moment(quiet)}", *(order.summary for order in evidence.orders))
+        return QueryResult(
+            Finding.UNDER_WAY,
+            (f"run explain again after {moment(quiet)}", *(order.summary for order in evidence.orders)),
         )
     return _judged(record, evidence, decision)
 
 
-def _judged(record: Record, evidence: Evidence, decision: Decision) -> Look:
+def _judged(record: Record, evidence: Evidence, decision: Decision) -> QueryResult:
     finding, is_declined = decision.finding, record.state is State.DECLINED
     if is_declined and finding in (Finding.MOVED, Finding.SEND):
         finding = Finding.NONE  # A declined record is sent with a new token, whatever the instance is like.
-    words = tuple(order.summary for order in (*evidence.orders, *evidence.unclear))
+    orders = tuple(order.summary for order in (*evidence.orders, *evidence.unclear))
     reasons = {
         Finding.ONE: (),
         Finding.SAID_PAID: (record.reason,),
         Finding.REFUSED: (record.reason,),
         Finding.SEND: (),
     }
-    reason = reasons.get(finding, () if is_declined and not words else (decision.why,))
-    return Look(finding, (*reason, *words))
+    reason = reasons.get(finding, () if is_declined and not orders else (decision.why,))
+    return QueryResult(finding, (*reason, *orders))
 
 
-def _words(value: Any) -> str:
+def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
-        value = [f"{name} {told}" for name, told in value.items()]
+        value = [f"{name} {item}" for name, item in value.items()]
     return harmless(", ".join(map(str, value)) if isinstance(value, list) else value, MAX_LINE)
 
 

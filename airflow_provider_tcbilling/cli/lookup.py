@@ -1,4 +1,4 @@
-"""Case: one purchase that a person asks about, and what is remembered of it. Finding it only reads."""
+"""Lookup: find the record of the purchase that a user names. It only reads."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from airflow_provider_tcbilling.task.store import open_ledger
 T = TypeVar("T")
 
 LISTED = ("state", "changed_at", "order_id", "paid_cents", "currency", "key")
-"""What a list tells of each purchase."""
+"""The columns of a list of purchases."""
 
 _ELSEWHERE = "__airflow_state_ref__"
 """Airflow stores this in place of a value that a worker's own state store backend keeps."""
 
 
 class Refused(Exception):
-    """The command does not do what was asked; the text tells why. Nothing was written, nothing was sent."""
+    """The command does nothing; the text says why. Nothing was written, nothing was sent."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +52,28 @@ class Task:
 
     @property
     def key(self) -> str:
-        """The key of its purchase, unless it was given another."""
+        """The key of its purchase, unless the DAG gives another."""
         return task_run_key(self.dag_id, self.run_id, self.task_id, self.map_index, self.loop_index)
 
     @property
     def place(self) -> str:
-        """What tells it from others of the same task on the command line."""
+        """The options that tell it from others of the same task on the command line."""
         mapped = [f"--map-index {self.map_index}"] if self.map_index >= 0 else []
         looped = [] if self.loop_index is None else [f"--loop-index {self.loop_index}"]
         return " ".join(["with", *mapped, *looped]) if mapped or looped else "without an index"
 
     def has_name_of(self, other: Task) -> bool:
-        """Whether another one is of the same task, at whatever place."""
+        """Whether another one is of the same task, at any place."""
         return (self.dag_id, self.run_id, self.task_id) == (other.dag_id, other.run_id, other.task_id)
 
 
 @dataclass(frozen=True)
-class Named:
-    """How a purchase is named: by a person in one of these ways, by a record to restore with its key and its task."""
+class PurchaseName:
+    """
+    The name of a purchase: one of these that a user gives, or the key and the task of a record to restore.
+
+    :param token: The client token.
+    """
 
     key: str | None = None
     token: str | None = None
@@ -77,25 +81,25 @@ class Named:
     task: Task | None = None
 
     def __str__(self) -> str:
-        words = {"client token": self.token, "order": self.order_id, "task": self.task and self.task.key}
-        return self.key or next(f"of {what} {name}" for what, name in words.items() if name)
+        names = {"client token": self.token, "order": self.order_id, "task": self.task and self.task.key}
+        return self.key or next(f"of {kind} {name}" for kind, name in names.items() if name)
 
 
 @dataclass(frozen=True)
-class Case:
+class FoundPurchase:
     """
     One purchase, as far as it could be found.
 
-    :param named: How it was asked for.
+    :param name: Its name, as the user gave it.
     :param store: Where its record is, or belongs.
-    :param key: Its key; ``None`` while nothing tells it.
+    :param key: Its key; ``None`` if that is not known.
     :param record: ``None`` if there is none, or none that can be used.
-    :param unusable: Why there is a record that cannot be used.
+    :param unusable: The reason why its record cannot be used.
     :param is_newer: That record is of a newer version of this package.
-    :param notes: What else a person should know.
+    :param notes: Notes for the user.
     """
 
-    named: Named
+    name: PurchaseName
     store: Store
     key: str | None = None
     record: Record | None = None
@@ -110,14 +114,14 @@ class Case:
 
     @property
     def has_twins(self) -> bool:
-        """Whether it is of a mapped task or an iteration of a loop, whose siblings may buy the same."""
-        task = self.named.task
+        """Whether it belongs to a mapped task or an iteration of a loop, whose siblings may buy the same."""
+        task = self.name.task
         return task is not None and (is_mapped(task) or task.loop_index is not None)
 
 
 class TaskState:
     """
-    The state of one task in Airflow's metadata database: what the task has as ``context["task_state_store"]``.
+    The state of one task in Airflow's metadata database: the ``context["task_state_store"]`` of the task.
 
     :raises Refused: This line of Airflow has none, or the task has no such place.
     """
@@ -135,9 +139,9 @@ class TaskState:
 
     def get(self, key: str) -> Any:
         """
-        Return what is stored; text that is no JSON as it is.
+        Return the stored value; text that is no JSON as it is.
 
-        :raises Refused: A worker's own backend keeps it, which cannot be asked from here.
+        :raises Refused: A worker's own backend keeps it, which cannot be read from here.
         """
         text = self._backend.get(self._scope, key)
         try:
@@ -177,11 +181,11 @@ def _scope_of(task: Task) -> Any:
     ]
     if len(found) == 1:
         return TaskScope(**named, **found[0])
-    known = "\n".join(sorted({f"  {place.place}" for place, _ in places}))
+    existing = "\n".join(sorted({f"  {place.place}" for place, _ in places}))
     many = "more than one" if found else "no"
     raise Refused(
         f"Run {task.run_id} has {many} task {task.task_id} {task.place}, so nothing is known of its purchase. It has "
-        f"the task\n{known}"
+        f"the task\n{existing}"
     )
 
 
@@ -203,7 +207,7 @@ def refuse_unknown_run(task: Task) -> None:
 
 
 def _places(row: Any, session: Any) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Yield the place of a task instance and the scope of its state; nothing if only Airflow can tell the place."""
+    """Yield the place of a task instance and the scope of its state; nothing if only Airflow knows the place."""
     named = (row.dag_id, row.run_id, row.task_id)
     if not hasattr(row, "region_id"):  # before Airflow 3.4
         yield Task(*named, row.map_index), {"map_index": row.map_index}
@@ -230,22 +234,22 @@ def _places(row: Any, session: Any) -> Iterator[tuple[Task, dict[str, Any]]]:
         yield Task(*named, row.region_index, region.parent_region_index), scope
 
 
-def find(named: Named, settings: Settings, client: BillingClient) -> Case:
+def find(name: PurchaseName, settings: Settings, client: BillingClient) -> FoundPurchase:
     """
     Find a purchase.
 
-    :raises StoreFailed: What remembers it cannot be read, so nothing is known.
+    :raises StoreFailed: Its store cannot be read, so nothing is known.
     :raises Refused: It cannot be found in this way, or is not the only one.
     """
     if settings.ledger_uri:
-        return _trying(settings.ledger_uri, lambda: _in_ledger(named, open_ledger(settings.ledger_uri), client))
-    if task := named.task:
-        return _trying("the task state store", lambda: read(named, _task_state_of(task), task.key))
-    if named.order_id:
-        return Case(named, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
+        return _reading(settings.ledger_uri, lambda: _in_ledger(name, open_ledger(settings.ledger_uri), client))
+    if task := name.task:
+        return _reading("the task state store", lambda: read(name, _task_state_of(task), task.key))
+    if name.order_id:
+        return FoundPurchase(name, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
     raise Refused(
         "The connection names no ledger, so a record can only be found by its task: give --dag-id, --run-id and "
-        "--task-id, or ask with the connection that has ledger_uri."
+        "--task-id, or the --conn-id of the connection that has ledger_uri."
     )
 
 
@@ -257,11 +261,11 @@ def all_in(ledger_uri: str) -> list[dict[str, Any]]:
 
     :raises StoreFailed: The ledger cannot be read.
     """
-    return _trying(ledger_uri, lambda: [_row(location, stored) for location, stored in open_ledger(ledger_uri).all()])
+    return _reading(ledger_uri, lambda: [_row(location, stored) for location, stored in open_ledger(ledger_uri).all()])
 
 
-def read(named: Named, store: Store, key: str) -> Case:
-    """Read the record of a key; whatever the store raises flies on."""
+def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:
+    """Read the record of a key. Errors of the store fly on."""
     stored = None
     try:
         stored = store.read(key)
@@ -271,19 +275,21 @@ def read(named: Named, store: Store, key: str) -> Case:
     except InvalidRecord as error:
         version = stored.get("version") if isinstance(stored, Mapping) else None
         is_newer = isinstance(version, int) and version > VERSION
-        return Case(named, store, key, unusable=error, is_newer=is_newer)
+        return FoundPurchase(name, store, key, unusable=error, is_newer=is_newer)
     if record is None and store.is_shared:
         next(store.all(), None)  # Raises if there is no folder, which would look like an empty one.
-    return Case(named, store, record.key if record else key, record)
+    return FoundPurchase(name, store, record.key if record else key, record)
 
 
 def task_of(record: Record) -> Task | None:
-    """Return the task that asked for a purchase, ``None`` if its record does not tell."""
+    """Return the task that placed a purchase, ``None`` if its record does not name it."""
     by = {"map_index": None, "loop_index": None, **record.placed_by}
     names: list[Any] = [by.get(name) for name in ("dag_id", "run_id", "task_id")]
     indices: list[Any] = [-1 if by["map_index"] is None else by["map_index"], by["loop_index"]]
-    is_told = all(isinstance(name, str) and name for name in names)
-    return Task(*names, *indices) if is_told and all(type(index) in (int, type(None)) for index in indices) else None
+    is_complete = all(isinstance(name, str) and name for name in names)
+    return (
+        Task(*names, *indices) if is_complete and all(type(index) in (int, type(None)) for index in indices) else None
+    )
 
 
 def _task_state_of(task: Task) -> Store:
@@ -293,7 +299,7 @@ def _task_state_of(task: Task) -> Store:
 
 
 def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
-    """Return all numbers by which an order may be known: this one alone, if the order book does not tell more."""
+    """Return all numbers of an order: this one alone, if the order book does not list it."""
     try:
         order = order_numbered(client, order_id)
     except TcBillingError:
@@ -301,22 +307,22 @@ def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:
     return frozenset({order_id}) | (order.order_ids if order else frozenset())
 
 
-def _in_ledger(named: Named, ledger: Store, client: BillingClient) -> Case:
-    key = named.key or (named.task.key if named.task else None)
-    case = read(named, ledger, key) if key else Case(named, ledger)
-    if named.key or case.record or case.unusable:
-        return case
-    found, notes = _scan(ledger, _test_of(named, client))
+def _in_ledger(name: PurchaseName, ledger: Store, client: BillingClient) -> FoundPurchase:
+    key = name.key or (name.task.key if name.task else None)
+    exact = read(name, ledger, key) if key else FoundPurchase(name, ledger)
+    if name.key or exact.record or exact.unusable:
+        return exact
+    found, notes = _scan(ledger, _matcher_of(name, client))
     if len(found) > 1:
         keys = "\n".join(f"  {harmless(record.key)}" for record in found)
-        raise Refused(f"{len(found)} purchases are {named}. Name one of them with --key:\n{keys}")
+        raise Refused(f"{len(found)} purchases are {name}. Name one of them with --key:\n{keys}")
     if found:
-        return Case(named, ledger, found[0].key, found[0], notes=notes)
-    return Case(named, ledger, key, notes=(*notes, *_note_of_siblings(named.task, ledger)))
+        return FoundPurchase(name, ledger, found[0].key, found[0], notes=notes)
+    return FoundPurchase(name, ledger, key, notes=(*notes, *_note_of_siblings(name.task, ledger)))
 
 
 def _note_of_siblings(task: Task | None, ledger: Store) -> tuple[str, ...]:
-    """Return a note of what the ledger has of the same task at other places: one may have been meant."""
+    """Return a note of the purchases of the same task at other places: the user may mean one of them."""
     if task is None:
         return ()
     records, _ = _scan(ledger, lambda record: bool((other := task_of(record)) and other.has_name_of(task)))
@@ -324,8 +330,8 @@ def _note_of_siblings(task: Task | None, ledger: Store) -> tuple[str, ...]:
     return (f"The ledger has purchases of this task {', '.join(places)}.",) if places else ()
 
 
-def _scan(ledger: Store, fits: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
-    """Read the whole ledger; return the records that fit, and a note of those that cannot be read."""
+def _scan(ledger: Store, matches: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
+    """Read the whole ledger; return the records that match, and a note of those that cannot be read."""
     found, damaged = [], []
     for location, stored in ledger.all():
         name = location.rpartition("/")[2]
@@ -334,38 +340,38 @@ def _scan(ledger: Store, fits: Callable[[Record], bool]) -> tuple[list[Record], 
         except InvalidRecord:
             damaged.append(name)
             continue
-        if fits(record):
+        if matches(record):
             found.append(record)
     note = f"Records of {ledger.about} that cannot be used, and may be it: {', '.join(damaged)}"
     return found, (note,) if damaged else ()
 
 
-def _test_of(named: Named, client: BillingClient) -> Callable[[Record], bool]:
-    if named.token:
-        return lambda record: named.token in (record.client_token, client_token_for(record.key))
-    if named.task:
-        return lambda record: task_of(record) == named.task
-    numbers = numbers_of(client, str(named.order_id))
+def _matcher_of(name: PurchaseName, client: BillingClient) -> Callable[[Record], bool]:
+    if name.token:
+        return lambda record: name.token in (record.client_token, client_token_for(record.key))
+    if name.task:
+        return lambda record: task_of(record) == name.task
+    numbers = numbers_of(client, str(name.order_id))
     return lambda record: record.order_id in numbers
 
 
 def _row(location: str, stored: Any) -> dict[str, Any]:
     name = location.rpartition("/")[2]
     try:
-        told = Record.from_json(stored, name).as_json()
+        row = Record.from_json(stored, name).as_json()
     except InvalidRecord as error:
-        told = {"state": "unusable", "key": f"{name}: {error.reason}"}
-    return {column: told.get(column) for column in LISTED}
+        row = {"state": "unusable", "key": f"{name}: {error.reason}"}
+    return {column: row.get(column) for column in LISTED}
 
 
-def _trying(what: str, use: Callable[[], T]) -> T:
+def _reading(place: str, read_it: Callable[[], T]) -> T:
     try:
-        return use()
+        return read_it()
     except (Refused, TcBillingError):
         raise
     except FileNotFoundError as error:
         raise StoreFailed(
-            f"There is no folder {what}, or it is empty. Is it mounted here? Nothing is known of any purchase."
+            f"There is no folder {place}, or it is empty. Is it mounted here? Nothing is known of any purchase."
         ) from error
     except Exception as error:
-        raise StoreFailed(f"The records ({what}) cannot be read, so nothing is known: {error!r}") from error
+        raise StoreFailed(f"The records ({place}) cannot be read, so nothing is known: {error!r}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_tcbilling.api.access import LONGEST, is_span
+from airflow_provider_tcbilling.api.access import SECONDS
 from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
@@ -270,8 +270,8 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
         value = extra.get(extra_field.name)
         if value is None or value == "" or extra_field.is_secret:
             continue
-        if extra_field.type == "number" and not is_span(value):
-            yield f"extra {extra_field.name} must be a number above 0, and at most {LONGEST}"
+        if extra_field.type == "number" and (mistake := SECONDS.demand(f"extra {extra_field.name}", value)):
+            yield mistake
         elif extra_field.choices and value not in extra_field.choices:
             yield f"extra {extra_field.name} must be one of {', '.join(extra_field.choices)}"
         elif extra_field.type == "string" and not (isinstance(value, str) and value.isprintable()):

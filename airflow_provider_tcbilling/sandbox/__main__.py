@@ -9,7 +9,7 @@ import sys
 from dataclasses import fields
 from urllib.parse import quote
 
-from airflow_provider_tcbilling.sandbox.bounds import Range
+from airflow_provider_tcbilling.sandbox.limits import Range
 from airflow_provider_tcbilling.sandbox.options import Options, add_arguments, reader_of
 
 PORTS = Range(0, 65_535, is_whole=True)
@@ -36,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     options = Options(**{f.name: getattr(chosen, f.name) for f in fields(Options) if hasattr(chosen, f.name)})
     try:
+        from airflow_provider_tcbilling.sandbox.browser_guard import Hosts
         from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
         from airflow_provider_tcbilling.sandbox.server import address_of, listening_socket, server_of
-        from airflow_provider_tcbilling.sandbox.visitors import Hosts
     except ModuleNotFoundError as error:
         print(f"The sandbox needs {error.name}: pip install 'airflow-provider-tcbilling[sandbox]'", file=sys.stderr)
         return 1
@@ -72,11 +72,11 @@ OPEN = (
 
 
 def _mistake_in(certificate: str | None, key: str | None) -> str:
-    """Return in words why a certificate cannot be used, before the server would say so in a traceback."""
+    """Return in words why a certificate cannot be used; the server would show a traceback."""
     if not certificate or not key:
-        return "Say both, --tls-cert and --tls-key."
+        return "Give both, --tls-cert and --tls-key."
     try:
-        # A password would be asked for in the terminal.
+        # Without a password, OpenSSL would ask for one in the terminal.
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
     except OSError as error:
         return f"Cannot use the certificate {certificate} with the key {key}: {error.strerror or error}"
@@ -84,7 +84,7 @@ def _mistake_in(certificate: str | None, key: str | None) -> str:
 
 
 def greeting(options: Options, url: str) -> str:
-    """Return what a person needs to use the sandbox: its page, and the Airflow connection in both notations."""
+    """Return the lines that a user needs: the address of the page, and the Airflow connection in both notations."""
     connection = {"conn_type": "tcbilling", "host": url, "login": options.secret_id, "password": options.secret_key}
     uri = f"tcbilling://{quote(options.secret_id, safe='')}:{quote(options.secret_key, safe='')}@{quote(url, safe='')}"
     if options.session_token:

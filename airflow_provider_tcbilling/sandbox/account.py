@@ -1,16 +1,36 @@
-"""What the requests that spend, or give back, do to the account, and what it remembers of their client tokens."""
+"""
+Account: money, orders and instances, the requests that change them, and how they move on with time.
+
+The account moves on lazily, whenever something reads or changes it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from airflow_provider_tcbilling.api.models import DealStatus
-from airflow_provider_tcbilling.sandbox.account_state import AccountState
-from airflow_provider_tcbilling.sandbox.instances import NOTIFY, Subscription, later
-from airflow_provider_tcbilling.sandbox.options import Options
-from airflow_provider_tcbilling.sandbox.orders import PURCHASE, REFUND, RENEW, UNDER_WAY, Fate, PlacedOrder, Refused
+from airflow_provider_tcbilling.sandbox.clock import Clock
+from airflow_provider_tcbilling.sandbox.errors import Refused
+from airflow_provider_tcbilling.sandbox.ids import Ids
+from airflow_provider_tcbilling.sandbox.instances import MONTHS, NOTIFY, Instance, Instances, later
+from airflow_provider_tcbilling.sandbox.options import FROM_NOW, Options
+from airflow_provider_tcbilling.sandbox.orders import (
+    AIMS,
+    PURCHASE,
+    REFUND,
+    RENEW,
+    UNDER_WAY,
+    Fate,
+    Orders,
+    PlacedOrder,
+)
+
+CURRENCY = "USD"
+SECONDS_UNTIL_DELIVERING = 1.0
 
 LARGEST_QUANTITY = 10_000
 """The most instances of an order. Invented: no maximum is documented."""
@@ -22,17 +42,69 @@ RENEWAL_PERIODS = {"m": 11, "y": 5}
 """The longest automatic renewal, by unit."""
 
 
-class Account(AccountState):
+class Account:
     """
-    The memory of one account.
+    One account.
 
     :param options: How it behaves.
     :param source: The source of its numbers; a new one, of the options' seed, if not given.
     """
 
     def __init__(self, options: Options, source: random.Random | None = None) -> None:
-        super().__init__(options, source)
+        self.options = options
+        self.clock = Clock(options.zone)
+        self.ids = Ids(source or random.Random(options.seed), options.zone)
+        self.uin = 100_000_000_001
+        self.owned = Instances()
+        self.voucher_cents = options.voucher_cents
+        self._balance_cents = options.balance_cents
+        self._orders = Orders()
         self._placed_with: dict[str, PlacedOrder] = {}
+        # Tests read the account in their own thread while the server's thread carries requests out.
+        self._lock = threading.RLock()
+
+    @property
+    def balance_cents(self) -> int:
+        """Money on the account, after everything that has fallen due by now."""
+        self.move_on()
+        return self._balance_cents
+
+    @balance_cents.setter
+    def balance_cents(self, cents: int) -> None:
+        self._balance_cents = cents
+
+    def orders(self) -> list[PlacedOrder]:
+        """Return all orders as they stand now, the oldest first. It does not count as a query of a client."""
+        self.move_on()
+        return list(self._orders.all)
+
+    def numbered(self, number: str) -> list[PlacedOrder]:
+        """Return the orders that a number names, be it of a sub-order or of a big deal, as they stood last."""
+        return self._orders.numbered(number)
+
+    def instances(self) -> list[Instance]:
+        """Return all instances as they stand now."""
+        self.move_on()
+        return self.owned.all(self.clock.now())
+
+    def query(self, orders: Iterable[PlacedOrder]) -> list[PlacedOrder]:
+        """Count a client's query of these orders, and return those that are listed already."""
+        listed = []
+        for order in orders:
+            order.queries += 1
+            with self._lock:
+                self._advance(order)
+            hidden_until = order.created_at + order.fate.hidden_seconds
+            if order.queries > order.fate.hidden_queries and self.clock.now() >= hidden_until:
+                listed.append(order)
+        return listed
+
+    def move_on(self) -> None:
+        """Let everything happen that has fallen due by now."""
+        with self._lock:
+            for order in self._orders.under_way():
+                self._advance(order)
+            self.owned.move_on(self.clock.now(), self._renew_by_itself)
 
     def buy(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
         """Carry CreateInstance out: take the money and place the order, or answer with the one the token bought."""
@@ -54,13 +126,13 @@ class Account(AccountState):
 
         :raises Refused: There is no such instance, or its product cannot renew itself for so long.
         """
-        subscription = self._asked_for(request)
-        unit = request.get("RenewPeriodUnit") or subscription.renew_period_unit
-        period = int(request.get("RenewPeriod") or subscription.renew_period)
+        instance = self._named(request)
+        unit = request.get("RenewPeriodUnit") or instance.renew_period_unit
+        period = int(request.get("RenewPeriod") or instance.renew_period)
         if period > RENEWAL_PERIODS[unit]:
             raise Refused("InvalidParameter.ApiParamError", f"A renewal has at most {RENEWAL_PERIODS[unit]} {unit}.")
-        subscription.renew_flag = request["RenewFlag"]
-        subscription.renew_period, subscription.renew_period_unit = period, unit
+        instance.renew_flag = request["RenewFlag"]
+        instance.renew_period, instance.renew_period_unit = period, unit
 
     def add_instance(
         self,
@@ -76,17 +148,17 @@ class Account(AccountState):
         paid_cents: int | None = None,
         voucher_cents: int = 0,
         bought_at: float | None = None,
-    ) -> Subscription:
+    ) -> Instance:
         """
         Add an instance that was bought before the sandbox began: with its order, and at no cost to the balance.
 
-        :param expires_at: Epoch seconds, in the past for an isolated one; ``None`` if the server tells no expiry.
-        :param renew_flag: Any text, to play a flag that nobody knows.
-        :param paid_cents: What was paid in money; one month's price if not given.
+        :param expires_at: Epoch seconds, in the past for an isolated one; ``None`` if the server shows no expiry.
+        :param renew_flag: Any text, also a flag that the API does not document.
+        :param paid_cents: The paid money; one month's price if not given.
         :param bought_at: Epoch seconds; now if not given.
         """
         with self._lock:
-            self.settle()
+            self.move_on()
             now = self.clock.now()
             paid = self.options.price_cents if paid_cents is None else paid_cents
             request = {
@@ -98,15 +170,15 @@ class Account(AccountState):
             }
             moment = now if bought_at is None else bought_at
             order = self._place(PURCHASE, request, paid + voucher_cents, Fate(), voucher_cents=voucher_cents, at=moment)
-            (subscription,) = self._subscriptions_of(order, moment)
-            subscription.name, subscription.expires_at, subscription.is_locked = name, expires_at, is_locked
-            self.subscriptions.add(subscription, now)
+            (instance,) = self._instances_of(order, moment)
+            instance.name, instance.expires_at, instance.is_locked = name, expires_at, is_locked
+            self.owned.add(instance, now)
             order.become(DealStatus.DELIVERED, moment)
-            return subscription
+            return instance
 
     def _once(self, action: str, request: Mapping[str, Any], place: Callable[[], PlacedOrder]) -> PlacedOrder:
         with self._lock:
-            self.settle()
+            self.move_on()
             token = request["ClientToken"]
             earlier = self._placed_with.get(token)
             if earlier is not None and self._remembers(earlier):
@@ -117,48 +189,184 @@ class Account(AccountState):
                         raise Refused("InvalidParameter.ApiParamError", "ClientToken was used with other parameters.")
                     return earlier
             order = self._placed_with[token] = place()
-            self._settle(order)
+            self._advance(order)
             return order
 
     def _remembers(self, order: PlacedOrder) -> bool:
         seconds = self.options.tokens.remembered_seconds
         return seconds is None or self.clock.now() - order.created_at < seconds
 
-    def _asked_for(self, request: Mapping[str, Any]) -> Subscription:
-        self.settle()
-        found = self.subscriptions.find(request["InstanceId"], self.clock.now())
+    def _named(self, request: Mapping[str, Any]) -> Instance:
+        """Return the instance that a request names."""
+        self.move_on()
+        found = self.owned.find(request["InstanceId"], self.clock.now())
         mistakes = found.mistakes_in(request) if found else [f"there is no instance {request['InstanceId']}"]
         if found is None or mistakes:
             raise Refused("InvalidParameter.ApiParamError", f"InstanceId: {'; '.join(mistakes)}.")
         return found
 
     def _renew(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
-        subscription, now = self._asked_for(request), self.clock.now()
-        if subscription.is_locked:
-            raise Refused("InvalidParameter.ResourceLocked", f"{subscription.instance_id} is locked.")
-        if subscription.expires_at is not None:
-            expiry = self._renewal_starts_at(subscription.expires_at, now, now)
-            for renewal in (*subscription.renewals_under_way, request):
+        instance, now = self._named(request), self.clock.now()
+        if instance.is_locked:
+            raise Refused("InvalidParameter.ResourceLocked", f"{instance.instance_id} is locked.")
+        if instance.expires_at is not None:
+            expiry = self._renewal_starts_at(instance.expires_at, now, now)
+            for renewal in (*instance.renewals_under_way, request):
                 expiry = later(expiry, renewal.get("Period", 1), renewal.get("PeriodUnit", "m"), self.options.zone)
             if expiry > later(now, LONGEST_MONTHS, "m", self.options.zone):
                 text = f"It would expire more than {LONGEST_MONTHS} months from now."
                 raise Refused("FailedOperation.BusinessCheckErrCode", text)
-        order = self._pay(RENEW, request, fate, subscription)
-        subscription.renewals_under_way.append(order.request)
+        order = self._pay(RENEW, request, fate, instance)
+        instance.renewals_under_way.append(order.request)
         return order
 
+    def _renew_by_itself(self, instance: Instance, moment: float) -> None:
+        request = {
+            "ProductCode": instance.product_code,
+            "SubProductCode": instance.sub_product_code,
+            "RegionCode": instance.region_code,
+            "InstanceId": instance.instance_id,
+            "Period": instance.renew_period,
+            "PeriodUnit": instance.renew_period_unit,
+        }
+        # Too little money is no error here: the instance lapses.
+        with contextlib.suppress(Refused):
+            self._end(self._pay(RENEW, request, Fate(), instance, at=moment), moment)
+
+    def _renewal_starts_at(self, expiry: float, placed_at: float, now: float) -> float:
+        was_isolated = expiry <= placed_at
+        return now if was_isolated and self.options.isolated_renewal == FROM_NOW else expiry
+
     def _refund(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
-        subscription = self._asked_for(request)
-        if subscription.is_locked or subscription.renewals_under_way:
-            raise Refused("InvalidParameter.ResourceLocked", f"{subscription.instance_id} is locked.")
+        instance = self._named(request)
+        if instance.is_locked or instance.renewals_under_way:
+            raise Refused("InvalidParameter.ResourceLocked", f"{instance.instance_id} is locked.")
         is_first = not any(
             order.action == REFUND
-            and order.request["ProductCode"] == subscription.product_code
+            and order.request["ProductCode"] == instance.product_code
             and order.status in (*UNDER_WAY, DealStatus.REFUNDED)
-            for order in self._orders
+            for order in self._orders.all
         )
-        cents, formula = subscription.refund(self.clock.now(), is_first=is_first)
-        order = self._place(REFUND, request, cents, fate, subscription=subscription)
-        order.formula, order.returned_order_ids = formula, tuple(subscription.order_ids)
-        subscription.is_locked = True
+        cents, formula = instance.refund(self.clock.now(), is_first=is_first)
+        order = self._place(REFUND, request, cents, fate, instance=instance)
+        order.formula, order.returned_order_ids = formula, tuple(instance.order_ids)
+        instance.is_locked = True
         return order
+
+    def _pay(
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        fate: Fate,
+        instance: Instance | None = None,
+        at: float | None = None,
+    ) -> PlacedOrder:
+        months = request.get("Period", 1) * MONTHS[request.get("PeriodUnit", "m")]
+        cost = int(self.options.price_cents * months * request.get("Quantity", 1))
+        voucher_cents = min(self.voucher_cents, cost)
+        if cost - voucher_cents > self._balance_cents:
+            raise Refused("FailedOperation.BalanceInsufficient", "The account balance is insufficient.")
+        order = self._place(action, request, cost, fate, voucher_cents=voucher_cents, instance=instance, at=at)
+        self.voucher_cents -= voucher_cents
+        self._balance_cents -= order.paid_cents
+        return order
+
+    def _place(
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        cost: int,
+        fate: Fate,
+        *,
+        voucher_cents: int = 0,
+        instance: Instance | None = None,
+        at: float | None = None,
+    ) -> PlacedOrder:
+        moment, place = self.clock.now() if at is None else at, len(self._orders.all)
+        order = PlacedOrder(
+            self.ids.order_number(place, moment),
+            self.ids.order_number(place, moment, "801"),
+            request.get("ClientToken", ""),
+            dict(request),
+            cost,
+            moment,
+            fate,
+            action,
+            voucher_cents,
+            instance,
+        )
+        if instance and not fate.is_nameless:
+            order.instance_ids = [instance.instance_id]
+        order.become(DealStatus.PAID, moment)
+        self._orders.add(order)
+        return order
+
+    def _advance(self, order: PlacedOrder) -> None:
+        if order.status not in UNDER_WAY:
+            return
+        now, options = self.clock.now(), self.options
+        waited = now - order.created_at
+        enough_queries = order.queries > options.delivery_looks or not options.delivery_looks
+        if enough_queries and waited >= options.delivery_seconds:
+            self._end(order, now)
+        elif order.status == DealStatus.PAID and (order.queries or waited > SECONDS_UNTIL_DELIVERING):
+            order.become(DealStatus.DELIVERING, now)
+
+    def _end(self, order: PlacedOrder, now: float) -> None:
+        if order.ends_as == AIMS[order.action]:
+            self._carry_out(order, now)
+        if order.ends_as == DealStatus.REFUNDED:
+            self._balance_cents += order.paid_cents
+        if order.instance and order.action == REFUND:
+            order.instance.is_locked = False
+        if order.instance and order.request in order.instance.renewals_under_way:
+            order.instance.renewals_under_way.remove(order.request)
+        order.become(order.ends_as, now)
+
+    def _carry_out(self, order: PlacedOrder, now: float) -> None:
+        """Hand the instances of a purchase over, extend the instance of a renewal, take that of a refund back."""
+        if order.instance is None:
+            for instance in self._instances_of(order, now):
+                self.owned.add(instance, now)
+            return
+        order.instance_ids = [order.instance.instance_id]
+        if order.action == RENEW:
+            self._extend(order.instance, order, now)
+        else:
+            self.owned.remove(order.instance)
+
+    def _extend(self, instance: Instance, order: PlacedOrder, now: float) -> None:
+        instance.order_ids.append(order.order_id)
+        instance.renewed_cents += order.paid_cents
+        if instance.expires_at is None:
+            return
+        if order.fate.expiry_late_seconds:
+            instance.show_late(now + order.fate.expiry_late_seconds, now)
+        start = self._renewal_starts_at(instance.expires_at, order.created_at, now)
+        self.owned.extend(instance, later(start, order.period, order.period_unit, self.options.zone), now)
+
+    def _instances_of(self, order: PlacedOrder, now: float) -> list[Instance]:
+        bought, quantity = order.request, order.request.get("Quantity", 1)
+        order.instance_ids = [self.ids.instance_id() for _ in range(quantity)]
+        return [
+            Instance(
+                instance_id,
+                bought["ProductCode"],
+                bought["SubProductCode"],
+                bought["RegionCode"],
+                order.zone_code,
+                now,
+                later(now, order.period, order.period_unit, self.options.zone),
+                order.project_id,
+                renew_flag=bought.get("RenewFlag") or NOTIFY,
+                paid_cents=_share(order.paid_cents, quantity, number),
+                voucher_cents=_share(order.voucher_cents, quantity, number),
+                order_ids=[order.order_id],
+            )
+            for number, instance_id in enumerate(order.instance_ids)
+        ]
+
+
+def _share(cents: int, parts: int, number: int) -> int:
+    """Return one of the equal parts of an amount; the first ones take the remainder."""
+    return cents // parts + (number < cents % parts)

@@ -1,4 +1,4 @@
-"""The page, and the JSON interface below ``/_sandbox`` that tests and people steer the sandbox with."""
+"""The page, and the JSON interface below ``/_sandbox`` with which tests and users control the sandbox."""
 
 from __future__ import annotations
 
@@ -16,26 +16,19 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.sandbox.account_state import Clock
-from airflow_provider_tcbilling.sandbox.bounds import (
-    MAX_CONTROL_BYTES,
-    YEAR,
-    Range,
-    TooLarge,
-    WrongControl,
-    body_of,
-    read_json,
-)
+from airflow_provider_tcbilling.sandbox.browser_guard import PAGE_HEADERS
+from airflow_provider_tcbilling.sandbox.clock import Clock
+from airflow_provider_tcbilling.sandbox.errors import TooLarge, WrongControl
+from airflow_provider_tcbilling.sandbox.existing_instances import add_instances, read_time
 from airflow_provider_tcbilling.sandbox.faults import KINDS
+from airflow_provider_tcbilling.sandbox.limits import MAX_CONTROL_BYTES, YEAR, Range, body_of, read_json
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
-from airflow_provider_tcbilling.sandbox.seeding import add_instances, read_time
-from airflow_provider_tcbilling.sandbox.visitors import PAGE_HEADERS
 
 _JUMP = Range(-10 * YEAR, 10 * YEAR)
 """Seconds by which the clock moves at once."""
 
 _TIMES = ("2000-01-01T00:00:00+00:00", "2100-01-01T00:00:00+00:00")
-"""Between which it stays."""
+"""The first and the last time that the clock can show."""
 
 
 def routes_of(sandbox: Sandbox) -> list[Route]:
@@ -55,18 +48,18 @@ def routes_of(sandbox: Sandbox) -> list[Route]:
 
 
 class _Control:
-    """The page, and the JSON interface that tests and people steer the sandbox with."""
+    """The handlers of the routes."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
     async def page(self, request: Request) -> Response:
         kinds = {name: [kind.part.value, kind.about, dict(kind.options)] for name, kind in KINDS.items()}
-        known = json.dumps({"kinds": kinds, "actions": list(ACTIONS)}).replace("<", "\\u003c")
+        tables = json.dumps({"kinds": kinds, "actions": list(ACTIONS)}).replace("<", "\\u003c")
         page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
         nonce = secrets.token_urlsafe(16)
         headers = {name: value.replace("{nonce}", nonce) for name, value in PAGE_HEADERS.items()}
-        return HTMLResponse(page.replace("{nonce}", nonce).replace("{known}", known), headers=headers)
+        return HTMLResponse(page.replace("{nonce}", nonce).replace("{known}", tables), headers=headers)
 
     async def health(self, request: Request) -> Response:
         return _Json(self._sandbox.health())
@@ -104,7 +97,7 @@ class _Control:
 
     async def reset(self, request: Request) -> Response:
         if await _json_object(request):
-            raise WrongControl("reset takes no words")
+            raise WrongControl("reset takes no options")
         self._sandbox.reset()
         return _Json(self._sandbox.health())
 
@@ -129,7 +122,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
     """
     Return the object that a control call holds; none at all is an empty one.
 
-    A form of another site can send everything but ``application/json`` without being asked first.
+    A form of another site can send everything but ``application/json`` without a preflight request.
     """
     body = await body_of(request.stream(), MAX_CONTROL_BYTES)
     kind = request.headers.get("content-type", "")
@@ -151,7 +144,7 @@ class _Json(JSONResponse):
         return json.dumps(content).encode("ascii")
 
 
-async def _in_words(request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     status, text, headers = 400, str(error), None
     if isinstance(error, HTTPException):
         status, text, headers = error.status_code, error.detail, error.headers
@@ -160,7 +153,7 @@ async def _in_words(request: Request, error: Exception) -> Response:
     return _Json({"error": text}, status_code=status, headers=headers)
 
 
-IN_WORDS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = dict.fromkeys(
-    (WrongControl, HTTPException, TooLarge, ClientDisconnect), _in_words
+ERROR_RESPONSES: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = dict.fromkeys(
+    (WrongControl, HTTPException, TooLarge, ClientDisconnect), _error_response
 )
-"""How a control call that is not carried out is answered."""
+"""The answer to a control call that is not carried out, by the error."""

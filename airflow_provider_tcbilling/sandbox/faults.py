@@ -1,4 +1,4 @@
-"""Scripted misfortune: what can be told to go wrong, when, and how often."""
+"""Faults: the failures that a test orders, when they strike, and how often."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
-from airflow_provider_tcbilling.sandbox.bounds import MAX_TEXT, YEAR, Range, WrongControl, is_finite, is_text
-from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS, LISTED
+from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS, LISTED
+from airflow_provider_tcbilling.sandbox.errors import WrongControl
+from airflow_provider_tcbilling.sandbox.limits import MAX_TEXT, YEAR, Range, is_finite, is_text
 from airflow_provider_tcbilling.sandbox.orders import Fate
 
 PLACING_ORDERS = ("CreateInstance", "RenewInstance", "RefundInstance")
@@ -37,10 +38,10 @@ class Part(Enum):
 @dataclass(frozen=True)
 class Kind:
     """
-    One sort of misfortune.
+    One kind of fault.
 
-    :param options: Its own words, each with the value that it has when left out.
-    :param limits: Of an option that is a number, the numbers that it can be; of one that is a word, those words.
+    :param options: Its own options, each with its default.
+    :param limits: The values of an option: a range of numbers, or all of its words.
     """
 
     part: Part
@@ -53,12 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "drop": Kind(Part.CONNECTION, "close the connection without an answer"),
     "reset": Kind(Part.CONNECTION, "reset the connection (TCP RST)"),
     "cut": Kind(Part.CONNECTION, "close the connection in the middle of the answer"),
-    "delay": Kind(
-        Part.CONNECTION,
-        "answer late",
-        {"seconds": 1.0},
-        {"seconds": _HOUR},
-    ),
+    "delay": Kind(Part.CONNECTION, "answer late", {"seconds": 1.0}, {"seconds": _HOUR}),
     "interim": Kind(
         Part.CONNECTION,
         "send an interim answer at once, and the real one late",
@@ -123,14 +119,10 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-class WrongFault(WrongControl):
-    """The description of a fault cannot be read."""
-
-
 @dataclass
 class Fault:
     """
-    A misfortune in force.
+    A fault in force.
 
     :param when: ``before`` the request is carried out, so nothing happens, or ``after``, so it has happened.
     :param times: How often it still strikes; ``None`` is always.
@@ -146,12 +138,12 @@ class Fault:
 
     @property
     def part(self) -> Part:
-        """What it strikes."""
+        """The part of the exchange that it strikes."""
         return KINDS[self.fault].part
 
 
 class Faults:
-    """The misfortunes in force, in the order they were asked for."""
+    """The faults in force, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._in_force: list[Fault] = []
@@ -162,18 +154,18 @@ class Faults:
         Put a fault in force.
 
         :param wanted: ``fault``, and as wanted ``when``, ``times`` (1), ``action``, and the kind's own options.
-        :raises WrongFault: In words, what is wrong with it.
+        :raises WrongControl: The description has a mistake.
         """
         kind = KINDS.get(str(wanted.get("fault")))
         if kind is None:
-            raise WrongFault(f"fault must be one of {', '.join(KINDS)}")
+            raise WrongControl(f"fault must be one of {', '.join(KINDS)}")
         allowed = {"fault", "when", "times", "action", *kind.options}
         if unknown := sorted(set(wanted) - allowed):
-            raise WrongFault(f"{', '.join(unknown)}: not known here; there are {', '.join(sorted(allowed))}")
+            raise WrongControl(f"{', '.join(unknown)}: not known here; there are {', '.join(sorted(allowed))}")
         when, times, action = _common(wanted)
         options = _options_of(kind, wanted)
         if len(self._in_force) >= MOST_FAULTS:
-            raise WrongFault(f"there are {MOST_FAULTS} faults in force, and that is the most; lift them first")
+            raise WrongControl(f"there are {MOST_FAULTS} faults in force, and that is the most; lift them first")
         fault = Fault(next(self._numbers), str(wanted["fault"]), when, times, action, options)
         self._in_force.append(fault)
         return fault
@@ -192,14 +184,14 @@ class Faults:
         return struck
 
     def fate(self, action: str) -> Fate:
-        """Return what the next order goes through."""
+        """Return the faults that the next order goes through."""
         merged: dict[str, Any] = {}
         for fault in self.strike(action, {Part.ORDER}) if action in PLACING_ORDERS else ():
             merged[fault.fault] = fault.options
         hidden = merged.get("not-visible", {})
         return Fate(
             ends_as=merged.get("order-status", {}).get("status"),
-            hidden_looks=hidden.get("looks", 0),
+            hidden_queries=hidden.get("looks", 0),
             hidden_seconds=hidden.get("seconds", 0.0),
             answer_big_deal="big-deal-id" in merged,
             is_nameless="nameless" in merged,
@@ -222,11 +214,11 @@ class Faults:
 def _common(wanted: Mapping[str, Any]) -> tuple[str, int | None, str | None]:
     when, times, action = wanted.get("when", "after"), wanted.get("times", 1), wanted.get("action")
     if when not in ("before", "after"):
-        raise WrongFault("when must be before or after")
+        raise WrongControl("when must be before or after")
     if times is not None and not _TIMES.has(times):
-        raise WrongFault(f"times must be {_TIMES}, or null for always")
+        raise WrongControl(f"times must be {_TIMES}, or null for always")
     if action is not None and action not in list(ACTIONS):
-        raise WrongFault(f"action must be null or one of {', '.join(ACTIONS)}")
+        raise WrongControl(f"action must be null or one of {', '.join(ACTIONS)}")
     return when, times, action
 
 
@@ -236,16 +228,16 @@ def _options_of(kind: Kind, wanted: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(limit, Range):
             limit.check(name, options[name])
         elif options[name] not in limit:
-            raise WrongFault(f"{name} must be one of {', '.join(limit)}")
+            raise WrongControl(f"{name} must be one of {', '.join(limit)}")
     return options
 
 
 def _option(name: str, value: Any, default: Any) -> Any:
     wanted = (int, float) if isinstance(default, float) else type(default)
     if not isinstance(value, wanted) or isinstance(value, bool):
-        raise WrongFault(f"{name} must be like {default!r}")
+        raise WrongControl(f"{name} must be like {default!r}")
     if isinstance(value, str) and not is_text(value):
-        raise WrongFault(f"{name} must have at most {MAX_TEXT} characters")
+        raise WrongControl(f"{name} must have at most {MAX_TEXT} characters")
     if isinstance(value, dict) and not is_finite(value):
-        raise WrongFault(f"{name} must be a JSON object, and NaN and infinity are not JSON")
+        raise WrongControl(f"{name} must be a JSON object, and NaN and infinity are not JSON")
     return value

@@ -1,4 +1,4 @@
-"""Who may come in: the checks a request passes before an action sees it."""
+"""The gateway: the checks that a request passes before it reaches its action."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from airflow_provider_tcbilling.api.signing import (
     signing_key,
     string_to_sign,
 )
-from airflow_provider_tcbilling.sandbox.bounds import read_json
+from airflow_provider_tcbilling.sandbox.errors import Refused
+from airflow_provider_tcbilling.sandbox.limits import read_json
 from airflow_provider_tcbilling.sandbox.options import Options
-from airflow_provider_tcbilling.sandbox.orders import Refused
 
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} Credential=(?P<id>[^/]+)/(?P<scope>[^,]+), ?"
@@ -33,7 +33,7 @@ class Gateway:
     """Checks signature, clock, version and rate, in the order of the real gateway as far as it is documented."""
 
     def __init__(self, options: Options, clock: Callable[[], float] | None = None) -> None:
-        self._rules = options
+        self._options = options
         self._clock = clock or time.time
         self._recent: dict[str, deque[float]] = defaultdict(deque)
 
@@ -66,7 +66,7 @@ class Gateway:
         timestamp = headers.get("x-tc-timestamp", "")
         if given is None or not re.fullmatch(r"\d{1,12}", timestamp):
             raise Refused("AuthFailure.InvalidAuthorization", "Authorization or X-TC-Timestamp cannot be read.")
-        if given["id"] != self._rules.secret_id:
+        if given["id"] != self._options.secret_id:
             raise Refused("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
         if abs(now - int(timestamp)) > MAX_CLOCK_DIFFERENCE:
             raise Refused("AuthFailure.SignatureExpire", "The signature has expired: check your clock.")
@@ -76,14 +76,14 @@ class Gateway:
         scope = credential_scope(int(timestamp), SERVICE)
         canonical = canonical_request({name: headers.get(name, "") for name in names}, body)
         text = string_to_sign(int(timestamp), scope, canonical)
-        right = signature(signing_key(self._rules.secret_key, scope), text)
+        right = signature(signing_key(self._options.secret_key, scope), text)
         if given["scope"] != scope or not hmac.compare_digest(right, given["signature"]):
             raise Refused("AuthFailure.SignatureFailure", "The signature does not match the request.")
-        if headers.get("x-tc-token", "") != self._rules.session_token:
+        if headers.get("x-tc-token", "") != self._options.session_token:
             raise Refused("AuthFailure.TokenFailure", "The token does not belong to the key.")
 
     def _check_rate(self, action: str) -> None:
-        limit = self._rules.rate_limit
+        limit = self._options.rate_limit
         if not limit:
             return
         now, recent = time.monotonic(), self._recent[action]

@@ -1,4 +1,4 @@
-"""What each action does: one function an action, from the request's JSON object to the answer's."""
+"""The actions: one function each, from the request's JSON object to the answer's."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.schema import MistakeKind
-from airflow_provider_tcbilling.sandbox.account import Account
-from airflow_provider_tcbilling.sandbox.account_state import CURRENCY
-from airflow_provider_tcbilling.sandbox.instances import ISOLATED, NORMAL, Subscription
-from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder, Refused
+from airflow_provider_tcbilling.sandbox.account import CURRENCY, Account
+from airflow_provider_tcbilling.sandbox.errors import Refused
+from airflow_provider_tcbilling.sandbox.instances import ISOLATED, NORMAL, Instance
+from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
 
 IDS_SHOWN_UP_TO_LIMIT = 200
 
@@ -65,36 +65,34 @@ def _set_renewal(account: Account, request: Mapping[str, Any], fate: Fate) -> di
 
 def _describe_renewals(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
     now, is_reverse = account.clock.now(), bool(request.get("Reverse"))
-    is_asked_for = _filter_of(account, request)
+    is_included = _filter_of(account, request)
     after = _read_cursor(request.get("NextToken"), is_reverse)
     placed = [(_position(one.shown_expiry(now), is_reverse), one.instance_id, one) for one in account.instances()]
-    rest = [entry for entry in placed if entry[:2] > after and is_asked_for(entry[2], entry[2].shown_expiry(now))]
+    rest = [entry for entry in placed if entry[:2] > after and is_included(entry[2], entry[2].shown_expiry(now))]
     page = sorted(rest, key=lambda entry: entry[:2])[: request["MaxResults"]]
     return {
-        "InstanceList": [_renewal(account, subscription, now) for _, _, subscription in page],
+        "InstanceList": [_renewal(account, instance, now) for _, _, instance in page],
         "NextToken": _cursor(page[-1][:2], is_reverse) if len(rest) > len(page) else None,
     }
 
 
-def _filter_of(account: Account, request: Mapping[str, Any]) -> Callable[[Subscription, float | None], bool]:
+def _filter_of(account: Account, request: Mapping[str, Any]) -> Callable[[Instance, float | None], bool]:
     flags, ids = request.get("RenewFlagList"), request.get("InstanceIdList")
     since, until = request.get("ExpireTimeStart"), request.get("ExpireTimeEnd")
-    first = account.moment(since) if since else float("-inf")
-    last = account.moment(until) if until else float("inf")
+    first = account.clock.read(since) if since else float("-inf")
+    last = account.clock.read(until) if until else float("inf")
 
     def is_in_time(expiry: float | None) -> bool:
         # Times are written in whole seconds, and compared as they are written.
         return not (since or until) if expiry is None else first <= int(expiry) <= last
 
-    return lambda subscription, expiry: (
-        (not flags or subscription.renew_flag in flags)
-        and (not ids or subscription.instance_id in ids)
-        and is_in_time(expiry)
+    return lambda instance, expiry: (
+        (not flags or instance.renew_flag in flags) and (not ids or instance.instance_id in ids) and is_in_time(expiry)
     )
 
 
 def _position(expiry: float | None, is_reverse: bool) -> tuple[bool, float]:
-    """Where an expiry stands in the list; what has none comes last, whatever the direction."""
+    """Return the place of an expiry in the list; an instance without one comes last, whatever the direction."""
     return expiry is None, (-expiry if is_reverse else expiry) if expiry is not None else 0.0
 
 
@@ -115,28 +113,28 @@ def _read_cursor(token: str | None, is_reverse: bool) -> tuple[tuple[bool, float
     raise Refused("InvalidParameter", "NextToken does not come from a page of this list.")
 
 
-def _renewal(account: Account, subscription: Subscription, now: float) -> dict[str, Any]:
-    expiry = subscription.shown_expiry(now)
+def _renewal(account: Account, instance: Instance, now: float) -> dict[str, Any]:
+    expiry = instance.shown_expiry(now)
     return {
-        "InstanceId": subscription.instance_id,
-        "ProductCode": subscription.product_code,
-        "SubProductCode": subscription.sub_product_code,
-        "RegionCode": subscription.region_code,
+        "InstanceId": instance.instance_id,
+        "ProductCode": instance.product_code,
+        "SubProductCode": instance.sub_product_code,
+        "RegionCode": instance.region_code,
         "Status": NORMAL if expiry is None or now < expiry else ISOLATED,
-        "RenewFlag": subscription.renew_flag,
-        "ExpireTime": None if expiry is None else account.local_time(expiry),
-        "InstanceName": subscription.name or None,
-        "ProductName": subscription.product_code,
-        "ProjectName": f"project {subscription.project_id}" if subscription.project_id else "Default Project",
-        "RenewPeriod": subscription.renew_period,
-        "RenewPeriodUnit": subscription.renew_period_unit,
+        "RenewFlag": instance.renew_flag,
+        "ExpireTime": None if expiry is None else account.clock.written(expiry),
+        "InstanceName": instance.name or None,
+        "ProductName": instance.product_code,
+        "ProjectName": f"project {instance.project_id}" if instance.project_id else "Default Project",
+        "RenewPeriod": instance.renew_period,
+        "RenewPeriodUnit": instance.renew_period_unit,
     }
 
 
 def _describe_deals(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
-    since, until = account.moment(request["StartTime"]), account.moment(request["EndTime"])
+    since, until = account.clock.read(request["StartTime"]), account.clock.read(request["EndTime"])
     number = request.get("OrderId") or request.get("BigDealId")
-    asked = [
+    orders = [
         order
         for order in (account.numbered(number) if number else account.orders())
         if since <= order.created_at <= until
@@ -145,7 +143,7 @@ def _describe_deals(account: Account, request: Mapping[str, Any], fate: Fate) ->
         and (not request.get("ResourceId") or request["ResourceId"] in order.instance_ids)
     ]
     statuses = request.get("StatusSet") or [request.get("Status", DealStatus.DELIVERED)]
-    found = [order for order in reversed(account.look(asked)) if order.status in statuses]
+    found = [order for order in reversed(account.query(orders)) if order.status in statuses]
     limit, page = request["Limit"], request.get("Offset", 0)
     shown = found[page * limit : (page + 1) * limit]
     deals = [_deal(account, order) for order in shown]
@@ -192,7 +190,7 @@ def _deal(account: Account, order: PlacedOrder) -> dict[str, Any]:
         "Currency": CURRENCY,
         "TimeSpan": float(order.period),
         "TimeUnit": order.period_unit,
-        "CreateTime": account.local_time(order.created_at),
+        "CreateTime": account.clock.written(order.created_at),
         "Creator": str(account.uin),
         "Payer": str(account.uin),
         "ProjectId": order.project_id,

@@ -1,4 +1,4 @@
-"""What was bought and runs: prepaid instances, their expiry, and how both move on with the account's clock."""
+"""Instances: those of an account, their expiry, and how they move on with the account's clock."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def later(moment: float, period: int, unit: str, zone: str) -> float:
 
 
 @dataclass
-class Subscription:
+class Instance:
     """
     One prepaid instance.
 
     :param renew_period: Length of each automatic renewal, in ``renew_period_unit``.
     :param bought_at: When it was delivered, in epoch seconds.
-    :param expires_at: When its paid time ends, in epoch seconds; ``None`` if the server tells no expiry.
+    :param expires_at: When its paid time ends, in epoch seconds; ``None`` if the server shows no expiry.
     :param paid_cents: Money of its purchase, without vouchers.
     :param voucher_cents: Vouchers of its purchase.
     :param is_locked: It can be neither renewed nor given back, for example because a refund is under way.
@@ -89,7 +89,7 @@ class Subscription:
         self._shown_expiry, self._shown_until = self.shown_expiry(now), max(until, self._shown_until)
 
     def mistakes_in(self, request: Mapping[str, Any]) -> list[str]:
-        """Return in words what a request says of it that is not so."""
+        """Return in words where a request contradicts it."""
         facts = {
             "ProductCode": self.product_code,
             "SubProductCode": self.sub_product_code,
@@ -103,7 +103,7 @@ class Subscription:
 
     def refund(self, now: float, *, is_first: bool) -> tuple[int, str]:
         """
-        Return what giving it back is worth, in cents, and how that was found, in words.
+        Return how many cents a refund of it is, and in words how that was found.
 
         :param is_first: No other instance of the product was given back before.
         """
@@ -119,43 +119,43 @@ class Subscription:
         return paid * left // whole, f"{paid} cents * {left} s left / {whole} s paid, rounded down"
 
 
-class Subscriptions:
-    """All subscriptions of an account. An expiry is changed with :meth:`extend` only, since it is watched here."""
+class Instances:
+    """All instances of an account. An expiry is changed with :meth:`extend` only, since it is watched here."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Subscription] = {}
+        self._by_id: dict[str, Instance] = {}
         self._expiries: list[tuple[float, str]] = []
 
-    def add(self, subscription: Subscription, now: float) -> None:
-        """Take one in. If it has expired already, it is too late for it to renew itself."""
-        self._by_id[subscription.instance_id] = subscription
-        self._watch(subscription, now)
+    def add(self, instance: Instance, now: float) -> None:
+        """Take an instance in. If it has expired already, it is too late for it to renew itself."""
+        self._by_id[instance.instance_id] = instance
+        self._watch(instance, now)
 
-    def remove(self, subscription: Subscription) -> None:
-        """Forget one that was given back."""
-        self._by_id.pop(subscription.instance_id, None)
+    def remove(self, instance: Instance) -> None:
+        """Forget an instance that was given back."""
+        self._by_id.pop(instance.instance_id, None)
 
-    def extend(self, subscription: Subscription, expires_at: float, now: float) -> None:
+    def extend(self, instance: Instance, expires_at: float, now: float) -> None:
         """Move an expiry."""
-        subscription.expires_at = expires_at
-        self._watch(subscription, now)
+        instance.expires_at = expires_at
+        self._watch(instance, now)
 
-    def find(self, instance_id: str, now: float) -> Subscription | None:
+    def find(self, instance_id: str, now: float) -> Instance | None:
         """Return the instance of that name, unless it is gone."""
         found = self._by_id.get(instance_id)
         return None if found is None or found.is_gone(now) else found
 
-    def all(self, now: float) -> list[Subscription]:
+    def all(self, now: float) -> list[Instance]:
         """Return those that are not gone, in the order in which they came."""
-        return [subscription for subscription in self._by_id.values() if not subscription.is_gone(now)]
+        return [instance for instance in self._by_id.values() if not instance.is_gone(now)]
 
-    def move_on(self, now: float, renew: Callable[[Subscription, float], None]) -> None:
+    def move_on(self, now: float, renew: Callable[[Instance, float], None]) -> None:
         """
         Let everything happen that falls due by now, in the order of time.
 
-        An expiry is looked at once: what is not renewed then has lapsed, even if money comes later.
+        An expiry is handled once: an instance that is not renewed then has lapsed, even if money comes later.
 
-        :param renew: Renews a subscription at a moment, its expiry, and extends it if there is money.
+        :param renew: Renews an instance at a moment, its expiry, and extends it if there is money.
         """
         while self._expiries and self._expiries[0][0] <= now:
             moment, instance_id = heapq.heappop(self._expiries)
@@ -163,6 +163,6 @@ class Subscriptions:
             if due and due.expires_at == moment and due.renew_flag == RENEWS_BY_ITSELF and not due.is_locked:
                 renew(due, moment)
 
-    def _watch(self, subscription: Subscription, since: float) -> None:
-        if subscription.expires_at is not None and subscription.expires_at > since:
-            heapq.heappush(self._expiries, (subscription.expires_at, subscription.instance_id))
+    def _watch(self, instance: Instance, since: float) -> None:
+        if instance.expires_at is not None and instance.expires_at > since:
+            heapq.heappush(self._expiries, (instance.expires_at, instance.instance_id))

@@ -1,4 +1,4 @@
-"""How one sandbox behaves: what was said on its command line."""
+"""Options: how one sandbox behaves, as its command line or a test chooses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
-from airflow_provider_tcbilling.sandbox.bounds import YEAR, Range
+from airflow_provider_tcbilling.sandbox.limits import YEAR, Range
 
 FORGET_AFTER = "forget-after:"
 FROM_EXPIRY, FROM_NOW = "from-expiry", "from-now"
@@ -29,11 +29,11 @@ LIMITS: Mapping[str, Range] = {
 @dataclass(frozen=True)
 class Tokens:
     """
-    What the server does with a client token that it has seen before. The real rule is not documented.
+    The server's rule for a client token that was sent before. The real rule is not documented.
 
     :param repeat: ``honour`` answers with the order that the token bought, ``ignore`` buys again, ``reject-repeat``
         answers with an error.
-    :param remembered_seconds: How long a token is known; ``None`` is for ever.
+    :param remembered_seconds: How long a token is remembered; ``None`` is for ever.
     """
 
     repeat: str = "honour"
@@ -59,20 +59,20 @@ class Tokens:
 @dataclass(frozen=True)
 class Options:
     """
-    Everything that can be chosen when a sandbox starts.
+    The options of a sandbox.
 
-    :param delivery_looks: How many looks at the order book show an order under way before one shows it delivered.
+    :param delivery_looks: How many queries of the order book show an order under way before one shows it delivered.
     :param delivery_seconds: How long delivery takes at least, on the sandbox's clock.
     :param balance_cents: Money on the account at the start.
-    :param price_cents: What one instance costs a month. Invented: the API has no price list.
+    :param price_cents: The price of one instance a month. Invented: the API has no price list.
     :param rate_limit: Requests a second for each action; 0 is no limit.
-    :param session_token: What ``X-TC-Token`` must hold; empty for a permanent key.
+    :param session_token: The only right value of ``X-TC-Token``; empty for a permanent key.
     :param voucher_cents: Vouchers on the account at the start. They are used before money.
     :param isolated_renewal: Whether the renewal of an expired instance counts ``from-expiry`` or ``from-now``, which
         is the moment of its delivery.
     :param seed: Makes the numbers of orders, instances and requests repeatable. ``None`` takes other ones at each
-        start, so that records which outlive a sandbox own none of the next one's orders.
-    :param zone: Zone in which times are written, which the real service does not tell.
+        start, so records that outlive a sandbox own none of the next one's orders.
+    :param zone: Zone in which times are written, which the real service does not document.
     """
 
     secret_id: str = "AKIDSANDBOX"
@@ -94,49 +94,35 @@ class Options:
             limit.check(name, getattr(self, name))
 
 
+_NUMBERS: Mapping[str, tuple[str, str, str]] = {
+    "--delivery-looks": (
+        "delivery_looks",
+        "N",
+        "queries of the order book that show an order under way before one shows it delivered",
+    ),
+    "--delivery-seconds": ("delivery_seconds", "T", "least time that delivery takes"),
+    "--balance": ("balance_cents", "CENTS", "money on the account"),
+    "--vouchers": ("voucher_cents", "CENTS", "vouchers on the account, which are used before money"),
+    "--rate-limit": ("rate_limit", "N", "requests a second for each action, 0 for no limit"),
+}
+"""The flags for numbers: the option, the placeholder and the help of each."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command line's words for the options, with their defaults."""
+    """Add the options to a command line, with their defaults."""
     default = Options()
     parser.add_argument("--secret-id", default=default.secret_id, help="the only key there is (%(default)s)")
-    parser.add_argument("--secret-key", default=default.secret_key, help="what it signs with (%(default)s)")
+    parser.add_argument("--secret-key", default=default.secret_key, help="the key's secret (%(default)s)")
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
-    parser.add_argument(
-        "--delivery-looks",
-        type=reader_of(LIMITS["delivery_looks"]),
-        default=default.delivery_looks,
-        metavar="N",
-        help="looks at the order book that show an order under way before one shows it delivered (%(default)s)",
-    )
-    parser.add_argument(
-        "--delivery-seconds",
-        type=reader_of(LIMITS["delivery_seconds"]),
-        default=default.delivery_seconds,
-        metavar="T",
-        help="least time that delivery takes (%(default)s)",
-    )
-    parser.add_argument(
-        "--balance",
-        dest="balance_cents",
-        type=reader_of(LIMITS["balance_cents"]),
-        default=default.balance_cents,
-        metavar="CENTS",
-        help="money on the account (%(default)s)",
-    )
-    parser.add_argument(
-        "--vouchers",
-        dest="voucher_cents",
-        type=reader_of(LIMITS["voucher_cents"]),
-        default=default.voucher_cents,
-        metavar="CENTS",
-        help="vouchers on the account, which are used before money (%(default)s)",
-    )
-    parser.add_argument(
-        "--rate-limit",
-        type=reader_of(LIMITS["rate_limit"]),
-        default=default.rate_limit,
-        metavar="N",
-        help="requests a second for each action, 0 for no limit (%(default)s)",
-    )
+    for flag, (name, metavar, text) in _NUMBERS.items():
+        parser.add_argument(
+            flag,
+            dest=name,
+            type=reader_of(LIMITS[name]),
+            default=getattr(default, name),
+            metavar=metavar,
+            help=f"{text} (%(default)s)",
+        )
     parser.add_argument(
         "--tokens",
         type=Tokens.parse,
@@ -148,7 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--isolated-renewal",
         choices=(FROM_EXPIRY, FROM_NOW),
         default=default.isolated_renewal,
-        help="what the renewal of an expired instance counts from (%(default)s)",
+        help="the start of the renewal of an expired instance (%(default)s)",
     )
     parser.add_argument(
         "--seed",
@@ -159,7 +145,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reader_of(limit: Range) -> Callable[[str], float]:
-    """Return what reads a number on the command line."""
+    """Return the reader of a number on the command line."""
 
     def read(text: str) -> float:
         try:

@@ -1,7 +1,9 @@
-"""One order of an account, and what it was told to go through."""
+"""Orders: those of an account, and the faults that each of them goes through."""
 
 from __future__ import annotations
 
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.values import DealAction
-from airflow_provider_tcbilling.sandbox.instances import Subscription
+from airflow_provider_tcbilling.sandbox.instances import Instance
 
 PURCHASE, RENEW, REFUND = DealAction.PURCHASE.value, DealAction.RENEW.value, DealAction.REFUND.value
 AIMS: Mapping[str, int] = {
@@ -25,22 +27,13 @@ as_read = CREATE_INSTANCE.with_defaults
 """A request for a purchase or a renewal with the server's defaults; those of a renewal are the same."""
 
 
-class Refused(Exception):
-    """The server answers with an error code, and nothing was carried out."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-
-
 @dataclass(frozen=True)
 class Fate:
     """
-    What an order was told to go through, instead of being listed at once and carried out.
+    The faults that an order goes through, instead of being listed at once and carried out.
 
     :param ends_as: The status in which it ends; ``None`` is the one that its action aims for.
-    :param hidden_looks: Looks at the order book in which it is not listed yet.
+    :param hidden_queries: Queries of the order book that do not list it yet.
     :param hidden_seconds: Time in which it is not listed yet.
     :param answer_big_deal: The request is answered with the number of the big deal.
     :param is_nameless: A renewal or a refund does not name its instance before it is carried out.
@@ -48,7 +41,7 @@ class Fate:
     """
 
     ends_as: int | None = None
-    hidden_looks: int = 0
+    hidden_queries: int = 0
     hidden_seconds: float = 0.0
     answer_big_deal: bool = False
     is_nameless: bool = False
@@ -60,12 +53,13 @@ class PlacedOrder:
     """
     One order: a big deal with one sub-order.
 
-    :param cost_cents: What it costs, vouchers included; of a refund, what is given back.
+    :param cost_cents: Its cost, vouchers included; of a refund, the money that comes back.
     :param action: ``purchase``, ``renew`` or ``refund``.
     :param voucher_cents: The part of the cost that vouchers paid.
-    :param subscription: The instance that is renewed or given back; a purchase has none before it is delivered.
+    :param instance: The instance that is renewed or given back; a purchase has none before it is delivered.
     :param returned_order_ids: Of a refund, the orders whose money it gives back.
     :param formula: Of a refund, in words, how much that is.
+    :param queries: Queries of the order book that asked for it, listed or not.
     """
 
     order_id: str
@@ -77,11 +71,11 @@ class PlacedOrder:
     fate: Fate
     action: str = PURCHASE
     voucher_cents: int = 0
-    subscription: Subscription | None = None
+    instance: Instance | None = None
     returned_order_ids: tuple[str, ...] = ()
     formula: str = ""
     status: int = int(DealStatus.PAID)
-    looks: int = 0
+    queries: int = 0
     instance_ids: list[str] = field(default_factory=list)
     history: list[tuple[float, int]] = field(default_factory=list)
 
@@ -89,13 +83,6 @@ class PlacedOrder:
     def answer_id(self) -> str:
         """The number that the request is answered with."""
         return self.big_deal_id if self.fate.answer_big_deal else self.order_id
-
-    @property
-    def instance(self) -> Subscription:
-        """The instance that it renews or gives back."""
-        if self.subscription is None:
-            raise LookupError(f"{self.action} {self.order_id} is about no instance.")
-        return self.subscription
 
     @property
     def paid_cents(self) -> int:
@@ -109,7 +96,7 @@ class PlacedOrder:
 
     @property
     def period(self) -> int:
-        """How much time it is about, in ``period_unit``."""
+        """The time that it pays for, in ``period_unit``."""
         return 0 if self.action == REFUND else int(as_read(self.request)["Period"])
 
     @property
@@ -120,14 +107,39 @@ class PlacedOrder:
     @property
     def zone_code(self) -> str:
         """The zone of its instances."""
-        return self.subscription.zone_code if self.subscription else str(self.request["ZoneCode"])
+        return self.instance.zone_code if self.instance else str(self.request["ZoneCode"])
 
     @property
     def project_id(self) -> int:
         """The project that it is booked on."""
-        return self.subscription.project_id if self.subscription else int(as_read(self.request)["ProjectId"])
+        return self.instance.project_id if self.instance else int(as_read(self.request)["ProjectId"])
 
     def become(self, status: int, now: float) -> None:
         """Take a status and remember when."""
         self.status = status
         self.history.append((now, status))
+
+
+class Orders:
+    """All orders of an account."""
+
+    def __init__(self) -> None:
+        self.all: list[PlacedOrder] = []
+        self._by_number: dict[str, list[PlacedOrder]] = defaultdict(list)
+        self._under_way: list[PlacedOrder] = []
+
+    def add(self, order: PlacedOrder) -> None:
+        """Take an order in; the oldest comes first."""
+        insort(self.all, order, key=lambda placed: placed.created_at)
+        self._under_way.append(order)
+        for number in (order.order_id, order.big_deal_id):
+            self._by_number[number].append(order)
+
+    def numbered(self, number: str) -> list[PlacedOrder]:
+        """Return the orders that a number names, be it of a sub-order or of a big deal."""
+        return list(self._by_number.get(number, ()))
+
+    def under_way(self) -> list[PlacedOrder]:
+        """Return the orders that have not ended."""
+        self._under_way = [order for order in self._under_way if order.status in UNDER_WAY]
+        return self._under_way

@@ -1,4 +1,4 @@
-"""What goes over the wire: the answer as it should be, or as the faults in force spoil it."""
+"""Responses: the answer to a request as it should be, or as the faults in force spoil it."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ _HTML = b"<html><head><title>Sandbox</title></head><body>Not what you asked for.
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer."""
+class Response:
+    """An HTTP response."""
 
     status: int
     content_type: str
     body: bytes
 
 
-def answer_of(exchange: Exchange) -> Answer:
-    """Write the answer to an exchange; each fault spoils what the one before it left."""
-    response = exchange.response
+def response_of(exchange: Exchange) -> Response:
+    """Write the response to an exchange; each fault spoils the result of the one before it."""
+    content = exchange.response
     for fault in exchange.faults:
-        if fault.fault in _RESPONSES:
-            response = _RESPONSES[fault.fault](response, fault.options)
-    answer = Answer(200, "application/json", json.dumps({"Response": response}).encode())
+        if fault.fault in _OF_CONTENT:
+            content = _OF_CONTENT[fault.fault](content, fault.options)
+    response = Response(200, "application/json", json.dumps({"Response": content}).encode())
     for fault in exchange.faults:
-        if fault.fault in _ANSWERS:
-            answer = _ANSWERS[fault.fault](answer, fault.options)
-    return answer
+        if fault.fault in _OF_RESPONSE:
+            response = _OF_RESPONSE[fault.fault](response, fault.options)
+    return response
 
 
-def _error(response: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def _error(content: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     error = {"Code": options["code"], "Message": options["message"]}
-    return {"Error": error, "RequestId": response["RequestId"]}
+    return {"Error": error, "RequestId": content["RequestId"]}
 
 
 def _without(*names: str) -> Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]:
-    return lambda response, options: {key: value for key, value in response.items() if key not in names}
+    return lambda content, options: {key: value for key, value in content.items() if key not in names}
 
 
-def _null_instances(response: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    return {**response, "InstanceIdList": None} if "InstanceIdList" in response else response
+def _null_instances(content: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    return {**content, "InstanceIdList": None} if "InstanceIdList" in content else content
 
 
-_RESPONSES: Mapping[str, Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]] = {
-    "answer": lambda response, options: {**response, **options["response"]},
+_OF_CONTENT: Mapping[str, Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]] = {
+    "answer": lambda content, options: {**content, **options["response"]},
     "error": _error,
     "no-request-id": _without("RequestId"),
     "no-order-id": _without("OrderId", "OrderIdList"),
     "null-instances": _null_instances,
 }
 
-_ANSWERS: Mapping[str, Callable[[Answer, Mapping[str, Any]], Answer]] = {
-    "http": lambda answer, options: Answer(options["status"], "text/html", _HTML),
-    "html": lambda answer, options: Answer(200, "text/html", _HTML),
-    "truncated": lambda answer, options: replace(answer, body=answer.body[: len(answer.body) // 2]),
-    "garbage": lambda answer, options: replace(answer, body=b"\x00" * options["bytes"]),
-    "charset": lambda answer, options: replace(answer, content_type="application/json; charset=utf-8"),
+_OF_RESPONSE: Mapping[str, Callable[[Response, Mapping[str, Any]], Response]] = {
+    "http": lambda response, options: Response(options["status"], "text/html", _HTML),
+    "html": lambda response, options: Response(200, "text/html", _HTML),
+    "truncated": lambda response, options: replace(response, body=response.body[: len(response.body) // 2]),
+    "garbage": lambda response, options: replace(response, body=b"\x00" * options["bytes"]),
+    "charset": lambda response, options: replace(response, content_type="application/json; charset=utf-8"),
 }

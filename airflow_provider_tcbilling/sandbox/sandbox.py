@@ -15,12 +15,13 @@ from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import status_words
 from airflow_provider_tcbilling.sandbox import handlers
 from airflow_provider_tcbilling.sandbox.account import Account
+from airflow_provider_tcbilling.sandbox.distortions import Query, distorted
+from airflow_provider_tcbilling.sandbox.errors import Refused
 from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
 from airflow_provider_tcbilling.sandbox.gateway import Gateway
-from airflow_provider_tcbilling.sandbox.instances import Subscription
+from airflow_provider_tcbilling.sandbox.instances import Instance
 from airflow_provider_tcbilling.sandbox.options import Options
-from airflow_provider_tcbilling.sandbox.order_book import Asked, distorted
-from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder, Refused
+from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
 
 JOURNAL_ENTRIES = 10_000
 
@@ -41,9 +42,9 @@ class Entry:
     """
     One line of the journal.
 
-    :param outcome: ``ok``, an error code, or what else became of the answer.
+    :param outcome: ``ok``, an error code, or ``not carried out``.
     :param body_sha256: Hash of the body: a replay of the same purchase has the same.
-    :param faults: The misfortunes that struck it.
+    :param faults: The faults that struck it.
     """
 
     number: int
@@ -82,7 +83,7 @@ class Exchange:
     """
     A request on its way out of the sandbox.
 
-    :param faults: All that struck it.
+    :param faults: All faults that struck it.
     :param after: Those of them that struck when it was carried out.
     """
 
@@ -116,7 +117,7 @@ class Sandbox:
 
     @property
     def ledger(self) -> Account:
-        """The account, by the name that it had."""
+        """The account, by its former name."""
         warnings.warn("Sandbox.ledger is called Sandbox.account now", DeprecationWarning, stacklevel=2)
         return self.account
 
@@ -125,7 +126,7 @@ class Sandbox:
         return self.carry_out(self.arrive(headers, body))
 
     def arrive(self, headers: Mapping[str, str], body: bytes) -> Arrival:
-        """Receive a request: check it, and find what strikes it before it is carried out."""
+        """Receive a request: check it, and find the faults that strike it before it is carried out."""
         entry = self._entry(headers.get("x-tc-action", ""), body)
         arrival = Arrival(entry, self.account, self.faults)
         try:
@@ -165,11 +166,11 @@ class Sandbox:
     def _distorted(answer: dict[str, Any], arrival: Arrival, book: Fault) -> dict[str, Any]:
         request = arrival.request
 
-        def ask(limit: int, page: int) -> dict[str, Any]:
-            asked = {**request, "Limit": limit, "Offset": page}
-            return handlers.answer(arrival.account, "DescribeDealsByCond", asked, Fate())
+        def honest(limit: int, page: int) -> dict[str, Any]:
+            query = {**request, "Limit": limit, "Offset": page}
+            return handlers.answer(arrival.account, "DescribeDealsByCond", query, Fate())
 
-        return distorted(answer, Asked(request["Limit"], request.get("Offset", 0), ask), **book.options)
+        return distorted(answer, Query(request["Limit"], request.get("Offset", 0), honest), **book.options)
 
     def _entry(self, action: str, body: bytes) -> Entry:
         self._entries += 1
@@ -183,7 +184,7 @@ class Sandbox:
     @staticmethod
     def _finished(arrival: Arrival, answer: dict[str, Any], outcome: str, after: Sequence[Fault] = ()) -> Exchange:
         entry, faults = arrival.entry, [*arrival.faults, *after]
-        entry.request_id, entry.outcome = arrival.account.new_id(), outcome
+        entry.request_id, entry.outcome = arrival.account.ids.request_id(), outcome
         entry.faults = [fault.fault for fault in faults]
         return Exchange(entry, {**answer, "RequestId": entry.request_id}, faults, list(after))
 
@@ -194,7 +195,7 @@ class Sandbox:
         return written.replace("+00:00", "Z")
 
     def health(self) -> dict[str, Any]:
-        """Return whether it runs, and what it has done so far."""
+        """Return whether it runs, and counts of its orders and requests."""
         return {
             "status": "ok",
             "time": self.written(self.account.clock.now()),
@@ -205,7 +206,7 @@ class Sandbox:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return all that the page shows."""
+        """Return the content of the page, as JSON."""
         hidden = {"secret_key": "***", "session_token": "***"}
         return {
             **self.health(),
@@ -236,7 +237,7 @@ class Sandbox:
             "cost_cents": order.cost_cents,
             "voucher_cents": order.voucher_cents,
             "instance_ids": list(order.instance_ids),
-            "looks": order.looks,
+            "looks": order.queries,
             "created_at": self.written(order.created_at),
             "history": [
                 {"time": self.written(at), "status": int(status), "status_words": status_words(status)}
@@ -244,33 +245,33 @@ class Sandbox:
             ],
         }
 
-    def summarised(self, subscription: Subscription) -> dict[str, Any]:
-        """Return of an instance what the page shows of it, as JSON."""
-        now, expiry = self.account.clock.now(), subscription.expires_at
+    def summarised(self, instance: Instance) -> dict[str, Any]:
+        """Return the facts of an instance that the page shows, as JSON."""
+        now, expiry = self.account.clock.now(), instance.expires_at
         return {
-            "instance_id": subscription.instance_id,
-            "name": subscription.name,
-            "product": subscription.product_code,
-            "region": subscription.region_code,
-            "renew_flag": subscription.renew_flag,
-            "status": subscription.status(now),
+            "instance_id": instance.instance_id,
+            "name": instance.name,
+            "product": instance.product_code,
+            "region": instance.region_code,
+            "renew_flag": instance.renew_flag,
+            "status": instance.status(now),
             "expires_at": None if expiry is None else self.written(expiry),
-            "renews_by_itself": subscription.renews_by_itself(now),
+            "renews_by_itself": instance.renews_by_itself(now),
         }
 
-    def detailed(self, subscription: Subscription) -> dict[str, Any]:
-        """Return all that is known of an instance, as JSON."""
+    def detailed(self, instance: Instance) -> dict[str, Any]:
+        """Return all facts of an instance, as JSON."""
         return {
-            **self.summarised(subscription),
-            "sub_product": subscription.sub_product_code,
-            "zone": subscription.zone_code,
-            "project_id": subscription.project_id,
-            "renew_period": subscription.renew_period,
-            "renew_period_unit": subscription.renew_period_unit,
-            "bought_at": self.written(subscription.bought_at),
-            "paid_cents": subscription.paid_cents,
-            "voucher_cents": subscription.voucher_cents,
-            "renewed_cents": subscription.renewed_cents,
-            "locked": subscription.is_locked,
-            "order_ids": subscription.order_ids,
+            **self.summarised(instance),
+            "sub_product": instance.sub_product_code,
+            "zone": instance.zone_code,
+            "project_id": instance.project_id,
+            "renew_period": instance.renew_period,
+            "renew_period_unit": instance.renew_period_unit,
+            "bought_at": self.written(instance.bought_at),
+            "paid_cents": instance.paid_cents,
+            "voucher_cents": instance.voucher_cents,
+            "renewed_cents": instance.renewed_cents,
+            "locked": instance.is_locked,
+            "order_ids": instance.order_ids,
         }

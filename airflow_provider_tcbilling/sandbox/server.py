@@ -15,16 +15,17 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_tcbilling.sandbox.bounds import MAX_REQUEST_BYTES, TooLarge, body_of
-from airflow_provider_tcbilling.sandbox.control import IN_WORDS, routes_of
+from airflow_provider_tcbilling.sandbox.browser_guard import Guard, Hosts
+from airflow_provider_tcbilling.sandbox.control import ERROR_RESPONSES, routes_of
+from airflow_provider_tcbilling.sandbox.errors import TooLarge
 from airflow_provider_tcbilling.sandbox.faults import Fault
-from airflow_provider_tcbilling.sandbox.responses import Answer, answer_of
+from airflow_provider_tcbilling.sandbox.limits import MAX_REQUEST_BYTES, body_of
+from airflow_provider_tcbilling.sandbox.responses import Response, response_of
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
-from airflow_provider_tcbilling.sandbox.visitors import Guard, Hosts
 
 START_SECONDS = 10.0
 """How long a server may take to listen."""
@@ -34,12 +35,12 @@ def application(sandbox: Sandbox, hosts: Hosts | None = None) -> Starlette:
     """
     Return the ASGI application of a sandbox.
 
-    :param hosts: The names by which it is called; those of this machine's loopback if not given.
+    :param hosts: The names in ``Host`` headers that it accepts; those of this machine's loopback if not given.
     """
     return Starlette(
         middleware=[Middleware(Guard, hosts=hosts or Hosts())],
         routes=[Route("/", _Billing(sandbox), methods=["POST"]), *routes_of(sandbox)],
-        exception_handlers=IN_WORDS,
+        exception_handlers=ERROR_RESPONSES,
     )
 
 
@@ -56,9 +57,9 @@ def running(
     Serve a sandbox in a thread of this process, for tests and notebooks.
 
     :param port: 0 takes a free one.
-    :param allow_hosts: More names by which its page and its control interface may be called.
+    :param allow_hosts: More host names under which its page and its control interface may be reached.
     :param tls: Files of a certificate and of its key, to speak https.
-    :return: Its address, which is a connection's ``host``.
+    :return: Its address: the ``host`` of an Airflow connection.
     """
     with listening_socket(host, port) as listener:
         server = server_of(sandbox, Hosts.of(host, allow_hosts), tls)
@@ -101,7 +102,7 @@ def server_of(sandbox: Sandbox, hosts: Hosts | None = None, tls: tuple[str, str]
     return uvicorn.Server(
         uvicorn.Config(
             application(sandbox, hosts),
-            # The sandbox writes its own Date header, since its clock can be told to be wrong.
+            # The sandbox writes its own Date header, since a fault can make its clock wrong.
             date_header=False,
             log_level="warning",
             access_log=False,
@@ -114,7 +115,7 @@ def server_of(sandbox: Sandbox, hosts: Hosts | None = None, tls: tuple[str, str]
 
 
 class _Billing:
-    """The billing API itself, as an ASGI application: it must be able to cut a connection."""
+    """The billing API itself, as an ASGI application: faults cut its connections."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -124,7 +125,7 @@ class _Billing:
         try:
             body = await body_of(request.stream(), MAX_REQUEST_BYTES)
         except TooLarge:
-            await Response(status_code=413)(scope, receive, send)
+            await PlainTextResponse(status_code=413)(scope, receive, send)
             return
         except ClientDisconnect:
             return
@@ -137,22 +138,22 @@ class _Billing:
         if "drop" in struck or "reset" in struck:
             await _hang_up(receive, reset="reset" in struck)
             return
-        answer = answer_of(exchange)
+        response = response_of(exchange)
         headers = [
-            (b"content-type", answer.content_type.encode()),
-            (b"content-length", str(len(answer.body)).encode()),
+            (b"content-type", response.content_type.encode()),
+            (b"content-length", str(len(response.body)).encode()),
             (b"date", formatdate(time.time() + self._sandbox.faults.clock_skew(), usegmt=True).encode()),
         ]
         if "drip" in struck:
-            await _drip(receive, answer, headers, **struck["drip"].options)
+            await _drip(receive, response, headers, **struck["drip"].options)
             return
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
         if "cut" in struck:
-            half = answer.body[: len(answer.body) // 2]
+            half = response.body[: len(response.body) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})
             await _hang_up(receive, reset=False)
             return
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.body", "body": response.body})
 
 
 async def _wait(receive: Receive, faults: Iterable[Fault]) -> None:
@@ -165,7 +166,7 @@ async def _wait(receive: Receive, faults: Iterable[Fault]) -> None:
 
 
 async def _hang_up(receive: Receive, *, reset: bool) -> None:
-    """Close the connection under the answer. ASGI has no word for it, so this asks uvicorn for its transport."""
+    """Close the connection under the answer. ASGI has no message for it, so this takes the transport of uvicorn."""
     transport = _transport(receive)
     if reset:
         connection: socket.socket = transport.get_extra_info("socket")
@@ -173,7 +174,7 @@ async def _hang_up(receive: Receive, *, reset: bool) -> None:
         transport.abort()
     else:
         transport.close()
-    # Until the loop has told uvicorn, it would complain about the answer that never came.
+    # Until uvicorn knows of it, it would complain about the answer that never came.
     await asyncio.sleep(0.01)
 
 
@@ -183,23 +184,23 @@ def _transport(receive: Receive) -> asyncio.Transport:
 
 
 async def _interim(receive: Receive, status: int, seconds: float) -> None:
-    """Send an interim answer, which ASGI has no word for either, and wait."""
+    """Send an interim answer, which ASGI has no message for either, and wait."""
     _transport(receive).write(f"HTTP/1.1 {status} Interim\r\n\r\n".encode())
     await asyncio.sleep(seconds)
 
 
 async def _drip(
-    receive: Receive, answer: Answer, headers: list[tuple[bytes, bytes]], seconds: float, part: str
+    receive: Receive, response: Response, headers: list[tuple[bytes, bytes]], seconds: float, part: str
 ) -> None:
     """Send an answer of which one part takes its time, and close the connection."""
     transport = _transport(receive)
     lines = [
-        f"HTTP/1.1 {answer.status} Slow".encode(),
+        f"HTTP/1.1 {response.status} Slow".encode(),
         *(b"%s: %s" % header for header in headers),
         b"connection: close",
     ]
     head = b"\r\n".join([*lines, b"", b""])
-    for name, data in (("headers", head), ("body", answer.body)):
+    for name, data in (("headers", head), ("body", response.body)):
         size = 1 if name == part else max(1, len(data))
         for place in range(0, len(data), size):
             if transport.is_closing():

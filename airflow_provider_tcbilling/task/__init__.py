@@ -1,1 +1,1 @@
-"""What the tasks of Airflow share."""
+"""The parts that our Airflow tasks share: arguments, the DAG run, errors and their messages."""

@@ -1,14 +1,16 @@
-"""Arguments as a user, a Dag's params or a template writes them: how each is read, and what it must be."""
+"""Arguments as a user, the params of a DAG or a template writes them: one check for each."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, SET_RENEWAL
+from airflow_provider_tcbilling.api.check import Check as Check  # noqa: PLC0414 - the operators import it from here.
+from airflow_provider_tcbilling.api.check import Unset
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.schema import Field, whole_number
 from airflow_provider_tcbilling.api.text import NUMBER, matching, says_nothing, shown
@@ -28,50 +30,12 @@ _DATE, _TIME = ("".join(part for unit, part in _PARTS if unit.startswith("T") is
 _ISO = rf"P(?=.){_DATE}(?:T(?=.){_TIME})?"
 
 
-class Unset(ValueError):
-    """A template rendered to nothing."""
-
-
-class Check:
-    """
-    The rule for an argument.
-
-    :param read: Returns what a value means.
-    :param wanted: The rule in words.
-    """
-
-    def __init__(self, read: Callable[[Any], Any], wanted: str) -> None:
-        self.read = read
-        self.wanted = wanted
-
-    def mistake(self, name: str, value: Any) -> str:
-        """Return in words what is wrong with a value; empty if nothing is."""
-        try:
-            self.read(value)
-        except Unset:
-            return f"{name}: given, but its template rendered to {shown(value)}"
-        except (ValueError, OverflowError):
-            return f"{name}: {shown(value)} is not {self.wanted}"
-        return ""
-
-    def of(self, owner: str, name: str, value: Any) -> Any:
-        """
-        Return what a value means.
-
-        :param owner: Whose argument it is, for the message.
-        :raises InvalidRequest: It is not what it must be. Nothing was sent.
-        """
-        if mistake := self.mistake(name, value):
-            raise InvalidRequest(owner, [mistake])
-        return self.read(value)
-
-
 class Rendered:
     """
-    An operator that knows which of its arguments a template, or another task, gave as nothing.
+    An operator that knows which of its arguments a template, or another task, rendered to ``None``.
 
-    For most of them ``None`` is "left out", which selects more, or names a purchase otherwise. So what was given and
-    turned out as ``None`` is a mistake.
+    For most arguments ``None`` means "left out", which selects more, or names a purchase otherwise. So an argument
+    that was given and rendered to ``None`` is a mistake.
     """
 
     rendered_to_nothing: tuple[str, ...] = ()
@@ -88,30 +52,30 @@ def mistakes_in(
     task: Any, checks: Mapping[str, Check], attributes: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
     """
-    Return what is wrong with the arguments of a task.
+    Return the mistakes in the arguments of a task.
 
     :param attributes: The attributes that hold arguments under another name.
     """
-    told = {name: getattr(task, attributes.get(name, name)) for name in checks}
-    mistakes = {name: check.mistake(name, told[name]) for name, check in checks.items()}
+    values = {name: getattr(task, attributes.get(name, name)) for name in checks}
+    mistakes = {name: check.mistake(name, values[name]) for name, check in checks.items()}
     for name in set(task.rendered_to_nothing) & set(checks):
         mistakes[name] = f"{name}: given, but its template rendered to None"
     return [mistake for mistake in mistakes.values() if mistake]
 
 
-def refuse_literals(owner: str, checks: Mapping[str, Check], told: Mapping[str, Any]) -> None:
+def refuse_literals(owner: str, checks: Mapping[str, Check], literals: Mapping[str, Any]) -> None:
     """
-    Raise if an argument that is no template is not what it must be, so that the import of the Dag tells.
+    Raise if an argument that is no template breaks its rule: the import of the DAG fails, and no run.
 
-    :param owner: Whose arguments they are, for the message.
-    :param told: The arguments, none of which Airflow renders.
+    :param owner: The task that has the arguments, for the message.
+    :param literals: The arguments, none of which Airflow renders.
     :raises InvalidRequest: With every mistake at once.
     """
     mistakes = [
         f"{name}: {shown(value)} is a template, and {name} is not templated: give {checks[name].wanted}"
         if is_template(value)
         else checks[name].mistake(name, value)
-        for name, value in told.items()
+        for name, value in literals.items()
     ]
     if found := [mistake for mistake in mistakes if mistake]:
         raise InvalidRequest(owner, found)
@@ -123,7 +87,7 @@ def literals_of(task: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 def is_template(value: Any) -> bool:
-    """Whether a value is Jinja, or the output of another task, which stands for what it will be."""
+    """Whether a value is Jinja, or the output of another task, which stands for its later value."""
     is_jinja = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
     return is_jinja or hasattr(value, "iter_references")
 
@@ -155,22 +119,14 @@ def _seconds_in(text: str) -> float:
 
 
 def wait_of(span: Any) -> float:
-    """
-    Return a span in seconds that somebody waits.
-
-    :raises ValueError: It is no span, zero, or longer than orders stay in the order book.
-    """
+    """Return the seconds of a wait; ``ValueError`` for 0, and for more than orders stay in the order book."""
     if not 0 < (seconds := seconds_of(span)) <= ORDER_BOOK_DAYS * DAY:
         raise ValueError("not a wait")
     return seconds
 
 
 def is_true(value: Any) -> bool:
-    """
-    Return a flag; a template may have written it as text.
-
-    :raises ValueError: It is neither true nor false, whatever Python takes it for.
-    """
+    """Return a flag, also one that a template wrote as text; ``ValueError`` for anything but true and false."""
     read = value if isinstance(value, bool) else _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
     if read is None:
         raise ValueError("not a flag")
@@ -178,33 +134,21 @@ def is_true(value: Any) -> bool:
 
 
 def confirmed(value: Any) -> bool:
-    """
-    Return that a user has said yes.
-
-    :raises ValueError: It is no, or anything else.
-    """
+    """Return a confirmation; ``ValueError`` if it is not true."""
     if not is_true(value):
         raise ValueError("no")
     return True
 
 
 def name_of(value: Any) -> str:
-    """
-    Return a name, which may be a whole number.
-
-    :raises ValueError: It is something else, or empty.
-    """
+    """Return a name, which may be a whole number; ``ValueError`` for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(whole_number(value))
     return _text(value)
 
 
 def number_of(value: Any) -> str:
-    """
-    Return the number of an order.
-
-    :raises ValueError: It cannot be one.
-    """
+    """Return the number of an order; ``ValueError`` if it cannot be one."""
     if value is None:
         raise Unset("rendered to nothing")
     if not (number := matching(name_of(value), NUMBER)):
@@ -213,33 +157,21 @@ def number_of(value: Any) -> str:
 
 
 def text_of(value: Any) -> str:
-    """
-    Return a text as it is.
-
-    :raises ValueError: It is none.
-    """
+    """Return a text as it is; ``ValueError`` for anything else."""
     if not isinstance(value, str):
         raise ValueError("not text")
     return value
 
 
 def count_of(value: Any) -> int:
-    """
-    Return a whole number from 1 on.
-
-    :raises ValueError: It is none.
-    """
+    """Return a whole number from 1 on; ``ValueError`` for anything else."""
     if (number := whole_number(value)) < 1:
         raise ValueError("not a count")
     return number
 
 
 def server_time_of(value: Any) -> str:
-    """
-    Return a time as the server writes it.
-
-    :raises ValueError: It is none.
-    """
+    """Return a time as the server writes it; ``ValueError`` for anything else."""
     from airflow_provider_tcbilling.api.server_time import readings
 
     readings(text := text_of(value).strip())
@@ -247,11 +179,7 @@ def server_time_of(value: Any) -> str:
 
 
 def moment_of(value: Any) -> str:
-    """
-    Return a time as the server writes it, or of ISO 8601.
-
-    :raises ValueError: It is none.
-    """
+    """Return a time as the server writes it, or of ISO 8601; ``ValueError`` for anything else."""
     from airflow_provider_tcbilling.api.server_time import moments_of
 
     text = _text(value)
@@ -303,7 +231,7 @@ A_NAME = Check(name_of, "a text, or a whole number")
 A_COUNT = Check(count_of, "a number from 1 on")
 A_TEXT = Check(text_of, "a text")
 A_TOKEN = Check(lambda value: _text(value) if isinstance(value, str) else value, "an idempotency key")
-"""That it rendered at all; the rest the table of the action says."""
+"""A check that it rendered at all; the table of the action has the other rules."""
 
 AN_ORDER = Check(number_of, NUMBER[1])
 A_SERVER_TIME = Check(server_time_of, "a time as the list of instances writes it, such as 2027-01-31 08:00:00")
@@ -313,7 +241,7 @@ A_MOMENT = Check(
 AN_INSTANCE = as_field(SET_RENEWAL.field("instance_id"))
 A_CONNECTION = Check(_text, "the id of an Airflow connection")
 
-FILTERS: Mapping[str, Check] = MappingProxyType({name: Check(read, wanted) for name, (read, wanted) in READERS.items()})
+FILTERS = READERS
 """The filters of a list of instances."""
 
 SPENDING: Mapping[str, Check] = MappingProxyType(
@@ -335,12 +263,12 @@ SPENDING: Mapping[str, Check] = MappingProxyType(
 """The provider's own arguments of every task that moves money."""
 
 WAITING: Mapping[str, Check] = MappingProxyType({"poke_interval": optional(A_SPAN), "timeout": optional(A_SPAN)})
-"""A sensor's own times, of which Airflow wants the seconds."""
+"""A sensor's own times, which Airflow takes in seconds."""
 
 
 def seconds_for_airflow(owner: str, times: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return a sensor's own times as Airflow wants them, without those that are left to Airflow.
+    Return a sensor's own times in seconds, as Airflow takes them, without those that are left out.
 
     :raises InvalidRequest: With every mistake at once.
     """

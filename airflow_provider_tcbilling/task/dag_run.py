@@ -1,4 +1,4 @@
-"""What a run of a Dag tells about a purchase: who asks, since when, and whether it may spend."""
+"""The DAG run of a purchase: the task that places it, the time of its first try, and whether the run may spend."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 TWINS = "an identical task of the same DAG"
-"""What a purchase may be confused with, in the words of a message."""
+"""The words of a message for the tasks whose orders match those of a purchase."""
 
-TELLING = ("product_code", "sub_product_code", "zone_code", "project_id")
-"""Arguments of a purchase that tell its order from another one. A period can be written in two ways."""
+DISTINGUISHING = ("product_code", "sub_product_code", "zone_code", "project_id")
+"""Arguments that distinguish the order of a purchase from another one. A period does not: it has two notations."""
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 """A code, folded. Anything else may be a template, whatever its delimiters are."""
 
 
 def placed_by(context: Context) -> dict[str, Any]:
-    """Return who asks for a purchase, for its record."""
+    """Return the task that places a purchase, for its record."""
     ti, loop_index = context["ti"], loop_index_of(context)
     place = {} if loop_index is None else {"loop_index": loop_index}
     return {
@@ -70,7 +70,7 @@ def may_have_run_before(context: Context) -> bool:
 
 def may_have_twins(task: Any, context: Context, kind: type) -> bool:
     """
-    Whether other tasks of the same Dag may place an order that cannot be told from one of this task.
+    Whether other tasks of the same DAG may place an order that matches one of this task.
 
     Unrendered templates, mapped arguments and other iterations are treated as the same.
 
@@ -80,7 +80,7 @@ def may_have_twins(task: Any, context: Context, kind: type) -> bool:
     buyers = [other for other in others if _is_of(other, kind)]
     if is_mapped(context["ti"]) or loop_index_of(context) is not None:
         return True
-    return any(all(_may_agree(name, task, other) for name in TELLING) for other in buyers)
+    return any(all(_may_agree(name, task, other) for name in DISTINGUISHING) for other in buyers)
 
 
 def _is_of(task: Any, kind: type) -> bool:
@@ -90,11 +90,11 @@ def _is_of(task: Any, kind: type) -> bool:
 
 
 def since_when(context: Context) -> float:
-    """Return from when on a try of this run may have sent something, in epoch seconds."""
+    """Return the earliest time at which a try of this run may have sent something, in epoch seconds."""
     run = context["dag_run"]
-    # A clear sets start_date anew, so it is not the only one to ask.
-    known = [moment.timestamp() for moment in (_due(run), run.start_date) if moment]
-    return min([time.time(), *known])
+    # A clear sets start_date anew, so it is not enough alone.
+    starts = [moment.timestamp() for moment in (_due(run), run.start_date) if moment]
+    return min([time.time(), *starts])
 
 
 def refuse_unless_due(context: Context, *, allow_backfill: bool, max_lateness: timedelta | None, what: str) -> None:
@@ -102,7 +102,7 @@ def refuse_unless_due(context: Context, *, allow_backfill: bool, max_lateness: t
     Raise if the run may not spend.
 
     :param max_lateness: How long after its scheduled time a run may still spend; ``None`` is without limit.
-    :param what: What is not sent then, for the message.
+    :param what: The name of the purchase, for the message.
     :raises RunRefused: It is a backfill, or too late.
     """
     run = context["dag_run"]
@@ -123,10 +123,10 @@ def _due(run: Any) -> Any:
     """
     Return when a run should have started.
 
-    Airflow 2 has no ``run_after``, and gives a run that a person started the interval of the last scheduled one.
+    Airflow 2 has no ``run_after``, and gives a manual run the interval of the last scheduled one.
     """
-    told = None if _kind(run) == "manual" else run.data_interval_end
-    return getattr(run, "run_after", None) or told or run.logical_date
+    end = None if _kind(run) == "manual" else run.data_interval_end
+    return getattr(run, "run_after", None) or end or run.logical_date
 
 
 def _kind(run: Any) -> str:
@@ -135,12 +135,12 @@ def _kind(run: Any) -> str:
 
 def _may_agree(name: str, task: Any, other: Any) -> bool:
     """
-    Whether an argument of a task, which is rendered, may be that of another one, which is not.
+    Whether an argument of a task, which is rendered, may equal that of another task, which is not.
 
-    It surely is another one only if both are plain. A template, a file or anything else may be the same.
+    It surely differs only if both are plain. A template, a file or anything else may be the same.
     """
-    mine, told = _plain(getattr(task, name)), _plain(getattr(other, "partial_kwargs", vars(other)).get(name))
-    return mine is None or told is None or mine == told or _may_be_template(told, other)
+    mine, theirs = _plain(getattr(task, name)), _plain(getattr(other, "partial_kwargs", vars(other)).get(name))
+    return mine is None or theirs is None or mine == theirs or _may_be_template(theirs, other)
 
 
 def _plain(value: Any) -> str | None:
@@ -151,7 +151,7 @@ def _plain(value: Any) -> str | None:
 
 
 def _may_be_template(text: str, task: Any) -> bool:
-    """Whether a plain text may be one all the same: a file's name, or where the Dag has delimiters of its own."""
+    """Whether a plain text may be a template all the same: a file's name, or a DAG with delimiters of its own."""
     return bool(getattr(task.dag, "jinja_environment_kwargs", None)) or text.endswith(
         tuple(map(str.lower, task.template_ext))
     )

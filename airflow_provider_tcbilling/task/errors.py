@@ -38,10 +38,10 @@ def no_retry_unless_transient(end: Callable[[], TaskEnd]) -> Iterator[None]:
     """
     Let an error that another try may help fly on, so that Airflow's retries apply; any other fails the task at once.
 
-    Its message is the whole report of the task, said once: the money, the cause, the next step. The cause
-    is left out, since Airflow would print that too, before it.
+    Its message is the whole report of the task, once: the money, the cause, the next step. The exception has no cause,
+    since Airflow would print that, too, before the message.
 
-    :param end: Returns what is known of the task by then.
+    :param end: Returns the facts about the task.
     :raises AirflowFailException: Another try cannot help, or must not happen.
     :raises AirflowTaskTimeout: The task's execution_timeout is over.
     :raises AirflowException: In place of an error of something else, such as a secrets backend.
@@ -67,10 +67,10 @@ def no_retry_unless_transient(end: Callable[[], TaskEnd]) -> Iterator[None]:
 @contextmanager
 def told_if_airflow_ended_the_wait(next_method: str, end: Callable[[], TaskEnd]) -> Iterator[None]:
     """
-    Say what it means for the money that Airflow resumed a task only to fail it, such as when no triggerer runs.
+    Report what it means for the money if Airflow resumes a task only to fail it, such as when no triggerer runs.
 
-    :param next_method: As what Airflow resumes the task.
-    :param end: Returns what is known of the task by then.
+    :param next_method: The method with which Airflow resumes the task.
+    :param end: Returns the facts about the task.
     """
     try:
         yield

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
@@ -21,32 +22,36 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.purchasing.purchase import Purchase
 
 
+T = TypeVar("T")
+
+
 def end_of(
-    context: Context, hook: TcBillingHook, action: str = "", purchase: Purchase | None = None, **known: Any
+    context: Context, hook: TcBillingHook, action: str = "", purchase: Purchase | None = None, **more: Any
 ) -> TaskEnd:
     """
     Return the facts about a task. It never raises: a fact that cannot be read is left out.
 
     :param action: Name of the action that the task sends; empty if it only reads.
     :param purchase: The purchase of the task; ``None`` if it failed before it had a purchase.
-    :param known: Other facts: fields of :class:`~airflow_provider_tcbilling.task.failure_message.TaskEnd`.
+    :param more: Other facts: fields of :class:`~airflow_provider_tcbilling.task.failure_message.TaskEnd`.
     """
-    told, settings = hook.tcbilling_conn_id, _settings_of(hook)
-    conn_id = harmless(told) if isinstance(told, str) else "CONN_ID"
+    name, settings = hook.tcbilling_conn_id, _tried(hook.get_settings, None)
+    conn_id = harmless(name) if isinstance(name, str) else "CONN_ID"
     facts: dict[str, Any] = {
         "key_name": settings.key_name if settings else "",
         "console": settings.console_url.partition("#")[0] if settings else "the console",
         "words": WORDS.get(action, READS),
         "is_retried": _is_retried(context.get("ti")),
-        **known,
+        **more,
     }
     if action:
         in_doubt = purchase.is_in_doubt if purchase else None
         order_id = facts["order_id"] = facts.get("order_id") or (purchase.order_id if purchase else "")
-        facts["in_doubt"], facts["is_unread"] = bool(in_doubt), in_doubt is None and _may_have_run_before(context)
+        facts["in_doubt"] = bool(in_doubt)
+        facts["is_unread"] = in_doubt is None and _tried(lambda: may_have_run_before(context), True)
         options, facts["keeps_records"] = _options(context, settings, purchase.key if purchase else None)
-        asked = options or (f"--order-id {shlex.quote(order_id)}" if order_id else "")
-        facts["explain"] = command_line("explain", asked, conn_id) if asked else ""
+        purchase_name = options or (f"--order-id {shlex.quote(order_id)}" if order_id else "")
+        facts["explain"] = command_line("explain", purchase_name, conn_id) if purchase_name else ""
         facts["settle"] = command_line("settle", options, conn_id)
         facts["restore"] = command_line("settle", "--restore FILE", conn_id)
     elif facts.get("order_id"):
@@ -54,36 +59,21 @@ def end_of(
     return TaskEnd(conn_id, **facts)
 
 
-def _settings_of(hook: TcBillingHook) -> Settings | None:
-    try:
-        return hook.get_settings()
-    except Exception:
-        return None
-
-
 def _options(context: Context, settings: Settings | None, key: str | None) -> tuple[str, bool]:
     """Return the options that name the purchase on the command line, and whether a record of it can be settled."""
-    try:
-        store: Store = store_of(context, settings.ledger_uri if settings else "")
-    except Exception:
-        store = NoStore()
+    no_store: Store = NoStore()
+    store = _tried(lambda: store_of(context, settings.ledger_uri if settings else ""), no_store)
     if not store.keeps_records and settings:
         return "", False
-    return store.options(key) if key and store.keeps_records else _task(context), True
+    return store.options(key) if key and store.keeps_records else _tried(lambda: options_of(context), ""), True
 
 
-def _task(context: Context) -> str:
+def _tried(read: Callable[[], T], default: T) -> T:
+    """Read a fact; return the default if it cannot be read."""
     try:
-        return options_of(context)
+        return read()
     except Exception:
-        return ""
-
-
-def _may_have_run_before(context: Context) -> bool:
-    try:
-        return may_have_run_before(context)
-    except Exception:
-        return True
+        return default
 
 
 def _is_retried(ti: Any) -> bool:

@@ -37,7 +37,7 @@ class Words:
     :param nothing: Nothing came of it.
     :param paid: There is an order.
     :param perhaps: There may be one.
-    :param acts: The effect of a clear if there is none.
+    :param acts: The effect of a clear if there is no order.
     :param buys: The order is one that costs money.
     :param orders: It places an order, which a clear looks for first.
     """
@@ -90,7 +90,7 @@ class TaskEnd:
     :param is_unread: An earlier try may have sent a request, and this one failed before it read the record.
     :param keeps_records: There is a record that can be settled.
     :param is_retried: Airflow tries again by itself.
-    :param explain: The command that explains the purchase; empty if nothing can be asked.
+    :param explain: The command that explains the purchase; empty if nothing names it.
     :param settle: The command that settles it, without the decision.
     :param restore: The command that restores its record.
     :param console: Where the account's orders are listed.

@@ -1,4 +1,4 @@
-"""Secrets that a task was given, told to Airflow's masker, which hides them in logs and rendered fields."""
+"""Give the secrets of a task to Airflow's masker, which hides them in logs and rendered fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLACES = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airf
 """Where ``mask_secret`` is: in Airflow 3.1 and newer, in 3.0, in 2.11."""
 
 MOST_SECRETS, MOST_CHARACTERS = 100, 100_000
-"""Of one value that Airflow is told. Each makes it compile all of them anew: a thousand would take a minute."""
+"""The most secrets of one value, and their characters. With each one Airflow compiles all anew: 1000 take a minute."""
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ def mask_in_airflow(value: Any) -> None:
     try:
         secrets = sorted(set(filter(is_told_apart, secrets_in(value))), key=len)
         lengths = accumulate(map(len, secrets))
-        told = [secret for secret, length in zip(secrets, lengths, strict=True) if length <= MOST_CHARACTERS]
-        for secret in told[:MOST_SECRETS]:
+        short = [secret for secret, length in zip(secrets, lengths, strict=True) if length <= MOST_CHARACTERS]
+        for secret in short[:MOST_SECRETS]:
             for text in {secret, json.dumps(secret)[1:-1]}:
                 _mask_secret(text)
-        if left_out := len(secrets) - len(told[:MOST_SECRETS]):
+        if left_out := len(secrets) - len(short[:MOST_SECRETS]):
             log.warning(
                 "Airflow does not mask %d of the %d secrets of the parameter in its logs: they are too many, or too "
                 "long. No record has them.",

@@ -227,14 +227,14 @@ OF_AN_ORDER = (purchase_errors.OrderNotRecorded, errors.DeliveryFailed, errors.D
 
 
 def moment(seconds: float) -> str:
-    """Write a moment for people and programs: ISO 8601 in UTC."""
+    """Write a time in ISO 8601, in UTC."""
     return pendulum.from_timestamp(int(min(seconds, LAST_MOMENT))).to_iso8601_string()
 
 
 COMMAND = "python -m airflow_provider_tcbilling"
-"""What a person runs to explain a purchase, and to settle it."""
+"""The command that explains a purchase, and settles it."""
 
 
 def command_line(verb: str, options: str, conn_id: str) -> str:
-    """Return a command for a person to copy."""
+    """Return a command for a user to copy."""
     return f"{COMMAND} {verb} {options} --conn-id {shlex.quote(conn_id)}"

@@ -1,4 +1,4 @@
-"""Resuming: which order is that of a task which was woken. The record says it, or else the task's own XCom."""
+"""Resuming: find the order of a task that resumes, in its record or else in its own XCom."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def recorded_order(context: Context, hook: TcBillingHook, key: Callable[[], str]) -> Order | None:
     """
-    Return the order that the record knows; ``None`` if it knows none, or if it cannot be read by now.
+    Return the order of the record; ``None`` if it has none, or cannot be read.
 
     :param key: Returns the key of the purchase; raises if the task was edited so that it has none.
     """
@@ -35,11 +35,11 @@ def recorded_order(context: Context, hook: TcBillingHook, key: Callable[[], str]
 
 
 def announced_order(context: Context) -> str:
-    """Return the order that the task has announced in its XCom, empty if it has not."""
+    """Return the number of the order that the task has announced in its XCom; empty if there is none."""
     ti = context["ti"]
     try:
-        told = ti.xcom_pull(task_ids=ti.task_id, key="order_id", map_indexes=ti.map_index)
+        order_id = ti.xcom_pull(task_ids=ti.task_id, key="order_id", map_indexes=ti.map_index)
     except Exception as error:
         log.warning("The task's own XCom could not be read: %s", harmless(error))
         return ""
-    return told if isinstance(told, str) else ""
+    return order_id if isinstance(order_id, str) else ""

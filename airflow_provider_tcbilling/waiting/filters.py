@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.actions import RENEW_FLAGS
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.text import folded, harmless, says_nothing, shown, visible
 
@@ -57,11 +58,12 @@ class Wanted:
         names = ", ".join(READERS)
         mistakes = [f"{name}: there is no such filter; there are {names}" for name in {*filters} - {*READERS}]
         understood: dict[str, Any] = {}
-        for name, (read, wanted) in READERS.items():
-            try:
-                understood[name] = read(filters.get(name, ALL))
-            except ValueError:
-                mistakes.append(f"{name}: {shown(filters[name])} is not {wanted}")
+        for name, check in READERS.items():
+            value = filters.get(name, ALL)
+            if mistake := check.mistake(name, value):
+                mistakes.append(mistake)
+            else:
+                understood[name] = check.read(value)
         if mistakes:
             raise InvalidRequest("the filters", mistakes)
         return cls(**understood)
@@ -171,15 +173,15 @@ def _codes(example: str) -> str:
     return f"a code such as {example}, or a list of codes; left out, or '*', it lets every one pass"
 
 
-Reader = tuple[Callable[[Any], Any], str]
-
-READERS: Mapping[str, Reader] = MappingProxyType(
+READERS: Mapping[str, Check] = MappingProxyType(
     {
-        "product_codes": (codes_of, _codes("p_cloudfirewall")),
-        "sub_product_codes": (codes_of, _codes("sp_cloudfirewall_svv1")),
-        "region_codes": (codes_of, _codes("ap-guangzhou")),
-        "renew_flags": (flags_of, f"one of {', '.join(RENEW_FLAGS)}, or a list of them; left out, or '*', it is any"),
-        "name": (pattern_of, "a pattern of a name, with * and ?"),
+        "product_codes": Check(codes_of, _codes("p_cloudfirewall")),
+        "sub_product_codes": Check(codes_of, _codes("sp_cloudfirewall_svv1")),
+        "region_codes": Check(codes_of, _codes("ap-guangzhou")),
+        "renew_flags": Check(
+            flags_of, f"one of {', '.join(RENEW_FLAGS)}, or a list of them; left out, or '*', it is any"
+        ),
+        "name": Check(pattern_of, "a pattern of a name, with * and ?"),
     }
 )
 """The function that reads each filter, and its rule for a message."""

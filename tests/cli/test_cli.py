@@ -1,4 +1,4 @@
-"""The command line tells what became of a purchase and what to do next, and never spends."""
+"""The command line explains a purchase, shows the next step, and never spends."""
 
 from __future__ import annotations
 
@@ -52,9 +52,6 @@ def explained(run, *how):
     return json.loads(out)
 
 
-# Explain: each state and each finding
-
-
 CASES = [
     ("intended", Finding.UNDER_WAY, lambda shop: shop.lost(after=1)),
     ("intended", Finding.ONE, lambda shop: shop.lost()),
@@ -85,11 +82,11 @@ CASES = [
 def test_each_state_and_finding_has_its_next_step(shop, run, state, finding, prepare):
     prepare(shop)
 
-    told = explained(run)
+    explanation = explained(run)
 
-    assert (told["state"], told["finding"]) == (state, finding.name.lower())
-    assert told["next_step"].startswith(STEPS[state, finding].partition("{")[0])
-    assert told["record"] == shop.ledger.read(KEY)
+    assert (explanation["state"], explanation["finding"]) == (state, finding.name.lower())
+    assert explanation["next_step"].startswith(STEPS[state, finding].partition("{")[0])
+    assert explanation["record"] == shop.ledger.read(KEY)
     code, out, _ = run("explain", "--key", KEY)
     assert (code, out.partition(",")[0]) == (0, f"Purchase {KEY}")
     assert f"Our record says: {state}" in out
@@ -98,19 +95,19 @@ def test_each_state_and_finding_has_its_next_step(shop, run, state, finding, pre
 
 @pytest.mark.parametrize(("state", "finding"), STEPS, ids=lambda value: str(getattr(value, "name", value)))
 def test_every_next_step_knows_its_words(state, finding):
-    words = dict.fromkeys(("console", "settle", "restore", "replay", "decidable"), "x")
+    facts = dict.fromkeys(("console", "settle", "restore", "replay", "decidable"), "x")
 
-    assert "{" not in STEPS[state, finding].format_map(words)
+    assert "{" not in STEPS[state, finding].format_map(facts)
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-def test_the_next_step_that_is_told_is_what_a_clear_does(shop, run, carried_out):
+def test_the_next_step_of_explain_is_that_of_a_clear(shop, run, carried_out):
     shop.lost(carried_out=carried_out)
 
-    told = explained(run)
+    explanation = explained(run)
 
-    assert ("it adopts this order" if carried_out else "sends the same client token") in told["next_step"]
-    assert not carried_out or shop.orders[0] in told["order_book"][1]
+    assert ("it adopts this order" if carried_out else "sends the same client token") in explanation["next_step"]
+    assert not carried_out or shop.orders[0] in explanation["order_book"][1]
     assert shop.purchase().place().order_id == shop.orders[0]
     assert len(shop.orders) == 1
 
@@ -125,9 +122,9 @@ def test_where_a_clear_stops_again_the_commands_that_settle_are_told(shop, run, 
     with pytest.raises(PurchaseOutcomeUnknown):
         shop.purchase().place()
     (settles,) = [line for line in next_step.splitlines() if "--not-bought" in line and COMMAND in line]
-    words = settles.split(COMMAND)[1]
-    assert run("settle", "--key", KEY, "--not-bought")[0] == (1 if "--force" in words else 0)
-    assert run(*shlex.split(words))[0] == 0
+    arguments = settles.split(COMMAND)[1]
+    assert run("settle", "--key", KEY, "--not-bought")[0] == (1 if "--force" in arguments else 0)
+    assert run(*shlex.split(arguments))[0] == 0
     assert shop.record().state.value == "declined"
 
 
@@ -139,11 +136,11 @@ def test_a_stopped_task_names_the_commands(shop, run):
     commands = {verb: command_line(verb, named, "tcbilling_default") for verb in ("explain", "settle")}
     end = TaskEnd("tcbilling_default", words=WORDS["CreateInstance"], in_doubt=True, **commands)
 
-    told = [shlex.split(line.partition(COMMAND)[2]) for line in end.report(stopped.value) if COMMAND in line]
+    commands_shown = [shlex.split(line.partition(COMMAND)[2]) for line in end.report(stopped.value) if COMMAND in line]
 
-    assert [command[0] for command in told] == ["settle", "settle", "explain"]
-    assert run(*told[2])[0] == 0
-    assert run(*[shop.orders[0] if word == "NUMBER" else word for word in told[0]])[0] == 0
+    assert [command[0] for command in commands_shown] == ["settle", "settle", "explain"]
+    assert run(*commands_shown[2])[0] == 0
+    assert run(*[shop.orders[0] if word == "NUMBER" else word for word in commands_shown[0]])[0] == 0
     assert shop.purchase().place().order_id == shop.orders[0]
 
 
@@ -160,17 +157,14 @@ def test_the_purchase_that_may_own_the_order_is_named(shop, run):
     assert "another one" in explained(run)["order_book"][1]
 
 
-# Explain: each way to name a purchase
-
-
 def test_a_purchase_is_found_by_its_key_its_token_its_order_and_its_task(shop, run):
     order = shop.ordered()
     big_deal = shop.sandbox.account.orders()[0].big_deal_id
     orders = [("--order-id", number) for number in (order.order_id, big_deal)]
 
-    told = [explained(run, *way) for way in [("--key", KEY), ("--token", order.client_token), *orders, TASK]]
+    explanations = [explained(run, *way) for way in [("--key", KEY), ("--token", order.client_token), *orders, TASK]]
 
-    assert {(one["key"], one["record"]["order_id"]) for one in told} == {(KEY, order.order_id)}
+    assert {(one["key"], one["record"]["order_id"]) for one in explanations} == {(KEY, order.order_id)}
 
 
 def test_a_task_without_a_purchase_key_is_found_by_its_derived_key(shop, run):
@@ -205,10 +199,10 @@ def test_an_order_without_a_record_is_still_looked_at(shop, run):
     order = shop.somebody_elses()
     shop.ordered()
 
-    told = explained(run, "--order-id", order.order_id)
+    explanation = explained(run, "--order-id", order.order_id)
 
-    assert (told["state"], told["finding"]) == ("no record", "delivered")
-    assert f"{PRICE / 100:.2f} USD" in told["order_book"][1]
+    assert (explanation["state"], explanation["finding"]) == ("no record", "delivered")
+    assert f"{PRICE / 100:.2f} USD" in explanation["order_book"][1]
     assert run("explain", "--order-id", NOT_LISTED)[0] == 1
 
 
@@ -232,18 +226,15 @@ def test_what_makes_no_sense_is_wrong_usage(run, arguments):
     assert err.startswith(f"{arguments[0]}: ")
 
 
-# What cannot be used, and what is not there
-
-
 @pytest.mark.parametrize("text", ["{half of", '{"format": "another"}'])
 def test_a_damaged_record_is_told_and_not_touched(shop, run, text):
     shop.ordered()
     shop.path().write_text(text)
 
-    told = explained(run)
+    explanation = explained(run)
 
-    assert told["state"] == "a record that cannot be used"
-    assert f"{COMMAND} settle --restore FILE" in told["next_step"]
+    assert explanation["state"] == "a record that cannot be used"
+    assert f"{COMMAND} settle --restore FILE" in explanation["next_step"]
     assert run("list")[1].startswith("unusable")
     assert shop.path().name in run("explain", "--token", "some-token")[1]
 
@@ -317,9 +308,6 @@ def test_the_list_has_one_line_for_each_purchase(shop, run):
     assert rows == {"one": "ordered", "two": "intended", "three": "declined"}
     (row,) = json.loads(run("list", "--state", "ordered", "--json")[1])
     assert (row["key"], row["order_id"]) == ("one", shop.orders[0])
-
-
-# On each line of Airflow
 
 
 def environment(home, shop, **extra):
@@ -464,7 +452,7 @@ def test_a_record_in_the_task_state_store_is_explained_and_settled(shop, ask, tm
 
 
 def test_a_record_that_a_worker_keeps_elsewhere_is_not_guessed(shop, ask):
-    told, _, err = ask('{"__airflow_state_ref__": "s3://somewhere"}', ["explain", *TASK, "--map-index", "1"])
+    out, _, err = ask('{"__airflow_state_ref__": "s3://somewhere"}', ["explain", *TASK, "--map-index", "1"])
 
-    assert told == ""
+    assert out == ""
     assert "state_store_backend" in err

@@ -1,4 +1,4 @@
-"""What the command line says of renewals and refunds that came to no clear end, and what a person can decide."""
+"""The command line explains renewals and refunds without a clear end, and a user settles them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_what_has_moved_without_an_order_is_told_and_settled_only_by_force(shop,
     assert run("settle", "--key", KEY, "--not-bought", "--force")[0] == 0
 
 
-def test_a_person_can_say_which_order_it_is(shop, run, action, purchase):
+def test_a_user_can_say_which_order_it_is(shop, run, action, purchase):
     lost(shop, action, purchase)
 
     assert run("settle", "--key", KEY, "--order-id", shop.orders[0])[0] == 1, "that is the purchase of the instance"

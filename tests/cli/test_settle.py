@@ -1,4 +1,4 @@
-"""A person's decision about a purchase: written where it is safe, refused where an order could be lost or doubled."""
+"""A user's decision about a purchase: written where it is safe, refused where an order could be lost or doubled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settle(run, *decision):
     return run("settle", "--key", KEY, *decision)
 
 
-def test_a_person_can_say_which_order_it_is_and_a_clear_returns_it(shop, run):
+def test_a_user_can_say_which_order_it_is_and_a_clear_returns_it(shop, run):
     two_orders_match(shop)
 
     code, out, _ = settle(run, "--order-id", shop.orders[0])
@@ -57,7 +57,7 @@ def test_a_record_of_the_same_server_written_differently_is_explained_and_settle
     assert shop.purchase().place().order_id == shop.orders[0]
 
 
-def test_a_person_can_say_that_nothing_was_bought_and_the_token_stays(shop, run):
+def test_a_user_can_say_that_nothing_was_bought_and_the_token_stays(shop, run):
     nothing_arrived(shop)
     token = shop.record().client_token
 
@@ -81,7 +81,7 @@ def test_what_was_bought_after_all_is_not_doubled_where_the_server_honours_token
     assert len(shop.orders) == 1
 
 
-def test_nobody_says_within_ten_minutes_that_nothing_was_bought(shop, run):
+def test_for_ten_minutes_no_user_can_say_that_nothing_was_bought(shop, run):
     shop.lost(carried_out=False)
 
     code, _, err = settle(run, "--not-bought")
@@ -134,13 +134,13 @@ REFUSED = {
 @pytest.mark.parametrize(("prepare", "decision", "why", "may_be_forced"), REFUSED.values(), ids=REFUSED)
 def test_a_decision_that_may_be_wrong_is_refused(shop, run, prepare, decision, why, may_be_forced):
     prepare(shop)
-    words = ["--not-bought"] if decision == "not" else ["--order-id", decision or shop.orders[-1]]
+    decided = ["--not-bought"] if decision == "not" else ["--order-id", decision or shop.orders[-1]]
 
-    code, out, err = settle(run, *words)
+    code, out, err = settle(run, *decided)
 
     assert (code, out) == (1, "")
     assert why.lower() in err.lower()
-    assert (settle(run, *words, "--force")[0] == 0) is may_be_forced
+    assert (settle(run, *decided, "--force")[0] == 0) is may_be_forced
 
 
 def test_an_order_that_another_record_owns_is_refused_by_either_number(shop, run, tmp_path):
@@ -171,10 +171,7 @@ def test_a_task_that_writes_at_the_same_moment_is_told(shop, run, monkeypatch, c
     monkeypatch.setattr(Ownership, "write", lambda *args: (write(*args), shop.edit(owner="a task")))
 
     assert cli.main(["settle", "--key", KEY, "--not-bought"]) == 1
-    assert "at the same moment" in capsys.readouterr().err
-
-
-# Restore
+    assert "overwritten by a running task" in capsys.readouterr().err
 
 
 def test_a_record_from_the_log_is_restored(shop, run, tmp_path):
@@ -193,9 +190,9 @@ def test_a_record_from_the_log_is_restored(shop, run, tmp_path):
 def test_a_record_is_restored_from_what_explain_tells_and_the_standard_input(shop, run, monkeypatch):
     shop.ordered()
     shop.ordered("another one")
-    told = run("explain", "--key", KEY, "--json")[1]
+    explanation = run("explain", "--key", KEY, "--json")[1]
     shop.path().unlink()
-    monkeypatch.setattr(sys, "stdin", io.StringIO(told))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(explanation))
 
     code, out, _ = run("settle", "--restore", "-")
 
@@ -207,22 +204,22 @@ def test_a_record_is_restored_from_what_explain_tells_and_the_standard_input(sho
 @pytest.mark.parametrize(
     ("edit", "why"),
     [
-        (lambda told: "{half of", "is not JSON"),
-        (lambda told: "[]", "not written by this package"),
-        (lambda told: json.dumps({**told, "version": 3}), "version 3"),
-        (lambda told: json.dumps({**told, "state": "declined"}), "declined with an order"),
-        (lambda told: json.dumps({**told, "state": "declined", "order_id": None}), "a clear would BUY"),
-        (lambda told: json.dumps({**told, "order_id": NOT_LISTED}), "a record already"),
-        (lambda told: json.dumps({**told, "state": "intended", "order_id": None}), "a record already"),
-        (lambda told: json.dumps({**told, "endpoint": "https://elsewhere"}), "the --conn-id"),
+        (lambda record: "{half of", "is not JSON"),
+        (lambda record: "[]", "not written by this package"),
+        (lambda record: json.dumps({**record, "version": 3}), "version 3"),
+        (lambda record: json.dumps({**record, "state": "declined"}), "declined with an order"),
+        (lambda record: json.dumps({**record, "state": "declined", "order_id": None}), "a clear would BUY"),
+        (lambda record: json.dumps({**record, "order_id": NOT_LISTED}), "a record already"),
+        (lambda record: json.dumps({**record, "state": "intended", "order_id": None}), "a record already"),
+        (lambda record: json.dumps({**record, "endpoint": "https://elsewhere"}), "the --conn-id"),
     ],
 )
 def test_what_would_lose_an_order_is_not_restored(shop, run, tmp_path, edit, why):
     shop.ordered()
-    told = tmp_path / "record.json"
-    told.write_text(edit(shop.ledger.read(KEY)))
+    saved = tmp_path / "record.json"
+    saved.write_text(edit(shop.ledger.read(KEY)))
 
-    code, _, err = run("settle", "--restore", str(told))
+    code, _, err = run("settle", "--restore", str(saved))
 
     assert code == 1
     assert why in err

@@ -15,7 +15,7 @@ from tests.api.test_text import steers
 from tests.support.nasty import nasty
 from tests.support.shop import KEY
 
-TOLD = {
+EXPLANATION = {
     "asked_at": "2026-11-28T00:00:00Z",
     "state": "intended",
     "where": "here",
@@ -29,17 +29,17 @@ TOLD = {
 }
 
 
-def test_no_text_of_the_server_forges_a_line_of_the_doctor():
+def test_no_text_of_the_server_forges_a_line_of_explain():
     plain = as_text(
-        {**TOLD, "record": {"reason": "x", "order_id": "x", "payload": {"Zone": "x"}, "instance_ids": ["x"]}}
+        {**EXPLANATION, "record": {"reason": "x", "order_id": "x", "payload": {"Zone": "x"}, "instance_ids": ["x"]}}
     )
 
     for text in nasty(100):
         if not text.strip():
             continue
         record = {"reason": text, "order_id": text, "payload": {"Zone": text}, "instance_ids": [text]}
-        told = {"record": record, "notes": [text], "order_book": ["no order matches", text], "purchase": text}
-        shown = as_text({**TOLD, **told})
+        facts = {"record": record, "notes": [text], "order_book": ["no order matches", text], "purchase": text}
+        shown = as_text({**EXPLANATION, **facts})
 
         assert shown.count("\n") == plain.count("\n")
         assert [c for c in steers(shown) if c != "\n"] == []

@@ -53,7 +53,6 @@ def test_without_a_ledger_a_mapped_task_does_not_take_what_may_be_its_siblings(a
 
 
 def test_the_dag_of_the_readme_runs(airflow_home, sandbox, tmp_path):
-    pytest.importorskip("airflow.sdk")
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     path = tmp_path / "readme.py"
     path.write_text(code, encoding="utf-8")

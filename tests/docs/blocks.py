@@ -18,7 +18,13 @@ PAGES = sorted(
     for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in NAMES if (ROOT / name).exists())]
 )
 SHELLS = ("bash", "sh", "shell", "console")
-NO_CODE = ("{raw}", "{image}", "{toctree}", "{eval-rst}", "{include}")
+DRAWN = tuple(
+    f"{{{name}}}"
+    for name in ("arguments", "command-line", "decision", "permissions", "raises", "rooms", "sequence", "summary")
+)
+"""Directives of docs/_ext, which read the code when the pages are built."""
+
+NO_CODE = ("{raw}", "{image}", "{toctree}", "{eval-rst}", "{include}", *DRAWN)
 """Directives that show no code. Sphinx checks the names that they hold."""
 
 GENERATED = re.compile(r"<!-- generated: \w+ -->\n.*?<!-- end -->", re.DOTALL)

@@ -44,6 +44,9 @@ HURRY = {
 }
 """What is shortened, so that the pages run in seconds."""
 
+NAMED = re.compile(r"# ([\w/]+\.py)\n")
+"""First line of a block that a reader saves under this name, in a project of their own."""
+
 ASSIGNMENT = re.compile(r"export$|\w+=")
 """A word that only sets a variable."""
 
@@ -86,16 +89,16 @@ class Reader:
         self.namespace: dict[str, Any] = {"__name__": "page"}
         self.json: Any = None
         self.tasks: list[str] = []
-        self.tests: list[str] = []
+        self.project = folder / "project"
         self.printed = ""
         self._variables: list[str] = []
         self._servers: list[subprocess.Popen] = []
-        self._checkout = folder / "checkout"
+        self.checkout = folder / "checkout"
         """The files of the project, in a folder of its own, so that a command leaves nothing in the real one."""
-        self._checkout.mkdir()
+        self.checkout.mkdir()
         for path in ROOT.iterdir():
             if not path.name.startswith("."):
-                (self._checkout / path.name).symlink_to(path)
+                (self.checkout / path.name).symlink_to(path)
 
     def read(self, block: Block) -> None:
         """Do what a block says. A block of a kind that is not known here fails."""
@@ -136,7 +139,7 @@ class Reader:
         """Start a command in a session of its own."""
         return subprocess.Popen(
             words,
-            cwd=self._checkout,
+            cwd=self.checkout,
             env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -163,9 +166,12 @@ class Reader:
 
     def do_python(self, block: Block) -> None:
         code = self._here(block.text)
+        named = NAMED.match(code)
+        if named or "def test_" in code:
+            self._save(named[1] if named else f"tests/test_page_{block.line}.py", code)
         if "def test_" in code:
-            self.tests.append(code)
-        elif "DAG(" in code:
+            return
+        if "DAG(" in code:
             self._dag(code)
         elif re.search(r"\w(Operator|Sensor)\b", code):
             self.tasks.append(code)
@@ -203,18 +209,20 @@ class Reader:
 
     def finish(self) -> None:
         """Run the tests of the page, and the tasks that it showed without a Dag, as one Dag in this order."""
-        if self.tests:
-            tests = self.folder / "tests"
-            tests.mkdir()
-            for number, code in enumerate(self.tests):
-                (tests / f"test_page_{number}.py").write_text(code, encoding="utf-8")
-            self.printed = self.shell(f"python -m pytest -q -p no:cacheprovider --rootdir {tests} {tests}")
+        if (self.project / "tests").is_dir():
+            pytest_here = "AIRFLOW__CORE__DAGS_FOLDER=$PWD/dags python -m pytest -q -p no:cacheprovider --rootdir ."
+            self.printed = self.shell(f"cd {self.project} && {pytest_here} tests")
         if self.tasks:
             lines = "\n".join(self.tasks).splitlines()
             imports = [line for line in lines if line.startswith(("import ", "from "))]
             tasks = textwrap.indent("\n".join(line for line in lines if line not in imports), "    ")
             code = DAG_FILE.format(imports="\n".join(imports), tasks=tasks, params=self.params)
             self._dag(code, ("--conf", json.dumps(self.params)))
+
+    def _save(self, name: str, code: str) -> None:
+        path = self.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code, encoding="utf-8")
 
     def _plainly(self, block: Block, code: str) -> None:
         """Run it, and see that an expression is what the comment behind it says."""

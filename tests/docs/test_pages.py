@@ -54,12 +54,21 @@ def the_key_of_these_tests(reader):
     reader.given = {"AKIDSANDBOX:sandbox-key": f"{SECRET_ID}:{SECRET_KEY}"}
 
 
+def a_file_with_a_new_key(reader):
+    connection = {"conn_type": "tcbilling", "host": reader.url, "login": SECRET_ID, "password": SECRET_KEY}
+    (reader.checkout / "connection.json").write_text(json.dumps({"tcbilling_default": connection}), encoding="utf-8")
+
+
 BEFORE = {
+    "docs/how-to/alert-on-a-stopped-purchase.md": two_orders_that_fit,
+    "docs/how-to/rotate-keys.md": a_file_with_a_new_key,
     "docs/reference/connection.md": the_key_of_these_tests,
     "docs/how-to/explain-and-settle.md": two_orders_that_fit,
     "docs/how-to/recover-a-failed-task.md": two_orders_that_fit,
     "docs/how-to/refund.md": an_instance_of_today,
     "docs/how-to/renew.md": instances_that_expire,
+    "docs/reference/instance-expiry-sensor.md": instances_that_expire,
+    "docs/reference/refund-instance-operator.md": an_instance_of_today,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 import pytest
@@ -15,7 +14,7 @@ from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator, 
 from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from airflow_provider_tcbilling.sensors.expiry import InstanceExpirySensor
 from tests.conftest import ORDER, context_of
-from tests.docs.blocks import tables_of
+from tests.docs.extensions import extension
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("connection")]
 
@@ -39,8 +38,7 @@ TASKS = {
 
 def calls_of_the_page():
     """Return the actions by the name of the task. The test of the connection is no class, and has an empty name."""
-    ((_, *rows),) = [rows for _, rows in tables_of("docs/reference/connection.md") if rows[0] == ["Task", "Calls"]]
-    return {name: set(calls.split(", ")) for tasks, calls in rows for name in re.findall(r"`(\w+)`", tasks) or [""]}
+    return {name: set(calls) for name, calls in extension("permissions").CALLS.items()}
 
 
 def test_the_page_names_every_task():

@@ -20,10 +20,10 @@ from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
+from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS, LISTED
 from airflow_provider_tcbilling.sandbox.options import Options as SandboxRules
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS, LISTED
-from airflow_provider_tcbilling.sandbox.responses import answer_of
+from airflow_provider_tcbilling.sandbox.responses import response_of
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to
 from tests.support.account import DAY, PRODUCT
@@ -71,7 +71,7 @@ def client_of(sandbox):
         exchange = sandbox.exchange(sent, body)
         if any(fault.fault == "drop" for fault in exchange.faults):
             raise OutcomeUnknown("The answer was lost.")
-        answer = answer_of(exchange)
+        answer = response_of(exchange)
         return _answer(action, SimpleNamespace(status_code=answer.status, headers={}), answer.body)
 
     client._transport.send = send

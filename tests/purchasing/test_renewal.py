@@ -146,7 +146,7 @@ def test_an_expiry_that_somebody_else_moved_stops_it_too(sandbox, shelf):
         renewal(sandbox, instance, shelf).place()
     sandbox.faults.clear()
     subscription = sandbox.account.instances()[0]
-    sandbox.account.subscriptions.extend(subscription, subscription.expires_at + 17 * DAY, time.time())
+    sandbox.account.owned.extend(subscription, subscription.expires_at + 17 * DAY, time.time())
 
     with pytest.raises(PurchaseOutcomeUnknown, match="though not just as by this renewal"):
         renewal(sandbox, instance, shelf).place()
@@ -160,7 +160,7 @@ def test_an_instance_that_is_gone_stops_it(sandbox, shelf):
     sandbox.faults.add({"fault": "drop", "action": "RenewInstance"})
     with dying_at("in doubt"):
         renewal(sandbox, instance, shelf).place()
-    sandbox.account.subscriptions.remove(sandbox.account.instances()[0])
+    sandbox.account.owned.remove(sandbox.account.instances()[0])
 
     with pytest.raises(PurchaseOutcomeUnknown, match="is not listed any more"):
         renewal(sandbox, instance, shelf).place()

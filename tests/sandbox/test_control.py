@@ -1,4 +1,4 @@
-"""Control calls that ask for too much, or for what is no number: refused in words, and nothing has changed."""
+"""Control calls with too large values, or values that are no numbers: refused in words, and nothing changes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import random
 import pytest
 import requests
 
-from airflow_provider_tcbilling.sandbox.bounds import Range
-from airflow_provider_tcbilling.sandbox.faults import KINDS, MOST_FAULTS, Faults, WrongFault
+from airflow_provider_tcbilling.sandbox.errors import WrongControl
+from airflow_provider_tcbilling.sandbox.existing_instances import MOST
+from airflow_provider_tcbilling.sandbox.faults import KINDS, MOST_FAULTS, Faults
+from airflow_provider_tcbilling.sandbox.limits import Range
 from airflow_provider_tcbilling.sandbox.options import LIMITS, Options, Tokens, add_arguments
-from airflow_provider_tcbilling.sandbox.seeding import MOST
 from tests.conftest import client_to
 
 NO_NUMBERS = [float("nan"), float("inf"), float("-inf"), 1e300, -1e300, 10**400, True, False, "1", [1], {}]
@@ -117,7 +118,7 @@ def test_there_are_only_so_many_faults():
     for _ in range(MOST_FAULTS):
         faults.add({"fault": "drop"})
 
-    with pytest.raises(WrongFault, match="faults in force"):
+    with pytest.raises(WrongControl, match="faults in force"):
         faults.add({"fault": "drop"})
 
 
@@ -145,7 +146,7 @@ def test_an_instance_that_cannot_be_is_refused(sandbox, wanted, field):
 
 
 def test_there_are_only_so_many_instances(sandbox, monkeypatch):
-    monkeypatch.setattr("airflow_provider_tcbilling.sandbox.seeding.MOST", 30)
+    monkeypatch.setattr("airflow_provider_tcbilling.sandbox.existing_instances.MOST", 30)
     assert control(sandbox, "instances", {"count": 20}).status_code == 201
 
     assert_refused(sandbox, "instances", {"count": 11}, "count")

@@ -100,9 +100,9 @@ def test_a_cursor_is_good_for_its_own_direction_only(sandbox):
 
 
 def test_a_time_that_is_none_is_refused_also_where_nothing_is_listed(sandbox):
-    asked = client_to(sandbox).describe_renew_instances
+    query = client_to(sandbox).describe_renew_instances
 
-    assert refusal(asked, expire_time_start="2027-13-01 00:00:00") == "InvalidParameterValue"
+    assert refusal(query, expire_time_start="2027-13-01 00:00:00") == "InvalidParameterValue"
 
 
 def test_an_instance_is_described_as_the_manual_has_it(sandbox):
@@ -148,7 +148,7 @@ def test_added_instances_are_numbered_an_hour_apart_and_have_their_orders(sandbo
     assert {(d["Action"], d["Status"], d["RealTotalCost"], d["VoucherDecline"]) for d in booked} == {
         ("purchase", 4, 995, 5)
     }
-    assert {deal["CreateTime"] for deal in booked} == {sandbox.account.local_time(moment - 40 * DAY)}
+    assert {deal["CreateTime"] for deal in booked} == {sandbox.account.clock.written(moment - 40 * DAY)}
     assert sandbox.account.balance_cents == sandbox.options.balance_cents
 
 
@@ -160,7 +160,7 @@ def test_orders_stay_in_the_order_of_time_when_older_ones_are_added(sandbox):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"),
+    ("wanted", "message"),
     [
         ({"count": 0}, "count must be a whole number from 1"),
         ({"count": True}, "count must be"),
@@ -178,11 +178,11 @@ def test_orders_stay_in_the_order_of_time_when_older_ones_are_added(sandbox):
         ([1], "must be a JSON object"),
     ],
 )
-def test_a_wrong_description_of_instances_is_answered_in_words(sandbox, wanted, words):
+def test_a_wrong_description_of_instances_is_answered_in_words(sandbox, wanted, message):
     answer = control(sandbox, "POST", "instances", wanted)
 
     assert answer.status_code == 400
-    assert words in answer.json()["error"]
+    assert message in answer.json()["error"]
     assert control(sandbox, "GET", "instances").json() == {"instances": []}
 
 

@@ -1,4 +1,4 @@
-"""Numbers of orders and ids of instances: no two sandboxes have the same, unless they were told to."""
+"""Numbers of orders and ids of instances: no two sandboxes have the same, unless they have the same seed."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_the_numbers_look_as_the_documentation_shows_them(start_sandbox):
 def test_no_two_instances_have_the_same_id(monkeypatch):
     account = Account(ServerRules())
     drawn = iter([5, 5, 5, 6])
-    monkeypatch.setattr(account._random, "getrandbits", lambda bits: next(drawn))
+    monkeypatch.setattr(account.ids._source, "getrandbits", lambda bits: next(drawn))
 
-    assert [account._new_instance_id() for _ in range(2)] == ["ins-00000005", "ins-00000006"]
+    assert [account.ids.instance_id() for _ in range(2)] == ["ins-00000005", "ins-00000006"]
 
 
 def test_a_record_of_before_a_restart_owns_no_order_of_the_new_sandbox():

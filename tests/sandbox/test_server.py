@@ -277,7 +277,7 @@ def test_faults_are_set_listed_and_lifted(sandbox):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "words"),
+    ("path", "body", "message"),
     [
         ("faults", {"fault": "earthquake"}, "fault must be one of drop, "),
         ("faults", {"fault": "drop", "colour": 1}, "colour: not known here"),
@@ -292,11 +292,11 @@ def test_faults_are_set_listed_and_lifted(sandbox):
         ("clock", {"set": "never"}, "say "),
     ],
 )
-def test_a_wrong_control_request_is_answered_in_words(sandbox, path, body, words):
+def test_a_wrong_control_request_is_answered_in_words(sandbox, path, body, message):
     answer = control(sandbox, "POST", path, body)
 
     assert answer.status_code == 400
-    assert words in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
 def test_the_clock_can_be_set_and_moved_without_breaking_signatures(client, sandbox):

@@ -89,16 +89,16 @@ def test_the_faults_of_the_connection_strike_over_https_too(secured, certificate
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["--tls-cert", "{cert}"], "Say both"),
-        (["--tls-key", "{key}"], "Say both"),
+        (["--tls-cert", "{cert}"], "Give both"),
+        (["--tls-key", "{key}"], "Give both"),
         (["--tls-cert", "nowhere.pem", "--tls-key", "{key}"], "nowhere.pem"),
         (["--tls-cert", "{key}", "--tls-key", "{cert}"], "Cannot use the certificate"),
     ],
 )
-def test_a_certificate_that_cannot_be_used_is_said_in_words(certificate, capsys, arguments, words):
+def test_a_certificate_that_cannot_be_used_is_said_in_words(certificate, capsys, arguments, message):
     arguments = [word.format(cert=certificate[0], key=certificate[1]) for word in arguments]
 
     assert main(["--port", "0", *arguments]) == 1
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err

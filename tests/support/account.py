@@ -1,4 +1,4 @@
-"""What the tests of subscriptions share: a clock that stands still, and short ways to ask and to reckon."""
+"""What the tests of instances share: a clock that stands still, and short ways to ask and to reckon."""
 
 from __future__ import annotations
 

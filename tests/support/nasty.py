@@ -1,9 +1,10 @@
-"""Nasty text from a seeded generator: what a server may send, or a person name an instance, to be more than text."""
+"""Random text from a seeded generator: nasty text that a server or a user may send, and text for a reader."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 SECRET = "{{ conn.tcbilling_default.password }}"
 
@@ -54,8 +55,20 @@ PARTS = (
 
 
 def nasty(count: int = 300, seed: int = 15) -> Iterator[str]:
-    """Yield every piece, then so many texts that are made of them."""
+    """Yield every piece, then *count* texts that are made of them."""
     yield from PARTS
     draw = random.Random(seed)
     for _ in range(count):
         yield "".join(draw.choice(PARTS) for _ in range(draw.randint(1, 8)))
+
+
+def accepted(read: Callable[[str], Any], characters: str, longest: int, seed: int) -> Iterator[tuple[str, Any]]:
+    """Draw 20,000 random texts; yield those that a reader accepts, each with its meaning."""
+    draw = random.Random(seed)
+    for _ in range(20_000):
+        text = "".join(draw.choice(characters) for _ in range(draw.randint(0, longest)))
+        try:
+            meaning = read(text)
+        except ValueError:
+            continue
+        yield text, meaning

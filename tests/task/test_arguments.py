@@ -36,6 +36,7 @@ from airflow_provider_tcbilling.task.arguments import LONGEST_DAYS, is_true, sec
 from airflow_provider_tcbilling.waiting.filters import READERS
 from tests.conftest import ORDER, context_of
 from tests.support.account import PRODUCT
+from tests.support.nasty import accepted
 
 INSTANCE = {**PRODUCT, "instance_id": "ins-1"}
 SET = {**{name: INSTANCE[name] for name in ("product_code", "region_code", "instance_id")}, "renew_flag": "x"}
@@ -78,11 +79,11 @@ ARGUMENTS = [pytest.param(kind, name, id=f"{kind.__name__}-{name}") for kind in 
 
 def mistake(kind, **arguments):
     """Return the message of the mistake with which a task ends, made or executed."""
-    with pytest.raises((InvalidRequest, AirflowFailException)) as told:
+    with pytest.raises((InvalidRequest, AirflowFailException)) as caught:
         kind(task_id="task", **{**GOOD[kind], **arguments}).execute(context_of())
-    assert "nothing was " in str(told.value).lower()
-    assert len(str(told.value)) < 3000
-    return str(told.value)
+    assert "nothing was " in str(caught.value).lower()
+    assert len(str(caught.value)) < 3000
+    return str(caught.value)
 
 
 class Unspeakable:
@@ -128,8 +129,6 @@ def test_no_argument_takes_anything(connection, sandbox, kind, name):
         assert f"{name}: " in mistake(kind, **{name: value})
     assert sandbox.requests == {}
 
-
-# Spans
 
 SPANS = [
     (CreateInstanceOperator, "poll_interval"),
@@ -189,13 +188,7 @@ def test_durations_are_those_of_pendulum():
 
 
 def test_no_text_is_more_than_a_span_or_a_mistake():
-    chance = random.Random(4711)
-    for _ in range(20_000):
-        text = "".join(chance.choice("PTYMWDHS0159.,e+-: naif") for _ in range(chance.randint(0, 12)))
-        try:
-            seconds = seconds_of(text)
-        except ValueError:
-            continue
+    for _, seconds in accepted(seconds_of, "PTYMWDHS0159.,e+-: naif", longest=12, seed=4711):
         assert 0 <= timedelta(seconds=seconds).total_seconds() <= LONGEST_DAYS * 86400
 
 
@@ -220,8 +213,6 @@ def test_what_is_stored_of_a_deferred_task_is_plain(start_sandbox, connect, cont
     assert type(stored.get("question", {}).get("within", 0.0)) is float
     assert leaving.value.timeout > timedelta(hours=1)
 
-
-# Flags
 
 FLAGS = [
     (CreateInstanceOperator, "allow_backfill"),
@@ -288,9 +279,6 @@ def test_a_run_that_is_too_late_buys_nothing(connection, sandbox, lateness):
     assert "CreateInstance" not in sandbox.requests
 
 
-# Whole numbers
-
-
 @pytest.mark.parametrize("name", ["quantity", "period", "project_id"])
 def test_a_whole_number_sends_the_same_bytes_in_whatever_way_it_is_written(name):
     parameter = {"pid": 1}
@@ -331,8 +319,6 @@ def test_the_length_of_an_automatic_renewal_is_a_whole_number(connection, sandbo
 
     assert task.execute(context)["after"]["renew_period"] == "3"
 
-
-# What a template writes that rendered to nothing
 
 SELECTING = [
     *[(CreateInstanceOperator, name) for name in ("purchase_key", "client_token", "tcbilling_conn_id")],
@@ -441,8 +427,6 @@ def test_what_is_no_number_of_an_order_is_a_named_mistake(connection, sandbox, v
     assert sandbox.requests == {}
 
 
-# When the Dag is imported
-
 LITERALS = {
     "on_unknown_outcome": "go",
     "replay_window": True,
@@ -458,12 +442,12 @@ LITERALS = {
 
 @pytest.mark.parametrize("kind", [CreateInstanceOperator, RenewInstanceOperator, RefundInstanceOperator])
 def test_literal_mistakes_are_told_when_the_dag_is_imported_and_all_at_once(kind):
-    with pytest.raises(InvalidRequest) as told, DAG(dag_id="shop", schedule=None):
+    with pytest.raises(InvalidRequest) as caught, DAG(dag_id="shop", schedule=None):
         kind(task_id="task", **{**GOOD[kind], **LITERALS})
 
-    assert isinstance(told.value, ValueError)
+    assert isinstance(caught.value, ValueError)
     for name, value in LITERALS.items():
-        assert f"{name}: {value!r} is not " in str(told.value)
+        assert f"{name}: {value!r} is not " in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [InstanceDeliverySensor, InstanceExpirySensor])
@@ -531,10 +515,10 @@ def test_what_was_changed_after_the_import_is_checked_again(connection, sandbox,
     for name, value in LITERALS.items():
         setattr(task, name, value)
 
-    with pytest.raises(AirflowFailException) as told:
+    with pytest.raises(AirflowFailException) as caught:
         task.execute(context_of())
 
-    assert all(f"{name}: " in str(told.value) for name in LITERALS)
+    assert all(f"{name}: " in str(caught.value) for name in LITERALS)
     assert sandbox.requests == {}
 
 

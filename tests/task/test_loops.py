@@ -1,4 +1,4 @@
-"""Loops of Airflow 3.4: each iteration is a purchase of its own, and what cannot be told apart is not bought."""
+"""Loops of Airflow 3.4: each iteration is a purchase of its own, and no iteration takes the order of another."""
 
 from __future__ import annotations
 
@@ -200,15 +200,12 @@ def test_each_iteration_renews_for_itself_unless_the_expiry_names_the_renewal():
     assert not by_run.has_twins(context_of())
 
 
-def test_what_names_the_task_to_a_person_names_its_iteration():
+def test_the_options_that_name_a_task_name_its_iteration():
     store = TaskStateStore(iteration(2, map_index=1, state=TaskState()))
 
     assert store.options("-").endswith("--task-id buy --map-index 1 --loop-index 2")
     assert "map index 1, loop index 2" in store.location("-")
     assert loop_index_of(context_of()) is None
-
-
-# The command line
 
 
 def test_an_iteration_is_explained_by_its_place(shop, run):
@@ -218,10 +215,10 @@ def test_an_iteration_is_explained_by_its_place(shop, run):
     shop.ordered("one that was given", placed_by={**PLACED_BY, "map_index": 3, "loop_index": 1})
 
     code, out, _ = run("explain", *TASK, "--loop-index", "1", "--json")
-    told = json.loads(out)
+    explanation = json.loads(out)
     given = json.loads(run("explain", *TASK, "--map-index", "3", "--loop-index", "1", "--json")[1])
 
-    assert (code, told["key"], told["record"]["order_id"]) == (0, keys[1], shop.orders[1])
+    assert (code, explanation["key"], explanation["record"]["order_id"]) == (0, keys[1], shop.orders[1])
     assert given["key"] == "one that was given"
 
 
@@ -238,8 +235,6 @@ def test_a_purchase_that_is_not_found_is_not_said_to_be_bought_by_a_clear(shop, 
     assert "do not clear" in " ".join(out.split())
     assert "of this task with --map-index 0, with --map-index 1." in out
 
-
-# On a real Airflow
 
 DAG_FILE = f"""
 from datetime import datetime
@@ -285,10 +280,10 @@ def test_a_real_loop_buys_once_in_each_iteration_and_its_orders_are_found(airflo
     (tmp_path / "loop.py").write_text(DAG_FILE)
     places = [["each.buy", "--loop-index", str(index)] for index in range(3)]
     places += [["both", "--map-index", str(index)] for index in range(2)]
-    asked = [*places, ["each.buy"], ["each.buy", "--loop-index", "3"], ["both"]]
+    options = [*places, ["each.buy"], ["each.buy", "--loop-index", "3"], ["both"]]
 
     done = subprocess.run(
-        [sys.executable, "-c", RUN_AND_ASK, str(tmp_path / "loop.py"), json.dumps(asked)],
+        [sys.executable, "-c", RUN_AND_ASK, str(tmp_path / "loop.py"), json.dumps(options)],
         env=environment_of(airflow_home, sandbox.url, tmp_path),
         capture_output=True,
         text=True,
@@ -304,8 +299,8 @@ def test_a_real_loop_buys_once_in_each_iteration_and_its_orders_are_found(airflo
     assert sandbox.account.balance_cents == sandbox.options.balance_cents - 5 * PRICE
     answers = [part.partition("told\n")[0] for part in done.stdout.split("asked\n")[1:]]
     found = [json.loads(answer) for answer in answers[: len(places)]]
-    order_ids = [told["record"]["order_id"] for told in found]
+    order_ids = [explanation["record"]["order_id"] for explanation in found]
     assert [order_ids[:3], sorted(order_ids[3:])] == [bought(sandbox)[:3], bought(sandbox)[3:]]
-    assert {told["finding"] for told in found} == {"delivered"}
+    assert {explanation["finding"] for explanation in found} == {"delivered"}
     assert answers[len(places) :] == ["", "", ""]
     assert done.stderr.count("so nothing is known of its purchase") == 3

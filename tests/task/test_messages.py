@@ -1,5 +1,5 @@
 """
-What a failed task says last: the money, the cause, one next step, the command, the page. The steps are carried out.
+The message of a failed task: the money, the cause, one next step, the command, the page. The steps are carried out.
 
 Each case makes a task fail, reads its message, does what the message says, and compares what happens with the promise.
 """
@@ -102,8 +102,8 @@ class Night:
     def settle(self, message, decision, number=""):
         """Run the command of the message that makes a decision."""
         (line,) = [line for line in message.splitlines() if "settle" in line and decision in line]
-        words = shlex.split(line.partition(COMMAND)[2])
-        assert self.run([number if word == "NUMBER" else word for word in words]) == 0
+        arguments = shlex.split(line.partition(COMMAND)[2])
+        assert self.run([number if word == "NUMBER" else word for word in arguments]) == 0
 
 
 @pytest.fixture
@@ -137,24 +137,31 @@ def explained(night, message, capsys):
     capsys.readouterr()
     night.run(shlex.split(line.partition(COMMAND)[2]))
     out, err = capsys.readouterr()
-    told = [line for line in err.splitlines() if not line.startswith("[20")]  # Airflow 2 logs on the same stream.
-    assert not told or "No such run" in err or "No record" in err, err
+    lines = [line for line in err.splitlines() if not line.startswith("[20")]  # Airflow 2 logs on the same stream.
+    assert not lines or "No such run" in err or "No record" in err, err
     return " ".join(out.partition("Safe next step:")[2].split())
 
 
-# Nothing was bought
+def connected(cause, **settings):
+    """Return a case of a connection with wrong settings, which the user corrects."""
+
+    def case(night):
+        night.connect(**settings)
+        yield cause
+        night.connect()
+
+    return case
 
 
-def wrong_key(night):
-    night.connect(password="wrong")
-    yield "SecretId AKID...only: The SecretKey does not belong to the SecretId"
-    night.connect()
+def given(cause, **arguments):
+    """Return a case of a task with wrong arguments, which the user corrects."""
 
+    def case(night):
+        night.arguments = arguments
+        yield cause
+        night.arguments = {}
 
-def unknown_key(night):
-    night.connect(login="AKIDsomeoneelse")
-    yield "SecretId AKID...else: Tencent does not know this SecretId here"
-    night.connect()
+    return case
 
 
 def no_permission(night):
@@ -166,30 +173,6 @@ def no_money(night):
     night.sandbox.account.balance_cents = PRICE - 1
     yield "The account's balance is too low"
     night.sandbox.account.balance_cents = night.sandbox.options.balance_cents
-
-
-def a_mistake(night):
-    night.arguments = {"period": 99}
-    yield "period: 99 is above the maximum, 36"
-    night.arguments = {}
-
-
-def no_connection(night):
-    night.arguments = {"tcbilling_conn_id": "nowhere"}
-    yield "nowhere"
-    night.arguments = {}
-
-
-def a_wrong_connection(night):
-    night.connect(host="http://billing.example.com")
-    yield "must be https"
-    night.connect()
-
-
-def nobody_there(night):
-    night.connect(host="http://127.0.0.1:9")
-    yield "no connection to http://127.0.0.1:9"
-    night.connect()
 
 
 def too_many_requests(night):
@@ -210,22 +193,22 @@ def no_ledger(night):
     night.folder.with_name("away").rename(night.folder)
 
 
-NOTHING = [
-    wrong_key,
-    unknown_key,
-    no_permission,
-    no_money,
-    a_mistake,
-    no_connection,
-    a_wrong_connection,
-    nobody_there,
-    too_many_requests,
-    a_refusal,
-    no_ledger,
-]
+NOTHING = {
+    "wrong key": connected("SecretId AKID...only: The SecretKey does not belong to the SecretId", password="wrong"),
+    "unknown key": connected("SecretId AKID...else: Tencent does not know this SecretId here", login="AKIDsomeoneelse"),
+    "no permission": no_permission,
+    "no money": no_money,
+    "a mistake": given("period: 99 is above the maximum, 36", period=99),
+    "no connection": given("nowhere", tcbilling_conn_id="nowhere"),
+    "a wrong connection": connected("must be https", host="http://billing.example.com"),
+    "nobody there": connected("no connection to http://127.0.0.1:9", host="http://127.0.0.1:9"),
+    "too many requests": too_many_requests,
+    "a refusal": a_refusal,
+    "no ledger": no_ledger,
+}
 
 
-@pytest.mark.parametrize("case", NOTHING)
+@pytest.mark.parametrize("case", NOTHING.values(), ids=NOTHING)
 def test_where_nothing_was_bought_the_task_says_so_and_buys_once_after_its_step(night, case):
     happening = case(night)
     cause = next(happening)
@@ -264,9 +247,6 @@ def test_a_backfill_buys_only_after_its_step(night):
     assert night.spent == PRICE
 
 
-# The record
-
-
 def test_a_damaged_record_is_refused_until_it_is_restored(night, tmp_path):
     night.clear()
     (path,) = night.folder.iterdir()
@@ -281,8 +261,8 @@ def test_a_damaged_record_is_refused_until_it_is_restored(night, tmp_path):
     night.fails()
     (tmp_path / "saved.json").write_text(saved)
     (line,) = [line for line in step.splitlines() if COMMAND in line]
-    words = shlex.split(line.partition(COMMAND)[2])
-    assert night.run([str(tmp_path / "saved.json") if word == "FILE" else word for word in words]) == 0
+    arguments = shlex.split(line.partition(COMMAND)[2])
+    assert night.run([str(tmp_path / "saved.json") if word == "FILE" else word for word in arguments]) == 0
     assert night.clear()["order_id"] == night.orders[0]
     assert night.spent == PRICE
 
@@ -302,11 +282,11 @@ def test_an_edit_is_refused_until_it_is_undone(night):
 
 
 def test_an_order_whose_record_could_not_be_written_is_found(night, monkeypatch):
-    def full(self, key, stored):
+    def full(self, key, text, expected):
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ObjectStore, "write", full)
+        patch.setattr(ObjectStore, "_replace", full)
         message = night.fails()
 
     assert message.startswith(f"Paid: an amount that is not known yet, order {night.orders[0]}.\n")
@@ -314,9 +294,6 @@ def test_an_order_whose_record_could_not_be_written_is_found(night, monkeypatch)
     night.clock.sleep(600)
     assert night.clear()["order_id"] == night.orders[0]
     assert night.spent == PRICE
-
-
-# Nobody knows
 
 
 def test_two_orders_that_may_be_it_are_told_and_one_is_settled(night, capsys):
@@ -410,8 +387,8 @@ def test_what_the_server_called_paid_is_for_the_support(night, has_record):
             if "support" in path.name:
                 path.unlink()
         (line,) = [line for line in message.splitlines() if "--order-id" in line]
-        words = shlex.split(line.partition(COMMAND)[2])
-        assert night.run([*(other if word == "NUMBER" else word for word in words), "--force"]) == 0
+        arguments = shlex.split(line.partition(COMMAND)[2])
+        assert night.run([*(other if word == "NUMBER" else word for word in arguments), "--force"]) == 0
         assert night.clear(purchase_key=None)["order_id"] == other
 
 
@@ -456,9 +433,6 @@ def test_the_commands_name_the_purchase_whatever_its_key_is(night, key, capsys):
     night.settle(message, "--not-bought")
     night.clear()
     assert night.spent == PRICE
-
-
-# The order is known
 
 
 @pytest.mark.parametrize(
@@ -546,9 +520,6 @@ def test_an_airflow_that_is_away_after_the_purchase_does_not_lose_it(night, monk
     assert night.spent == PRICE
 
 
-# An earlier try
-
-
 def in_doubt(night):
     """Let a try fail whose order nobody knows."""
     night.fault("drop")
@@ -558,7 +529,7 @@ def in_doubt(night):
     assert len(night.orders) == 1
 
 
-@pytest.mark.parametrize("case", [a_mistake, no_connection, a_wrong_connection])
+@pytest.mark.parametrize("case", [NOTHING[name] for name in ("a mistake", "no connection", "a wrong connection")])
 @pytest.mark.parametrize("before", [in_doubt, Night.clear])
 def test_a_try_that_fails_before_it_read_the_record_says_nothing_of_the_tries_before(night, before, case):
     before(night)
@@ -610,7 +581,7 @@ def test_a_run_that_may_no_longer_spend_looks_again_and_buys_after_its_step(nigh
 @pytest.mark.parametrize("moment", ["_request", "step"])
 def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, monkeypatch, error, moment):
     night.open(delivery_looks=3)
-    what = {"_request": (BillingClient, "create_instance"), "step": (DeliveryWatch, "step")}[moment]
+    what = {"_request": (BillingClient, "place"), "step": (DeliveryWatch, "step")}[moment]
     real = getattr(*what)
 
     def ended(self, *given, **more):
@@ -623,9 +594,9 @@ def test_a_task_that_is_ended_from_outside_says_what_became_of_the_money(night, 
         patch.setattr(*what, ended)
         message = night.fails(kind=kind)
 
-    known = f"Paid: an amount that is not known yet, order {night.orders[0]}."
+    paid = f"Paid: an amount that is not known yet, order {night.orders[0]}."
     assert message.splitlines()[0] == (
-        "Perhaps paid, up to an amount that is not known yet." if moment == "_request" else known
+        "Perhaps paid, up to an amount that is not known yet." if moment == "_request" else paid
     )
     assert str(error) in message
     step_of(message)
@@ -649,9 +620,6 @@ def test_a_wait_that_airflow_ends_in_the_triggerer_says_that_it_is_paid(night, w
     assert message.startswith(f"Paid: 100.00 USD, order {night.orders[0]}.\n")
     assert "Trigger timeout" in message
     assert step_of(message) == "Clear the task: it waits on for this order, and buys nothing."
-
-
-# The other tasks
 
 
 def instance(night, **options):
@@ -792,9 +760,6 @@ def test_a_sensor_for_instances_whose_time_is_over_says_so(night):
 
     assert message.startswith("Nothing was bought.\n")
     assert "A larger timeout waits longer" in step_of(message)
-
-
-# All of them
 
 
 def test_every_error_has_a_step_and_every_step_its_words():

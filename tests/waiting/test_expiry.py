@@ -110,7 +110,7 @@ def test_one_that_is_renewed_while_the_list_is_read_comes_once(sandbox):
     listed = renewable(client, max_results=10)
     first = next(listed)
     first_one = next(one for one in sandbox.account.instances() if one.instance_id == first.instance_id)
-    sandbox.account.subscriptions.extend(first_one, time.time() + 900 * DAY, time.time())
+    sandbox.account.owned.extend(first_one, time.time() + 900 * DAY, time.time())
 
     ids = [first.instance_id, *(one.instance_id for one in listed)]
 
@@ -169,7 +169,7 @@ def test_the_second_question_is_answered_when_somebody_has_renewed_the_instance(
     question = moved(instance, listed.expire_time)
     assert query(client_to(sandbox), question, time.time()) == []
     subscription = sandbox.account.instances()[0]
-    sandbox.account.subscriptions.extend(subscription, subscription.expires_at + 1, time.time())
+    sandbox.account.owned.extend(subscription, subscription.expires_at + 1, time.time())
 
     assert [one.instance_id for one in query(client_to(sandbox), question, time.time())] == [instance]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.text import NUMBER, matching
-from airflow_provider_tcbilling.cli.explain import as_text, diagnose
-from airflow_provider_tcbilling.cli.lookup import Named, read
+from airflow_provider_tcbilling.cli.explain import as_text, explanation_of
+from airflow_provider_tcbilling.cli.lookup import PurchaseName, read
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
@@ -49,7 +49,8 @@ def _as_ones_own(draw: Draw, stored: Any, record: Any) -> list[str]:
     with server.listening():
         placed, wrong = designed(lambda: purchase_of(client_of(clock), clock, shelf).place())
         spent = [action for action, _ in server.sent if action in MONEY]
-        diagnosis, more = designed(lambda: diagnose(read(Named(KEY), shelf, KEY), SETTINGS, client_of(clock), "c"))
+        found = read(PurchaseName(KEY), shelf, KEY)
+        diagnosis, more = designed(lambda: explanation_of(found, SETTINGS, client_of(clock), "c"))
     wrong += more
     if isinstance(diagnosis, dict):
         wrong += designed(lambda: as_text(diagnosis).encode())[1]

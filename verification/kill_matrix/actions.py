@@ -19,7 +19,7 @@ def ends(trial: Trial) -> Iterator[Condition]:
 def waits(trial: Trial) -> Iterator[Condition]:
     """Let the task wait for its order, which is not delivered yet."""
     requests, action = trial.sandbox.requests, trial.cell.spent.action
-    yield lambda: requests[action] > 1 or any(order.looks for order in trial.placed())
+    yield lambda: requests[action] > 1 or any(order.queries for order in trial.placed())
 
 
 def deliver(trial: Trial) -> Iterator[Condition]:

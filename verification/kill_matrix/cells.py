@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
 from verification.kill_matrix.rows import CLOCKS, LOOPED, PAUSED, ROWS, Row
 
 LAG = 2.0

@@ -244,7 +244,7 @@ class Trial:
         ledger = self.sandbox.account
         expires_at = ledger.clock.now() + SUBSCRIBED_SECONDS
         instance_id = ledger.add_instance(expires_at=expires_at).instance_id
-        return {**item, "instance_id": instance_id, "expire_time": ledger.local_time(expires_at), "period": 1}
+        return {**item, "instance_id": instance_id, "expire_time": ledger.clock.written(expires_at), "period": 1}
 
     def _rules(self) -> Options:
         rules = Options(SECRET_ID, SECRET_KEY, rate_limit=0, tokens=self.cell.tokens)

@@ -127,14 +127,14 @@ ARGUMENTS = (
     Mutant(
         "a twin hidden by what is mapped",
         "_may_agree",
-        "return mine is None or told is None or mine == told",
-        "return mine == told",
+        "return mine is None or theirs is None or mine == theirs",
+        "return mine == theirs",
         f"{TWINS}::test_what_is_mapped_may_be_the_same_and_what_is_fixed_beside_it_may_tell",
     ),
     Mutant(
         "a twin hidden by a file or by other delimiters",
         "_may_agree",
-        " or _may_be_template(told, other)",
+        " or _may_be_template(theirs, other)",
         "",
         f"{TWINS}::test_a_file_and_delimiters_of_the_dag_s_own_may_be_anything",
     ),

@@ -123,14 +123,14 @@ FENCES = (
     ),
     Mutant(
         "what was paid is settled as not bought",
-        "Desk.not_bought",
-        "        self._refuse_to_send_again(was)\n        look =",
-        "        look =",
+        "Settlement.not_bought",
+        "        self._refuse_to_send_again(was)\n        result =",
+        "        result =",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),
     Mutant(
         "a restored record undoes what the server said",
-        "Desk.restore",
+        "Settlement.restore",
         "if was and not record.order_id and record.state is not was.state:",
         "if False:",
         f"{SETTLING}::test_a_restored_record_does_not_undo_what_the_server_said",
@@ -144,7 +144,7 @@ FENCES = (
     ),
     Mutant(
         "nothing is lost although it was paid twice",
-        "look_for",
+        "explain:query",
         "if record and order_id and record.is_resent and (",
         "if False and (",
         EXPLAINED,

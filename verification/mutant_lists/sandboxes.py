@@ -5,14 +5,14 @@ from __future__ import annotations
 from verification.mutant_lists.mutant import Mutant
 
 NUMBERS, MOMENTS = "tests/sandbox/test_numbers.py", "tests/sandbox/test_moments.py"
-ODD, CONTROL, VISITORS = (f"tests/sandbox/test_{name}.py" for name in ("odd_requests", "control", "visitors"))
+ODD, CONTROL, GUARD = (f"tests/sandbox/test_{name}.py" for name in ("odd_requests", "control", "browser_guard"))
 ONE_FAULT = f"{MOMENTS}::test_a_fault_strikes_before_the_request_is_carried_out_or_after_it"
 
 SANDBOXES = (
     Mutant(
         "every sandbox numbers its orders alike",
-        "AccountState.__init__",
-        "self._first_number = self._random.randrange(*_FIRST_NUMBERS)",
+        "Ids.__init__",
+        "self._first_number = source.randrange(*_FIRST_NUMBERS)",
         "self._first_number = 710_000_000_000",
         f"{NUMBERS}::test_a_record_of_before_a_restart_owns_no_order_of_the_new_sandbox",
     ),
@@ -25,7 +25,7 @@ SANDBOXES = (
     ),
     Mutant(
         "two instances get one id",
-        "AccountState._new_instance_id",
+        "Ids.instance_id",
         "        self._instance_ids.add(instance_id)\n",
         "",
         f"{NUMBERS}::test_no_two_instances_have_the_same_id",
@@ -70,21 +70,21 @@ SANDBOXES = (
         "Guard.__call__",
         "elif not is_page and comes_from_elsewhere(headers):",
         "elif False:",
-        f"{VISITORS}::test_the_page_of_another_site_reaches_nothing",
+        f"{GUARD}::test_the_page_of_another_site_reaches_nothing",
     ),
     Mutant(
         "a browser may call the billing API by any name",
         "Guard.__call__",
         " and not any(name in headers for name in _OF_BROWSERS)",
         "",
-        f"{VISITORS}::test_a_client_may_call_the_billing_api_by_another_name_and_a_browser_may_not",
+        f"{GUARD}::test_a_client_may_call_the_billing_api_by_another_name_and_a_browser_may_not",
     ),
     Mutant(
         "a form steers the sandbox",
         "_json_object",
         'if (body or kind) and kind.partition(";")[0].strip().lower() != "application/json":',
         "if False:",
-        f"{VISITORS}::test_what_a_form_can_send_is_no_control_call",
+        f"{GUARD}::test_what_a_form_can_send_is_no_control_call",
     ),
     Mutant(
         "a body is read whatever its length",

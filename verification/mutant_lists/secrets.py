@@ -53,7 +53,7 @@ SECRETS = (
     ),
     Mutant(
         "a decision keeps the plain hash",
-        "Desk._own",
+        "Settlement._own",
         "self.client.seal(record.fingerprint)",
         "record.fingerprint",
         f"{AIRFLOW}::test_a_decision_about_a_record_of_version_1_stores_no_plain_hash",
@@ -174,8 +174,8 @@ SECRETS = (
     Mutant(
         "thousands of secrets hold a purchase up",
         "mask_in_airflow",
-        "for secret in told[:MOST_SECRETS]:",
-        "for secret in told:",
+        "for secret in short[:MOST_SECRETS]:",
+        "for secret in short:",
         f"{AIRFLOW}::test_airflow_is_told_no_more_than_it_can_mask_in_good_time",
     ),
     Mutant(

@@ -12,8 +12,8 @@ import requests
 from urllib3 import HTTPResponse
 
 from airflow_provider_tcbilling.api.exchange import WatchingAdapter, current
-from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
-from airflow_provider_tcbilling.sandbox.responses import answer_of
+from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS
+from airflow_provider_tcbilling.sandbox.responses import response_of
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 
 LAST_CHECK = "the last check"
@@ -90,7 +90,7 @@ class Line(WatchingAdapter):
         elif fault and world.happens(0.5):
             world.trace.append(f"{fault} before")
             return self._answer(request, b"", fault)
-        answer = answer_of(exchange())
+        answer = response_of(exchange())
         if fault == "timeout":
             world.sleep(2.0)
         world.pause("carried out")

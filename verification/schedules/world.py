@@ -232,7 +232,7 @@ class World:
         for place in (0, 1):
             elsewhere = Record(
                 f"elsewhere-{place}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
-                self.now, self.now, self.now, self.now, order_id=self.sandbox.account.order_number(place, self.now),
+                self.now, self.now, self.now, self.now, order_id=self.sandbox.account.ids.order_number(place, self.now),
             )  # fmt: skip
             ledger[elsewhere.key] = json.dumps(elsewhere.as_json())
 

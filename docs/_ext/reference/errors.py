@@ -57,10 +57,7 @@ def parts() -> dict[str, str]:
     return {
         "error_classes": table(("Error", "The task", "Meaning"), ends),
         "error_steps": table(("Error", "Next", "Next, if it is perhaps paid"), map(_steps_after, kinds)),
-        "steps": table(
-            ("The record", "The order book", "Next"),
-            [(state, finding.value, _in_cell(step)) for (state, finding), step in next_steps.STEPS.items()],
-        ),
+        "steps": table(("The record", "The order book", "Next"), _steps()),
         "error_codes": table(("Code and error", "Carried out?", "Meaning"), map(_code, ERROR_CODES.values())),
     }
 
@@ -86,6 +83,17 @@ def _steps_after(kind: Kind) -> tuple[str, str, str]:
         for is_in_doubt in (False, True)
     )
     return name, certain, DASH if issubclass(kind, NEVER_IN_DOUBT) else in_doubt
+
+
+def _steps() -> list[tuple[str, str, str]]:
+    """Return a row for each step, with the records and the orders that lead to it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for (state, finding), step in next_steps.STEPS.items():
+        found.setdefault((state, _in_cell(step)), []).append(finding.value)
+    states: dict[tuple[str, str], list[str]] = {}
+    for (state, step), findings in found.items():
+        states.setdefault(("<br>".join(findings), step), []).append(state)
+    return [("<br>".join(names), findings, step) for (findings, step), names in states.items()]
 
 
 def _in_cell(step: str, stand_ins: dict[str, str] = STAND_INS) -> str:

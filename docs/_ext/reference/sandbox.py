@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 
-from airflow_provider_tcbilling.sandbox.bounds import Range
+from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Kind
-from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
+from airflow_provider_tcbilling.sandbox.limits import Range
 from reference.markdown import table
 
 

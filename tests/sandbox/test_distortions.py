@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from airflow_provider_tcbilling.sandbox.order_book import DISTORTIONS
+from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS
 from tests.conftest import ORDER, client_to
 from tests.sandbox.test_server import post
 

@@ -1,4 +1,4 @@
-"""Distortions: order books that are silent, contradict themselves, or are written in another notation."""
+"""Distortions: answers of the order book that are empty, contradict themselves, or use another notation."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ LISTED = (
 """The fields of an order that the client reads, of which one can be distorted."""
 
 MOST_ON_A_PAGE = 100
-"""Orders a page of a server that lists no more, whatever it is asked for."""
+"""Orders a page of a server that lists no more, whatever the limit of the query."""
 
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """
     A query of the order book.
 
     :param limit: Orders a page.
     :param page: Number of the page, from 0.
-    :param ask: Answers the same query honestly, for a limit and a page.
+    :param answer: Answers the same query honestly, for a limit and a page.
     """
 
     limit: int
     page: int
-    ask: Callable[[int, int], Answer]
+    answer: Callable[[int, int], Answer]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Distortion:
     One way in which an order book can be wrong.
 
     :param of_answer: Distorts the whole answer.
-    :param of_value: Distorts one field of every listed order; what it returns stands in the field's place.
+    :param of_value: Distorts one field of every listed order: it returns the new value.
     """
 
     about: str
-    of_answer: Callable[[Answer, Asked], Answer] | None = None
+    of_answer: Callable[[Answer, Query], Answer] | None = None
     of_value: Callable[[Any], Any] | None = None
 
 
@@ -51,11 +51,11 @@ MISSING = object()
 """In place of a value: the field is left out."""
 
 
-def distorted(answer: Answer, asked: Asked, distortion: str, field: str) -> Answer:
+def distorted(answer: Answer, query: Query, distortion: str, field: str) -> Answer:
     """Return an answer as a distortion leaves it."""
     found = DISTORTIONS[distortion]
     if found.of_answer:
-        return found.of_answer(answer, asked)
+        return found.of_answer(answer, query)
     change = found.of_value or (lambda value: value)
     deals = answer.get("Deals")
     if not isinstance(deals, list):
@@ -68,33 +68,33 @@ def _with(deal: dict[str, Any], field: str, change: Callable[[Any], Any]) -> dic
     return {name: value for name, value in changed.items() if value is not MISSING}
 
 
-def _put(**fields: Any) -> Callable[[Answer, Asked], Answer]:
-    return lambda answer, asked: {**answer, **fields}
+def _put(**fields: Any) -> Callable[[Answer, Query], Answer]:
+    return lambda answer, query: {**answer, **fields}
 
 
-def _without(*names: str) -> Callable[[Answer, Asked], Answer]:
-    return lambda answer, asked: {name: value for name, value in answer.items() if name not in names}
+def _without(*names: str) -> Callable[[Answer, Query], Answer]:
+    return lambda answer, query: {name: value for name, value in answer.items() if name not in names}
 
 
-def _count(count: Callable[[Any, Asked], Any]) -> Callable[[Answer, Asked], Answer]:
-    return lambda answer, asked: {**answer, "TotalCount": count(answer.get("TotalCount"), asked)}
+def _count(count: Callable[[Any, Query], Any]) -> Callable[[Answer, Query], Answer]:
+    return lambda answer, query: {**answer, "TotalCount": count(answer.get("TotalCount"), query)}
 
 
-def _orders(change: Callable[[list[Any]], Any]) -> Callable[[Answer, Asked], Answer]:
-    def of_answer(answer: Answer, asked: Asked) -> Answer:
+def _orders(change: Callable[[list[Any]], Any]) -> Callable[[Answer, Query], Answer]:
+    def of_answer(answer: Answer, query: Query) -> Answer:
         deals = answer.get("Deals")
         return {**answer, "Deals": change(deals)} if isinstance(deals, list) else answer
 
     return of_answer
 
 
-def _overlapping(answer: Answer, asked: Asked) -> Answer:
-    pages = [asked.ask(1, asked.page + step) for step in (0, 1)]
+def _overlapping(answer: Answer, query: Query) -> Answer:
+    pages = [query.answer(1, query.page + step) for step in (0, 1)]
     return {**answer, "Deals": [deal for page in pages for deal in page["Deals"]]}
 
 
-def _plus(number: int) -> Callable[[Any, Asked], Any]:
-    return lambda count, asked: count + number if isinstance(count, int) else count
+def _plus(number: int) -> Callable[[Any, Query], Any]:
+    return lambda count, query: count + number if isinstance(count, int) else count
 
 
 def _text(value: Any) -> str:
@@ -116,30 +116,30 @@ DISTORTIONS: Mapping[str, Distortion] = {
     "deals-of-null": Distortion("each order is null", _orders(lambda deals: [None for _ in deals])),
     "deals-of-nothing": Distortion("each order is {}", _orders(lambda deals: [{} for _ in deals])),
     "another-action": Distortion(
-        "the answer of DescribeAccountBalance", lambda answer, asked: {"Balance": 1, "Uin": 100000000001}
+        "the answer of DescribeAccountBalance", lambda answer, query: {"Balance": 1, "Uin": 100000000001}
     ),
     "count-null": Distortion("TotalCount is null", _put(TotalCount=None)),
     "count-negative": Distortion("TotalCount is -1", _put(TotalCount=-1)),
     "count-zero": Distortion("TotalCount is 0, orders are listed", _put(TotalCount=0)),
     "count-low": Distortion("TotalCount is one less than there are", _count(_plus(-1))),
     "count-high": Distortion("TotalCount is one more than there are", _count(_plus(1))),
-    "count-as-text": Distortion("TotalCount is text", _count(lambda count, asked: str(count))),
+    "count-as-text": Distortion("TotalCount is text", _count(lambda count, query: str(count))),
     "count-changes": Distortion(
-        "TotalCount grows with each page", _count(lambda count, asked: _plus(asked.page)(count, asked))
+        "TotalCount grows with each page", _count(lambda count, query: _plus(query.page)(count, query))
     ),
     "capped": Distortion(
-        f"at most {MOST_ON_A_PAGE} orders a page, however many are asked for",
-        lambda answer, asked: asked.ask(min(asked.limit, MOST_ON_A_PAGE), asked.page),
+        f"at most {MOST_ON_A_PAGE} orders a page, whatever the limit of the query",
+        lambda answer, query: query.answer(min(query.limit, MOST_ON_A_PAGE), query.page),
     ),
     "cut-pages": Distortion(
         f"at most {MOST_ON_A_PAGE} orders a page, and the rest of a longer page on none",
         _orders(lambda deals: deals[:MOST_ON_A_PAGE]),
     ),
-    "one-a-page": Distortion("one order a page", lambda answer, asked: asked.ask(1, asked.page)),
+    "one-a-page": Distortion("one order a page", lambda answer, query: query.answer(1, query.page)),
     "short-pages": Distortion(
         "one order less on each page than there should be", _orders(lambda deals: deals[: max(1, len(deals) - 1)])
     ),
-    "same-page": Distortion("every page is the first one", lambda answer, asked: asked.ask(1, 0)),
+    "same-page": Distortion("every page is the first one", lambda answer, query: query.answer(1, 0)),
     "overlapping": Distortion("two orders a page, each page begins with the last of the page before", _overlapping),
     "twice": Distortion(
         "each order is listed twice", _orders(lambda deals: [d for deal in deals for d in (deal, deal)])

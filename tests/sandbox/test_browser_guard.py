@@ -1,4 +1,4 @@
-"""Pages of other sites neither steer the sandbox nor read it; its own page, curl and clients go on as before."""
+"""Pages of other sites neither control the sandbox nor read it; its own page, curl and clients can."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import requests
 
 from airflow_provider_tcbilling.sandbox import __main__ as command
+from airflow_provider_tcbilling.sandbox.browser_guard import Hosts
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
-from airflow_provider_tcbilling.sandbox.visitors import Hosts
 from tests.conftest import client_to
 from tests.sandbox.test_server import WIRE_ORDER, post
 
@@ -146,7 +146,7 @@ NO_NAMES = ["", " ", "a b", "localhost:x", "[::1", "[]", "localhost, evil", "evi
 
 
 @pytest.mark.parametrize(
-    ("listens_on", "others", "known", "unknown"),
+    ("listens_on", "others", "own", "foreign"),
     [
         (
             "127.0.0.1",
@@ -162,14 +162,14 @@ NO_NAMES = ["", " ", "a b", "localhost:x", "[::1", "[]", "localhost, evil", "evi
         ("box.local", (), "box.local BOX.local:1", "box local"),
     ],
 )
-def test_the_names_that_are_known(listens_on, others, known, unknown):
+def test_a_host_header_is_one_of_the_names_of_the_sandbox(listens_on, others, own, foreign):
     hosts = Hosts.of(listens_on, others)
 
-    assert [name for name in known.split() if not hosts.know(name)] == []
+    assert [name for name in own.split() if not hosts.include(name)] == []
     assert [
         name
-        for name in (*unknown.split(), "", " ", "a b", "localhost:x", "[::1", "[]", "localhost, evil")
-        if hosts.know(name)
+        for name in (*foreign.split(), "", " ", "a b", "localhost:x", "[::1", "[]", "localhost, evil")
+        if hosts.include(name)
     ] == []
 
 

@@ -1,4 +1,4 @@
-"""How much can be asked of a sandbox: the numbers, texts and bodies that a control call, a fault or a rule may hold."""
+"""The limits of a sandbox: which numbers, texts and bodies a control call, a fault or an option may hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from airflow_provider_tcbilling.sandbox.errors import TooLarge, WrongControl
 
 MAX_REQUEST_BYTES = 10 * 2**20
 """Of a request to the billing API, as the real one documents it."""
@@ -20,14 +22,6 @@ MAX_DEPTH = 32
 """Levels of objects and lists in a body. A deeper one could be read, and then not written."""
 
 YEAR = 366 * 86_400
-
-
-class WrongControl(ValueError):
-    """A control call, a fault or a rule asks for something that there is not; its text names the field."""
-
-
-class TooLarge(Exception):
-    """A body is longer than it may be. The rest of it is not kept."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ class Range:
 
     def check(self, name: str, value: Any) -> None:
         """
-        Refuse what is not one of them.
+        Refuse a value that is not one of them.
 
         :raises WrongControl: With the field's name.
         """
@@ -62,13 +56,13 @@ class Range:
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is a text of bearable length."""
+    """Whether a value is a text, and not too long."""
     return isinstance(value, str) and len(value) <= MAX_TEXT
 
 
 async def body_of(stream: AsyncIterator[bytes], most: int) -> bytes:
     """
-    Return a body of at most so many bytes, whatever its length was said to be.
+    Return a body of at most so many bytes, whatever its headers say of its length.
 
     :raises TooLarge: It is longer.
     """

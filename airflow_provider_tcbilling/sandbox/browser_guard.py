@@ -1,5 +1,5 @@
 """
-Browsers: the sandbox has no password, so pages of other sites must neither steer it nor read it.
+The guard against browsers: the sandbox has no password, so pages of other sites must neither control nor read it.
 
 A page can send requests to this machine, with its own site as ``Origin``. Or it lets its own name become this machine's
 address (DNS rebinding), and then the browser takes both for one site, but the ``Host`` is that name.
@@ -37,7 +37,7 @@ UNKNOWN_HOST = "the Host header does not name this sandbox; start it with --allo
 FROM_ELSEWHERE = "the request comes from the page of another site"
 
 _OF_BROWSERS = ("origin", "referer", "sec-fetch-site")
-"""Headers that only browsers send, and say where the page is that sends the request."""
+"""Headers that only browsers send. They name the page that sends the request."""
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^\s:/?#@\[\]\\]+)(:[0-9]{0,5})?")
 
@@ -47,7 +47,7 @@ class Hosts:
     """
     The names by which a sandbox is called.
 
-    :param listens_on: The address that it listens on. Names of this machine's loopback are always known.
+    :param listens_on: The address that it listens on. Names of this machine's loopback always count.
     :param others: More names, for example that of a container or a proxy.
     """
 
@@ -76,7 +76,7 @@ class Hosts:
         """Whether only this machine can reach it."""
         return _is_loopback(self.listens_on)
 
-    def know(self, host: str) -> bool:
+    def include(self, host: str) -> bool:
         """Whether a ``Host`` header names this sandbox, on whatever port."""
         name = _name_in(host)
         if not name:
@@ -88,7 +88,7 @@ class Hosts:
 
 class Guard:
     """
-    Refuse what the page of another site sends or reads.
+    Refuse the requests of pages of other sites.
 
     A client of the billing API may name any host, since its signature covers it and a proxy may stand between. A
     browser may not.
@@ -113,7 +113,7 @@ class Guard:
         # A link from another site may lead to the page.
         is_page = at_root and method in ("GET", "HEAD")
         refusal = None
-        if not is_client and not self._hosts.know(", ".join(headers.getlist("host"))):
+        if not is_client and not self._hosts.include(", ".join(headers.getlist("host"))):
             refusal = JSONResponse({"error": UNKNOWN_HOST}, status_code=421)
         elif not is_page and comes_from_elsewhere(headers):
             refusal = JSONResponse({"error": FROM_ELSEWHERE}, status_code=403)

@@ -282,7 +282,7 @@ def test_a_locked_instance_does_not_renew_itself(sandbox):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
+    ("wrong", "message"),
     [
         ({"instance_id": "ins-nowhere"}, "there is no instance ins-nowhere"),
         ({"product_code": "p_other"}, "ProductCode of"),
@@ -290,16 +290,16 @@ def test_a_locked_instance_does_not_renew_itself(sandbox):
         ({"renew_period": "12", "renew_period_unit": "m"}, "at most 11 m"),
     ],
 )
-def test_a_renewal_that_cannot_be_set_is_named_in_the_answer_which_is_no_error(sandbox, wrong, words):
+def test_a_renewal_that_cannot_be_set_is_named_in_the_answer_which_is_no_error(sandbox, wrong, message):
     instance_id = added(sandbox)
-    asked = {"product_code": PRODUCT["product_code"], "region_code": PRODUCT["region_code"], "renew_flag": AUTO}
-    asked = {**asked, "instance_id": instance_id, **wrong}
+    request = {"product_code": PRODUCT["product_code"], "region_code": PRODUCT["region_code"], "renew_flag": AUTO}
+    request = {**request, "instance_id": instance_id, **wrong}
 
-    (failed,) = client_to(sandbox).set_renewal(**asked)
+    (failed,) = client_to(sandbox).set_renewal(**request)
 
-    assert failed["InstanceId"] == asked["instance_id"]
+    assert failed["InstanceId"] == request["instance_id"]
     assert isinstance(failed["Code"], int)
-    assert words in failed["Message"]
+    assert message in failed["Message"]
     assert listed(sandbox)[0]["RenewFlag"] == MANUAL
 
 
