@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.links.console import OrderConsoleLink
 from airflow_provider_tcbilling.operators._execution import Execution
-from airflow_provider_tcbilling.task.arguments import SPENDING, Check, literals_of, refuse_literals
+from airflow_provider_tcbilling.task.arguments import SPENDING, literals_of, refuse_literals
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers._task import BillingTask
 from airflow_provider_tcbilling.triggers.event import deadline_of, order_of

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_COUNT, A_SPAN, FILTERS, Check, optional
+from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_COUNT, A_SPAN, FILTERS, optional
 from airflow_provider_tcbilling.triggers._task import BillingTask
 from airflow_provider_tcbilling.waiting.filters import ALL
 

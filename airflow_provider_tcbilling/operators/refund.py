@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_tcbilling.api.actions import REFUND_INSTANCE
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.operators.base import SpendingOperator
-from airflow_provider_tcbilling.task.arguments import A_FLAG, A_YES, Check
+from airflow_provider_tcbilling.task.arguments import A_FLAG, A_YES
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 
 if TYPE_CHECKING:

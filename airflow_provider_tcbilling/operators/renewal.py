@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_tcbilling.api.actions import RENEW_INSTANCE, SET_RENEWAL
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest, RenewalNotSet, TcBillingError
 from airflow_provider_tcbilling.api.schema import Action, whole_number
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
@@ -21,7 +22,6 @@ from airflow_provider_tcbilling.task.arguments import (
     A_SERVER_TIME,
     A_SPAN,
     A_TEXT,
-    Check,
     one_of,
     optional,
 )

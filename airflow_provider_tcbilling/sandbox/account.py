@@ -27,6 +27,7 @@ from airflow_provider_tcbilling.sandbox.orders import (
     Fate,
     Orders,
     PlacedOrder,
+    as_read,
 )
 
 CURRENCY = "USD"
@@ -108,7 +109,7 @@ class Account:
 
     def buy(self, request: Mapping[str, Any], fate: Fate) -> PlacedOrder:
         """Carry CreateInstance out: take the money and place the order, or answer with the one the token bought."""
-        if request.get("Quantity", 1) > LARGEST_QUANTITY:
+        if as_read(request)["Quantity"] > LARGEST_QUANTITY:
             raise Refused("FailedOperation.NumLimitError", f"An order has at most {LARGEST_QUANTITY} instances here.")
         return self._once(PURCHASE, request, lambda: self._pay(PURCHASE, request, fate))
 
@@ -212,7 +213,8 @@ class Account:
         if instance.expires_at is not None:
             expiry = self._renewal_starts_at(instance.expires_at, now, now)
             for renewal in (*instance.renewals_under_way, request):
-                expiry = later(expiry, renewal.get("Period", 1), renewal.get("PeriodUnit", "m"), self.options.zone)
+                length = as_read(renewal)
+                expiry = later(expiry, length["Period"], length["PeriodUnit"], self.options.zone)
             if expiry > later(now, LONGEST_MONTHS, "m", self.options.zone):
                 text = f"It would expire more than {LONGEST_MONTHS} months from now."
                 raise Refused("FailedOperation.BusinessCheckErrCode", text)
@@ -261,8 +263,9 @@ class Account:
         instance: Instance | None = None,
         at: float | None = None,
     ) -> PlacedOrder:
-        months = request.get("Period", 1) * MONTHS[request.get("PeriodUnit", "m")]
-        cost = int(self.options.price_cents * months * request.get("Quantity", 1))
+        read = as_read(request)
+        months = read["Period"] * MONTHS[read["PeriodUnit"]]
+        cost = int(self.options.price_cents * months * read["Quantity"])
         voucher_cents = min(self.voucher_cents, cost)
         if cost - voucher_cents > self._balance_cents:
             raise Refused("FailedOperation.BalanceInsufficient", "The account balance is insufficient.")
@@ -346,7 +349,7 @@ class Account:
         self.owned.extend(instance, later(start, order.period, order.period_unit, self.options.zone), now)
 
     def _instances_of(self, order: PlacedOrder, now: float) -> list[Instance]:
-        bought, quantity = order.request, order.request.get("Quantity", 1)
+        bought, quantity = order.request, as_read(order.request)["Quantity"]
         order.instance_ids = [self.ids.instance_id() for _ in range(quantity)]
         return [
             Instance(

@@ -21,7 +21,7 @@ from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
 from airflow_provider_tcbilling.sandbox.gateway import Gateway
 from airflow_provider_tcbilling.sandbox.instances import Instance
 from airflow_provider_tcbilling.sandbox.options import Options
-from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
+from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder, as_read
 
 JOURNAL_ENTRIES = 10_000
 
@@ -231,7 +231,7 @@ class Sandbox:
             "product_code": order.request["ProductCode"],
             "sub_product_code": order.request["SubProductCode"],
             "region_code": order.request["RegionCode"],
-            "quantity": order.request.get("Quantity", 1),
+            "quantity": as_read(order.request)["Quantity"],
             "period": order.period,
             "period_unit": order.period_unit,
             "cost_cents": order.cost_cents,

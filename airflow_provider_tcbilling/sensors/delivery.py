@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.sensors._base import BillingSensor, TriggerOf
@@ -17,7 +18,6 @@ from airflow_provider_tcbilling.task.arguments import (
     A_FLAG,
     AN_ORDER,
     WAITING,
-    Check,
     literals_of,
     number_of,
     refuse_literals,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import WaitEnded
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.sensors._base import BillingSensor, TriggerOf
@@ -20,7 +21,6 @@ from airflow_provider_tcbilling.task.arguments import (
     AN_INSTANCE,
     FILTERS,
     WAITING,
-    Check,
     literals_of,
     optional,
     refuse_literals,

@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS, SET_RENEWAL
-from airflow_provider_tcbilling.api.check import Check as Check  # noqa: PLC0414 - the operators import it from here.
-from airflow_provider_tcbilling.api.check import Unset
+from airflow_provider_tcbilling.api.check import Check, Unset
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.schema import Field, whole_number
 from airflow_provider_tcbilling.api.text import NUMBER, matching, says_nothing, shown

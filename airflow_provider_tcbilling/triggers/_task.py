@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.task.arguments import Check, Rendered, mistakes_in
+from airflow_provider_tcbilling.task.arguments import Rendered, mistakes_in
 from airflow_provider_tcbilling.task.errors import no_retry_unless_transient, told_if_airflow_ended_the_wait
 
 if TYPE_CHECKING:
