@@ -65,7 +65,7 @@ def public_modules():
             yield importlib.import_module(f"airflow_provider_tcbilling.{path.parent.name}.{path.stem}")
 
 
-@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__.partition(".")[2])
+@pytest.mark.parametrize("module", list(public_modules()), ids=lambda module: module.__name__.partition(".")[2])
 def test_a_public_module_says_what_is_public(module):
     assert module.__all__ == sorted(module.__all__)
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
