@@ -44,7 +44,7 @@ class Check:
         """
         Return the meaning of a value.
 
-        :param owner: The task or object that has the argument, for the message.
+        :param owner: The name of the object that has the argument, for the message.
         :raises InvalidRequest: It breaks the rule. Nothing was sent.
         """
         if mistake := self.mistake(name, value):

@@ -116,6 +116,7 @@ AFTER = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)])
 def test_a_page_does_what_it_says(page, reader):
     BEFORE.get(page, lambda reader: None)(reader)
