@@ -22,7 +22,7 @@ demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it, in 
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
 
 test: $(VENV)/ready ## Run the tests on all cores, in random order, and measure branch coverage (ARGS="tests/api -n 0" runs some)
-	@$(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(or $(ARGS),--cov --cov-report=term)
+	@$(BIN)/python -m pytest -m "not system" -n auto --dist worksteal $(or $(ARGS),--cov --cov-report=term)
 
 test-system: $(VENV)/ready ## Run the tests that start real Airflow components, and kill them
 	@$(BIN)/python -m pytest -m system -p no:randomly $(ARGS)

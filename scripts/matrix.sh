@@ -6,7 +6,7 @@ failed=""
 for line in "$@"; do
     python=.matrix/$line/bin/python
     echo "== Airflow $("$python" -c 'from importlib.metadata import version; print(version("apache-airflow"))')"
-    "$python" -m pytest -q -m 'not system' -n logical --dist worksteal || failed="$failed $line"
+    "$python" -m pytest -q -m 'not system' -n auto --dist worksteal || failed="$failed $line"
 done
 if [ -n "$failed" ]; then
     echo "Failed on Airflow$failed"

@@ -51,6 +51,12 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run one worker more than there are cores: some tests wait, for a process or a socket."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture
 def start_sandbox() -> Iterator[StartSandbox]:
     """Start sandboxes with chosen rules; each has its address as ``url``."""
