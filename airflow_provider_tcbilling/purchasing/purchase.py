@@ -82,7 +82,9 @@ class Purchase:
     :param checkpoint: Called with each of :data:`CHECKPOINTS` that is reached, for crash tests.
     """
 
-    CHECKPOINTS = ("begin", "intent stored", "taken over", "sending", "answered", "order stored", "in doubt", "queried")
+    CHECKPOINTS = (
+        "begin", "intent stored", "taken over", "sending", "order known", "order stored", "in doubt", "queried"
+    )  # fmt: skip
     """The points at which a crash test lets a process die or stand still."""
 
     @staticmethod
@@ -198,8 +200,12 @@ class Purchase:
             return self._failed(record, error, attempt)
         finally:
             self._last_sent = self._clock()
-        self._checkpoint("answered")
         log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
+        return self._keep(record, order)
+
+    def _keep(self, record: Record, order: Order) -> Record:
+        """Store an order before anything else is done with it, and return the record that knows it."""
+        self._checkpoint("order known")
         record = self._ownership.keep(record, order)
         self._checkpoint("order stored")
         return record
@@ -241,7 +247,7 @@ class Purchase:
             log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].summary)
             # This query was the one for a second order, too.
             adopted = Order(found[0].order_id, client_token=record.client_token)
-            return self._ownership.keep(replace(record, is_checked=True), adopted), None
+            return self._keep(replace(record, is_checked=True), adopted), None
         if step is Next.STOP:
             return self._stop_or_go_on(record, found, why, finding), None
         return self._take_over(record) if step is Next.SEND else (record, None)

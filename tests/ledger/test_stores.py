@@ -162,7 +162,7 @@ def test_a_purchase_happens_once_in_every_store(any_store, sandbox, passing_time
         return Purchase("k", NewInstance(client_to(sandbox), ORDER), any_store, rules, presumed_since=began).place()
 
     began = None
-    with dying_at("answered"):
+    with dying_at("order known"):
         place()
     began = time.time() - 60
 

@@ -95,7 +95,7 @@ def test_a_retry_after_a_lost_answer_buys_nothing(connection, sandbox):
         pytest.param(lambda: dying_at("sending"), 0, id="before it sends"),
         pytest.param(dying_before_the_answer_is_read, 1, id="sent, the answer not read"),
         pytest.param(lambda: dying_in(f"{PACKAGE}.api.models.Order.from_wire"), 1, id="answered, not understood"),
-        pytest.param(lambda: dying_at("answered"), 1, id="understood, not recorded"),
+        pytest.param(lambda: dying_at("order known"), 1, id="understood, not recorded"),
         pytest.param(lambda: dying_in("tests.conftest.TaskInstance.xcom_push"), 1, id="recorded, not announced"),
         pytest.param(lambda: dying_in(f"{PACKAGE}.waiting.delivery.DeliveryWatch.step"), 1, id="while waiting"),
         pytest.param(lambda: dying_in(f"{PACKAGE}.triggers.base.deferral"), 1, id="while deferring"),

@@ -28,7 +28,7 @@ PLACES = [
     pytest.param(
         lambda: dying_in("airflow_provider_tcbilling.api.models.Order.from_wire"), 1, id="answered, not understood"
     ),
-    pytest.param(lambda: dying_at("answered"), 1, id="understood, not recorded"),
+    pytest.param(lambda: dying_at("order known"), 1, id="understood, not recorded"),
     pytest.param(lambda: dying_at("order stored"), 1, id="recorded, not returned"),
 ]
 

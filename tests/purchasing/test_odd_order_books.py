@@ -117,7 +117,7 @@ def test_a_purchase_that_writes_a_code_in_another_case_is_a_rival_all_the_same(s
     field = draw.choice(["zone_code", "product_code", "sub_product_code"])
     odd = "".join(draw.choice([c.upper(), c]) for c in ORDER[field])[:-1] + ORDER[field][-1:].upper()
     odd = odd if odd != ORDER[field] else ORDER[field].upper()
-    with dying_at("answered"):
+    with dying_at("order known"):
         purchase(sandbox, shelf, "a", {**ORDER, field: odd}).place()
     lose(sandbox, "before")
 
@@ -185,11 +185,11 @@ def test_the_order_of_a_purchase_that_does_not_know_it_yet_is_not_told_as_the_se
     shelf = Shelf()
 
     def another_one_buys():
-        with dying_at("answered"):
+        with dying_at("order known"):
             purchase(sandbox, shelf, "b").place()
 
     lose(sandbox, "before")
-    order = purchase(sandbox, shelf, "a", checkpoint=at("answered", another_one_buys)).place()
+    order = purchase(sandbox, shelf, "a", checkpoint=at("order known", another_one_buys)).place()
     other = purchase(sandbox, shelf, "b").place()
 
     again = purchase(sandbox, shelf, "a").place()

@@ -54,7 +54,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
         "before-intent": ("begin", CHECKPOINT),
         "after-intent": ("intent stored", CHECKPOINT),
-        "before-record": ("answered", CHECKPOINT),
+        "before-record": ("order known", CHECKPOINT),
         "after-record": ("order stored", CHECKPOINT),
         "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", EXIT),
         "while-deferring": (f"{PACKAGE}.triggers.base.deferral", ENTRY),

@@ -214,8 +214,8 @@ PURCHASES = (
     Mutant(
         "the order not recorded",
         "Purchase._send",
-        "record = self._ownership.keep(record, order)",
-        "record = record.ordered(order, self._clock())",
+        "return self._keep(record, order)",
+        "return record.ordered(order, self._clock())",
         f"{PURCHASE}::test_a_purchase_costs_one_record_before_the_request_and_one_after",
     ),
     Mutant(
