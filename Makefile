@@ -80,7 +80,7 @@ audit: $(VENV)/ready $(AUDIT)/ready ## Check the pins: hashes, withdrawn release
 	@$(BIN)/python scripts/audit.py $(ARGS)
 
 clean: ## Remove everything that the commands made
-	@rm -rf $(VENV) $(AUDIT) .matrix .demo .bench build dist docs/_build
+	@rm -rf $(VENV) $(AUDIT) .matrix .demo .bench .coverage* build dist docs/_build
 
 $(VENV)/ready: requirements/uv.txt requirements/build.txt requirements/airflow-3.3.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 to 3.13 is needed; say make PYTHON=python3.12 ...")'
