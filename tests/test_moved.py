@@ -18,6 +18,15 @@ MOVED = (
     ("api.expiry", "expiring", "waiting.expiry", "expiring"),
     ("api.filters", "like", "waiting.filters", "like"),
     ("sandbox.machine", "Sandbox", "sandbox.sandbox", "Sandbox"),
+    ("api.purchase", "task_run_key", "task.dag_run", "task_run_key"),
+    ("api.instance", "NewInstance", "purchasing.new_instance", "NewInstance"),
+    ("api.renewal", "Terms", "purchasing.renewal", "Terms"),
+    ("api.refund", "Refund", "purchasing.refund", "Refund"),
+    ("api.record", "Record", "purchasing.record", "Record"),
+    ("api.spending", "Spending", "purchasing.money_action", "MoneyAction"),
+    ("api.client", "may_repeat", "api.caller", "may_repeat"),
+    ("stores", "Ledger", "ledger.objects", "ObjectStore"),
+    ("sandbox.ledger", "Ledger", "sandbox.account", "Account"),
     ("sandbox.rules", "Rules", "sandbox.options", "Options"),
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from airflow_provider_tcbilling._moved import forward
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.caller import Caller
 from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown
@@ -274,3 +275,6 @@ class BillingClient(Caller):
             if error.transient:
                 raise
             return ""
+
+
+__getattr__ = forward(__name__, "api.caller")

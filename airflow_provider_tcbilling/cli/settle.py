@@ -192,9 +192,10 @@ class Settlement:
         """Write, unless the record changed since it was read; and see whether a task writes at the same moment."""
         found, mine = self.found, self._own(record)
         ownership = self._ownership(mine)
-        if read(found.name, found.store, record.key).record != found.record:
+        text = found.store.text(record.key)
+        is_same = read(found.name, found.store, record.key).record == found.record
+        if not is_same or not ownership.put(mine, text):
             raise Refused("Nothing was written: a running task changes the record at this moment. Run explain again.")
-        ownership.write(mine)
         if not ownership.is_still_owned_by(mine.owner):
             raise Refused("Your decision was overwritten by a running task. Run explain again.")
         was = f"a record that cannot be used, {self._unusable}" if found.unusable else "no record"

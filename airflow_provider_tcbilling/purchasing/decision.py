@@ -35,6 +35,14 @@ class Next(Enum):
     STOP = "a user must decide"
 
 
+class Attempt(Enum):
+    """A request that is about to be sent, by what is known of the requests before it."""
+
+    FIRST = "none was sent"
+    AFTER_A_GUESS = "one may have been sent, and there is no record of it"
+    REPEAT = "one may have been carried out"
+
+
 class Finding(Enum):
     """The result of a query of the order book."""
 

@@ -34,14 +34,13 @@ class Inquiry:
         beside, until = self._rules.beside, max(record.sending_until, last_sent)
         return self._action.evidence(record.intended_at - beside, until + beside, record.before)
 
-    def decision(self, record: Record, last_sent: float, *, is_patient: bool) -> tuple[Evidence, Decision]:
+    def decision(self, record: Record, evidence: Evidence, *, is_patient: bool) -> tuple[Evidence, Decision]:
         """
         Return the evidence without the orders that other records own, and the decision.
 
         :param is_patient: There is time left to query again.
-        :raises TcBillingError: The order book could not be read, or the records of others.
+        :raises StoreFailed: The records of others could not be read.
         """
-        evidence = self.evidence(record, last_sent)
         beside = self._action.clock_error + 2 * self._rules.beside
         owned, rivals = self._ownership.others(record, self._action.looks_like, beside)
         if self._twins:

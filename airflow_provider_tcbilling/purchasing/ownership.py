@@ -141,9 +141,13 @@ class Ownership:
             return True
         began = self._clock()
         stored, text = self._read()
-        if stored != expected or not self._put(mine, text):
+        if stored != expected:
             return False
-        if self._store.replaces_conditionally:
+        if not self.put(mine, text):
+            if text is not None and self._store.text(mine.key) == text:
+                raise StoreFailed(f"{self.location} refuses to replace a record that has not changed.")
+            return False
+        if self._store.replaces_conditionally and text is not None:
             return True
         if self._clock() - began > PAUSE_SECONDS:
             log.warning("This process stood still while it took the purchase over, so it waits and queries first.")
@@ -151,7 +155,7 @@ class Ownership:
             return False
         return self.is_still_owned_by(mine.owner)
 
-    def _put(self, record: Record, expected: Text | None) -> bool:
+    def put(self, record: Record, expected: Text | None) -> bool:
         """Store a record in place of a text, or as the first one; return False if there is another one by now."""
         if expected is None:
             return self._store.create(record.key, record.as_json())
@@ -239,12 +243,14 @@ class Ownership:
 
         :raises StoreFailed: It could not be written.
         """
-        stored = self.refresh(record)
-        if stored.order:
-            return stored
         final = replace(record, state=state, reason=self._without_secrets(reason), changed_at=self._clock())
-        self.write(final)
-        return final
+        for _ in range(WRITE_TRIES):
+            stored, text = self._read()
+            if stored and stored.order:
+                return stored
+            if self._store.replace(final.key, final.as_json(), text):
+                return final
+        raise StoreFailed(f"{self.location} changes at each moment, so the answer of the server is not recorded.")
 
     def others(
         self, record: Record, looks_alike: Callable[[Mapping[str, Any]], bool], beside: float = 0.0

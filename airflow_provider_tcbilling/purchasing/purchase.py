@@ -29,7 +29,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import (
@@ -40,7 +39,7 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.purchasing.decision import Decision, Finding, Next, Rules
+from airflow_provider_tcbilling.purchasing.decision import Attempt, Decision, Finding, Next, Rules
 from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.inquiry import Inquiry
 from airflow_provider_tcbilling.purchasing.key import client_token_for
@@ -57,14 +56,6 @@ PAUSE_SECONDS, LOG_SECONDS = 5.0, 60.0
 """Between two readings of a record that another process may change, and between two lines in the log about a wait."""
 
 log = logging.getLogger(__name__)
-
-
-class Attempt(Enum):
-    """A request that is about to be sent, by what is known of the requests before it."""
-
-    FIRST = "none was sent"
-    AFTER_A_GUESS = "one may have been sent, and there is no record of it"
-    REPEAT = "one may have been carried out"
 
 
 class Purchase:
@@ -144,6 +135,7 @@ class Purchase:
             if record is None or record.state is State.DECLINED:
                 record, attempt = self._begin(record)
             elif record.order:
+                self.is_in_doubt, self.order_id = True, str(record.order_id)
                 return self._checked(record)
             else:
                 record, attempt = self._go_on(record)
@@ -152,7 +144,8 @@ class Purchase:
 
     def foresee(self, record: Record) -> tuple[Evidence, Decision]:
         """Return the evidence and what a try would do about it. Nothing is sent; raises if it cannot be read."""
-        return self._inquiry.decision(record, self._last_sent, is_patient=False)
+        evidence = self._inquiry.evidence(record, self._last_sent)
+        return self._inquiry.decision(record, evidence, is_patient=False)
 
     def observed(self) -> Mapping[str, Any]:
         """Return the state of the instance before the first request; empty if it is not recorded."""
@@ -165,6 +158,7 @@ class Purchase:
 
     def _known(self) -> Record | None:
         """Return the record, or that of an earlier try of which there is none."""
+        self._give_up, self._error = None, None
         record, self.is_in_doubt = self._ownership.read(), False
         if record:
             self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
@@ -184,6 +178,7 @@ class Purchase:
         intent = self._intent(declined.generation if declined else 0, self._observed)
         self._checkpoint("begin")
         if not self._ownership.begin(declined, intent):
+            self._sleep(PAUSE_SECONDS)
             return self._ownership.refresh(intent), None
         self._checkpoint("intent stored")
         return intent, Attempt.FIRST
@@ -194,12 +189,13 @@ class Purchase:
         action, send_by = self._action, record.sending_until - self._rules.request_seconds
         self._checkpoint("sending")
         try:
-            order = action.client.place(action.action, action.payload, record.client_token, send_by)
+            try:
+                order = action.client.place(action.action, action.payload, record.client_token, send_by)
+            finally:
+                self._last_sent = self._clock()
         except TcBillingError as error:
             self._error = error
             return self._failed(record, error, attempt)
-        finally:
-            self._last_sent = self._clock()
         log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
         return self._keep(record, order)
 
@@ -245,9 +241,8 @@ class Purchase:
         self._checkpoint("queried")
         if step is Next.ADOPT:
             log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].summary)
-            # This query was the one for a second order, too.
             adopted = Order(found[0].order_id, client_token=record.client_token)
-            return self._keep(replace(record, is_checked=True), adopted), None
+            return self._keep(record, adopted), None
         if step is Next.STOP:
             return self._stop_or_go_on(record, found, why, finding), None
         return self._take_over(record) if step is Next.SEND else (record, None)
@@ -279,12 +274,16 @@ class Purchase:
         """Query the order book and the records of others once; return the orders that may be it, and the decision."""
         is_patient = self._clock() < give_up
         try:
-            evidence, decision = self._inquiry.decision(record, self._last_sent, is_patient=is_patient)
+            evidence = self._inquiry.evidence(record, self._last_sent)
         except TcBillingError as error:
             if error.transient and not is_patient:
                 raise
-            return [], self._unreadable(record, error), f"the order book cannot be read: {error}", Finding.UNREADABLE
-        found, step, why, finding = [*evidence.orders, *evidence.unclear], decision.step, decision.why, decision.finding
+            found, step, finding = list[Candidate](), self._unreadable(record, error), Finding.UNREADABLE
+            why = f"the order book cannot be read: {error}"
+        else:
+            evidence, decision = self._inquiry.decision(record, evidence, is_patient=is_patient)
+            found, step, why = [*evidence.orders, *evidence.unclear], decision.step, decision.why
+            finding = decision.finding
         if step is Next.SEND and self._error:
             step, why, finding = self._after(self._error, max(give_up, record.replay_until))
         if step is Next.WAIT:
@@ -296,7 +295,6 @@ class Purchase:
         if not error.transient:
             return Next.SEND if self._rules.trust_token and not record.state.is_final else Next.STOP
         log.warning("The order book cannot be read: %s", error)
-        self._sleep(PAUSE_SECONDS)
         return Next.WAIT
 
     def _after(self, error: TcBillingError, give_up: float) -> tuple[Next, str, Finding]:
@@ -329,6 +327,7 @@ class Purchase:
         )
         if not self._ownership.claim(stored, mine):
             self._error = None
+            self._sleep(PAUSE_SECONDS)
             return self._ownership.refresh(mine), None
         self._checkpoint("taken over")
         log.warning("No order matches. Sending the same client token and the same bytes again.")

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from airflow_provider_tcbilling.cli import commands as cli
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from tests.support.shop import (
@@ -165,10 +166,18 @@ def test_a_record_that_changes_meanwhile_is_not_overwritten(shop, run, monkeypat
     assert shop.record().state.value == "intended"
 
 
+def test_a_decision_is_refused_where_the_store_says_that_the_record_has_changed(shop, run, monkeypatch, capsys):
+    nothing_arrived(shop)
+    monkeypatch.setattr(ObjectStore, "_replace", lambda *args: False)
+
+    assert cli.main(["settle", "--key", KEY, "--not-bought"]) == 1
+    assert "changes the record at this moment" in capsys.readouterr().err
+
+
 def test_a_task_that_writes_at_the_same_moment_is_told(shop, run, monkeypatch, capsys):
     nothing_arrived(shop)
-    write = Ownership.write
-    monkeypatch.setattr(Ownership, "write", lambda *args: (write(*args), shop.edit(owner="a task")))
+    put = Ownership.put
+    monkeypatch.setattr(Ownership, "put", lambda *args: (put(*args), shop.edit(owner="a task"))[0])
 
     assert cli.main(["settle", "--key", KEY, "--not-bought"]) == 1
     assert "overwritten by a running task" in capsys.readouterr().err

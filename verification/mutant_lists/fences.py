@@ -15,6 +15,44 @@ EXPLAINED = f"{EXPLAIN}::test_each_state_and_finding_has_its_next_step"
 
 FENCES = (
     Mutant(
+        "a trusted token sent for ever where the order book is refused",
+        "Purchase._decided",
+        "if step is Next.SEND and self._error:",
+        "if step is Next.SEND and self._error and finding is not Finding.UNREADABLE:",
+        "tests/purchasing/test_endings.py"
+        "::test_a_repeat_that_is_refused_for_good_stops_a_trusted_token_where_the_order_book_is_refused",
+    ),
+    Mutant(
+        "a comparison believed where nothing was compared",
+        "Ownership.claim",
+        "if self._store.replaces_conditionally and text is not None:",
+        "if self._store.replaces_conditionally:",
+        "tests/purchasing/test_endings.py"
+        "::test_of_two_first_requests_one_is_sent_where_a_store_compares_and_lets_both_create",
+    ),
+    Mutant(
+        "a store whose comparison never agrees is tried for ever",
+        "Ownership.claim",
+        "if text is not None and self._store.text(mine.key) == text:",
+        "if False:",
+        "tests/purchasing/test_endings.py::test_a_store_whose_comparison_never_agrees_fails_and_does_not_spin",
+    ),
+    Mutant(
+        "nothing was bought, said of an order of another process",
+        "Purchase.place",
+        "self.is_in_doubt, self.order_id = True, str(record.order_id)",
+        "pass",
+        "tests/purchasing/test_endings.py"
+        "::test_an_order_that_another_process_has_placed_meanwhile_is_not_called_unbought",
+    ),
+    Mutant(
+        "a decision put over a claim that was made meanwhile",
+        "Settlement._write",
+        "if not is_same or not ownership.put(mine, text):",
+        "if not is_same or ownership.write(mine):",
+        "tests/cli/test_settle.py::test_a_decision_is_refused_where_the_store_says_that_the_record_has_changed",
+    ),
+    Mutant(
         "a doubt that outlasts the proof that nothing was bought",
         "Purchase._begin",
         "self._give_up, self._error, self.is_in_doubt = None, None, False",
@@ -25,15 +63,15 @@ FENCES = (
     Mutant(
         "a store that does not compare is believed to",
         "Ownership.claim",
-        "if self._store.replaces_conditionally:",
+        "if self._store.replaces_conditionally and text is not None:",
         "if True:",
         "tests/purchasing/test_two_copies.py::test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends",
     ),
     Mutant(
         "a comparison that failed is passed over",
         "Ownership.claim",
-        "if stored != expected or not self._put(mine, text):",
-        "if stored != expected or (self._put(mine, text) and False):",
+        "if not self.put(mine, text):",
+        "if self.put(mine, text) and False:",
         "tests/ledger/test_stores.py::test_of_two_processes_that_take_over_at_once_a_store_that_compares_lets_one_send",
     ),
     Mutant(

@@ -1,0 +1,5 @@
+"""Deprecated: the names of this module are in ``purchasing.renewal`` now."""
+
+from airflow_provider_tcbilling._moved import forward
+
+__getattr__ = forward(__name__, "purchasing.renewal")
