@@ -2,4 +2,4 @@
 
 from airflow_provider_tcbilling._moved import forward
 
-__getattr__ = forward(__name__, "purchasing.key", "task.dag_run", "purchasing.purchase")
+__getattr__ = forward(__name__, "purchasing.key", "purchasing.purchase")
