@@ -8,6 +8,10 @@ from importlib import import_module
 from typing import Any
 
 
+OF_TASKS = {"airflow_provider_tcbilling.api.purchase": ("task.dag_run",)}
+"""Rooms that hold names of an old module, and of which a room below them does not speak."""
+
+
 def forward(old: str, *rooms: str, **renamed: str) -> Callable[[str], Any]:
     """
     Return the ``__getattr__`` of a module whose names have moved.
@@ -18,7 +22,7 @@ def forward(old: str, *rooms: str, **renamed: str) -> Callable[[str], Any]:
     """
 
     def look_up(name: str) -> Any:
-        for room in () if name.startswith("__") else rooms:
+        for room in () if name.startswith("__") else (*rooms, *OF_TASKS.get(old, ())):
             module = import_module(f"airflow_provider_tcbilling.{room}")
             if hasattr(module, renamed.get(name, name)):
                 new = renamed.get(name, name)
