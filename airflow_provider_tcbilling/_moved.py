@@ -7,7 +7,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-
 OF_TASKS = {"airflow_provider_tcbilling.api.purchase": ("task.dag_run",)}
 """Rooms that hold names of an old module, and of which a room below them does not speak."""
 
