@@ -43,18 +43,18 @@ log = logging.getLogger(__name__)
 
 class Caller:
     """
-    What sends the requests of one key to one endpoint. Blocking; use one per thread.
+    The sender of the requests of one key to one endpoint. Blocking; use one per thread.
 
     :param secret_id: Name of the key.
     :param secret_key: The key. It is never sent, logged or shown.
     :param token: Session token of a temporary key pair, else empty.
     :param endpoint: ``https://host`` of the API, or ``http://127.0.0.1:port`` of a sandbox. It decides who gets
-        signed requests, so take it only from somebody you trust. What is no address raises ``InvalidRequest``.
+        signed requests, so take it only from somebody you trust. Any other text raises ``InvalidRequest``.
     :param allow_http: Send without TLS to another machine. Every machine in between can read and change the traffic.
     :param language: ``en-US`` or ``zh-CN``; changes the words of error messages, nothing else.
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
-    :param attempts: Tries of one call, the first included. What may be repeated: :func:`may_repeat`.
+    :param attempts: Tries of one call, the first included. :func:`may_repeat` decides which.
     :param rate_limiter: Limits the requests a second; ``None`` is what all clients of this key on this machine share.
     """
 

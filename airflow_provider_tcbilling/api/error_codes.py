@@ -29,7 +29,7 @@ class ErrorCode:
     :param error: Name of its class in :mod:`~airflow_provider_tcbilling.api.errors`.
     :param carried_out: Whether money may have moved.
     :param meaning: One sentence.
-    :param remedy: What to do; empty if only the server's message tells.
+    :param remedy: The remedy for a user; empty if only the server's message names one.
     """
 
     code: str

@@ -207,7 +207,7 @@ class RenewableInstance:
 
     :param expire_time: ``YYYY-MM-DD hh:mm:ss`` without zone, as the server wrote it (its zone is not documented).
     :param status: One of :class:`~airflow_provider_tcbilling.api.values.InstanceState`, or another text of the server.
-    :param renew_flag: What happens at the expiry: one of :class:`~airflow_provider_tcbilling.api.values.RenewFlag`,
+    :param renew_flag: The action at the expiry: one of :class:`~airflow_provider_tcbilling.api.values.RenewFlag`,
         or another text of the server.
     :param instance_name: As the user wrote it; bounded, and its control characters are visible.
     :param renew_period: Length of each automatic renewal in *renew_period_unit*; 0 if the server does not say it.

@@ -38,7 +38,7 @@ MAX_RECORD_BYTES = 16 * 2**20
 _OWN_NAME = re.compile(r"-[0-9a-f]{24}\.json$")
 
 _EXCLUSIVE: dict[str, bool] = {}
-"""What this process has found out about each ledger: whether of several creations only one succeeds."""
+"""The result of the test of each ledger in this process: whether of several creations only one succeeds."""
 
 log = logging.getLogger(__name__)
 

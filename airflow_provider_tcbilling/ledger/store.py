@@ -24,7 +24,7 @@ Text = str | bytes
 
 class Store(ABC):
     """
-    What remembers purchases. One store may serve any number of purchases, processes and machines at once.
+    The memory of purchases. One store may serve any number of purchases, processes and machines at once.
 
     Three answers decide how a purchase guards itself. Answer yes only to what holds in every case, also for two
     machines in the same millisecond: a wrong yes can pay twice, a wrong no costs a pause.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 class Execution:
     """
-    What one execution needs and what it has found.
+    The inputs of one execution, and its results so far.
 
     :param task: The task, its templates rendered.
     :param tencent: The clients of its connection.

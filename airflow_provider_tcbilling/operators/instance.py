@@ -56,7 +56,7 @@ class CreateInstanceOperator(SpendingOperator):
         purchase in whatever run. Left out, each run of the task is a purchase of its own. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
         Excludes *purchase_key*. (templated)
-    :param on_unknown_outcome: What to do when the request may have been carried out and no query shows whether it was:
+    :param on_unknown_outcome: The policy when the request may have been carried out and no query shows whether it was:
         ``stop`` fails the task and names what to look for, ``replay`` trusts the client token and sends it again.
     :param replay_window: Time after the first request within which the same token may be sent again while the order
         book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is five minutes,

@@ -51,7 +51,7 @@ def test_what_a_list_asks_for_is_pinned_as_it_asks(path):
         ("requests==2.34.2\n", "has no hash"),
         ("requests==2.34.2 \\\n    --hash=md5:00\n", "has no hash"),
         ("requests @ ADDRESS \\\n    --hash=sha256:" + "0" * 64 + "\n", "is not pinned"),
-        ("--index-url ADDRESS\n", "is not pinned"),
+        ("--find-links ADDRESS\n", "is not pinned"),
     ],
 )
 def test_an_audit_names_what_an_installer_could_not_check(tmp_path, text, mistake):
