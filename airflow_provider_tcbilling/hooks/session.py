@@ -17,7 +17,7 @@ __all__ = ["Session", "client_of"]
 
 class Session:
     """
-    The clients and settings that one execution needs of an Airflow connection. Leaving the ``with`` block closes every client that was made.
+    The settings and clients of one execution. Leaving the ``with`` block closes every client that was made.
 
     :param read: Returns the connection's settings. It is called when they are first needed.
     :param options: Arguments of each :class:`~airflow_provider_tcbilling.api.client.BillingClient`, such as
