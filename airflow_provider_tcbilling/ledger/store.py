@@ -8,8 +8,10 @@ JSON of records, reads it carefully, and turns whatever goes wrong into errors t
 from __future__ import annotations
 
 import json
+import math
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
@@ -21,12 +23,15 @@ T = TypeVar("T")
 Text = str | bytes
 """A record as it is stored: JSON in UTF-8."""
 
+DAY = 86_400.0
+"""Seconds. No request is under way for so long, and no two clocks that a purchase tolerates differ by as much."""
+
 
 class Store(ABC):
     """
     The memory of purchases. One store may serve any number of purchases, processes and machines at once.
 
-    Three answers decide how a purchase guards itself. Answer yes only to what holds in every case, also for two
+    Its answers decide how a purchase guards itself. Answer yes only to what holds in every case, also for two
     machines in the same millisecond: a wrong yes can pay twice, a wrong no costs a pause.
     """
 
@@ -45,10 +50,48 @@ class Store(ABC):
     counts_money: ClassVar[bool] = False
     """It can hold a spending limit."""
 
+    has_clock: ClassVar[bool] = False
+    """:meth:`now` is one clock for all machines, so deadlines in records need no margin for clocks that differ."""
+
     @property
     def creates_exclusively(self) -> bool:
         """Of two processes that create one record at the same moment one is refused."""
         return False
+
+    @property
+    def assigns_orders(self) -> bool:
+        """:meth:`assign` gives an order to one purchase only, whichever process asks."""
+        return False
+
+    @property
+    def complete_since(self) -> float:
+        """
+        Epoch seconds from when on no intent is missing: a purchase without a record has sent nothing since then.
+
+        Infinity, the default, is for a store that may have lost a record. A try that may have been preceded by an
+        earlier one queries the order book then, although there is no record.
+        """
+        return math.inf
+
+    def now(self) -> float:
+        """Return the time in epoch seconds, by which the deadlines of records are written and read."""
+        return time.time()
+
+    def owners(self, server: str, order_ids: Collection[str]) -> Mapping[str, str]:
+        """
+        Return the key of the purchase that each order was assigned to; an order of nobody is left out.
+
+        :param server: The name of the API's server, as :func:`.server_name` gives it.
+        """
+        return {}
+
+    def assign(self, server: str, order_id: str, key: str) -> str:
+        """
+        Assign an order to a purchase for ever, unless it is another's; return the key of the purchase that has it.
+
+        :raises StoreFailed: It could not be written, or its outcome is unknown.
+        """
+        raise NotImplementedError(f"{self.about} assigns no orders")
 
     @abstractmethod
     def location(self, key: str) -> str:
@@ -133,15 +176,28 @@ class Store(ABC):
         :raises StoreFailed: The store cannot be read.
         """
         for location, text in self._tried("", lambda: list(self._list())):
-            try:
-                yield location, json_of(text)
-            except (ValueError, RecursionError):
-                yield location, text
+            yield location, _value(text)
 
-    def others(self, key: str) -> Iterator[tuple[str, Any]]:
-        """Yield all records but that of a key. It reads each of them, so it is slow, and rarely needed."""
+    def others(self, key: str, since: float = -math.inf, order_ids: Collection[str] = ()) -> Iterator[tuple[str, Any]]:
+        """
+        Yield the records of other purchases that matter for one: its own is left out, and more may be yielded.
+
+        :param since: Epoch seconds. A record that was not changed since then, less a day, may be left out, unless it
+            owns one of the orders.
+        :param order_ids: Orders whose owner is searched.
+        :raises StoreFailed: The store cannot be read.
+        """
         own = self.location(key)
-        return ((location, record) for location, record in self.all() if location != own)
+        found = self._tried("", lambda: list(self._list_changed(since - DAY, order_ids)))
+        return ((location, _value(text)) for location, text in found if location != own)
+
+    def _list_changed(self, since: float, order_ids: Collection[str]) -> Iterable[tuple[str, Text]]:
+        """
+        Yield as :meth:`_list` does, and leave out what did not change since a moment and owns none of the orders.
+
+        A store that can do so without reading each record overrides it.
+        """
+        return self._list()
 
     def _tried(self, key: str, use: Callable[[], T]) -> T:
         try:
@@ -151,6 +207,14 @@ class Store(ABC):
         except Exception as error:
             place = self.location(key) if key else self.about
             raise StoreFailed(f"The record of the purchase ({place}) cannot be read or written: {error!r}") from error
+
+
+def _value(text: Text) -> Any:
+    """Return the JSON value of a text, or the text if it is damaged."""
+    try:
+        return json_of(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _text(record: Mapping[str, Any]) -> str:
