@@ -32,7 +32,8 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/codespell airflow_provider_tcbilling docs example_dags scripts tests verification *.md Makefile
+	@$(BIN)/codespell airflow_provider_tcbilling deploy docs example_dags scripts tests verification *.md Makefile
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec --quiet deploy/compose/compose.yaml
 	@$(BIN)/python docs/_ext/render_reference.py --check
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
