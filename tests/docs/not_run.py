@@ -6,6 +6,7 @@ import re
 
 SUITE = "it runs, or contains, this very suite; .ci/run runs it"
 HOURS = "it takes an hour or more"
+ELSEWHERE = "there is no Docker and no Kubernetes where the tests run; tests/deploy compares the files with Airflow"
 DOWNLOADS = "it needs a package index, or uses what came from there"
 
 NOT_RUN: dict[str, str] = {
@@ -15,6 +16,7 @@ NOT_RUN: dict[str, str] = {
     r"make (matrix|schedules|kill-matrix|mutants|bench)\b": HOURS,
     r"make (docs|dist|test-dist|release-check|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",
     r"(pip install|python -m venv|cat sandbox\.pem|tccli/bin/)": f"{DOWNLOADS}; the Makefile installs in the same way",
+    r"(docker|helm|kubectl|cd deploy/compose)\b": ELSEWHERE,
     r"AIRFLOW__CORE__DAGS_FOLDER=\S+ python -m pytest\b": "the tests of a page run when it has been read to its end",
 }
 """Regular expression of a command, or of the first line of a block, to the reason why it is not run."""
