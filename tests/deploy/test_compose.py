@@ -229,6 +229,21 @@ def test_every_volume_and_config_that_is_used_is_declared():
 # The sandbox
 
 
+def test_without_the_sandbox_nothing_of_it_is_left_and_the_rest_is_whole():
+    text = re.sub(r"^x-sandbox: .*?\n\n|^  sandbox:\n.*?\n\n", "", TEXT, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for line in text.splitlines() if not line.endswith("# sandbox") and not line.startswith("#")]
+    real = yaml.safe_load("\n".join(lines))
+
+    assert "sandbox" not in str(real)
+    assert set(real["services"]) == set(SERVICES) - {"sandbox"}
+    assert set(real["services"]["airflow-init"]["depends_on"]) == {"postgres", "redis"}
+    assert set(SERVICES["airflow-worker"]["environment"]) - set(real["services"]["airflow-worker"]["environment"]) == {
+        "AIRFLOW_CONN_TCBILLING_DEFAULT",
+        "AIRFLOW__TCBILLING__ALLOWED_HOSTS",
+        "REQUESTS_CA_BUNDLE",
+    }
+
+
 @pytest.mark.skipif(not (shutil.which("bash") and shutil.which("openssl")), reason="the container has both")
 def test_the_sandbox_of_the_fleet_answers_to_a_client_that_trusts_its_certificate(tmp_path, monkeypatch):
     port = free_port()
