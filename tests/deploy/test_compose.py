@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,17 @@ def test_the_sandbox_is_called_by_the_name_that_its_certificate_and_the_provider
     assert "DNS:sandbox," in script
     assert "--allow-host sandbox" in script
     assert settings["REQUESTS_CA_BUNDLE"] == "/opt/airflow/sandbox-certificate/sandbox.pem"
+
+
+def test_the_ledgers_database_is_made_by_the_statements_of_the_file(postgres):
+    name = f"fleet_{uuid.uuid4().hex[:12]}"
+    content = FLEET["configs"]["ledger-database"]["content"].replace("tcbilling", name)
+
+    for statement in filter(str.strip, filled_in(content, of_the_script()).split(";")):
+        postgres.execute(statement)
+
+    owner = "SELECT pg_get_userbyid(datdba), rolcanlogin, rolsuper FROM pg_database JOIN pg_roles ON rolname = datname"
+    assert postgres.execute(f"{owner} WHERE datname = '{name}'") == [(name, True, False)]
 
 
 # Commands

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,11 @@ class Reader:
     :param given: What stands on the page, and what it is here: ids of instances and orders.
     :param params: Of a Dag run.
     :param ledger_uri: The ledger of the connection that is there before the page defines one.
+    :param postgres: Starts a PostgreSQL, or returns the one that runs.
     """
 
-    def __init__(self, home: Path, folder: Path, sandbox: Any) -> None:
-        self.home, self.folder, self.sandbox = home, folder, sandbox
+    def __init__(self, home: Path, folder: Path, sandbox: Any, postgres: Callable[[], Any]) -> None:
+        self.home, self.folder, self.sandbox, self.postgres = home, folder, sandbox, postgres
         self.port = sandbox.url.rpartition(":")[2]
         self.given: dict[str, str] = {}
         self.params: dict[str, Any] = {}
@@ -198,6 +200,16 @@ class Reader:
         known = get_provider_info()["config"][section.strip("[]")]["options"]
         assert {option.partition(" = ")[0] for option in options} <= set(known)
 
+    def do_sql(self, block: Block) -> None:
+        """Run each statement on a PostgreSQL: in the ledger's database, but for the statements that make it."""
+        for statement in filter(str.strip, block.text.split(";")):
+            is_first = statement.lstrip().startswith("CREATE")
+            self.postgres().execute(statement, "postgres" if is_first else "tcbilling")
+
+    def export(self, name: str, value: Any) -> None:
+        """Set a variable for the commands of the page."""
+        self._variables.append(f"export {name}={shlex.quote(json.dumps(value))}")
+
     def do_layout(self, block: Block) -> None:
         """Check that the files and folders of a drawing are there."""
         for word in re.findall(r"(?<!\S)[a-z_]+(?:/|\.py)", block.text):
@@ -290,8 +302,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(airflow_home, start_sandbox, tmp_path):
+def reader(airflow_home, start_sandbox, tmp_path, request):
     """A reader, in front of a sandbox and a connection to it."""
-    person = Reader(airflow_home, tmp_path, start_sandbox())
+    person = Reader(airflow_home, tmp_path, start_sandbox(), lambda: request.getfixturevalue("postgres"))
     yield person
     person.close()

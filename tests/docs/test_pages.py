@@ -56,6 +56,14 @@ def a_file_with_a_new_key(reader):
     (reader.checkout / "connection.json").write_text(json.dumps({"tcbilling_default": connection}), encoding="utf-8")
 
 
+def a_server_for_the_ledger(reader):
+    server = reader.postgres()
+    reader.export("AIRFLOW_CONN_TCBILLING_LEDGER", server.connection("tcbilling", login="tcbilling", password="..."))
+    tencent = {"conn_type": "tcbilling", "host": reader.url, "login": SECRET_ID, "password": SECRET_KEY}
+    reader.export("AIRFLOW_CONN_TCBILLING_DEFAULT", {**tencent, "extra": {"ledger_conn_id": "tcbilling_ledger"}})
+    server.execute("CREATE ROLE airflow_worker")
+
+
 BEFORE = {
     "docs/how-to/alert-on-a-stopped-purchase.md": two_orders_that_fit,
     "docs/how-to/rotate-keys.md": a_file_with_a_new_key,
@@ -64,6 +72,7 @@ BEFORE = {
     "docs/how-to/recover-a-failed-task.md": two_orders_that_fit,
     "docs/how-to/refund.md": an_instance_of_today,
     "docs/how-to/renew.md": instances_that_expire,
+    "docs/how-to/run-on-a-fleet.md": a_server_for_the_ledger,
     "docs/reference/instance-expiry-sensor.md": instances_that_expire,
     "docs/reference/refund-instance-operator.md": an_instance_of_today,
 }
@@ -107,9 +116,23 @@ def every_address_of_the_table_answers(reader):
         assert reader.asked(address) is not None
 
 
+def a_worker_may_write_records_and_nothing_more(reader):
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+    rights = [
+        f"has_table_privilege('airflow_worker', tablename, '{right}')"
+        for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+    ]
+    found = reader.postgres().execute(f"SELECT DISTINCT {', '.join(rights)} FROM ({tables}) AS ours", "tcbilling")
+    may_create = "SELECT has_schema_privilege('airflow_worker', 'public', 'CREATE')"
+
+    assert found == [(True, True, True, False, False)]
+    assert reader.postgres().execute(may_create, "tcbilling") == [(False,)]
+
+
 AFTER = {
     "docs/reference/api.md": the_notebook_shows_instances_and_price,
     "docs/tutorial/quickstart.md": a_lost_answer_was_found,
+    "docs/how-to/run-on-a-fleet.md": a_worker_may_write_records_and_nothing_more,
     "docs/how-to/refund.md": the_plan_is_as_shown_and_one_is_refunded,
     "docs/reference/sandbox.md": every_address_of_the_table_answers,
     "docs/how-to/renew.md": the_first_is_renewed_and_what_renews_itself_is_not,
@@ -152,6 +175,7 @@ def test_each_mark_is_needed():
         pytest.param("ini", "[tcbilling]\nhosts = here", id="an option that is not read"),
         pytest.param("python", "import no_such_module", id="Python that fails"),
         pytest.param("python", "1 + 1  # 3", id="a value that is another one"),
+        pytest.param("sql", "CREATE TABEL purchases ();", id="SQL that fails"),
         pytest.param("", "no_such_file.py    what it does", id="a file that is not there"),
     ],
 )
