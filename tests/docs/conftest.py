@@ -41,7 +41,7 @@ curl() { command curl --fail --noproxy '*' "$@"; }
 
 HURRY = {
     "--delivery-seconds 20": "--delivery-seconds 0",
-    f"127.0.0.1%3A{THE_PORT}'": f"127.0.0.1%3A{THE_PORT}/?order_book_lag=1'",
+    '"extra": {"ledger_conn_id"': '"extra": {"order_book_lag": 1, "ledger_conn_id"',
 }
 """What is shortened, so that the pages run in seconds."""
 
