@@ -61,10 +61,18 @@ def a_server_for_the_ledger(reader):
     reader.export("AIRFLOW_CONN_TCBILLING_LEDGER", server.connection("tcbilling", login="tcbilling", password="..."))
     tencent = {"conn_type": "tcbilling", "host": reader.url, "login": SECRET_ID, "password": SECRET_KEY}
     reader.export("AIRFLOW_CONN_TCBILLING_DEFAULT", {**tencent, "extra": {"ledger_conn_id": "tcbilling_ledger"}})
-    server.execute("CREATE ROLE airflow_worker")
+    server.execute("CREATE ROLE airflow_worker LOGIN PASSWORD '...'")
+
+
+def a_purchase_of_the_demo(reader):
+    reader.export("AIRFLOW_CONN_TCBILLING_LEDGER", {"conn_type": "sqlite", "host": f"{reader.folder}/ledger.db"})
+    tencent = {"conn_type": "tcbilling", "host": reader.url, "login": SECRET_ID, "password": SECRET_KEY}
+    reader.export("AIRFLOW_CONN_TCBILLING_DEFAULT", {**tencent, "extra": {"ledger_conn_id": "tcbilling_ledger"}})
+    reader.shell("AIRFLOW__CORE__DAGS_FOLDER=example_dags airflow dags test tcbilling_buy_deferrable")
 
 
 BEFORE = {
+    "README.md": a_purchase_of_the_demo,
     "docs/how-to/alert-on-a-stopped-purchase.md": two_orders_that_fit,
     "docs/how-to/rotate-keys.md": a_file_with_a_new_key,
     "docs/reference/connection.md": the_key_of_these_tests,
@@ -123,11 +131,15 @@ def a_worker_may_write_records_and_nothing_more(reader):
         f"has_table_privilege('airflow_worker', tablename, '{right}')"
         for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
     ]
-    found = reader.postgres().execute(f"SELECT DISTINCT {', '.join(rights)} FROM ({tables}) AS ours", "tcbilling")
-    may_create = "SELECT has_schema_privilege('airflow_worker', 'public', 'CREATE')"
+    no_limits = f"FROM ({tables} AND tablename <> 'tcbilling_rate_limits') AS ours"
+    server = reader.postgres()
 
-    assert found == [(True, True, True, False, False)]
-    assert reader.postgres().execute(may_create, "tcbilling") == [(False,)]
+    assert server.execute(f"SELECT DISTINCT {', '.join(rights)} {no_limits}", "tcbilling") == [
+        (True, True, True, False, False)
+    ]
+    worker = server.connection("tcbilling", login="airflow_worker", password="...")
+    reader.export("AIRFLOW_CONN_TCBILLING_LEDGER", worker)
+    assert "as role airflow_worker" in reader.shell("python -m airflow_provider_tcbilling ledger check")
 
 
 AFTER = {
