@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -23,11 +24,13 @@ import pytest
 
 from airflow_provider_tcbilling.get_provider_info import get_provider_info
 from airflow_provider_tcbilling.hooks.connection import CONN_TYPE, EXTRA_FIELDS, Settings
+from airflow_provider_tcbilling.task.ledger_connection import KINDS
 from tests.docs.blocks import ROOT, Block
 from tests.docs.likeness import missing_lines
 from tests.docs.not_run import mark
 from tests.docs.outputs import OUTPUTS
 from tests.support.dag_runs import environment_of, run
+from tests.support.databases import NotInstalled, postgresql
 
 THE_PORT = "8765"
 """The port that the pages name. Here it is a free one."""
@@ -202,6 +205,10 @@ class Reader:
 
     def do_sql(self, block: Block) -> None:
         """Run each statement on a PostgreSQL: in the ledger's database, but for the statements that make it."""
+        try:
+            self.postgres()
+        except NotInstalled as error:
+            pytest.skip(str(error))
         for statement in filter(str.strip, block.text.split(";")):
             is_first = statement.lstrip().startswith("CREATE")
             self.postgres().execute(statement, "postgres" if is_first else "tcbilling")
@@ -271,6 +278,9 @@ class Reader:
         name = re.search(r"AIRFLOW_CONN_\w+", command)[0]
         text = self.shell(f'{command.removeprefix("export ")}; printf %s "${name}"')
         found = Connection.from_json(text) if text.startswith("{") else Connection(uri=text)
+        if name.endswith("_LEDGER"):
+            assert found.conn_type in KINDS
+            return
         self._check_settings(
             {"conn_type": found.conn_type, "host": found.host, "login": found.login, "password": found.password,
              "port": found.port, "extra": found.extra_dejson}
@@ -302,8 +312,10 @@ class Reader:
 
 
 @pytest.fixture
-def reader(airflow_home, start_sandbox, tmp_path, request):
+def reader(airflow_home, start_sandbox, tmp_path):
     """A reader, in front of a sandbox and a connection to it."""
-    person = Reader(airflow_home, tmp_path, start_sandbox(), lambda: request.getfixturevalue("postgres"))
-    yield person
-    person.close()
+    with contextlib.ExitStack() as servers:
+        start = functools.cache(lambda: servers.enter_context(postgresql(loses_nothing=True)))
+        person = Reader(airflow_home, tmp_path, start_sandbox(), start)
+        yield person
+        person.close()
