@@ -7,7 +7,9 @@ import math
 import threading
 from collections.abc import Collection, Iterable, Mapping
 
+from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.ledger.store import Store, Text
+from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
 
 _ORDER = "\0order of "
 """Begins the key of an assignment in the dictionary of the records. No purchase key begins with it."""
@@ -83,6 +85,7 @@ class MemoryStore(Store):
         with self._lock:
             if self.creates_exclusively and key in self.texts:
                 return False
+            self._own(key, text)
             self.texts[key] = text
             return True
 
@@ -90,8 +93,19 @@ class MemoryStore(Store):
         with self._lock:
             if self.replaces_conditionally and expected is not None and self.texts.get(key) != expected:
                 return False
+            self._own(key, text)
             self.texts[key] = text
             return True
+
+    def _own(self, key: str, text: str) -> None:
+        """Assign the order of a record to its purchase in the same step, as a database does."""
+        record = json.loads(text)
+        if not self.replaces_conditionally or not isinstance(record, dict) or not record.get("order_id"):
+            return
+        order = f"{_ORDER}{server_name(record['endpoint'])} {record['order_id']}"
+        owner = json.loads(self.texts.setdefault(order, json.dumps(key)))
+        if owner != key:
+            raise OrderIsAnothers(record["order_id"], self.location(owner))
 
     def _list(self) -> Iterable[tuple[str, str]]:
         records = [(self.location(key), text) for key, text in self.texts.items() if not key.startswith(_ORDER)]

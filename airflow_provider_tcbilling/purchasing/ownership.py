@@ -14,7 +14,13 @@ from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderNotRecorded, PurchaseChanged, StoreFailed
+from airflow_provider_tcbilling.purchasing.errors import (
+    InvalidRecord,
+    OrderIsAnothers,
+    OrderNotRecorded,
+    PurchaseChanged,
+    StoreFailed,
+)
 from airflow_provider_tcbilling.purchasing.others import Others, read_others
 from airflow_provider_tcbilling.purchasing.record import Record, State
 
@@ -170,10 +176,32 @@ class Ownership:
         """Store a record in place of the one before."""
         self._store.replace(record.key, record.as_json())
 
+    def adopt(self, record: Record, order_id: str) -> Record | None:
+        """
+        Store an order of the order book as this purchase's, and return the record that knows it.
+
+        :return: ``None`` if it has become another purchase's meanwhile, or the record has changed.
+        :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
+        """
+        order = Order(order_id, client_token=record.client_token)
+        try:
+            stored, text = self._read()
+            if stored not in (None, record):
+                return None
+            if not self._store.replaces_conditionally and self.assign(order_id) != record.key:
+                return None
+            adopted = record.ordered(order, self._clock())
+            return adopted if self.put(adopted, text) else None
+        except OrderIsAnothers:
+            return None
+        except StoreFailed:
+            return self.keep(record, order)
+
     def keep(self, record: Record, order: Order) -> Record:
         """
         Store the order before anything else is done with it, and return the record that knows it.
 
+        :raises OrderIsAnothers: It has become another purchase's.
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
         ordered = self._ordered(record, order)
@@ -181,6 +209,8 @@ class Ownership:
             try:
                 self.write(ordered)
                 break
+            except OrderIsAnothers:
+                raise
             except StoreFailed as failed:
                 if not tries_left:
                     log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))

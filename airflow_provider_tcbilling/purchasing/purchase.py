@@ -40,7 +40,7 @@ from airflow_provider_tcbilling.api.errors import (
 )
 from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.purchasing.decision import SHARED_CLOCK_MARGIN, Attempt, Decision, Finding, Next, Rules
-from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown, StoreFailed
+from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers, PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.inquiry import Inquiry
 from airflow_provider_tcbilling.purchasing.intent import Intents
 from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction
@@ -218,7 +218,10 @@ class Purchase:
     def _keep(self, record: Record, order: Order) -> Record:
         """Store an order before anything else is done with it, and return the record that knows it."""
         self._checkpoint("order known")
-        record = self._ownership.keep(record, order)
+        try:
+            record = self._ownership.keep(record, order)
+        except OrderIsAnothers:
+            return self._with_new_token(record, order)
         self._checkpoint("order stored")
         return record
 
@@ -255,16 +258,22 @@ class Purchase:
             return record, None
         found, step, why, finding = self._decided(record, self._give_up)
         self._checkpoint("queried")
-        if step is Next.ADOPT and self._ownership.assign(found[0].order_id) != self.key:
-            self._sleep(PAUSE_SECONDS)
-            return record, None
         if step is Next.ADOPT:
-            log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].summary)
-            adopted = Order(found[0].order_id, client_token=record.client_token)
-            return self._keep(record, adopted), None
+            return self._adopt(record, found[0]), None
         if step is Next.STOP:
             return self._stop_or_go_on(record, found, why, finding), None
         return self._take_over(record) if step is Next.SEND else (record, None)
+
+    def _adopt(self, record: Record, found: Candidate) -> Record:
+        """Take an order of the order book, and return the record as it stands then."""
+        self._checkpoint("order known")
+        adopted = self._ownership.adopt(record, found.order_id)
+        if adopted is None:
+            self._sleep(PAUSE_SECONDS)
+            return self._ownership.refresh(record)
+        log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found.summary)
+        self._checkpoint("order stored")
+        return adopted
 
     def _when_quiet(self, record: Record) -> Record:
         """Wait until nothing can be under way and the order book has had its lag, or until the record changes."""
