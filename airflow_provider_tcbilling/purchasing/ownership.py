@@ -147,7 +147,8 @@ class Ownership:
             if text is not None and self._store.text(mine.key) == text:
                 raise StoreFailed(f"{self.location} refuses to replace a record that has not changed.")
             return False
-        if self._store.creates_exclusively if text is None else self._store.replaces_conditionally:
+        is_sure = self._store.creates_exclusively if text is None else self._store.replaces_conditionally
+        if is_sure:
             return True
         if self._clock() - began > PAUSE_SECONDS:
             log.warning("This process stood still while it took the purchase over, so it waits and queries first.")

@@ -1,4 +1,4 @@
-"""Identical purchases that die share the orders that are listed: each order goes to one, and the rest are sent again."""
+"""Identical purchases that die share the orders that are listed: each goes to one, and the rest are sent again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_order_of_a_token_that_another_purchase_has_taken_is_not_taken_twice
 def test_while_an_identical_purchase_is_under_way_its_order_is_not_taken(start_sandbox, ledger, passing_time):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     dead(sandbox, ledger, {"dead": False})
-    passing_time.sleep(340)
+    passing_time.sleep(200)
     dead(sandbox, ledger, {"alive": True})
     until = record_of(ledger, "alive").sending_until
 
