@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import pendulum
 
-from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.purchasing.cohort import cohort_of, is_identical, shares_of
@@ -18,8 +16,6 @@ from airflow_provider_tcbilling.purchasing.money_action import Candidate, Eviden
 from airflow_provider_tcbilling.purchasing.others import Others
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record
-
-log = logging.getLogger(__name__)
 
 
 class Inquiry:
@@ -124,19 +120,17 @@ class Inquiry:
         Whether an order that the server answered with is another purchase's; else make it this one's.
 
         A server that remembers tokens answers a repeat with the order of the token, which an identical purchase may
-        have taken. The order is known here and must not be lost, so a store that fails leaves it to this purchase.
+        have taken.
+
+        :raises TcBillingError: The store failed, or the order book could not be read, so nobody knows.
         """
         numbers, order_id = {order.order_id}, order.order_id
-        try:
+        others = self._others(record, numbers)
+        is_alone = not others.owned and not others.open_alike
+        if not is_alone and (listed := order_numbered(self._action.client, order_id)):
+            numbers, order_id = numbers | listed.order_ids, listed.order_id
             others = self._others(record, numbers)
-            is_alone = not others.owned and not others.open_alike
-            if not is_alone and (listed := order_numbered(self._action.client, order_id)):
-                numbers, order_id = numbers | listed.order_ids, listed.order_id
-                others = self._others(record, numbers)
-            return bool(numbers & others.owned) or self._ownership.assign(order_id) != record.key
-        except TcBillingError as error:
-            log.warning("Whether order %s is another purchase's is not known. %s", order_id, error)
-            return False
+        return bool(numbers & others.owned) or self._ownership.assign(order_id) != record.key
 
     def _cohort(self, record: Record, others: Others) -> list[Record]:
         return cohort_of(record, others.open_alike, self._beside)

@@ -214,10 +214,28 @@ class Ownership:
                 raise
             except StoreFailed as failed:
                 if not tries_left:
-                    log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
-                    raise OrderNotRecorded(order.order_id, self.location) from failed
+                    raise self._not_recorded(ordered, order, failed) from failed
                 self._sleep(PAUSE_SECONDS)
         return ordered
+
+    def is_anothers(self, record: Record, order: Order, query: Callable[[Record, Order], bool]) -> bool:
+        """
+        Return the answer of a query whether an order is another purchase's.
+
+        :raises OrderNotRecorded: It cannot be answered. The next try finds the order in the order book.
+        """
+        for tries_left in reversed(range(WRITE_TRIES)):
+            try:
+                return query(record, order)
+            except TcBillingError as failed:
+                if not tries_left:
+                    raise self._not_recorded(record.ordered(order, self._clock()), order, failed) from failed
+                self._sleep(PAUSE_SECONDS)
+        raise AssertionError("the last try returns or raises")
+
+    def _not_recorded(self, ordered: Record, order: Order, failed: TcBillingError) -> OrderNotRecorded:
+        log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
+        return OrderNotRecorded(order.order_id, self.location)
 
     def _ordered(self, record: Record, order: Order) -> Record:
         """Return the record with its order, or with that of another process that went on while this one stood still."""

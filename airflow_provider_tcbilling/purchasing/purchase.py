@@ -199,7 +199,7 @@ class Purchase:
             return self._failed(record, error, attempt)
         log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
         may_be_taken = record.is_resent or self._clock() > record.sending_until
-        if may_be_taken and self._inquiry.is_anothers(record, order):
+        if may_be_taken and self._ownership.is_anothers(record, order, self._inquiry.is_anothers):
             return self._with_new_token(record, order)
         return self._keep(record, order)
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from airflow_provider_tcbilling.purchasing.cohort import shares_of
-from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
+from airflow_provider_tcbilling.purchasing.errors import OrderNotRecorded, PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, client_to
@@ -150,3 +150,23 @@ def _can_all_take(rest, taken):
         return True
     free = [order.order_id for order in rest[0] if order.order_id not in taken]
     return any(_can_all_take(rest[1:], taken | {order_id}) for order_id in free)
+
+
+def test_the_answer_to_a_repeat_is_not_taken_while_nobody_knows_whose_it_is(start_sandbox, ledger, monkeypatch):
+    sandbox = start_sandbox()
+    dead(sandbox, ledger, {"one": False, "two": True})
+    one = purchase(sandbox, ledger, key="one").place().order_id
+
+    def is_down(*given, **more):
+        raise StoreFailed("the ledger is down")
+
+    def goes_down(name):
+        if name == "sending":
+            monkeypatch.setattr(ledger, "others", is_down)
+
+    with pytest.raises(OrderNotRecorded, match=one):
+        purchase(sandbox, ledger, key="two", checkpoint=goes_down).place()
+    monkeypatch.undo()
+
+    assert purchase(sandbox, ledger, key="two").place().order_id != one
+    assert len(orders(sandbox)) == 2
