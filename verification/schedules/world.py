@@ -283,7 +283,8 @@ class World:
             buyer.name, self._action(client, buyer), buyer.store, self._rules,
             presumed_since=self._presumed_since(buyer) if try_number > 1 else None,
             twins="a copy" * (len(self.buyers) > 1 and self.spends_on == "purchases"),
-            checkpoint=lambda name: self.pause(f"at {name}"), clock=clock, sleep=self.sleep,
+            checkpoint=lambda name: self.pause(f"at {name}"), clock=None if buyer.store.has_clock else clock,
+            sleep=self.sleep,
         )  # fmt: skip
         try:
             order = purchase.place()
