@@ -53,7 +53,7 @@ class Cohort(World):
         self.is_honest = self.happens(0.7)
         self.death = self.choose(DEATHS)
         if not self.is_honest:
-            self._rules = Rules(LAG, self.choose((WINDOW, None, LONG_WINDOW)), request_seconds=3.0)
+            self._rules = Rules(LAG, self.choose((WINDOW, None, 4 * WINDOW)), request_seconds=3.0)
         else:
             self._rules = Rules(LAG, LONG_WINDOW, request_seconds=3.0)
         self._apart = self.choose((0.0, WORKERS_APART))
@@ -100,11 +100,14 @@ class Cohort(World):
         self._actors = [(self.now if actor in dead else at, actor) for at, actor in self._actors]
 
     def _stop_database(self) -> None:
+        if self.is_calm:
+            return
         self.database_down_until = self.now + self.choose((0.5, 20.0, 200.0))
         self.note(f"the ledger is down for {self.database_down_until - self.now:.1f} s")
 
     def _run(self) -> list[str]:
         wrong = super()._run()
+        self.database_down_until = 0.0
         for buyer in self.buyers:
             if buyer.order_id:
                 self._start(partial(self._again, buyer, wrong), 1.0)
@@ -150,7 +153,7 @@ class Cohort(World):
         if self.is_honest and self.server != "reject-repeat":
             yield from (f"{buyer.name} stopped: {buyer.stop}" for buyer in self.buyers if buyer.stop)
         yield from (f"{buyer.name} never came to an end: {buyer.outcomes}" for buyer in self.buyers if _hangs(buyer))
-        if self.now - self._calm_since > SLOWEST:
+        if self.is_honest and self.now - self._calm_since > SLOWEST:
             yield f"it took {self.now - self._calm_since:.0f} s after the last misfortune"
 
     def _faults_of_the_money(self, placed: list[PlacedOrder], returned: Counter[str]) -> Iterable[str]:

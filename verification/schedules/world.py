@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections import Counter
@@ -14,7 +15,7 @@ from unittest import mock
 
 from greenlet import getcurrent, greenlet
 
-from airflow_provider_tcbilling.api import exchange
+from airflow_provider_tcbilling.api import caller, exchange
 from airflow_provider_tcbilling.api import transport as wire
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
@@ -190,7 +191,10 @@ class World:
     def run(self) -> list[str]:
         """Run it, and return what is wrong with how it ended."""
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        with mock.patch.object(exchange, "time", clock), mock.patch.object(wire, "time", clock):
+        patches = ((exchange, "time", clock), (wire, "time", clock), (caller, "random", self._random))
+        with contextlib.ExitStack() as stack:
+            for patch in patches:
+                stack.enter_context(mock.patch.object(*patch))
             return self._run()
 
     def _run(self) -> list[str]:
