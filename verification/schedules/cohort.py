@@ -31,6 +31,9 @@ DEATHS = (0.0, 0.02, 0.05, 0.1)
 RETRIED_AFTER = (1.0, 30.0, 70.0, 397.0, 600.0)
 """Seconds until Airflow tries again: a delay of its own, or after its heartbeat time-out."""
 
+STANDSTILLS_OF_A_TRY = 3
+"""How often one try stands still: one that never goes on proves nothing."""
+
 SLOWEST = 4_000.0
 """Seconds in which all purchases are done once nothing goes wrong any more; a lease and a lag are far shorter."""
 
@@ -64,6 +67,7 @@ class Cohort(World):
         self._parameters = {buyer.name: n % kinds for n, buyer in enumerate(self.buyers)}
         """What each wants: the order book shows no difference."""
         self._machine_of: dict[greenlet, int] = {}
+        self._standstills_left: dict[greenlet, int] = {}
         self._killed: set[greenlet] = set()
         self._calm_since = 0.0
 
@@ -79,6 +83,14 @@ class Cohort(World):
             self._killed.discard(getcurrent())
             self.note("died: its machine is killed")
             raise Died
+
+    def stand_still(self, label: str) -> None:
+        """Stand still now and then, but not for ever."""
+        left = self._standstills_left.get(getcurrent(), 0)
+        if left:
+            before = self.now
+            super().stand_still(label)
+            self._standstills_left[getcurrent()] = left - (self.now > before)
 
     def run(self) -> list[str]:
         """Run it, with machines and the database that go down at random moments."""
@@ -125,6 +137,7 @@ class Cohort(World):
         process = getcurrent()
         process.label = f"{buyer.name} try {try_number} of {id(process) % 997}"  # type: ignore[attr-defined]
         self._machine_of[process] = self._random.randrange(len(self.machines))
+        self._standstills_left[process] = STANDSTILLS_OF_A_TRY
         try:
             return super()._try(buyer, try_number)
         finally:
