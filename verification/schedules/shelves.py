@@ -8,9 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.ledger.store import Store, Text
+from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
 
 T = TypeVar("T")
+
+OPEN = ("intended", "charged", "refused")
+"""States of a record that knows no order and may have one."""
 
 
 class Surroundings(Protocol):
@@ -31,7 +36,7 @@ class Rows:
     All that a store remembers.
 
     :param records: By the key of the purchase: the text, and the moment of the last change by the store's clock.
-    :param orders: By server and number, the key of the purchase that an order was assigned to.
+    :param orders: By server and number, the key of the purchase that an order was assigned to, or that recorded it.
     """
 
     records: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -47,13 +52,13 @@ class Powers:
     assigns: bool = False
     has_clock: bool = False
     is_complete: bool = False
-    filters: bool = False
+    has_index: bool = False
 
 
 SHELVES: Mapping[str, Powers] = {
     "ledger": Powers(is_shared=True, assigns=True),
     "comparing": Powers(is_shared=True, compares=True),
-    "database": Powers(is_shared=True, compares=True, assigns=True, has_clock=True, is_complete=True, filters=True),
+    "database": Powers(is_shared=True, compares=True, assigns=True, has_clock=True, is_complete=True, has_index=True),
     "task state": Powers(),
 }
 """By name: a folder of objects, a store of a user that only compares, a database, the task state store."""
@@ -123,27 +128,33 @@ class Shelf(Store):
         return self.replaces_conditionally and expected is not None and stored != expected
 
     def _put(self, key: str, text: str, is_refused: bool) -> bool:
-        if not is_refused:
-            self.rows.records[key] = text, self.now()
-        return not is_refused
+        if is_refused:
+            return False
+        record = json.loads(text)
+        if self._powers.has_index and record["order_id"]:
+            owner = self.rows.orders.setdefault((server_name(record["endpoint"]), record["order_id"]), key)
+            if owner != key:
+                raise OrderIsAnothers(record["order_id"], owner)
+        self.rows.records[key] = text, self.now()
+        return True
 
     def _list(self) -> Iterable[tuple[str, str]]:
         return self._used("list", lambda: self._listed(-math.inf, ()))
 
     def _list_changed(self, since: float, order_ids: Collection[str]) -> Iterable[tuple[str, str]]:
-        """Leave out all that may be left out."""
-        if not self._powers.filters:
+        """Leave out all that may be left out, as a query of an index does."""
+        if not self._powers.has_index:
             return self._list()
         return self._used("list", lambda: self._listed(since, order_ids))
 
     def _listed(self, since: float, order_ids: Collection[str]) -> list[tuple[str, str]]:
         owners = {key for (_, order_id), key in self.rows.orders.items() if order_id in order_ids}
-        return [
+        found = [
             (self.location(key), text)
             for key, (text, changed_at) in self.rows.records.items()
-            if self.is_shared
-            and (changed_at >= since or key in owners or json.loads(text).get("order_id") in order_ids)
+            if since == -math.inf or key in owners or (changed_at >= since and json.loads(text)["state"] in OPEN)
         ]
+        return found if self.is_shared else []
 
     def _used(self, what: str, use: Callable[[], T]) -> T:
         world = self._world
