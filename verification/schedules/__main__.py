@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -15,7 +15,10 @@ from verification.fuzz import KINDS
 from verification.schedules.cohort import Cohort
 from verification.schedules.world import MONEY_ACTIONS, World
 
-WORLDS = {**{name: partial(World, spends_on=name) for name in MONEY_ACTIONS}, "cohorts": Cohort}
+WORLDS: Mapping[str, Callable[[int], World]] = {
+    **{name: partial(World, spends_on=name) for name in MONEY_ACTIONS},
+    "cohorts": Cohort,
+}
 """By the name of a kind of schedule, what makes one from a seed."""
 
 COUNTS = {**dict.fromkeys(WORLDS, 10_000), "answers": 60_000, "records": 20_000, "connections": 20_000}

@@ -135,7 +135,7 @@ class Cohort(World):
 
     def _try(self, buyer: Buyer, try_number: int) -> str:
         process = getcurrent()
-        process.label = f"{buyer.name} try {try_number} of {id(process) % 997}"  # type: ignore[attr-defined]
+        process.label = f"{buyer.name} try {try_number} of {id(process) % 997}"
         self._machine_of[process] = self._random.randrange(len(self.machines))
         self._standstills_left[process] = STANDSTILLS_OF_A_TRY
         try:
@@ -182,13 +182,15 @@ class Cohort(World):
                 yield f"{buyer.name} returns {buyer.order_id}, which nobody placed here"
             elif buyer.order_id and _parameter_of(by_id[buyer.order_id]) != 1002147 + self._parameters[buyer.name]:
                 yield f"{buyer.name} returns {buyer.order_id}, which is of something else"
-        stops = " ".join(str(buyer.stop) for buyer in self.buyers if buyer.stop)
-        is_blind = self.is_past_the_check or "cannot be read" in stops
-        for order_id in by_id.keys() - returned.keys():
-            if order_id not in stops and not is_blind:
-                yield f"order {order_id} is lost"
+        yield from (f"order {order_id} is lost" for order_id in self._lost(by_id.keys() - returned.keys()))
         if foreign := [order.order_id for order in placed if order.client_token not in ours]:
             yield f"{foreign} were placed with a token of nobody"
+
+    def _lost(self, order_ids: Iterable[str]) -> Iterable[str]:
+        """Yield the orders that no stop names; a book that refuses to be read shows none."""
+        stops = " ".join(str(buyer.stop) for buyer in self.buyers if buyer.stop)
+        is_blind = self.is_past_the_check or "cannot be read" in stops
+        return (order_id for order_id in sorted(order_ids) if order_id not in stops and not is_blind)
 
     def _faults_of_records(self, returned: Counter[str]) -> Iterable[str]:
         """Yield where the ledger says something else than the tasks."""
