@@ -184,19 +184,35 @@ class Ownership:
         :return: ``None`` if it has become another purchase's meanwhile, or the record has changed.
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
-        order = Order(order_id, client_token=record.client_token)
+        try:
+            return self._adopt(record, order_id)
+        except StoreFailed:
+            return self.keep(record, Order(order_id, client_token=record.client_token))
+
+    def _adopt(self, record: Record, order_id: str) -> Record | None:
         try:
             stored, text = self._read()
             if stored not in (None, record):
                 return None
             if not self._store.replaces_conditionally and self.assign(order_id) != record.key:
                 return None
-            adopted = record.ordered(order, self._clock())
+            adopted = record.ordered(Order(order_id, client_token=record.client_token), self._clock())
             return adopted if self.put(adopted, text) else None
         except OrderIsAnothers:
             return None
-        except StoreFailed:
-            return self.keep(record, order)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether an order can be given to another purchase, which may go on at the same moment."""
+        return self._store.replaces_conditionally
+
+    def hand_over(self, other: Record, order_id: str) -> bool:
+        """
+        Store an order in the record of another purchase; return False if that has changed, or the order is another's.
+
+        :raises StoreFailed: It could not be written.
+        """
+        return Ownership(self._store, other, self._clock, self._sleep)._adopt(other, order_id) is not None
 
     def keep(self, record: Record, order: Order) -> Record:
         """
