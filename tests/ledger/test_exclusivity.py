@@ -7,6 +7,7 @@ import threading
 import pytest
 from fsspec import AbstractFileSystem
 
+from airflow_provider_tcbilling.ledger.beside import IDENTITY
 from airflow_provider_tcbilling.ledger.objects import RACES, ObjectStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
@@ -218,7 +219,9 @@ def test_a_purchase_waits_and_looks_again_only_where_the_storage_is_not_exclusiv
 
     assert (passing_time.slept - began >= PAUSE_SECONDS) is pauses
     assert sandbox.requests["CreateInstance"] == 1
-    assert [path.endswith(".json") for path in files.objects] == [True]
+    beside = [IDENTITY] if kind is Honest else []
+    assert [name for path in files.objects if not (name := path.rpartition("/")[2]).endswith(".json")] == beside
+    assert len(files.objects) == 1 + len(beside)
 
 
 def test_nothing_is_sent_where_the_storage_refuses_to_create(ledger_on, sandbox, passing_time):
