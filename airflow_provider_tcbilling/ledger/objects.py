@@ -50,6 +50,7 @@ MAX_KEPT = 5_000
 """Records that a process keeps in memory, so that its next query reads only what is new. Each has about 2 KB."""
 
 _OWN_NAME = re.compile(r"-[0-9a-f]{24}\.json$")
+_ID_AT_THE_END = re.compile(r"^[^#]*#[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 _EXCLUSIVE: dict[str, bool] = {}
 """The result of the test of each ledger in this process: whether of several creations only one succeeds."""
@@ -73,7 +74,8 @@ class ObjectStore(Store):
     It outlives clears, runs and the metadata database, and it sees all purchases. A folder on a disk must exist, and
     all workers must share it: one that was not mounted would look like an empty ledger.
 
-    :param uri: The folder, such as ``s3://aws_default@bucket/purchases`` or ``file:///mnt/ledger``.
+    :param uri: The folder, such as ``s3://aws_default@bucket/purchases`` or ``file:///mnt/ledger``. The id of its
+        identity may follow: ``file:///mnt/ledger#0a1b2c3d-...``. Then no other folder is used in its place.
     """
 
     is_shared = True
@@ -81,6 +83,7 @@ class ObjectStore(Store):
     def __init__(self, uri: str) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+        uri, _, self._expected_id = uri.partition("#") if _ID_AT_THE_END.search(uri) else (uri, "", "")
         self._uri = uri.rstrip("/")
         folder = ObjectStoragePath(self._uri)
         self._fs, self._folder = folder.fs, folder.path.rstrip("/")
@@ -118,11 +121,11 @@ class ObjectStore(Store):
         """
         Epoch seconds from when on no intent is missing: since this ledger was first used, as its identity says.
 
-        Another folder has another identity, younger than a task that began with the first folder. So a ledger that two
-        machines do not really share is noticed. Infinity without an identity, or with one that cannot be used, and
+        Infinity for a local folder whose address does not end with the id: another machine may have mounted another
+        folder there, and nothing shows it. Infinity also without an identity, or with one that cannot be used, and
         where the storage was found not to create exclusively. Nothing is written.
         """
-        if not _EXCLUSIVE.get(self._uri, True):
+        if (self._is_local and not self._expected_id) or not _EXCLUSIVE.get(self._uri, True):
             return math.inf
         try:
             found = self._known_identity()
@@ -167,6 +170,16 @@ class ObjectStore(Store):
         path = f"{self._folder}/{IDENTITY}"
         if self._uri not in _IDENTITIES and self._content(path) is None:
             self._put_new(path, new_identity(self.now()))
+
+    def _refuse_another_ledger(self) -> None:
+        """Raise if the address names the id of a ledger, and this is another one, or none."""
+        if self._expected_id:
+            found, _ = self._known_identity() or ("none", 0.0)
+            if found != self._expected_id:
+                raise StoreFailed(
+                    f"{self.about} has the id {found}, and its address in the connection ends with the id "
+                    f"{self._expected_id}, so nothing was sent. Do all workers mount the same folder there?"
+                )
 
     def _identify_once(self) -> None:
         """Make the identity on the first record of this process. A failure stops no purchase: later tries query."""
@@ -265,6 +278,7 @@ class ObjectStore(Store):
         return f"--key={shlex.quote(key)}" if key.startswith("-") else f"--key {shlex.quote(key)}"
 
     def _get(self, key: str) -> bytes | None:
+        self._refuse_another_ledger()
         try:
             text: bytes = self._fs.cat_file(self._path(key))
         except FileNotFoundError:
@@ -322,6 +336,7 @@ class ObjectStore(Store):
 
     def _listed(self) -> list[Listed]:
         """Return the objects whose names may be a record's, by name."""
+        self._refuse_another_ledger()
         try:
             found = listed_in(self._folder, RECORD_SUFFIX) if self._is_local else listed(self._fs, self._folder)
             return sorted((one for one in found if one.name.endswith(RECORD_SUFFIX)), key=lambda one: one.path)

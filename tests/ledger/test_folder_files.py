@@ -245,6 +245,40 @@ def test_a_process_that_stands_still_with_its_claim_does_not_win_beside_another(
 
 
 @pytest.mark.usefixtures("no_links")
+def test_a_process_that_is_late_by_a_moment_keeps_its_turn(tmp_path, monkeypatch):
+    path, rename = tmp_path / NAME, Path.rename
+    has_claimed = threading.Event()
+
+    def renames_late(draft, target):
+        has_claimed.set()
+        threading.Event().wait(0.1)
+        return rename(draft, target)
+
+    monkeypatch.setattr(Path, "rename", renames_late)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(files.create, str(path), b"slow")
+        assert has_claimed.wait(10)
+        with pytest.raises(FileExistsError):
+            files.create(str(path), b"fast")
+        slow.result()
+
+    assert records_in(tmp_path) == {NAME: b"slow"}
+
+
+@pytest.mark.usefixtures("no_links")
+def test_a_file_that_only_a_listing_shows_is_not_replaced(tmp_path, monkeypatch):
+    path = tmp_path / NAME
+    Path(f"{path}.0.claim").touch()
+    monkeypatch.setattr(files, "_wait_for", lambda name: path.write_bytes(b"just now"))
+    monkeypatch.setattr(os.path, "lexists", lambda name: False)  # As a network file system remembers for a second.
+
+    with pytest.raises(FileExistsError):
+        files.create(str(path), b"new")
+
+    assert records_in(tmp_path) == {NAME: b"just now"}
+
+
+@pytest.mark.usefixtures("no_links")
 def test_a_record_from_before_the_claims_is_not_replaced(tmp_path):
     (tmp_path / NAME).write_bytes(b"copied here")
 
