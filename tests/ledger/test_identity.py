@@ -243,12 +243,12 @@ def test_a_folder_whose_address_does_not_end_with_its_id_promises_nothing(tmp_pa
 
 
 def machine(folder, address=""):
-    """Return how a purchase is begun on a machine that has a folder of its own where another has the ledger."""
+    """Return the ledger of a machine, which has a folder of its own where the others have theirs."""
     folder.mkdir(exist_ok=True)
     return ObjectStore(f"{folder.as_uri()}{address}")
 
 
-def try_on(ledger, sandbox, first_try_at):
+def purchase_on(ledger, sandbox, first_try_at=math.inf):
     presumed_since = first_try_at if first_try_at < ledger.complete_since else None
     spending, rules = NewInstance(client_to(sandbox), ORDER), Rules(lag=1.0, request_seconds=5.0)
     return Purchase("firewall", spending, ledger, rules, presumed_since=presumed_since)
@@ -258,17 +258,17 @@ def try_on(ledger, sandbox, first_try_at):
 def test_a_second_try_on_a_machine_that_does_not_share_the_folder_queries_first_and_buys_nothing(
     tmp_path, start_sandbox, passing_time, another_process, is_old
 ):
-    sandbox, others = start_sandbox(tokens=Tokens("ignore")), machine(tmp_path / "second")
+    sandbox, second = start_sandbox(tokens=Tokens("ignore")), machine(tmp_path / "second")
     if is_old:
-        used(tmp_path / "second", "another one")
+        second.identity()
         edit(tmp_path / "second", created_at="2001-01-01T00:00:00Z")
     passing_time.sleep(86_400.0)
     first_try_at = time.time()
     with dying_at("order known"):
-        try_on(machine(tmp_path / "first"), sandbox, first_try_at).place()
+        purchase_on(machine(tmp_path / "first"), sandbox).place()
     another_process()
 
-    order = try_on(others, sandbox, first_try_at).place()
+    order = purchase_on(second, sandbox, first_try_at).place()
 
     assert [one.order_id for one in sandbox.account.orders()] == [order.order_id]
 
@@ -281,11 +281,11 @@ def test_a_machine_that_does_not_share_the_folder_of_the_address_sends_nothing(
     for _ in range(2):
         another_process()
         with pytest.raises(StoreFailed, match="Do all workers mount the same folder"):
-            Purchase("edge", NewInstance(client_to(sandbox), ORDER), machine(tmp_path / "second", address)).place()
+            purchase_on(machine(tmp_path / "second", address), sandbox).place()
         with pytest.raises(StoreFailed, match="Do all workers mount the same folder"):
             list(machine(tmp_path / "second", address).all())
         used(tmp_path / "second")
-    Purchase("edge", NewInstance(client_to(sandbox), ORDER), machine(tmp_path / "first", address)).place()
+    purchase_on(machine(tmp_path / "first", address), sandbox).place()
 
     assert len(sandbox.account.orders()) == 1
 
