@@ -163,6 +163,7 @@ def test_an_identity_that_was_deleted_is_made_anew_by_the_next_process(tmp_path,
         b'{"format": "airflow-provider-tcbilling ledger", "id": "1", "created_at": "yesterday"}',
         b'{"format": "airflow-provider-tcbilling ledger", "id": "1", "created_at": "2026-01-01"}',
         b'{"format": "airflow-provider-tcbilling ledger", "id": "", "created_at": "2026-01-01T00:00:00Z"}',
+        b'{"format": "airflow-provider-tcbilling ledger", "id": 1, "created_at": "2026-01-01T00:00:00Z"}',
         b'{"format": "something else", "id": "1", "created_at": "2026-01-01T00:00:00Z"}',
     ],
 )
