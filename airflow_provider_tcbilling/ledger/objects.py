@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import re
-import shlex
 import stat
 import threading
 import uuid
@@ -17,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.text import visible
 from airflow_provider_tcbilling.ledger import files
 from airflow_provider_tcbilling.ledger.beside import (
     IDENTITY,
@@ -28,18 +26,16 @@ from airflow_provider_tcbilling.ledger.beside import (
     owner_of,
 )
 from airflow_provider_tcbilling.ledger.listing import Listed, about_file, about_object, listed, listed_in
+from airflow_provider_tcbilling.ledger.naming import options_of
 from airflow_provider_tcbilling.ledger.store import Store, T, Text
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFailed
-from airflow_provider_tcbilling.purchasing.key import client_token_for, key_bytes
+from airflow_provider_tcbilling.purchasing.key import key_bytes
 
 CANARY_SECONDS = 10.0
 """How long one of two creations that are tried at once waits for the other to begin."""
 
 RACES = 3
 """How often two creations are tried at once: a storage that looks first and creates then seldom loses three races."""
-
-MAX_KEY_SHOWN = 300
-"""Characters of a key in a command; a longer one is named by its client token."""
 
 MAX_RECORD_BYTES = 16 * 2**20
 """Of an object in a local folder; a request has at most 10 MiB, and what is larger than a record is none."""
@@ -273,9 +269,7 @@ class ObjectStore(Store):
 
     def options(self, key: str) -> str:
         """Return the options that name a purchase on the command line."""
-        if visible(key) != key or len(key) > MAX_KEY_SHOWN:
-            return f"--token {client_token_for(key)}"  # The key itself would not stand in one line of a message.
-        return f"--key={shlex.quote(key)}" if key.startswith("-") else f"--key {shlex.quote(key)}"
+        return options_of(key)
 
     def _get(self, key: str) -> bytes | None:
         self._refuse_another_ledger()
