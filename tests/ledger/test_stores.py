@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import Settings
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
 from airflow_provider_tcbilling.ledger.database_address import Address
@@ -158,6 +159,8 @@ def test_an_order_belongs_to_the_purchase_that_it_was_assigned_to_first(store):
             store.assign("server", "1", "a")
         assert store.owners("server", ["1"]) == {}
         return
+    for key in ("a", "b"):
+        store.create(key, {"format": "f", "key": key})
     assert store.owners("server", ["1", "2"]) == {}
 
     assert store.assign("server", "1", "a") == "a"
@@ -167,13 +170,15 @@ def test_an_order_belongs_to_the_purchase_that_it_was_assigned_to_first(store):
     assert store.assign("another server", "1", "b") == "b"
     assert store.owners("server", ["1", "2"]) == {"1": "a"}
     assert store.owners("another server", ["1"]) == {"1": "b"}
-    assert list(store.all()) == []
+    assert sorted(record["key"] for _, record in store.all()) == ["a", "b"]
 
 
 def test_of_many_purchases_that_are_assigned_one_order_at_once_one_gets_it(store):
     if not store.assigns_orders:
         pytest.skip("this store assigns no orders")
     start = threading.Barrier(8)
+    for number in range(8):
+        store.create(str(number), {"format": "f", "key": str(number)})
 
     def assign(number):
         start.wait()
@@ -184,6 +189,36 @@ def test_of_many_purchases_that_are_assigned_one_order_at_once_one_gets_it(store
 
     assert owners == {*store.owners("server", ["1"]).values()}
     assert len(owners) == 1
+
+
+@pytest.mark.parametrize("change", [{"order_id": "2"}, {"server": ""}, {"key": 7}, {"key": ""}, {"format": "f"}, None])
+def test_a_damaged_assignment_gives_the_order_to_nobody(tmp_path, change):
+    ledger = ObjectStore(tmp_path.as_uri())
+    ledger.assign("server", "1", "a")
+    (path,) = tmp_path.glob("*.owner")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) if change else "{half of")
+
+    for use in (lambda: ledger.assign("server", "1", "b"), lambda: ledger.owners("server", ["1"])):
+        with pytest.raises(InvalidRecord, match=r"\.owner"):
+            use()
+
+
+def test_an_order_is_assigned_to_nobody_where_the_storage_cannot_be_written(tmp_path, monkeypatch):
+    ledger = ObjectStore(tmp_path.as_uri())
+    assert ledger.assigns_orders
+    monkeypatch.setattr(ledger, "_put_new", lambda path, content: True)
+
+    with pytest.raises(StoreFailed, match="nothing was sent"):
+        ledger.assign("server", "1", "a")
+
+
+def test_a_key_that_cannot_be_written_gets_no_order(tmp_path):
+    ledger = ObjectStore(tmp_path.as_uri())
+
+    with pytest.raises(InvalidRequest):
+        ledger.assign("server", "1", "\udcff")
+
+    assert ledger.owners("server", ["1"]) == {}
 
 
 @pytest.mark.parametrize(("promised", "complete_since"), [({}, math.inf), ({"complete_since": 5.0}, 5.0)])
