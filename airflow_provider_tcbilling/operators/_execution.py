@@ -194,6 +194,7 @@ class Execution:
             refuse_unless_due,
             since_when,
         )
+        from airflow_provider_tcbilling.task.replay_window import retry_seconds
         from airflow_provider_tcbilling.task.store import store_of
 
         task, context, settings, action = self.task, self.context, self.tencent.settings, self.action
@@ -218,6 +219,7 @@ class Execution:
                 trust_token=task.value_of("on_unknown_outcome") is OnUnknownOutcome.REPLAY,
                 request_seconds=settings.connect_timeout + settings.read_timeout,
                 clock_margin=settings.clock_margin,
+                retry_seconds=retry_seconds(task, context["ti"].try_number),
             ),
             client_token=self._token,
             placed_by=placed_by(context),

@@ -72,11 +72,12 @@ class Rules:
 
     :param lag: Seconds after which a new order is surely listed in the order book.
     :param replay_window: Seconds since the first request in which the same token may be sent again, after a query.
-        ``None`` is five minutes, and as much longer as another process needs to take over safely.
+        ``None`` is five minutes, and as much longer as the next try of a lost process needs to take over safely.
     :param trust_token: Send the same token again also after the window, and when several orders match.
     :param request_seconds: How long one request may take.
     :param clock_margin: Seconds by which the clocks of two processes that share a record may differ.
     :param not_bought_seconds: How long after the first request no user should say that nothing was bought.
+    :param retry_seconds: How long after a lost process its next try begins at the latest.
     """
 
     lag: float = ORDER_BOOK_LAG
@@ -85,6 +86,7 @@ class Rules:
     request_seconds: float = 70.0
     clock_margin: float = CLOCK_MARGIN
     not_bought_seconds: float = 600.0
+    retry_seconds: float = 600.0
 
     @property
     def patience(self) -> float:
@@ -101,7 +103,7 @@ class Rules:
         if self.replay_window is not None:
             return now + self.replay_window
         quiet = sending_until + self.clock_margin + self.lag
-        return max(now + REPLAY_WINDOW, quiet + TAKE_OVER_SECONDS)
+        return max(now + REPLAY_WINDOW, now + self.retry_seconds + self.lag, quiet) + TAKE_OVER_SECONDS
 
 
 @dataclass(frozen=True)

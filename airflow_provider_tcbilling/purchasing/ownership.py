@@ -237,6 +237,15 @@ class Ownership:
             log.warning("This process stood still while it wrote, so the next try queries the order book first.")
             self.write(self._given_up(mine))
 
+    def close_window(self, record: Record) -> None:
+        """Note that the same token is not sent again without a user's decision; a store that fails is only logged."""
+        try:
+            stored, text = self._read()
+            if stored and stored == record and record.replay_until > (now := self._clock()):
+                self._store.replace(record.key, replace(record, replay_until=now, changed_at=now).as_json(), text)
+        except TcBillingError as error:
+            log.warning("The next try may send the same client token again, as this stop was not recorded: %s", error)
+
     def conclude(self, record: Record, state: State, reason: str) -> Record:
         """
         Note that it is never sent again although no order is known; a record that knows an order is left as it is.

@@ -101,7 +101,8 @@ class Purchase:
         self.key = key
         self._action = action
         self._rules = rules or Rules()
-        self._client_token, self._placed_by, self._presumed_since = client_token, dict(placed_by or {}), presumed_since
+        self._client_token, self._placed_by = client_token, dict(placed_by or {})
+        self._store, self._presumed_since = store, presumed_since
         self._twins = "" if store.is_shared else twins
         self._check, self._checkpoint = check, checkpoint or self.checkpoint
         self._clock, self._sleep = clock or time.time, sleep or time.sleep
@@ -163,7 +164,7 @@ class Purchase:
         if record:
             self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
             self._ownership.refuse_another_account(record, self._action)
-        elif self._presumed_since is not None:
+        elif self._presumed_since is not None and self._presumed_since < self._store.complete_since:
             log.warning("An earlier try may have sent this purchase, and there is no record of it. Querying first.")
             return self._presumed(self._presumed_since)
         return record
@@ -285,7 +286,7 @@ class Purchase:
             found, step, why = [*evidence.orders, *evidence.unclear], decision.step, decision.why
             finding = decision.finding
         if step is Next.SEND and self._error:
-            step, why, finding = self._after(self._error, max(give_up, record.replay_until))
+            step, why, finding = self._after(self._error, give_up)
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
         return found, step, why, finding
@@ -337,6 +338,8 @@ class Purchase:
         """Stop, unless another process has gone on while this one stood still; return the record as it stands then."""
         current = self._ownership.refresh(record)
         if (current.owner, current.state) == (record.owner, record.state):
+            if finding is Finding.NONE:
+                self._ownership.close_window(current)
             raise self._stopped(record, found, why, finding)
         return current
 

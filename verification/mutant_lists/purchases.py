@@ -251,7 +251,7 @@ PURCHASES = (
         "Execution._begin",
         "presumed_since=since_when(context) if may_have_run_before(context) else None,",
         "presumed_since=None,",
-        f"{INSTANCE_RECORD}::test_a_later_try_without_a_record_looks_before_it_sends",
+        f"{INSTANCE_RECORD}::test_a_later_try_whose_record_may_be_lost_looks_before_it_sends",
     ),
     Mutant(
         "a backfill spends",
