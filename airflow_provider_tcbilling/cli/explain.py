@@ -31,8 +31,8 @@ from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
-from airflow_provider_tcbilling.task.dag_run import TWINS
 from airflow_provider_tcbilling.task.next_steps import COMMAND, NEWER, NO_RECORD, STEPS, UNUSABLE, command_line, moment
+from airflow_provider_tcbilling.task.twins import TWINS
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
 MONEY_ACTIONS: Mapping[str, type[MoneyAction]] = {kind.action.name: kind for kind in (NewInstance, Renewal, Refund)}

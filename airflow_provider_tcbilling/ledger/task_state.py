@@ -46,6 +46,11 @@ def is_mapped(ti: Any) -> bool:
     return ti.map_index is not None and ti.map_index >= 0
 
 
+def is_in_repeated_group(task: Any) -> bool:
+    """Whether a task is in a group that is mapped or a loop."""
+    return any(map(_repeats, _groups_around(task)))
+
+
 def _groups_around(task: Any) -> Iterator[Any]:
     """Yield the groups that a task is in, from the inside out."""
     group = getattr(task, "task_group", None)

@@ -188,7 +188,6 @@ class Execution:
         from airflow_provider_tcbilling.purchasing.decision import Rules
         from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
-            TWINS,
             may_have_run_before,
             placed_by,
             refuse_unless_due,
@@ -196,6 +195,7 @@ class Execution:
         )
         from airflow_provider_tcbilling.task.replay_window import retry_seconds
         from airflow_provider_tcbilling.task.store import store_of
+        from airflow_provider_tcbilling.task.twins import TWINS
 
         task, context, settings, action = self.task, self.context, self.tencent.settings, self.action
         store = store_of(context, settings.ledger_uri)

@@ -171,7 +171,7 @@ class CreateInstanceOperator(SpendingOperator):
 
     def has_twins(self, context: Context) -> bool:
         """Whether other tasks of the DAG may place an order that cannot be distinguished from one of this task."""
-        from airflow_provider_tcbilling.task.dag_run import may_have_twins
+        from airflow_provider_tcbilling.task.twins import may_have_twins
 
         return may_have_twins(self, context, CreateInstanceOperator)
 

@@ -119,7 +119,8 @@ def test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings(s
     ("others", "is_alike"),
     [
         ({}, True),
-        ({"parameter": {"pid": 4711}, "period": 12}, True),
+        ({"parameter": {"pid": 4711}, "period": 1, "period_unit": "m"}, True),
+        ({"period": 12, "period_unit": "m"}, False),
         ({"zone_code": "{{ params.zone }}"}, True),
         ({"zone_code": "ap-hongkong-2"}, False),
     ],

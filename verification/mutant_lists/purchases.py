@@ -242,9 +242,23 @@ PURCHASES = (
     Mutant(
         "other tasks of the DAG are no twins",
         "may_have_twins",
-        "return any(all(_may_agree(name, task, other) for name in DISTINGUISHING) for other in buyers)",
+        "return any(_may_agree(mine, item, other) for other in others for item in _items_of(other))",
         "return False",
         f"{INSTANCE_RECORD}::test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag",
+    ),
+    Mutant(
+        "a clear that may have discarded the record is trusted",
+        "_is_surely_kept",
+        "return survives_a_clear or not _may_have_been_cleared(context)",
+        "return True",
+        "tests/task/test_no_record.py::test_a_clear_that_may_discard_the_state_means_that_a_record_may_be_lost",
+    ),
+    Mutant(
+        "the retry delay left out of the replay window",
+        "retry_seconds",
+        " + _delay(task, try_number)",
+        "",
+        "tests/task/test_replay_window.py::test_no_retry_begins_later_than_counted_unless_a_day_later",
     ),
     Mutant(
         "a later try without a record does not look",
