@@ -88,6 +88,8 @@ class Ownership:
         record = Record.from_json(self._store.value_of(self._wanted.key, text), self.location)
         if record.changed_at > self._clock() + LATEST_CHANGE:
             raise InvalidRecord(self.location, "it was written in the future, or the clock of this machine is wrong")
+        if record.is_word_of_a_user:
+            record = self._with_request(record)
         if self._action and record.fingerprint == self._action.plain_fingerprint:
             record = replace(record, fingerprint=self._wanted.fingerprint)
         differences = _differences(record, self._wanted)
@@ -95,6 +97,16 @@ class Ownership:
             raise PurchaseChanged(self.location, differences)
         self._warn_of_secrets_not_compared(record)
         return record, text
+
+    def _with_request(self, record: Record) -> Record:
+        """
+        Return a record that a user made, with the request as it is wanted now: none was written that could differ.
+
+        A store that is not shared has one record for each place, so the user may not know how its purchase is named.
+        """
+        wanted = self._wanted
+        key = record.key if self._store.is_shared else wanted.key
+        return replace(record, key=key, payload=wanted.payload, fingerprint=wanted.fingerprint)
 
     def _warn_of_secrets_not_compared(self, record: Record) -> None:
         """Log once that a secret may have been edited: a record that another key has sealed cannot be compared."""
