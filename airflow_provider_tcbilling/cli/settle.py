@@ -131,7 +131,7 @@ class Settlement:
         except StoreFailed:
             raise
         except TcBillingError as error:
-            self._doubt(f"the order book cannot be read. {error}", STEPS[Finding.UNREADABLE])
+            self._doubt(f"the order book cannot be read: {str(error).rstrip('.')}", STEPS[Finding.UNREADABLE])
             return
         if free := [order.summary for order in orders if not order.order_ids & owned]:
             more = [f"and {len(free) - MOST_SHOWN} more"] if len(free) > MOST_SHOWN else []

@@ -92,7 +92,10 @@ class Execution:
         try:
             yield
         except OrderNotRecorded as error:
-            self.announce(error.order_id)
+            try:
+                self.announce(error.order_id)
+            except Exception as failed:
+                self.task.log.warning("Order %s could not be pushed to XCom: %r", error.order_id, failed)
             raise
         except LeftAlone as error:
             raise AirflowSkipException(str(error)) from None

@@ -176,8 +176,14 @@ class SpendingOperator(BillingTask):
 
     def on_kill(self) -> None:
         """Name the order that stays open. It is not cancelled: only a user decides on a paid order."""
-        if self._run and self._run.order_id:
-            self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._run.order_id)
+        run = self._run
+        purchase = run.begun if run else None
+        if order_id := (run.order_id if run else "") or (purchase.order_id if purchase else ""):
+            self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", order_id)
+        elif purchase and purchase.is_in_doubt:
+            self.log.warning(
+                "The task was killed while it may have been buying. A later try looks for its order first."
+            )
 
     def mistakes(self) -> list[str]:
         """Return the mistakes in the arguments that Tencent does not see, and in the client token."""

@@ -130,6 +130,14 @@ class Ownership:
         is_ = f"account {action.account() or 'unknown'}"
         raise PurchaseChanged(self.location, [f"account: it was begun with {was}, and the key is of {is_} now"])
 
+    def gone_on(self, record: Record) -> Record | None:
+        """Return the record of another process that has gone on with the purchase; ``None`` if none surely has."""
+        with contextlib.suppress(TcBillingError):
+            current = self.refresh(record)
+            if current.owner != record.owner and current.state is not State.DECLINED:
+                return current
+        return None
+
     def refresh(self, record: Record) -> Record:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
         return self.read() or record

@@ -217,10 +217,12 @@ class Purchase:
 
     def _keep(self, record: Record, order: Order) -> Record:
         """Store an order before anything else is done with it, and return the record that knows it."""
+        self.order_id = order.order_id
         self._checkpoint("order known")
         try:
             record = self._ownership.keep(record, order)
         except OrderIsAnothers:
+            self.order_id = ""
             return self._with_new_token(record, order)
         self._checkpoint("order stored")
         return record
@@ -229,8 +231,9 @@ class Purchase:
         """Return the record of a request whose outcome is unknown; raise if it surely bought nothing."""
         was_refused = isinstance(error, ApiError) and not error.transient
         if attempt is Attempt.FIRST and not error.ambiguous:
-            self.is_in_doubt = False
             self._ownership.decline(record, str(error), was_refused=was_refused)
+            other = self._ownership.gone_on(record)
+            self.is_in_doubt, self.order_id = bool(other), (other and other.order_id) or ""
             raise error
         log.warning("It may have been carried out, so the order book is queried before another request. %s", error)
         if isinstance(error, PaidButNotDelivered):
@@ -354,7 +357,7 @@ class Purchase:
         """Stop, unless another process has gone on while this one stood still; return the record as it stands then."""
         current = self._ownership.refresh(record)
         if (current.owner, current.state) == (record.owner, record.state):
-            if finding is Finding.NONE:
+            if finding is Finding.NONE and self._error and self._error.ambiguous:
                 self._ownership.close_window(current)
             raise self._stopped(record, found, why, finding)
         return current
