@@ -200,8 +200,8 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
         "server. Then clear the task: it looks for an earlier order first, and {acts} only if there is none."
     ),
     purchase_errors.OrderNotRecorded: (
-        "Bring back what keeps the record. A later try finds this order, or stops if it may be that of an identical task, "
-        "and buys nothing. To have it return this order in any case:\n"
+        "Bring back what keeps the record. A later try finds this order, or stops if it may be that of an identical "
+        "task, and buys nothing. To have it return this order in any case:\n"
         "  {settle} --order-id {order_id}"
     ),
     errors.Unreachable: "Bring the network back, or correct the connection's endpoint. Then clear the task: {acts}.",

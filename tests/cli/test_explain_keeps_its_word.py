@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.cli import commands, lookup
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
+from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.task.next_steps import COMMAND
 from tests.conftest import ORDER, TaskState, client_to, context_of
@@ -24,6 +25,7 @@ from tests.support.crash import Died, at
 
 WORLDS = int(os.environ.get("TCBILLING_WORLDS", "40"))
 LAG = 10.0
+ENDS = ["ordered", "lost", "lost", "unsent", "declined", "paid", "odd", "dies", "dies", "dies", "twice"]
 NUMBER = re.compile(r"order (\d{10,})")
 FAILURES = (AirflowException, AirflowFailException, TcBillingError)
 
@@ -68,9 +70,7 @@ class World:
 
     def purchase(self, index):
         """Let a purchase end in some way."""
-        act = self.draw.choice(
-            ["none", "ordered", "lost", "unsent", "declined", "paid", "odd", "dies", "dies", "twice"]
-        )
+        act = self.draw.choice(["none", *ENDS])
         self.story.append(act)
         fault = {
             "lost": {"fault": "drop", "when": "after"},
@@ -87,7 +87,7 @@ class World:
                 "in doubt" if act != "dies" else self.draw.choice(["begin", "intent stored", "sending", "order known"])
             )
             with pytest.MonkeyPatch.context() as patch, suppress(Died, *FAILURES):
-                patch.setattr("airflow_provider_tcbilling.purchasing.purchase.Purchase.checkpoint", at(name))
+                patch.setattr(Purchase, "checkpoint", staticmethod(at(name)))
                 self.try_(index)
         elif act != "none":
             with suppress(*FAILURES):
@@ -111,10 +111,8 @@ class World:
         self.clock.sleep(self.draw.choice([0, 60, 400, 700, 1100, 3000]))
         if self.draw.random() < 0.15:
             self.story.append("unreadable")
-            code = (
-                {"fault": "error", "code": "UnauthorizedOperation"} if self.draw.random() < 0.5 else {"fault": "drop"}
-            )
-            self.sandbox.faults.add({**code, "action": "DescribeDealsByCond", "times": None})
+            refusal = {"fault": "error", "code": "UnauthorizedOperation", "times": None}
+            self.sandbox.faults.add({**refusal, "action": "DescribeDealsByCond"})
 
     def spoil(self):
         """Lose or damage our record."""
@@ -216,6 +214,8 @@ def is_settled(world, explanation, *, may_buy=True):
         assert code == 0, err
         ended, new, sent = world.clear()
         assert (ended, new, sent) == (named[0], [], 0)
+    elif may_buy and "--not-bought" not in step:
+        buys(world, explanation)
     elif may_buy:
         wait_until(world, step)
         code, _, err = world.settle(step, "--not-bought")
