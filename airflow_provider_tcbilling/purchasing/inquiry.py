@@ -39,6 +39,7 @@ class Inquiry:
     ) -> None:
         self._action, self._ownership, self._rules = action, ownership, rules
         self._twins, self._clock, self._ahead = twins, clock, ahead
+        self._left: list[tuple[Record, Candidate]] = []
 
     def evidence(self, record: Record, last_sent: float) -> Evidence:
         """
@@ -57,7 +58,7 @@ class Inquiry:
         :param patient_until: Epoch seconds until which there is time to query again.
         :raises TcBillingError: The records of others could not be read, or the order book.
         """
-        others = self._others(record, evidence.numbers)
+        self._left, others = [], self._others(record, evidence.numbers)
         rivals, are_identical = [*others.rivals, *([self._twins] if self._twins else ())], False
         free = evidence.without(others.owned)
         if own := [order for order in free.orders if order.order_ids & others.own]:
@@ -101,8 +102,21 @@ class Inquiry:
         orders = {order.order_id for evidence in left for order in evidence.orders}
         if not found or len(orders) > len(shares) or any(evidence.unclear for evidence in left):
             return free, others.rivals, False
-        mine = shares.get(record.key)
-        return replace(free, orders=[mine] if mine else []), [], False
+        mine = [shares[record.key]] if record.key in shares else []
+        self._left = [] if mine else [(member, shares[member.key]) for member in cohort if member.key in shares]
+        if self._left and not self._ownership.hands_over:
+            return free, [f"{self._left[0][0].key}, which has not taken its order yet"], True
+        return replace(free, orders=mine), [], False
+
+    def hand_over(self) -> bool:
+        """
+        Give the orders that the last decision has left to identical purchases to them, before anything is sent.
+
+        Such a purchase may be about to send: it is refused the take-over then, and finds its order.
+
+        :return: False if one of them has gone on by itself, so that the decision is outdated.
+        """
+        return all(self._ownership.hand_over(member, order.order_id) for member, order in self._left)
 
     def second_orders(self, record: Record, last_sent: float) -> Sequence[Candidate]:
         """

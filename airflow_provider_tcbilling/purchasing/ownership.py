@@ -28,13 +28,11 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.store import Store, Text
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 
-PAUSE_SECONDS = 2.0
-"""How long a process that takes a purchase over waits to see whether another one does the same."""
-
 LATEST_CHANGE = 2 * 86_400.0
 """Seconds by which a record may come from the future: a process whose clock is farther off can have sent nothing."""
 
-WRITE_TRIES = 3
+WRITE_TRIES, WRITE_PAUSE = 3, 2.0
+"""How often, and seconds after which, something is stored again that must not be lost."""
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +168,7 @@ class Ownership:
         is_sure = self._store.creates_exclusively if text is None else self._store.replaces_conditionally
         if is_sure:
             return True
-        if self._clock() - began > PAUSE_SECONDS:
+        if self._clock() - began > self._store.pause_seconds:
             log.warning("This process stood still while it took the purchase over, so it waits and queries first.")
             self.write(self._given_up(mine))
             return False
@@ -189,7 +187,7 @@ class Ownership:
 
     def is_still_owned_by(self, owner: str) -> bool:
         """Wait, to see whether another process takes the purchase over at the same moment."""
-        self._sleep(PAUSE_SECONDS)
+        self._sleep(self._store.pause_seconds)
         record = self.read()
         return record is None or record.owner == owner
 
@@ -204,19 +202,35 @@ class Ownership:
         :return: ``None`` if it has become another purchase's meanwhile, or the record has changed.
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
-        order = Order(order_id, client_token=record.client_token)
+        try:
+            return self._adopt(record, order_id)
+        except StoreFailed:
+            return self.keep(record, Order(order_id, client_token=record.client_token))
+
+    def _adopt(self, record: Record, order_id: str) -> Record | None:
         try:
             stored, text = self._read()
             if stored not in (None, record):
                 return None
             if not self._store.replaces_conditionally and self.assign(order_id) != record.key:
                 return None
-            adopted = record.ordered(order, self._clock())
+            adopted = record.ordered(Order(order_id, client_token=record.client_token), self._clock())
             return adopted if self.put(adopted, text) else None
         except OrderIsAnothers:
             return None
-        except StoreFailed:
-            return self.keep(record, order)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether an order can be given to another purchase, which may go on at the same moment."""
+        return self._store.replaces_conditionally
+
+    def hand_over(self, other: Record, order_id: str) -> bool:
+        """
+        Store an order in the record of another purchase; return False if that has changed, or the order is another's.
+
+        :raises StoreFailed: It could not be written.
+        """
+        return Ownership(self._store, other, self._clock, self._sleep)._adopt(other, order_id) is not None
 
     def keep(self, record: Record, order: Order) -> Record:
         """
@@ -235,7 +249,7 @@ class Ownership:
             except StoreFailed as failed:
                 if not tries_left:
                     raise self._not_recorded(ordered, order, failed) from failed
-                self._sleep(PAUSE_SECONDS)
+                self._sleep(WRITE_PAUSE)
         return ordered
 
     def is_anothers(self, record: Record, order: Order, query: Callable[[Record, Order], bool]) -> bool:
@@ -250,7 +264,7 @@ class Ownership:
             except TcBillingError as failed:
                 if not tries_left:
                     raise self._not_recorded(record.ordered(order, self._clock()), order, failed) from failed
-                self._sleep(PAUSE_SECONDS)
+                self._sleep(WRITE_PAUSE)
         raise AssertionError("the last try returns or raises")
 
     def _not_recorded(self, ordered: Record, order: Order, failed: TcBillingError) -> OrderNotRecorded:

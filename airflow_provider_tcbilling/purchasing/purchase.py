@@ -105,7 +105,9 @@ class Purchase:
         self._twins = "" if store.is_shared else twins
         self._check, self._checkpoint = check, checkpoint or self.checkpoint
         self._clock, self._sleep, self._store = clock or store.now, sleep or time.sleep, store
-        self._intents = Intents(key, action, self._rules, uuid.uuid4().hex, client_token, dict(placed_by or {}))
+        self._intents = Intents(
+            key, action, self._rules, uuid.uuid4().hex, store.pause_seconds, client_token, dict(placed_by or {})
+        )
         self._last_sent = 0.0
         self._give_up: float | None = None
         self._error: TcBillingError | None = None
@@ -198,21 +200,20 @@ class Purchase:
             self._error = error
             return self._failed(record, error, attempt)
         log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
-        may_be_taken = record.is_resent or self._clock() > record.sending_until
-        if may_be_taken and self._ownership.is_anothers(record, order, self._inquiry.is_anothers):
+        if record.is_resent and self._is_anothers(record, order):
             return self._with_new_token(record, order)
         return self._keep(record, order)
 
     def _with_new_token(self, record: Record, order: Order) -> Record:
         """Store another token, since the order of this one has become an identical purchase's; return the record."""
         stored = self._ownership.refresh(record)
-        if stored.owner != record.owner or stored.order:
+        if stored.owner != record.owner or stored.order_id not in (None, order.order_id):
             return stored
         if self._intents.client_token:
             why = f"the server answers with order {order.order_id}, which another purchase has: is its token the same?"
             raise self._stopped(record, [], why, Finding.UNCLEAR)
         log.warning("Order %s is an identical purchase's by now, so a new client token is sent.", order.order_id)
-        renewed = self._intents.with_next_token(stored, self._clock())
+        renewed = self._intents.with_next_token(record, self._clock())
         return renewed if self._ownership.claim(stored, renewed) else self._ownership.refresh(stored)
 
     def _keep(self, record: Record, order: Order) -> Record:
@@ -220,12 +221,17 @@ class Purchase:
         self.order_id = order.order_id
         self._checkpoint("order known")
         try:
-            record = self._ownership.keep(record, order)
+            kept = self._ownership.keep(record, order)
         except OrderIsAnothers:
             self.order_id = ""
             return self._with_new_token(record, order)
+        if self._clock() > record.sending_until and self._is_anothers(record, order):
+            return self._with_new_token(record, order)
         self._checkpoint("order stored")
-        return record
+        return kept
+
+    def _is_anothers(self, record: Record, order: Order) -> bool:
+        return self._ownership.is_anothers(record, order, self._inquiry.is_anothers)
 
     def _failed(self, record: Record, error: TcBillingError, attempt: Attempt) -> Record:
         """Return the record of a request whose outcome is unknown; raise if it surely bought nothing."""
@@ -342,6 +348,8 @@ class Purchase:
         if stored and stored != record:
             self._error = None
             return stored, None
+        if not self._inquiry.hand_over():
+            return record, None
         self._check()
         before = record.before or self._action.observe()
         mine = self._intents.taken_over(record, self._clock(), before)

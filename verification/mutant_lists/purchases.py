@@ -173,7 +173,7 @@ PURCHASES = (
     Mutant(
         "the order of a token taken by two",
         "Purchase._send",
-        "if may_be_taken and self._ownership.is_anothers(record, order, self._inquiry.is_anothers):",
+        "if record.is_resent and self._is_anothers(record, order):",
         "if False:",
         f"{COHORT}::test_the_order_of_a_token_that_another_purchase_has_taken_is_not_taken_twice",
     ),
