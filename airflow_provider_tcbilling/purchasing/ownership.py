@@ -290,14 +290,19 @@ class Ownership:
         except TcBillingError as error:
             log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
 
-    def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
-        """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
+    def decline(self, record: Record, reason: str, *, was_refused: bool) -> Record | None:
+        """
+        Note that nothing was bought. A refusal uses the token up; what never reached the server does not.
+
+        :return: The record of another process that has gone on with the purchase; ``None`` if none surely has.
+        """
         generation, reason = record.generation + was_refused, self._without_secrets(reason)
         declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
         try:
             self.replace_own(record, declined)
         except StoreFailed as failed:
             log.warning("%s The next try queries the order book first.", failed)
+        return self.gone_on(record)
 
     def replace_own(self, mine: Record, new: Record) -> None:
         """

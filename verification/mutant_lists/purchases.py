@@ -304,20 +304,6 @@ PURCHASES = (
         f"{INSTANCE_RECORD}::test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag",
     ),
     Mutant(
-        "a clear that may have discarded the record is trusted",
-        "_is_surely_kept",
-        "return survives_a_clear or not _may_have_been_cleared(context)",
-        "return True",
-        "tests/task/test_no_record.py::test_a_clear_that_may_discard_the_state_means_that_a_record_may_be_lost",
-    ),
-    Mutant(
-        "the retry delay left out of the replay window",
-        "retry_seconds",
-        " + _delay(task, try_number)",
-        "",
-        "tests/task/test_replay_window.py::test_no_retry_begins_later_than_counted_unless_a_day_later",
-    ),
-    Mutant(
         "a later try without a record does not look",
         "Execution._begin",
         "presumed_since=since_when(context) if may_have_run_before(context) else None,",
@@ -340,7 +326,7 @@ PURCHASES = (
     ),
     Mutant(
         "settled as not bought although an order matches",
-        "Settlement.not_bought",
+        "Settlement._doubt_that_nothing_was_bought",
         "if result.finding not in NO_MATCH:",
         "if False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
@@ -369,7 +355,7 @@ PURCHASES = (
     Mutant(
         "an order of something else settled",
         "Settlement._order",
-        "elif not any(order.order_ids & candidate.order_ids for candidate in evidence.orders):",
+        "elif matching is not None and not any(order.order_ids & candidate.order_ids for candidate in matching):",
         "elif False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),
