@@ -13,6 +13,7 @@ from verification.mutant_lists.purchases import PURCHASES
 from verification.mutant_lists.sandboxes import SANDBOXES
 from verification.mutant_lists.scale import SCALE
 from verification.mutant_lists.secrets import SECRETS
+from verification.mutant_lists.stops import STOPS
 from verification.mutant_lists.subscriptions import SUBSCRIPTIONS
 from verification.mutant_lists.texts import TEXTS
 
@@ -21,6 +22,7 @@ __all__ = ["MUTANTS", "Mutant"]
 MUTANTS = (
     *FENCES,
     *PURCHASES,
+    *STOPS,
     *SUBSCRIPTIONS,
     *SCALE,
     *LIMITER,

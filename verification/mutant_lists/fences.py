@@ -162,8 +162,8 @@ FENCES = (
     Mutant(
         "what was paid is settled as not bought",
         "Settlement.not_bought",
-        "        self._refuse_to_send_again(was)\n        result =",
-        "        result =",
+        "        self._refuse_to_send_again(was)\n",
+        "",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),
     Mutant(

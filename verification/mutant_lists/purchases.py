@@ -299,7 +299,7 @@ PURCHASES = (
     Mutant(
         "other tasks of the DAG are no twins",
         "may_have_twins",
-        "return any(all(_may_agree(name, task, other) for name in DISTINGUISHING) for other in buyers)",
+        "return any(_may_agree(mine, item, other) for other in others for item in _items_of(other))",
         "return False",
         f"{INSTANCE_RECORD}::test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag",
     ),
@@ -308,7 +308,7 @@ PURCHASES = (
         "Execution._begin",
         "presumed_since=since_when(context) if may_have_run_before(context) else None,",
         "presumed_since=None,",
-        f"{INSTANCE_RECORD}::test_a_later_try_without_a_record_looks_before_it_sends",
+        f"{INSTANCE_RECORD}::test_a_later_try_whose_record_may_be_lost_looks_before_it_sends",
     ),
     Mutant(
         "a backfill spends",
@@ -326,7 +326,7 @@ PURCHASES = (
     ),
     Mutant(
         "settled as not bought although an order matches",
-        "Settlement.not_bought",
+        "Settlement._doubt_that_nothing_was_bought",
         "if result.finding not in NO_MATCH:",
         "if False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
@@ -355,7 +355,7 @@ PURCHASES = (
     Mutant(
         "an order of something else settled",
         "Settlement._order",
-        "elif not any(order.order_ids & candidate.order_ids for candidate in evidence.orders):",
+        "elif matching is not None and not any(order.order_ids & candidate.order_ids for candidate in matching):",
         "elif False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),
