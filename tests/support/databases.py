@@ -65,7 +65,16 @@ def _unprivileged() -> list[str]:
     return ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
 
 
+@dataclass
 class PostgreSQL(Server):
+    """
+    A PostgreSQL.
+
+    :param is_durable: It syncs what it stores, as it does in production; else it is faster.
+    """
+
+    is_durable: bool = False
+
     @staticmethod
     def programs() -> Path:
         found = shutil.which("postgres")
@@ -76,7 +85,7 @@ class PostgreSQL(Server):
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-        tune = "-c max_connections=100 -c fsync=off"
+        tune = f"-c max_connections=100 -c fsync={'on' if self.is_durable else 'off'}"
         self._control("start", "-w", "-o", f"{options}'' {tune}", "-l", str(self.folder / "log"))
 
     def stop(self, mode: str = "immediate") -> None:
@@ -98,13 +107,13 @@ class PostgreSQL(Server):
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[PostgreSQL]:
+def postgresql(*, is_durable: bool = False) -> Iterator[PostgreSQL]:
     """Start a PostgreSQL, and stop it."""
     programs = PostgreSQL.programs()
     folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-"))
     if _unprivileged():
         shutil.chown(folder, "postgres")
-    server = PostgreSQL("postgres", free_port(), "owner", folder)
+    server = PostgreSQL("postgres", free_port(), "owner", folder, is_durable)
     secret = folder / "password"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
