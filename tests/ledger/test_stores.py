@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
@@ -149,6 +150,49 @@ def test_a_shared_store_lists_all_and_the_others_of_a_key(store):
         assert sorted(record["key"] for _, record in store.others("b")) == ["a", "c"]
     else:
         assert listed == {}
+
+
+def test_an_order_belongs_to_the_purchase_that_it_was_assigned_to_first(store):
+    if not store.assigns_orders:
+        with pytest.raises(NotImplementedError, match="assigns no orders"):
+            store.assign("server", "1", "a")
+        assert store.owners("server", ["1"]) == {}
+        return
+    assert store.owners("server", ["1", "2"]) == {}
+
+    assert store.assign("server", "1", "a") == "a"
+
+    assert store.assign("server", "1", "b") == "a"
+    assert store.assign("server", "1", "a") == "a"
+    assert store.assign("another server", "1", "b") == "b"
+    assert store.owners("server", ["1", "2"]) == {"1": "a"}
+    assert store.owners("another server", ["1"]) == {"1": "b"}
+    assert list(store.all()) == []
+
+
+def test_of_many_purchases_that_are_assigned_one_order_at_once_one_gets_it(store):
+    if not store.assigns_orders:
+        pytest.skip("this store assigns no orders")
+    start = threading.Barrier(8)
+
+    def assign(number):
+        start.wait()
+        return store.assign("server", "1", str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        owners = {*pool.map(assign, range(8))}
+
+    assert owners == {*store.owners("server", ["1"]).values()}
+    assert len(owners) == 1
+
+
+@pytest.mark.parametrize(("promised", "complete_since"), [({}, math.inf), ({"complete_since": 5.0}, 5.0)])
+def test_a_memory_promises_that_it_is_complete_only_since_the_time_that_it_was_given(promised, complete_since):
+    assert MemoryStore(**promised).complete_since == complete_since
+
+
+def test_memory_that_is_not_shared_assigns_no_orders():
+    assert not MemoryStore(is_shared=False).assigns_orders
 
 
 def test_whatever_a_store_raises_says_that_it_failed_and_where(any_store, monkeypatch):

@@ -325,8 +325,11 @@ class World:
         orders = self.sandbox.account.orders()
         returned = Counter(buyer.order_id for buyer in self.buyers if buyer.order_id)
         yield from (f"{count} purchases return order {order_id}" for order_id, count in returned.items() if count > 1)
-        for buyer in self.buyers:
-            yield from self._faults_of(buyer, [order for order in orders if order.client_token in buyer.tokens])
+        groups = [self.buyers] if self._are_interchangeable else [[buyer] for buyer in self.buyers]
+        for group in groups:
+            yield from self._faults_of(
+                group, [o.order_id for o in orders if any(o.client_token in b.tokens for b in group)]
+            )
         moved = abs(self.sandbox.options.balance_cents - self.sandbox.account.balance_cents)
         if moved != sum(order.cost_cents for order in orders if order.client_token and self._has_moved(order)):
             yield f"moved {moved} cents for {len(orders)} orders"
@@ -335,17 +338,27 @@ class World:
         """Whether an order's money has moved: a refund's comes back at its end."""
         return self.spends_on != "refunds" or order.status == DealStatus.REFUNDED
 
-    def _faults_of(self, buyer: Buyer, bought: list[PlacedOrder]) -> Iterable[str]:
-        ids = [order.order_id for order in bought]
-        if len(bought) > 1:
-            yield f"{buyer.name} bought {len(bought)} times: {ids}"
-        if buyer.order_id and ids != [buyer.order_id]:
-            yield f"{buyer.name} returns {buyer.order_id}, and bought {ids}"
-        if not buyer.order_id and not buyer.stop and bought:
-            yield f"{buyer.name} lost {ids} (outcomes {buyer.outcomes})"
+    @property
+    def _are_interchangeable(self) -> bool:
+        """Whether one of these purchases may take the order of another: a ledger knows which are still without one."""
+        return self.spends_on == "purchases" and self.kind in ("ledger", "database")
+
+    def _faults_of(self, buyers: list[Buyer], bought: list[str]) -> Iterable[str]:
+        names, outcomes = [buyer.name for buyer in buyers], [buyer.outcomes for buyer in buyers]
+        returned = {buyer.order_id for buyer in buyers if buyer.order_id}
+        stops = [str(buyer.stop) for buyer in buyers if buyer.stop and not buyer.order_id]
+        left = set(bought) - returned
+        if len(bought) > len(buyers):
+            yield f"{names} bought {len(bought)} times: {bought}"
+        if returned - set(bought):
+            yield f"{names} return {returned}, and bought {bought}"
+        if len(left) > len(buyers) - len(returned):
+            yield f"{names} bought {bought}, and know only {returned}"
         # A book that refuses to be read shows no order, and one that a stopped process placed may be of any time.
-        is_blind = self.is_past_the_check or "cannot be read" in str(buyer.stop)
-        if buyer.stop and not buyer.order_id and not is_blind and not all(one in str(buyer.stop) for one in ids):
-            yield f"{buyer.name} stopped without naming {ids}"
-        if not buyer.order_id and not buyer.stop:
-            yield f"{buyer.name} never came to an end: {buyer.outcomes}"
+        is_blind = self.is_past_the_check or any("cannot be read" in stop for stop in stops)
+        if left and not stops:
+            yield f"{names} lost {left} (outcomes {outcomes})"
+        if left and stops and not is_blind and not all(any(one in stop for stop in stops) for one in left):
+            yield f"{names} stopped without naming all of {left}: {stops}"
+        if any(not buyer.order_id and not buyer.stop for buyer in buyers):
+            yield f"{names} never came to an end: {outcomes}"
