@@ -7,9 +7,7 @@ import logging
 import sqlite3
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -41,7 +39,19 @@ MANY, OBJECTS = 1_000_000, 2_000
 OPEN, SEED = 50, 500
 """Purchases under way, and records that are stored as a purchase stores them; all others are copies of these."""
 
-NAMES = ("id", "key", "book", "account", "action", "state", "order_id", "product", "dag_id", "intended_at", "changed_at")
+NAMES = (
+    "id",
+    "key",
+    "book",
+    "account",
+    "action",
+    "state",
+    "order_id",
+    "product",
+    "dag_id",
+    "intended_at",
+    "changed_at",
+)
 NAMES += ("paid_cents", "currency", "version", "record")
 COPIED = {
     "key": "key || '/' || n",
@@ -107,9 +117,7 @@ def measure_purchases(url: str, stores: Mapping[str, Store], count: int) -> tupl
         cases = {name: bought(store) for name, store in {NOTHING: NoStore(), **stores}.items()}
         taken = in_turn(cases, count, unmeasured=10)
     added = {
-        name: statistics.median(
-            ours - nothing for ours, nothing in zip(taken[name], taken[NOTHING], strict=True)
-        )
+        name: statistics.median(ours - nothing for ours, nothing in zip(taken[name], taken[NOTHING], strict=True))
         for name in stores
     }
     note = "From a sandbox in another process. Each ledger syncs the intent and the order to the same disk. Round by "
@@ -135,7 +143,9 @@ def fill(store: Store, count: int, under_way: int = 0) -> list[Record]:
     for number, record in enumerate(records):
         store.create(record.key, record.as_json())
         if number >= under_way:
-            order = Order(f"2026113{uuid4().int % 10**15:015}", ("ins-bench",), record.client_token, uuid4().hex, 10_000)
+            order = Order(
+                f"2026113{uuid4().int % 10**15:015}", ("ins-bench",), record.client_token, uuid4().hex, 10_000
+            )
             store.replace(record.key, record.ordered(order, record.changed_at + 1.0).as_json())
             delivered = record.ordered(order, record.changed_at + 60.0, State.DELIVERED)
             store.replace(record.key, delivered.as_json())
