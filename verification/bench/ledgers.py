@@ -17,6 +17,7 @@ from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
 from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.database_search import Query
+from airflow_provider_tcbilling.ledger.database_tables import purchases
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.purchasing.decision import Rules
@@ -39,20 +40,6 @@ MANY, OBJECTS = 1_000_000, 2_000
 OPEN, SEED = 50, 500
 """Purchases under way, and records that are stored as a purchase stores them; all others are copies of these."""
 
-NAMES = (
-    "id",
-    "key",
-    "book",
-    "account",
-    "action",
-    "state",
-    "order_id",
-    "product",
-    "dag_id",
-    "intended_at",
-    "changed_at",
-)
-NAMES += ("paid_cents", "currency", "version", "record")
 COPIED = {
     "key": "key || '/' || n",
     "order_id": "order_id || n",
@@ -78,7 +65,7 @@ def measure(quick: bool) -> Part:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, postgresql(is_durable=True) as server, sandbox() as url:
         stores = opened(Path(folder), server)
-        purchases, added = measure_purchases(url, stores, 60 if quick else 500)
+        bought, added = measure_purchases(url, stores, 60 if quick else 500)
         sizes = measure_sizes(stores, server, Path(folder), 100 if quick else SEED)
         queries = measure_queries(stores, server, Path(folder), 100_000 if quick else MANY)
     logging.disable(logging.NOTSET)
@@ -91,7 +78,7 @@ def measure(quick: bool) -> Part:
         *(Target.at_most(f"The slowest query of {store}", slowest[store], 50.0, " ms") for store in slowest),
         Target.at_most("A record of a database takes", most, 2_048.0, " bytes"),
     ]
-    return Part([purchases, sizes, queries], targets)
+    return Part([bought, sizes, queries], targets)
 
 
 def opened(folder: Path, server: PostgreSQL) -> Mapping[str, Store]:
@@ -212,12 +199,12 @@ def multiply(store: DatabaseStore, server: PostgreSQL, folder: Path, copies: int
     """Copy the delivered purchases, each so many times, and let the database look at its tables."""
     is_postgres = store.address.kind == "postgresql"
     own_id = "md5(p.id::text || n)::uuid" if is_postgres else "lower(hex(randomblob(16)))"
-    columns = {name: {"id": own_id, **COPIED}.get(name, name) for name in NAMES}
+    columns = {name: {"id": own_id, **COPIED}.get(name, name) for name in purchases.c.keys()}
     numbers = f"generate_series(1, {copies}) n" if is_postgres else "numbers"
     series = f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {copies})\n"
     statements = [
         COPY.format(
-            names=", ".join(NAMES), series="" if is_postgres else series, columns=", ".join(columns.values()),
+            names=", ".join(columns), series="" if is_postgres else series, columns=", ".join(columns.values()),
             numbers=numbers,
         ),
         COPY_ORDERS,
