@@ -8,10 +8,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 SECONDS = 120.0
 """How long a server may take to start or stop on a machine that is busy."""
@@ -114,6 +118,86 @@ def postgresql() -> Iterator[PostgreSQL]:
         with contextlib.suppress(subprocess.SubprocessError, OSError):
             server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class MariaDB(Server):
+    """A stand-in for MySQL 8, which Debian does not have."""
+
+    def start(self) -> None:
+        options = [f"--datadir={self.folder / 'data'}", f"--port={self.port}", "--bind-address=127.0.0.1"]
+        files = [f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'pid'}", "--skip-name-resolve"]
+        user = ["--user=mysql"] if os.getuid() == 0 else []
+        log = (self.folder / "log").open("wb")
+        command = [
+            "mariadbd",
+            "--no-defaults",
+            *options,
+            *files,
+            *user,
+            "--skip-log-bin",
+            "--innodb-flush-log-at-trx-commit=2",
+        ]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+        wait, until = threading.Event().wait, time.monotonic() + SECONDS
+        while time.monotonic() < until and self.process.poll() is None:
+            with contextlib.suppress(Exception):
+                self._make_owner()
+                return
+            wait(0.1)
+        raise NotInstalled(f"MariaDB does not start: {(self.folder / 'log').read_text()[-500:]}")
+
+    def _make_owner(self) -> None:
+        import pymysql
+
+        with contextlib.closing(pymysql.connect(user="root", unix_socket=str(self.folder / "socket"))) as root:
+            owner = f"{self.user}@'127.0.0.1'"
+            root.cursor().execute(f"CREATE USER IF NOT EXISTS {owner} IDENTIFIED BY '{PASSWORD}'")
+            root.cursor().execute(f"GRANT ALL ON *.* TO {owner} WITH GRANT OPTION")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait(SECONDS)
+
+    def execute(self, statement: str, database: str = "mysql") -> list[tuple]:
+        import pymysql
+
+        fields = {"host": "127.0.0.1", "port": self.port, "user": self.user, "password": PASSWORD}
+        with contextlib.closing(pymysql.connect(database=database, autocommit=True, **fields)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+@contextlib.contextmanager
+def mariadb() -> Iterator[MariaDB]:
+    """Start a MariaDB, and stop it."""
+    if not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
+        raise NotInstalled("MariaDB is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="tcbilling-mariadb-"))
+    user = []
+    if os.getuid() == 0:
+        shutil.chown(folder, "mysql")
+        user = ["--user=mysql"]
+    server = MariaDB("mysql", free_port(), "owner", folder)
+    make = ["mariadb-install-db", "--no-defaults", f"--datadir={folder / 'data'}", "--skip-test-db", *user]
+    make.append("--auth-root-authentication-method=normal")
+    try:
+        subprocess.run(make, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server.start()
+        yield server
+    finally:
+        with contextlib.suppress(Exception):
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_or_skip(start: Callable[[], contextlib.AbstractContextManager[Server]]) -> Iterator[Server]:
+    """Yield a server that runs, or skip the test, with the reason, where it is not installed."""
+    try:
+        with start() as server:
+            yield server
+    except NotInstalled as error:
+        pytest.skip(str(error))
 
 
 def address(server: Server, database: str, **other: object):
