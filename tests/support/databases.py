@@ -20,6 +20,9 @@ import pytest
 SECONDS = 120.0
 """How long a server may take to start or stop on a machine that is busy."""
 
+MEMORY = 4 * 2**30
+"""Bytes that must be free in memory for a server to be there."""
+
 PASSWORD = "database-password-4711"
 
 
@@ -97,11 +100,18 @@ class PostgreSQL(Server):
             return cursor.fetchall() if cursor.description else []
 
 
+def _new_folder(kind: str) -> Path:
+    """Return a new folder, in memory where there is room: each ledger of a test has a database of its own."""
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY
+    return Path(tempfile.mkdtemp(prefix=f"tcbilling-{kind}-", dir=memory if has_room else None))
+
+
 @contextlib.contextmanager
 def postgresql() -> Iterator[PostgreSQL]:
     """Start a PostgreSQL, and stop it."""
     programs = PostgreSQL.programs()
-    folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-"))
+    folder = _new_folder("postgres")
     if _unprivileged():
         shutil.chown(folder, "postgres")
     server = PostgreSQL("postgres", free_port(), "owner", folder)
@@ -173,7 +183,7 @@ def mariadb() -> Iterator[MariaDB]:
     """Start a MariaDB, and stop it."""
     if not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
         raise NotInstalled("MariaDB is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="tcbilling-mariadb-"))
+    folder = _new_folder("mariadb")
     user = []
     if os.getuid() == 0:
         shutil.chown(folder, "mysql")
