@@ -87,7 +87,7 @@ class PostgreSQL(Server):
 
     def _control(self, *command: str) -> None:
         control = [*_unprivileged(), str(self.programs() / "pg_ctl"), "-D", str(self.folder / "data"), *command]
-        subprocess.run(control, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, cwd=self.folder)
+        subprocess.run(control, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
         import psycopg2
@@ -121,7 +121,7 @@ def postgresql() -> Iterator[PostgreSQL]:
     make = [str(programs / "initdb"), "-D", str(folder / "data"), "-U", server.user, f"--pwfile={secret}", "-A", "md5"]
     try:
         command = [*_unprivileged(), *make, "-E", "UTF8", "--no-sync"]
-        subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, cwd=folder)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
         server.start()
         yield server
     finally:
@@ -192,7 +192,7 @@ def mariadb() -> Iterator[MariaDB]:
     make = ["mariadb-install-db", "--no-defaults", f"--datadir={folder / 'data'}", "--skip-test-db", *user]
     make.append("--auth-root-authentication-method=normal")
     try:
-        subprocess.run(make, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         server.start()
         yield server
     finally:
