@@ -199,7 +199,7 @@ def multiply(store: DatabaseStore, server: PostgreSQL, folder: Path, copies: int
     """Copy the delivered purchases, each so many times, and let the database look at its tables."""
     is_postgres = store.address.kind == "postgresql"
     own_id = "md5(p.id::text || n)::uuid" if is_postgres else "lower(hex(randomblob(16)))"
-    columns = {name: {"id": own_id, **COPIED}.get(name, name) for name in purchases.c.keys()}
+    columns = {name: {"id": own_id, **COPIED}.get(name, name) for name in (column.name for column in purchases.c)}
     numbers = f"generate_series(1, {copies}) n" if is_postgres else "numbers"
     series = f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {copies})\n"
     statements = [
