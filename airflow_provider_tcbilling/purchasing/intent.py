@@ -9,7 +9,6 @@ from typing import Any
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
-from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS
 from airflow_provider_tcbilling.purchasing.record import Record, State
 
 
@@ -19,6 +18,7 @@ class Intents:
     Makes the records of one purchase and one process.
 
     :param owner: The process.
+    :param pause: Seconds that a take-over waits, as the store says.
     :param client_token: Used as it is, instead of one derived from the key.
     :param placed_by: The origin of the purchase.
     """
@@ -27,6 +27,7 @@ class Intents:
     action: MoneyAction
     rules: Rules
     owner: str
+    pause: float
     client_token: str | None = None
     placed_by: Mapping[str, Any] = field(default_factory=dict)
 
@@ -34,7 +35,7 @@ class Intents:
         self, now: float, *, generation: int = 0, before: Mapping[str, Any] | None = None, account: str = ""
     ) -> Record:
         """Return the record of a request that no request came before."""
-        sending_until = now + 2 * self.rules.request_seconds
+        sending_until = now + self.pause + 2 * self.rules.request_seconds
         return Record(
             key=self.key,
             client_token=self.client_token or client_token_for(self.key, generation),
@@ -64,7 +65,7 @@ class Intents:
         return replace(
             record,
             owner=self.owner,
-            sending_until=now + PAUSE_SECONDS + 2 * self.rules.request_seconds,
+            sending_until=now + self.pause + 2 * self.rules.request_seconds,
             changed_at=now,
             before=before,
             is_checked=False,

@@ -28,13 +28,11 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.store import Store, Text
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 
-PAUSE_SECONDS = 2.0
-"""How long a process that takes a purchase over waits to see whether another one does the same."""
-
 LATEST_CHANGE = 2 * 86_400.0
 """Seconds by which a record may come from the future: a process whose clock is farther off can have sent nothing."""
 
-WRITE_TRIES = 3
+WRITE_TRIES, WRITE_PAUSE = 3, 2.0
+"""How often, and seconds after which, something is stored again that must not be lost."""
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +148,7 @@ class Ownership:
         is_sure = self._store.creates_exclusively if text is None else self._store.replaces_conditionally
         if is_sure:
             return True
-        if self._clock() - began > PAUSE_SECONDS:
+        if self._clock() - began > self._store.pause_seconds:
             log.warning("This process stood still while it took the purchase over, so it waits and queries first.")
             self.write(self._given_up(mine))
             return False
@@ -169,7 +167,7 @@ class Ownership:
 
     def is_still_owned_by(self, owner: str) -> bool:
         """Wait, to see whether another process takes the purchase over at the same moment."""
-        self._sleep(PAUSE_SECONDS)
+        self._sleep(self._store.pause_seconds)
         record = self.read()
         return record is None or record.owner == owner
 
@@ -231,7 +229,7 @@ class Ownership:
             except StoreFailed as failed:
                 if not tries_left:
                     raise self._not_recorded(ordered, order, failed) from failed
-                self._sleep(PAUSE_SECONDS)
+                self._sleep(WRITE_PAUSE)
         return ordered
 
     def is_anothers(self, record: Record, order: Order, query: Callable[[Record, Order], bool]) -> bool:
@@ -246,7 +244,7 @@ class Ownership:
             except TcBillingError as failed:
                 if not tries_left:
                     raise self._not_recorded(record.ordered(order, self._clock()), order, failed) from failed
-                self._sleep(PAUSE_SECONDS)
+                self._sleep(WRITE_PAUSE)
         raise AssertionError("the last try returns or raises")
 
     def _not_recorded(self, ordered: Record, order: Order, failed: TcBillingError) -> OrderNotRecorded:

@@ -105,7 +105,9 @@ class Purchase:
         self._twins = "" if store.is_shared else twins
         self._check, self._checkpoint = check, checkpoint or self.checkpoint
         self._clock, self._sleep, self._store = clock or store.now, sleep or time.sleep, store
-        self._intents = Intents(key, action, self._rules, uuid.uuid4().hex, client_token, dict(placed_by or {}))
+        self._intents = Intents(
+            key, action, self._rules, uuid.uuid4().hex, store.pause_seconds, client_token, dict(placed_by or {})
+        )
         self._last_sent = 0.0
         self._give_up: float | None = None
         self._error: TcBillingError | None = None

@@ -11,7 +11,6 @@ from airflow_provider_tcbilling.ledger.objects import RACES, ObjectStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from tests.conftest import ORDER, client_to
 
@@ -216,7 +215,7 @@ def test_a_purchase_waits_and_looks_again_only_where_the_storage_is_not_exclusiv
 
     Purchase("firewall", NewInstance(client_to(sandbox), ORDER), ledger_on(files), Rules()).place()
 
-    assert (passing_time.slept - began >= PAUSE_SECONDS) is pauses
+    assert (passing_time.slept - began >= ObjectStore.pause_seconds) is pauses
     assert sandbox.requests["CreateInstance"] == 1
     assert [path.endswith(".json") for path in files.objects] == [True]
 
