@@ -106,6 +106,7 @@ def upgrade(database: Database) -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        connection.exec_driver_sql(database.dialect.upgrade_unlock)
 
     database.facts.clear()
     database.changing(run)

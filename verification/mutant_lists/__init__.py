@@ -5,6 +5,7 @@ from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
 from verification.mutant_lists.folders import FOLDERS
 from verification.mutant_lists.inputs import INPUTS
+from verification.mutant_lists.ledgers import LEDGERS
 from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
 from verification.mutant_lists.mutant import Mutant
@@ -26,6 +27,7 @@ MUTANTS = (
     *SUBSCRIPTIONS,
     *SCALE,
     *LIMITER,
+    *LEDGERS,
     *EVIDENCE,
     *PLACES,
     *LOOPS,
