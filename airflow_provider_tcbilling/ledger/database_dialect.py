@@ -120,6 +120,7 @@ class PostgreSQL(Dialect):
     }
     phrases = (
         (r"too many clients|connection slots are reserved|too many connections|pool_size", Trouble.FULL),
+        (r"timeout expired", Trouble.FULL),  # As a server that is overloaded lets a client wait.
         (r"authentication failed|(database|role) .* does not exist|no pg_hba", Trouble.REFUSED),
     )
     settings = "; ".join(
