@@ -56,7 +56,8 @@ LEDGERS = (
         "DatabaseStore.complete_since",
         "return self.identity.created_at",
         'return float("-inf")',
-        f"{DATABASE}::test_a_ledger_keeps_its_identity_and_its_records_when_it_is_upgraded_again",
+        "tests/ledger/test_database_schema.py"
+        "::test_a_ledger_keeps_its_identity_and_its_records_when_it_is_upgraded_again",
     ),
     Mutant(
         "the clock of the worker for that of the database",
