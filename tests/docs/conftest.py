@@ -315,7 +315,7 @@ class Reader:
 def reader(airflow_home, start_sandbox, tmp_path):
     """A reader, in front of a sandbox and a connection to it."""
     with contextlib.ExitStack() as servers:
-        start = functools.cache(lambda: servers.enter_context(postgresql(loses_nothing=True)))
+        start = functools.cache(lambda: servers.enter_context(postgresql(is_durable=True)))
         person = Reader(airflow_home, tmp_path, start_sandbox(), start)
         yield person
         person.close()
