@@ -121,6 +121,34 @@ def test_a_record_that_knows_an_order_by_then_takes_no_other(start_sandbox, ledg
     assert record_of(ledger, "one").order_id == "7"
 
 
+class OneClock(Shelf):
+    """A store whose clock all machines share, so that a dead purchase is quiet soon."""
+
+    has_clock = True
+
+
+def test_a_purchase_that_goes_on_with_an_old_decision_finds_the_order_that_was_left_to_it(
+    start_sandbox, passing_time, monkeypatch
+):
+    sandbox, ledger = start_sandbox(tokens=Tokens.parse("ignore")), OneClock(replaces_conditionally=True)
+    dead(sandbox, ledger, {"one": False})
+    passing_time.sleep(30)
+    one, begun, found = purchase(sandbox, ledger, key="one"), [], {}
+
+    def stands_still(name):
+        if name == "queried" and not begun:
+            begun.append(name)
+            dead(sandbox, ledger, {"two": True})
+            passing_time.sleep(30)
+            found["two"] = purchase(sandbox, ledger, key="two").place().order_id
+
+    monkeypatch.setattr(one, "_checkpoint", stands_still)
+    order_id = one.place().order_id
+
+    assert sorted([order_id, found["two"]]) == sorted(orders(sandbox))
+    assert record_of(ledger, "one").order_id != record_of(ledger, "two").order_id
+
+
 def test_as_many_as_possible_take_an_order_and_the_earlier_first():
     for seed in range(300):
         chance = random.Random(seed)

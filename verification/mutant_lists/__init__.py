@@ -3,7 +3,9 @@
 from verification.mutant_lists.arguments import ARGUMENTS
 from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
+from verification.mutant_lists.folders import FOLDERS
 from verification.mutant_lists.inputs import INPUTS
+from verification.mutant_lists.ledgers import LEDGERS
 from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
 from verification.mutant_lists.mutant import Mutant
@@ -25,6 +27,7 @@ MUTANTS = (
     *SUBSCRIPTIONS,
     *SCALE,
     *LIMITER,
+    *LEDGERS,
     *EVIDENCE,
     *PLACES,
     *LOOPS,
@@ -33,4 +36,5 @@ MUTANTS = (
     *SECRETS,
     *SANDBOXES,
     *INPUTS,
+    *FOLDERS,
 )
