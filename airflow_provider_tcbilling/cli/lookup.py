@@ -24,9 +24,6 @@ from airflow_provider_tcbilling.task.store import open_ledger
 
 T = TypeVar("T")
 
-LISTED = ("state", "changed_at", "order_id", "paid_cents", "currency", "key")
-"""The columns of a list of purchases."""
-
 _ELSEWHERE = "__airflow_state_ref__"
 """Airflow stores this in place of a value that a worker's own state store backend keeps."""
 
@@ -242,26 +239,15 @@ def find(name: PurchaseName, settings: Settings, client: BillingClient) -> Found
     :raises Refused: It cannot be found in this way, or is not the only one.
     """
     if settings.ledger_uri:
-        return _reading(settings.ledger_uri, lambda: _in_ledger(name, open_ledger(settings.ledger_uri), client))
+        return reading(settings.ledger_uri, lambda: _in_ledger(name, open_ledger(settings.ledger_uri), client))
     if task := name.task:
-        return _reading("the task state store", lambda: read(name, _task_state_of(task), task.key))
+        return reading("the task state store", lambda: read(name, _task_state_of(task), task.key))
     if name.order_id:
         return FoundPurchase(name, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
     raise Refused(
         "The connection names no ledger, so a record can only be found by its task: give --dag-id, --run-id and "
         "--task-id, or the --conn-id of the connection that has ledger_uri."
     )
-
-
-def all_in(ledger_uri: str) -> list[dict[str, Any]]:
-    """
-    Return every purchase of a ledger as plain JSON.
-
-    A record that cannot be used has the state ``unusable``, and the name of its object in place of its key.
-
-    :raises StoreFailed: The ledger cannot be read.
-    """
-    return _reading(ledger_uri, lambda: [_row(location, stored) for location, stored in open_ledger(ledger_uri).all()])
 
 
 def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:
@@ -355,16 +341,12 @@ def _matcher_of(name: PurchaseName, client: BillingClient) -> Callable[[Record],
     return lambda record: record.order_id in numbers
 
 
-def _row(location: str, stored: Any) -> dict[str, Any]:
-    name = location.rpartition("/")[2]
-    try:
-        row = Record.from_json(stored, name).as_json()
-    except InvalidRecord as error:
-        row = {"state": "unusable", "key": f"{name}: {error.reason}"}
-    return {column: row.get(column) for column in LISTED}
+def reading(place: str, read_it: Callable[[], T]) -> T:
+    """
+    Return the result of reading a ledger or a state store.
 
-
-def _reading(place: str, read_it: Callable[[], T]) -> T:
+    :raises StoreFailed: It cannot be read, so nothing is known.
+    """
     try:
         return read_it()
     except (Refused, TcBillingError):
