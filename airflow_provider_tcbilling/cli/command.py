@@ -95,6 +95,7 @@ NAME = (
     Option("--loop-index", "which iteration, if it is in a loop; the first is 0", {"type": int}),
     Option("--token", "instead: the client token"),
 )
+ORDER_ID = Option("--order-id", "instead: the order's number")
 CONN_ID = Option("--conn-id", f"the Airflow connection ({DEFAULT_CONN_ID})", {"default": DEFAULT_CONN_ID})
 JSON = Option("--json", "answer in JSON", {"action": "store_true"})
 

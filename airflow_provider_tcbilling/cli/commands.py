@@ -19,6 +19,7 @@ from airflow_provider_tcbilling.cli.command import (
     JSON,
     NAME,
     NOT_DONE,
+    ORDER_ID,
     WRONG_USAGE,
     Answer,
     Command,
@@ -71,7 +72,7 @@ COMMANDS = (
     Command(
         "explain",
         "the record of one purchase, the evidence of the order book, and the safe next step",
-        (*NAME, Option("--order-id", "instead: the order's number"), CONN_ID, JSON),
+        (*NAME, ORDER_ID, CONN_ID, JSON),
         explain,
     ),
     Command(

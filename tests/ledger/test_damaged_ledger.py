@@ -62,7 +62,7 @@ def test_what_is_no_record_at_all_is_left_alone(shop, made):
     made(shop.folder / "package.json")
     shop.lost("lost one")
 
-    assert [row["key"] for row in listing_of(shop.ledger, Wanted(), "key").rows] == [KEY, "lost one"]
+    assert [row["key"] for row in listing_of(shop.ledger, Wanted(sort="key")).rows] == [KEY, "lost one"]
     assert shop.ordered("lost one").order_id == shop.orders[1]
 
 
