@@ -14,6 +14,9 @@ from airflow_provider_tcbilling.cli.command import (
     CONN_ID,
     DONE,
     JSON,
+    NAME,
+    NOT_DONE,
+    ORDER_ID,
     Answer,
     Command,
     Group,
@@ -22,6 +25,7 @@ from airflow_provider_tcbilling.cli.command import (
     as_json,
     connected,
     note,
+    purchase_name,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ def check(chosen: argparse.Namespace) -> Answer:
     from airflow_provider_tcbilling.cli.ledger_check import checks_of, hold, lines_of
 
     store = _ledger(chosen.conn_id)
-    checks = checks_of(store)
+    checks = [*checks_of(store)]
     code = DONE if hold(checks) else NOT_DONE
     if chosen.json:
         return as_json({"ledger": store.about, "holds": hold(checks), "checks": [vars(one) for one in checks]}), code

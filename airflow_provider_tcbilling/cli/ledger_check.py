@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.cli.columns import columns
-from airflow_provider_tcbilling.cli.lookup import Refused
+from airflow_provider_tcbilling.cli.lookup import Refused, refuse_if_away
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import Store
 from airflow_provider_tcbilling.task.next_steps import moment
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "FAILED", "skipped"
-
-YEARS = 1e9
-"""Seconds after which no record of today has changed, so that the test of a listing reads none."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ def database_tests() -> tuple[Test, ...]:
 
 
 def _is_listed(store: ObjectStore) -> str:
-    list(store.others("", since=time.time() + YEARS))
+    refuse_if_away(store)
     return store.about
 
 

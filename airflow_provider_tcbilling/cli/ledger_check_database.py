@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import pendulum
 
 from airflow_provider_tcbilling.cli.ledger_check import Failed, Warned
 from airflow_provider_tcbilling.cli.ledger_schema import AIRFLOWS_OWN
 from airflow_provider_tcbilling.ledger.database_engine import database_of
 from airflow_provider_tcbilling.ledger.database_lookup import server_of
-from airflow_provider_tcbilling.ledger.database_race import creation_flaw, replacement_flaw
+from airflow_provider_tcbilling.ledger.database_race import creation_flaw, queue_flaw, replacement_flaw
+from airflow_provider_tcbilling.task.next_steps import moment
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.database import DatabaseStore
@@ -60,14 +58,15 @@ def survives_a_crash(store: DatabaseStore) -> str:
 
 def has_the_time(store: DatabaseStore) -> str:
     """Compare the ledger's clock with that of this machine."""
-    difference, here = store.clock_difference(), socket.gethostname()
+    if not database_of(store.address).dialect.has_own_clock:
+        return "it is that of this machine"
+    difference, now, machine = store.clock_difference(), store.now(), f"this machine ({socket.gethostname()})"
     if abs(difference) > MOST_SECONDS:
-        ours, theirs = (pendulum.from_timestamp(int(now)).to_iso8601_string() for now in (store.now() - difference, store.now()))
         raise Failed(
-            f"the clock of {store.address} says {theirs}, and that of this machine ({here}) {ours}: {abs(difference):.0f} s "
-            "apart. Set the one that is wrong"
+            f"the clock of {store.address} says {moment(now)}, and that of {machine} {moment(now - difference)}: "
+            f"{abs(difference):.0f} s apart, and {MOST_SECONDS:.0f} s are tolerated. Set the one that is wrong"
         )
-    return f"{abs(difference):.2f} s {'ahead of' if difference > 0 else 'behind'} this machine ({here})"
+    return f"{abs(difference):.2f} s {'ahead of' if difference > 0 else 'behind'} that of {machine}"
 
 
 def is_apart(store: DatabaseStore) -> str:
@@ -81,6 +80,12 @@ def has_all_events(store: DatabaseStore) -> str:
     """Compute the hash of each event."""
     _fail_if(store.verify_chain())
     return "each has the hash of the one before it"
+
+
+def counts_requests(store: DatabaseStore) -> str:
+    """Use a row of the rate limit, which is deleted again."""
+    _fail_if([flaw] if (flaw := queue_flaw(store.database)) else [])
+    return "a row was made, read and deleted"
 
 
 def _fail_if(flaws: list[str]) -> None:

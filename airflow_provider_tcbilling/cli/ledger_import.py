@@ -134,16 +134,31 @@ def _imported(ledger: DatabaseStore, source: ObjectStore, location: str, stored:
     if source.location(record.key) != location:
         return Fate.MISPLACED, f"it names the purchase {record.key}"
     try:
-        if ledger.import_text(record.key, f"{json.dumps(stored, indent=2)}\n"):
-            return Fate.TAKEN, ""
-        there = ledger.read(record.key)
+        is_taken = ledger.import_text(record.key, f"{json.dumps(stored, indent=2)}\n")
     except OrderIsAnothers as error:
         return Fate.OWNED, str(error)
-    except InvalidRecord as error:  # Such as one that was pruned, whose order stays owned.
-        if record.order_id and record.key in ledger.owners(server_name(record.endpoint), [record.order_id]).values():
-            return Fate.THERE, ""
+    return (Fate.TAKEN, "") if is_taken else _compared(record, stored, ledger)
+
+
+def _compared(record: Record, stored: Any, ledger: DatabaseStore) -> tuple[Fate, str]:
+    """Return whether the ledger has the same record, and if not which of the two is the later one."""
+    try:
+        there = ledger.read(record.key)
+        other = Record.from_json(there, "")
+    except InvalidRecord as error:
+        if _owns(record, ledger):
+            return Fate.THERE, ""  # It was pruned, and its order stays owned.
         return Fate.DIFFERS, f"the record there cannot be used, {error.reason}"
-    return (Fate.THERE, "") if there == stored else (Fate.DIFFERS, _difference(record, there))
+    if there == stored:
+        return Fate.THERE, ""
+    later = "the ledger" if other.changed_at >= record.changed_at else "the folder"
+    return Fate.DIFFERS, f"{record.state.value} here, {other.state.value} there; {later} has the later one"
+
+
+def _owns(record: Record, ledger: DatabaseStore) -> bool:
+    """Whether a ledger has assigned the order of a purchase to it."""
+    number = record.order_id
+    return number is not None and ledger.owners(server_name(record.endpoint), [number]).get(number) == record.key
 
 
 def _unusable(stored: Any) -> Fate:
@@ -154,13 +169,3 @@ def _unusable(stored: Any) -> Fate:
         return Fate.FOREIGN
     version = stored.get("version")
     return Fate.NEWER if isinstance(version, int) and version > VERSION else Fate.DAMAGED
-
-
-def _difference(record: Record, there: Any) -> str:
-    """Return which of two records of a purchase is the later one."""
-    try:
-        other = Record.from_json(there, "")
-    except InvalidRecord as error:
-        return f"the record there cannot be used, {error.reason}"
-    later = "the ledger" if other.changed_at >= record.changed_at else "the folder"
-    return f"{record.state.value} here, {other.state.value} there; {later} has the later one"

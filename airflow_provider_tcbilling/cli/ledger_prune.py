@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.cli.lookup import Refused
+from airflow_provider_tcbilling.ledger.database_lookup import delivered_before
 from airflow_provider_tcbilling.task.next_steps import moment
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def pruned(store: DatabaseStore, before: float, *, is_sure: bool, force: bool) -
             f"Nothing was removed: --before lies less than {LISTED_DAYS} days back, and the order book may still list "
             f"the orders of these records. Give a time before {moment(last)}, or add --force."
         )
-    sums = store.delivered_before(before)
+    sums = store.database.reading(lambda connection: delivered_before(connection, before))
     count = sum(one.purchases for one in sums)
     paid = ", ".join(amount(one.cents, one.currency) for one in sums if one.cents) or "nothing that is known"
     about = f"{count} records of purchases that were delivered before {moment(before)}, for which was paid: {paid}"

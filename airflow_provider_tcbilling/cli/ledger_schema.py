@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.database import DatabaseStore
 
 AIRFLOWS_OWN = (
-    "Warning: this is the metadata database of Airflow. A restore or a cleanup of Airflow takes the ledger along, and a "
-    "purchase that is forgotten can be bought again. Give the ledger a database, or a schema, of its own."
+    "this is the metadata database of Airflow. A restore or a reset of Airflow takes the ledger along, and a purchase "
+    "that is forgotten can be bought again. Give the ledger a database, or a schema, of its own"
 )
 
 
@@ -31,4 +31,4 @@ def upgraded(store: DatabaseStore) -> Iterator[str]:
     else:
         yield f"{store.about} had {f'revision {before}' if before else 'no tables'}, and has revision {after} now."
     if store.shares_a_schema_with_airflow():
-        yield AIRFLOWS_OWN
+        yield f"Warning: {AIRFLOWS_OWN}."

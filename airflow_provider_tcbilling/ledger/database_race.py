@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from airflow_provider_tcbilling.ledger.database_tables import rate_limits
@@ -54,6 +54,19 @@ def replacement_flaw(database: Database) -> str:
     with _name(database) as name:
         database.changing(lambda connection: _created(connection, name))
         return _flaw("replacements", _raced(database, lambda connection, number: _replaced(connection, name, number)))
+
+
+def queue_flaw(database: Database) -> str:
+    """
+    Make a row of the rate limit, and read it; return what is wrong, empty if nothing is.
+
+    :raises StoreFailed: The database cannot be reached or written.
+    """
+    with _name(database) as name:
+        database.changing(lambda connection: _created(connection, name))
+        wanted = select(rate_limits.c.rate).where(rate_limits.c.name == name)
+        rate = database.reading(lambda connection: connection.execute(wanted).scalar())
+    return "" if rate == 1.0 else f"the rate of a new row is {rate}, instead of 1.0"
 
 
 def _flaw(tries: str, won: list[bool]) -> str:
