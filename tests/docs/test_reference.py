@@ -66,12 +66,12 @@ def test_a_policy_shows_the_texts_that_it_accepts():
     assert module.default_of(parameter) == "`ordered`"
 
 
-def test_EACH_COMMAND_has_its_options():
+def test_each_command_has_its_options():
     tables = extension("command_line").command_tables(main)
 
     for name, command in EACH_COMMAND:
         assert f"**`{name}`**" in tables
-        assert all(f"`{option.flag}" in tables for option in command.options)
+        assert all(f"`{option.more.get('metavar', option.flag)}" in tables for option in command.options)
 
 
 def test_each_state_has_a_line():
