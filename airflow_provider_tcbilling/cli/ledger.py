@@ -44,12 +44,10 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\
 
 def upgrade(chosen: argparse.Namespace) -> Answer:
     """Create the tables of the ledger, or bring them to the schema of this release; or print the SQL that does so."""
-    from airflow_provider_tcbilling.cli.ledger_schema import upgraded
+    from airflow_provider_tcbilling.cli.ledger_schema import upgrade_sql, upgraded
 
     store = _database(chosen.conn_id)
-    if chosen.sql:
-        return store.upgrade_sql().rstrip(), DONE
-    return "\n".join(upgraded(store)), DONE
+    return upgrade_sql(store) if chosen.sql else "\n".join(upgraded(store)), DONE
 
 
 def check(chosen: argparse.Namespace) -> Answer:
@@ -61,7 +59,7 @@ def check(chosen: argparse.Namespace) -> Answer:
     code = DONE if hold(checks) else NOT_DONE
     if chosen.json:
         return as_json({"ledger": store.about, "holds": hold(checks), "checks": [vars(one) for one in checks]}), code
-    return "\n".join(lines_of(checks, store.about)), code
+    return "\n".join(lines_of(checks, store.about.removeprefix("the "))), code
 
 
 def import_(chosen: argparse.Namespace) -> Answer:
@@ -71,7 +69,7 @@ def import_(chosen: argparse.Namespace) -> Answer:
     store = _database(chosen.conn_id)
     result = import_from(chosen.source, store)
     code = DONE if result.is_whole else NOT_DONE
-    return as_json(result.as_json()) if chosen.json else "\n".join(result.lines(store.about)), code
+    return as_json(result.as_json()) if chosen.json else "\n".join(result.lines(str(store.address))), code
 
 
 def list_(chosen: argparse.Namespace) -> Answer:
@@ -84,8 +82,9 @@ def list_(chosen: argparse.Namespace) -> Answer:
     since = _moment("--since", chosen.since) if chosen.since else None
     filters = (chosen.state, chosen.dag_id, chosen.product, since, chosen.text)
     wanted = Wanted(*filters, chosen.sort, chosen.reverse, chosen.limit)
-    place = _settings(chosen.conn_id).ledger
-    listing = reading(place, lambda: listing_of(_ledger(chosen.conn_id), wanted))
+    store = _ledger(chosen.conn_id)
+    place = store.about.removeprefix("the ledger ")
+    listing = reading(place, lambda: listing_of(store, wanted))
     if not chosen.json:
         return "\n".join(listing.lines(place)), DONE
     note("\n".join(listing.notes(place)))

@@ -72,7 +72,11 @@ def hold(checks: list[Check]) -> bool:
 def lines_of(checks: list[Check], place: str) -> list[str]:
     """Return the results for a terminal."""
     count = sum(check.result not in (OK, WARNING) for check in checks)
-    end = f"{place} passed." if not count else f"{place}: {count} of {len(checks)} did not pass."
+    end = (
+        f"The {place} has all {len(checks)} properties."
+        if not count
+        else f"The {place} fails {count} of {len(checks)} tests."
+    )
     return [*columns([(check.result, check.name, check.about) for check in checks]), end]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.cli.lookup import Refused, reading
+from airflow_provider_tcbilling.hooks.connection import _ledger_mistakes
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderIsAnothers
 from airflow_provider_tcbilling.purchasing.record import FORMAT, VERSION, Record
@@ -97,9 +98,11 @@ def import_from(uri: str, ledger: DatabaseStore) -> Import:
     A record that the ledger has stays as it is there, so an import changes nothing when it is repeated.
 
     :param uri: The folder, as ``ledger_uri`` names it.
-    :raises Refused: There is nothing at all.
+    :raises Refused: It is no such address, or there is nothing at all.
     :raises StoreFailed: The folder cannot be read, or the ledger cannot be written. What was taken stays taken.
     """
+    for mistake in _ledger_mistakes(uri or "nothing", ""):
+        raise Refused(mistake.replace("extra ledger_uri", "FROM"))
     source = reading(uri, lambda: ObjectStore(uri))
     result, records = Import(), dict(source.all())
     others = sorted(set(reading(uri, lambda: _names(uri))) - {_name(location) for location in records})

@@ -37,9 +37,9 @@ def pruned(store: DatabaseStore, before: float, *, is_sure: bool, force: bool) -
     paid = ", ".join(amount(one.cents, one.currency) for one in sums if one.cents) or "nothing that is known"
     about = f"{count} records of purchases that were delivered before {moment(before)}, for which was paid: {paid}"
     if not is_sure:
-        yield f"{store.about} has {about}."
+        yield f"The ledger {store.address} has {about}."
         yield "Nothing was removed. Add --yes to remove them: their orders stay owned, and the totals are kept."
         return
     removed = store.prune(before)
-    yield f"{store.about} had {about}."
+    yield f"The ledger {store.address} had {about}."
     yield f"{removed} records were removed. Their orders stay owned, and the totals are kept."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,25 @@ def upgraded(store: DatabaseStore) -> Iterator[str]:
 
     :raises StoreFailed: The role may not do it, the schema is newer, or the database cannot be reached.
     """
+    _quiet()
     before = revision_of(database_of(store.address))
     store.upgrade()
     after = revision_of(database_of(store.address))
     if before == after:
-        yield f"{store.about} has revision {after} already: nothing was changed."
+        yield f"The ledger {store.address} has revision {after} already: nothing was changed."
     else:
-        yield f"{store.about} had {f'revision {before}' if before else 'no tables'}, and has revision {after} now."
+        was = f"revision {before}" if before else "no tables"
+        yield f"The ledger {store.address} had {was}, and has revision {after} now."
     if store.shares_a_schema_with_airflow():
         yield f"Warning: {AIRFLOWS_OWN}."
+
+
+def upgrade_sql(store: DatabaseStore) -> str:
+    """Return the SQL that creates the tables of a new ledger. Nothing is changed, and no connection is opened."""
+    _quiet()
+    return store.upgrade_sql().rstrip()
+
+
+def _quiet() -> None:
+    """Keep the notes of the migrations out of the answer; their warnings stay."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)

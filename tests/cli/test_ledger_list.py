@@ -118,10 +118,11 @@ def test_since_is_the_moment_of_the_last_change(three, run):
 
 
 def test_a_long_list_says_how_many_are_left(three, run):
+    place = three.ledger.about.removeprefix("the ledger ")
     out = run("ledger", "list", "--limit", "2")[1]
 
-    assert out.splitlines()[-1] == f"2 of 3 in {three.settings.ledger}; --limit 0 has all"
-    assert run("ledger", "list", "--limit", "0")[1].splitlines()[-1] == f"3 in {three.settings.ledger}"
+    assert out.splitlines()[-1] == f"2 of 3 in {place}; --limit 0 has all"
+    assert run("ledger", "list", "--limit", "0")[1].splitlines()[-1] == f"3 in {place}"
     assert "2 of 3 in" in run("ledger", "list", "--limit", "2", "--json")[2]
     assert len(json.loads(run("list", "--json")[1])) == 3
 

@@ -14,8 +14,6 @@ from airflow_provider_tcbilling.ledger.database_rows import id_of
 from airflow_provider_tcbilling.task.ledger_connection import address_of
 from tests.support.shop import LAG, Shop
 
-KINDS = ("sqlite", "postgres")
-
 
 class DatabaseShop(Shop):
     """
@@ -73,7 +71,7 @@ def database_shop(kind, request, sandbox, connect, folder, clock, patch):
     """
     Return a shop with a database of a kind, which has its tables.
 
-    :param kind: One of :data:`KINDS`.
+    :param kind: ``sqlite`` or ``postgres``.
     """
     fields = {"conn_type": "sqlite", "host": str(folder.parent / "ledger.db")}
     if kind == "postgres":
