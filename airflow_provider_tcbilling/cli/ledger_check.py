@@ -72,11 +72,8 @@ def hold(checks: list[Check]) -> bool:
 def lines_of(checks: list[Check], place: str) -> list[str]:
     """Return the results for a terminal."""
     count = sum(check.result not in (OK, WARNING) for check in checks)
-    end = (
-        f"The {place} has all {len(checks)} properties."
-        if not count
-        else f"The {place} fails {count} of {len(checks)} tests."
-    )
+    tests = len(checks)
+    end = f"The {place} fails {count} of {tests} tests." if count else f"The {place} has all {tests} properties."
     return [*columns([(check.result, check.name, check.about) for check in checks]), end]
 
 

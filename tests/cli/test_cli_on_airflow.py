@@ -60,7 +60,7 @@ def test_airflow_knows_the_commands(shop, tmp_path):
 
     assert cli.get_cli_commands in ProvidersManager().cli_command_functions
     shop.ordered()
-    listed = started("airflow", "tcbilling", "list", "--json", env=env)
+    listed = started("airflow", "tcbilling", "ledger", "list", "--json", env=env)
     assert [row["key"] for row in json.loads(listed.stdout)] == [KEY]
     assert started("airflow", "tcbilling", "settle", "--key", KEY, "--not-bought", env=env).returncode == 1
 
