@@ -43,8 +43,8 @@ ORDER: dict[str, Any] = {
 
 PRICE = Options().price_cents
 
-WRITING = (("ledger", "upgrade"), ("ledger", "import"), ("ledger", "prune"))
-"""Commands that write into the ledger, beside ``settle``."""
+WRITING = (("ledger", "upgrade"), ("ledger", "check"), ("ledger", "import"), ("ledger", "prune"))
+"""Commands that write into the ledger, beside ``settle``; a check gives a folder its identity."""
 
 StartSandbox = Callable[..., Sandbox]
 

@@ -34,6 +34,9 @@ def pruned(store: DatabaseStore, before: float, *, is_sure: bool, force: bool) -
         )
     sums = store.database.reading(lambda connection: delivered_before(connection, before))
     count = sum(one.purchases for one in sums)
+    if not count:
+        yield f"The ledger {store.address} has no record of a purchase that was delivered before {moment(before)}."
+        return
     paid = ", ".join(amount(one.cents, one.currency) for one in sums if one.cents) or "nothing that is known"
     about = f"{count} records of purchases that were delivered before {moment(before)}, for which was paid: {paid}"
     if not is_sure:

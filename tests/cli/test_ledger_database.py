@@ -9,11 +9,12 @@ import pytest
 
 from airflow_provider_tcbilling.cli.command import WRONG_USAGE
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
+from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from tests.api.test_text import steers
 from tests.support.databases import PASSWORD
-from tests.support.shop import KEY, NOT_LISTED, TASK
+from tests.support.shop import KEY, NOT_LISTED, TASK, Shop
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]
 
@@ -167,6 +168,7 @@ def test_the_metadata_database_of_airflow_is_warned_of(shop, run):
 
 def test_a_sound_ledger_has_every_property(shop, run):
     shop.ordered()
+    before = shop.files()
 
     code, out, _ = run("ledger", "check")
 
@@ -176,6 +178,7 @@ def test_a_sound_ledger_has_every_property(shop, run):
     identity = shop.ledger.identity.id
     assert f"{identity}, created at 20" in out
     assert shop.rows("SELECT * FROM tcbilling_rate_limits") == []
+    assert shop.files() == before
 
 
 def test_an_event_that_was_edited_is_named(shop, run):
@@ -217,6 +220,48 @@ def test_a_database_that_breaks_a_rule_does_not_pass(shop, run, damage, name, ab
     code, checks = checked(run)
 
     assert (code, failed(checks)) == (1, {name: about})
+
+
+class TestOnAFolder:
+    @pytest.fixture
+    def shop(self, sandbox, connect, tmp_path, passing_time):
+        shop = Shop(sandbox, tmp_path / "ledger", passing_time)
+        connect(host=sandbox.url, extra={"ledger_uri": shop.folder.as_uri()})
+        return shop
+
+    def test_a_folder_has_the_properties_that_it_can_have(self, shop, run):
+        shop.ordered()
+
+        code, checks = checked(run)
+
+        assert code == 0
+        assert [*checks] == ["reachable", "creates exclusively", "replaces conditionally", "identity"]
+        assert checks["replaces conditionally"][0] == "warning"
+        assert (len([*shop.ledger.all()]), list(shop.folder.glob("*.canary"))) == (1, [])
+
+    def test_a_folder_that_is_not_mounted_fails_and_the_rest_is_skipped(self, shop, run):
+        shop.folder.rmdir()
+
+        code, checks = checked(run)
+
+        assert (code, [*failed(checks)]) == (1, ["reachable"])
+        assert "Is it mounted here?" in checks["reachable"][1]
+        assert checks["identity"][0] == "skipped"
+
+    def test_a_storage_that_lets_two_create_fails(self, shop, run, monkeypatch):
+        monkeypatch.setattr(ObjectStore, "creates_exclusively", False)
+
+        code, checks = checked(run)
+
+        assert (code, [*failed(checks)]) == (1, ["creates exclusively"])
+
+    def test_a_class_of_a_deployment_has_no_tests_here(self, shop, run, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__TCBILLING__LEDGER_CLASS", "airflow_provider_tcbilling.ledger.memory.MemoryStore")
+
+        code, out, err = run("ledger", "check")
+
+        assert (code, out) == (1, "")
+        assert "MemoryStore, which has no tests here" in err
 
 
 # Show, and finding
@@ -306,6 +351,13 @@ def test_a_date_that_the_order_book_still_remembers_is_refused(old, run):
     assert (code, out, old.files()) == (1, "", before)
     assert "less than 90 days back" in err
     assert "add --force" in err
+
+
+def test_nothing_old_is_nothing_to_prune(old, run):
+    code, out, _ = run("ledger", "prune", "--before", "2020-01-01", "--yes")
+
+    assert (code, out.count("\n")) == (0, 1)
+    assert "has no record of a purchase that was delivered before 2020-01-01" in out
 
 
 def test_without_yes_the_purchases_are_counted_and_stay(old, run):
