@@ -179,7 +179,8 @@ class Settlement:
 
     def _refuse_if_owned(self, record: Record, numbers: frozenset[str]) -> None:
         """Refuse an order that another record owns; --force helps only where that record cannot be read."""
-        owned, unreadable = self._ownership(record).others(record, lambda payload: False)
+        others = self._ownership(record).others(record, lambda payload: False, order_ids=numbers)
+        owned, unreadable = others.owned, others.rivals
         if owned & numbers:
             raise Refused(
                 f"Nothing was written: another record owns order {', '.join(sorted(owned & numbers))}. "

@@ -47,6 +47,12 @@ class Store(ABC):
     replaces_conditionally: bool = False
     """:meth:`_replace` compares and stores in one step: of two processes that take over, one is refused."""
 
+    pause_seconds: ClassVar[float] = 2.0
+    """
+    How long a process that begins or takes over waits to see whether another one does the same, where the store does
+    not refuse one of two. A process that needs longer for its own change gives it up, so a slow store needs more.
+    """
+
     counts_money: ClassVar[bool] = False
     """It can hold a spending limit."""
 

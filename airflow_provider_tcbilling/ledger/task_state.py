@@ -80,6 +80,7 @@ class TaskStateStore(Store):
     """
 
     about = "the task state store"
+    pause_seconds = 10.0
 
     def __init__(self, context: Context) -> None:
         self._state = context["task_state_store"]

@@ -124,6 +124,8 @@ STEPS: Mapping[tuple[str, Finding], str] = {
     ),
     **{(state, finding): step for state in ("ordered", "delivered") for finding, step in _WITH_AN_ORDER.items()},
     **{(state, finding): step for state in ("charged", "refused") for finding, step in _FINAL_STEPS.items()},
+    **{(state, Finding.UNDER_WAY): "Ask again later: no step is safe before." for state in ("charged", "refused")},
+    ("declined", Finding.UNDER_WAY): "Ask again later: an order that matches may be that of another purchase.",
     ("declined", Finding.ONE): _MAY_BE_IT,
     ("declined", Finding.UNCLEAR): _MAY_BE_IT,
     ("declined", Finding.NONE): "Nothing was bought. Correct what the reason names, then clear the task: it BUYS.",

@@ -47,7 +47,7 @@ def test_a_ledger_remembers_a_purchase_key_in_all_runs(start_sandbox, connect, t
         operator(purchase_key="edge").execute(context_of(run_id=run_id))
 
     assert spent(sandbox) == PRICE
-    (record,) = tmp_path.iterdir()
+    (record,) = tmp_path.glob("*.json")
     assert json.loads(record.read_text())["placed_by"]["run_id"] == "manual__1"
 
 

@@ -12,6 +12,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.ledger.database_address import Address
 
 SECONDS = 120.0
 """How long a server may take to start or stop on a machine that is busy."""
@@ -42,7 +46,7 @@ class Server:
     user: str
     folder: Path
 
-    def execute(self, statement: str, database: str = "") -> list[tuple]:
+    def execute(self, statement: str, database: str = "") -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
     def new_database(self) -> str:
@@ -50,9 +54,9 @@ class Server:
         self.execute(f"CREATE DATABASE {name}")
         return name
 
-    def connection(self, database: str, **other: object) -> dict[str, object]:
+    def connection(self, database: str, **other: Any) -> dict[str, Any]:
         """Return the fields of an Airflow connection."""
-        fields = {"conn_type": self.kind, "host": "127.0.0.1", "port": self.port, "schema": database}
+        fields: dict[str, Any] = {"conn_type": self.kind, "host": "127.0.0.1", "port": self.port, "schema": database}
         return {**fields, "login": self.user, "password": PASSWORD, **other}
 
 
@@ -82,7 +86,7 @@ class PostgreSQL(Server):
         control = [*_unprivileged(), str(self.programs() / "pg_ctl"), "-D", str(self.folder / "data"), *command]
         subprocess.run(control, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, cwd=self.folder)
 
-    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         import psycopg2
 
         fields = {"host": "127.0.0.1", "port": self.port, "user": self.user, "password": PASSWORD}
@@ -116,10 +120,16 @@ def postgresql() -> Iterator[PostgreSQL]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def address(server: Server, database: str, **other: object):
+def address(server: Server, database: str, **other: Any) -> Address:
     """Return the address of a database of a server, as a ledger has it."""
     from airflow_provider_tcbilling.ledger.database_address import Address
 
     kind = {"postgres": "postgresql"}.get(server.kind, server.kind)
-    fields = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": PASSWORD, **other}
+    fields: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "user": server.user,
+        "password": PASSWORD,
+        **other,
+    }
     return Address(kind, database, **fields)

@@ -3,6 +3,7 @@
 from verification.mutant_lists.arguments import ARGUMENTS
 from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
+from verification.mutant_lists.folders import FOLDERS
 from verification.mutant_lists.inputs import INPUTS
 from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
@@ -31,4 +32,5 @@ MUTANTS = (
     *SECRETS,
     *SANDBOXES,
     *INPUTS,
+    *FOLDERS,
 )
