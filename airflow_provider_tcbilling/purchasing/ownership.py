@@ -86,6 +86,8 @@ class Ownership:
         record = Record.from_json(self._store.value_of(self._wanted.key, text), self.location)
         if record.changed_at > self._clock() + LATEST_CHANGE:
             raise InvalidRecord(self.location, "it was written in the future, or the clock of this machine is wrong")
+        if record.is_word_of_a_user:
+            record = self._with_request(record)
         if self._action and record.fingerprint == self._action.plain_fingerprint:
             record = replace(record, fingerprint=self._wanted.fingerprint)
         differences = _differences(record, self._wanted)
@@ -93,6 +95,16 @@ class Ownership:
             raise PurchaseChanged(self.location, differences)
         self._warn_of_secrets_not_compared(record)
         return record, text
+
+    def _with_request(self, record: Record) -> Record:
+        """
+        Return a record that a user made, with the request as it is wanted now: none was written that could differ.
+
+        A store that is not shared has one record for each place, so the user may not know how its purchase is named.
+        """
+        wanted = self._wanted
+        key = record.key if self._store.is_shared else wanted.key
+        return replace(record, key=key, payload=wanted.payload, fingerprint=wanted.fingerprint)
 
     def _warn_of_secrets_not_compared(self, record: Record) -> None:
         """Log once that a secret may have been edited: a record that another key has sealed cannot be compared."""
@@ -115,6 +127,14 @@ class Ownership:
         was = f"account {record.account}" if record.account else "a key of which no account is known"
         is_ = f"account {action.account() or 'unknown'}"
         raise PurchaseChanged(self.location, [f"account: it was begun with {was}, and the key is of {is_} now"])
+
+    def gone_on(self, record: Record) -> Record | None:
+        """Return the record of another process that has gone on with the purchase; ``None`` if none surely has."""
+        with contextlib.suppress(TcBillingError):
+            current = self.refresh(record)
+            if current.owner != record.owner and current.state is not State.DECLINED:
+                return current
+        return None
 
     def refresh(self, record: Record) -> Record:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
@@ -270,14 +290,19 @@ class Ownership:
         except TcBillingError as error:
             log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
 
-    def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
-        """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
+    def decline(self, record: Record, reason: str, *, was_refused: bool) -> Record | None:
+        """
+        Note that nothing was bought. A refusal uses the token up; what never reached the server does not.
+
+        :return: The record of another process that has gone on with the purchase; ``None`` if none surely has.
+        """
         generation, reason = record.generation + was_refused, self._without_secrets(reason)
         declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
         try:
             self.replace_own(record, declined)
         except StoreFailed as failed:
             log.warning("%s The next try queries the order book first.", failed)
+        return self.gone_on(record)
 
     def replace_own(self, mine: Record, new: Record) -> None:
         """
@@ -293,6 +318,15 @@ class Ownership:
         if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:
             log.warning("This process stood still while it wrote, so the next try queries the order book first.")
             self.write(self._given_up(mine))
+
+    def close_window(self, record: Record) -> None:
+        """Note that the same token is not sent again without a user's decision; a store that fails is only logged."""
+        try:
+            stored, text = self._read()
+            if stored and stored == record and record.replay_until > (now := self._clock()):
+                self._store.replace(record.key, replace(record, replay_until=now, changed_at=now).as_json(), text)
+        except TcBillingError as error:
+            log.warning("The next try may send the same client token again, as this stop was not recorded: %s", error)
 
     def conclude(self, record: Record, state: State, reason: str) -> Record:
         """

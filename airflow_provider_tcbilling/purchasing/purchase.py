@@ -11,14 +11,10 @@ the first byte is sent. :meth:`Purchase.place` is a loop::
                                 query the order book, decide (the table in ``decision``), and then
                                 adopt the order, send the same bytes with the same token, query again later, or stop
 
-Two layers, the token and the order book, stand between a purchase and its double, and either alone is enough. Orders
-that other records own do not count; while another open record wants the same thing, nothing is adopted. What a server
-called paid, or refused after an unanswered try, is never sent again. After every repeat the order book is queried once
-more for a second order.
-
-Renewals and refunds take the same way and have more evidence: the instance as it was before. Where that has changed
-and no order explains it, nothing is sent again: see
-:class:`~airflow_provider_tcbilling.purchasing.money_action.MoneyAction`.
+Two layers, the token and the order book, stand between a purchase and its double. Orders that other records own do not
+count; while another open record wants the same thing, nothing is adopted. What a server called paid, or refused after
+an unanswered try, is never sent again. After every repeat the order book is queried once more for a second order.
+Renewals and refunds have more evidence: the instance as it was before.
 """
 
 from __future__ import annotations
@@ -206,7 +202,7 @@ class Purchase:
 
     def _with_new_token(self, record: Record, order: Order) -> Record:
         """Store another token, since the order of this one has become an identical purchase's; return the record."""
-        stored = self._ownership.refresh(record)
+        self.order_id, stored = "", self._ownership.refresh(record)
         if stored.owner != record.owner or stored.order_id not in (None, order.order_id):
             return stored
         if self._intents.client_token:
@@ -218,6 +214,7 @@ class Purchase:
 
     def _keep(self, record: Record, order: Order) -> Record:
         """Store an order before anything else is done with it, and return the record that knows it."""
+        self.order_id = order.order_id
         self._checkpoint("order known")
         try:
             kept = self._ownership.keep(record, order)
@@ -235,8 +232,8 @@ class Purchase:
         """Return the record of a request whose outcome is unknown; raise if it surely bought nothing."""
         was_refused = isinstance(error, ApiError) and not error.transient
         if attempt is Attempt.FIRST and not error.ambiguous:
-            self.is_in_doubt = False
-            self._ownership.decline(record, str(error), was_refused=was_refused)
+            other = self._ownership.decline(record, str(error), was_refused=was_refused)
+            self.is_in_doubt, self.order_id = bool(other), (other and other.order_id) or ""
             raise error
         log.warning("It may have been carried out, so the order book is queried before another request. %s", error)
         if isinstance(error, PaidButNotDelivered):
@@ -317,7 +314,7 @@ class Purchase:
             found, step, why = [*evidence.orders, *evidence.unclear], decision.step, decision.why
             finding = decision.finding
         if step is Next.SEND and self._error:
-            step, why, finding = self._after(self._error, max(give_up, record.replay_until))
+            step, why, finding = self._after(self._error, give_up)
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
         return found, step, why, finding
@@ -362,6 +359,8 @@ class Purchase:
         """Stop, unless another process has gone on while this one stood still; return the record as it stands then."""
         current = self._ownership.refresh(record)
         if (current.owner, current.state) == (record.owner, record.state):
+            if finding is Finding.NONE and self._error and self._error.ambiguous:
+                self._ownership.close_window(current)
             raise self._stopped(record, found, why, finding)
         return current
 

@@ -14,8 +14,6 @@ import pytest
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.ledger.database import DatabaseStore
-from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
@@ -26,8 +24,8 @@ from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to, context_of
+from tests.support import ledgers
 from tests.support.crash import dying_at
-from tests.support.databases import address
 
 pytestmark = pytest.mark.usefixtures("passing_time")
 
@@ -67,18 +65,13 @@ def in_task_state(tmp_path):
     return TaskStateStore(context_of(state=TaskState()))
 
 
-def in_sqlite(tmp_path):
-    return DatabaseStore(Address("sqlite", str(tmp_path / "ledger.db")))
-
-
 KEEPING = {
     "memory": lambda tmp_path: MemoryStore(),
     "memory that compares": lambda tmp_path: MemoryStore(replaces_conditionally=True),
     "a folder": lambda tmp_path: ObjectStore(tmp_path.as_uri()),
     "task state": in_task_state,
     "a user's own": lambda tmp_path: TwoTables(),
-    "SQLite": in_sqlite,
-    "PostgreSQL": None,
+    **dict.fromkeys(ledgers.KINDS),
 }
 OPEN = {**KEEPING, "nothing": lambda tmp_path: NoStore()}
 
@@ -86,12 +79,8 @@ OPEN = {**KEEPING, "nothing": lambda tmp_path: NoStore()}
 def opened(kind, request, tmp_path, monkeypatch):
     if OPEN[kind]:
         return OPEN[kind](tmp_path)
-    # The time of these tests goes on only while somebody sleeps, and a server has its own.
-    monkeypatch.setattr(DatabaseStore, "now", lambda store: time.time())
-    server = request.getfixturevalue("postgres")
-    store = DatabaseStore(address(server, server.new_database()))
-    store.upgrade()
-    return store
+    ledgers.with_the_time_of_the_test(monkeypatch)
+    return ledgers.new_ledger(kind, request, tmp_path)
 
 
 @pytest.fixture(params=KEEPING)

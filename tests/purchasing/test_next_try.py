@@ -84,7 +84,7 @@ def test_a_try_after_the_window_that_finds_nothing_stops_unless_the_token_is_tru
 ):
     with dying_at("sending"):
         purchase(sandbox, shelf).place()
-    passing_time.sleep(700)
+    passing_time.sleep(800)
     ended = None
     try:
         purchase(sandbox, shelf, trust_token=trust_token).place()

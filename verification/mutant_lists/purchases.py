@@ -186,7 +186,7 @@ PURCHASES = (
     ),
     Mutant(
         "an order adopted beside the one that the record knows by then",
-        "Ownership.adopt",
+        "Ownership._adopt",
         "if stored not in (None, record):",
         "if False:",
         f"{COHORT}::test_a_record_that_knows_an_order_by_then_takes_no_other",
@@ -204,6 +204,20 @@ PURCHASES = (
         "self._clock() - self._action.client.clock() if self._store.has_clock else 0.0",
         "0.0",
         f"{CLOCK}::test_a_clock_of_the_store_that_is_hours_ahead_changes_nothing",
+    ),
+    Mutant(
+        "an order left to another that may be about to send",
+        "Purchase._take_over",
+        "if not self._inquiry.hand_over():",
+        "if False:",
+        f"{COHORT}::test_an_order_that_is_left_to_another_purchase_is_in_its_record_before_anything_is_sent",
+    ),
+    Mutant(
+        "an order kept after a standstill although another has taken it",
+        "Purchase._keep",
+        "if self._clock() > record.sending_until and self._is_anothers(record, order):",
+        "if False:",
+        f"{COHORT}::test_an_order_that_was_taken_during_a_standstill_is_given_back",
     ),
     Mutant(
         "orders of another day taken",
@@ -278,7 +292,7 @@ PURCHASES = (
     Mutant(
         "a store that fails after the purchase passed over",
         "Ownership.keep",
-        "raise OrderNotRecorded(order.order_id, self.location) from failed",
+        "raise self._not_recorded(ordered, order, failed) from failed",
         "break",
         f"{BROKEN_RECORDS}::test_a_store_that_fails_after_the_purchase_leaves_the_order_and_its_record_in_the_log",
     ),
@@ -299,7 +313,7 @@ PURCHASES = (
     Mutant(
         "other tasks of the DAG are no twins",
         "may_have_twins",
-        "return any(all(_may_agree(name, task, other) for name in DISTINGUISHING) for other in buyers)",
+        "return any(_may_agree(mine, item, other) for other in others for item in _items_of(other))",
         "return False",
         f"{INSTANCE_RECORD}::test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag",
     ),
@@ -308,7 +322,7 @@ PURCHASES = (
         "Execution._begin",
         "presumed_since=since_when(context) if may_have_run_before(context) else None,",
         "presumed_since=None,",
-        f"{INSTANCE_RECORD}::test_a_later_try_without_a_record_looks_before_it_sends",
+        f"{INSTANCE_RECORD}::test_a_later_try_whose_record_may_be_lost_looks_before_it_sends",
     ),
     Mutant(
         "a backfill spends",
@@ -326,7 +340,7 @@ PURCHASES = (
     ),
     Mutant(
         "settled as not bought although an order matches",
-        "Settlement.not_bought",
+        "Settlement._doubt_that_nothing_was_bought",
         "if result.finding not in NO_MATCH:",
         "if False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
@@ -355,7 +369,7 @@ PURCHASES = (
     Mutant(
         "an order of something else settled",
         "Settlement._order",
-        "elif not any(order.order_ids & candidate.order_ids for candidate in evidence.orders):",
+        "elif matching is not None and not any(order.order_ids & candidate.order_ids for candidate in matching):",
         "elif False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),

@@ -16,6 +16,7 @@ from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.sandbox.orders import PlacedOrder
 from verification.schedules.line import Died
+from verification.schedules.shelves import SHELVES
 from verification.schedules.world import LAG, ORDER, WINDOW, Buyer, World
 
 LONG_WINDOW = 20_000.0
@@ -165,13 +166,12 @@ class Cohort(World):
         yield from self._faults_of_records(returned)
         if self.is_honest and self.server != "reject-repeat":
             yield from (f"{buyer.name} stopped: {buyer.stop}" for buyer in self.buyers if buyer.stop)
-        yield from (f"{buyer.name} never came to an end: {buyer.outcomes}" for buyer in self.buyers if _hangs(buyer))
+        yield from (f"{buyer.name} never came to an end: {buyer.outcomes}" for buyer in self.buyers if buyer.hangs)
         if self.is_honest and self.now - self._calm_since > SLOWEST:
             yield f"it took {self.now - self._calm_since:.0f} s after the last misfortune"
 
     def _faults_of_the_money(self, placed: list[PlacedOrder], returned: Counter[str]) -> Iterable[str]:
         by_id = {order.order_id: order for order in placed}
-        ours = {token for buyer in self.buyers for token in buyer.tokens}
         for parameter in set(self._parameters.values()):
             buyers = [buyer for buyer in self.buyers if self._parameters[buyer.name] == parameter]
             orders = [order for order in placed if _parameter_of(order) == 1002147 + parameter]
@@ -183,14 +183,8 @@ class Cohort(World):
             elif buyer.order_id and _parameter_of(by_id[buyer.order_id]) != 1002147 + self._parameters[buyer.name]:
                 yield f"{buyer.name} returns {buyer.order_id}, which is of something else"
         yield from (f"order {order_id} is lost" for order_id in self._lost(by_id.keys() - returned.keys()))
-        if foreign := [order.order_id for order in placed if order.client_token not in ours]:
+        if foreign := [order.order_id for order in placed if order.client_token not in self._tokens]:
             yield f"{foreign} were placed with a token of nobody"
-
-    def _lost(self, order_ids: Iterable[str]) -> Iterable[str]:
-        """Yield the orders that no stop names; a book that refuses to be read shows none."""
-        stops = " ".join(str(buyer.stop) for buyer in self.buyers if buyer.stop)
-        is_blind = self.is_past_the_check or "cannot be read" in stops
-        return (order_id for order_id in sorted(order_ids) if order_id not in stops and not is_blind)
 
     def _faults_of_records(self, returned: Counter[str]) -> Iterable[str]:
         """Yield where the ledger says something else than the tasks."""
@@ -203,12 +197,8 @@ class Cohort(World):
                 yield f"{buyer.name} returns {buyer.order_id}, and its record says {stored.get(buyer.name)}"
         for (_, order_id), key in self.rows.orders.items():
             has = stored.get(key, {}).get("order_id")
-            if has and has != order_id:
+            if has and has != order_id and SHELVES[self.kind].has_index:
                 yield f"order {order_id} is assigned to {key}, which has {has}"
-
-
-def _hangs(buyer: Buyer) -> bool:
-    return not buyer.order_id and not buyer.stop
 
 
 def _parameter_of(order: PlacedOrder) -> Any:

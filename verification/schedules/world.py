@@ -90,6 +90,11 @@ class Buyer:
     order_id: str = ""
     stop: PurchaseOutcomeUnknown | None = None
 
+    @property
+    def hangs(self) -> bool:
+        """Whether its last try neither bought nor stopped."""
+        return not self.order_id and not self.stop
+
     @cached_property
     def tokens(self) -> set[str]:
         """Every token that it may ever send."""
@@ -207,7 +212,7 @@ class World:
         self._until_quiet()
         self.is_calm, self._calm_since = True, self.now
         for buyer in self.buyers:
-            if not buyer.order_id and not buyer.stop:
+            if buyer.hangs:
                 self._start(partial(self._tries, buyer, 0), 1.0)
         self._until_quiet()
         return list(self._faults())
@@ -333,6 +338,25 @@ class World:
         moved = abs(self.sandbox.options.balance_cents - self.sandbox.account.balance_cents)
         if moved != sum(order.cost_cents for order in orders if order.client_token and self._has_moved(order)):
             yield f"moved {moved} cents for {len(orders)} orders"
+
+    @property
+    def _tokens(self) -> set[str]:
+        return {token for buyer in self.buyers for token in buyer.tokens}
+
+    def _faults_of_identical(self, placed: list[str]) -> Iterable[str]:
+        """Yield what is wrong where one purchase may take the order of another: only together are they right."""
+        if len(placed) > len(self.buyers):
+            yield f"{len(placed)} orders for {len(self.buyers)} purchases: {placed}"
+        returned = {buyer.order_id for buyer in self.buyers if buyer.order_id}
+        yield from (f"{order_id} is returned, and nobody placed it here" for order_id in returned - {*placed})
+        yield from (f"order {order_id} is lost" for order_id in self._lost({*placed} - returned))
+        yield from (f"{buyer.name} never came to an end: {buyer.outcomes}" for buyer in self.buyers if buyer.hangs)
+
+    def _lost(self, order_ids: Iterable[str]) -> Iterable[str]:
+        """Yield the orders that no stop names; a book that refuses to be read shows none."""
+        stops = " ".join(str(buyer.stop) for buyer in self.buyers if buyer.stop)
+        is_blind = self.is_past_the_check or "cannot be read" in stops
+        return (order_id for order_id in sorted(order_ids) if order_id not in stops and not is_blind)
 
     def _has_moved(self, order: PlacedOrder) -> bool:
         """Whether an order's money has moved: a refund's comes back at its end."""
