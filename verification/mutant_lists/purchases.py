@@ -417,8 +417,8 @@ PURCHASES = (
     ),
     Mutant(
         "a ledger that is not mounted taken for an empty one",
-        "read",
-        "next(store.all(), None)",
+        "refuse_if_away",
+        'next(store.others("", since=MOMENTS[1]), None)',
         "pass",
         f"{CLI}::test_a_ledger_that_is_not_mounted_is_not_an_empty_one",
     ),
