@@ -1,0 +1,246 @@
+"""
+The rate limit of a fleet: requests queue up in the ledger's database, so that all machines share one limit.
+
+One row is one queue. One statement draws a ticket: it moves the row's next moment on by one request, on the database's
+clock, and returns in how many seconds this request may go. Nothing follows it, so a process that dies leaves one moment
+unused and holds up nobody.
+
+The limit is a courtesy, and no purchase suffers from it: nothing here raises, and no request waits beyond its deadline.
+While the database is away, a machine uses its own queue at a low rate.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_tcbilling.api.rate_limit import (
+    CUT,
+    GAIN,
+    LONGEST_QUEUE,
+    QUIET_SECONDS,
+    SLOWEST,
+    Limiter,
+    limiter_of_machine,
+)
+from airflow_provider_tcbilling.api.request_queue import GRACE, in_a_thread
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+SILENCE = 3.0
+"""Seconds after which a database that does not answer is away."""
+
+PATIENCE = 10.0
+"""Seconds for new attempts while it answers with errors that pass, such as too many connections, or a restart."""
+
+REFUSAL_SECONDS = 1.0
+"""How long the record of a refusal may take."""
+
+FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+"""Seconds between two attempts; each pause is about twice the one before."""
+
+AWAY_SECONDS = 60.0
+"""How long the queue of the machine is used after the database could not be."""
+
+AWAY_SHARE = 0.1
+"""The part of the rate limit that each machine uses meanwhile: the others are not seen."""
+
+CLOCK_STEP = 1.0
+"""Seconds by which the database's clock may have been set back. A row from later than that is begun anew."""
+
+LONGEST = 1e9
+"""Seconds that stand for no deadline, since a database may not take infinity."""
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TABLE = "tcbilling_rate_limits"
+
+NOW = {
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS double precision)",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    "mysql": "(timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6)",
+}
+"""The database's clock in epoch seconds, by dialect."""
+
+START = (
+    "CASE WHEN queue.next_at BETWEEN {now} AND {now} + :longest AND queue.changed_at <= {now} + :step "
+    "THEN queue.next_at ELSE {now} END"
+)
+"""When the next request may go: at once if the row's moment has passed, or if it is one that no ticket has set."""
+
+RATE = "CASE WHEN queue.rate BETWEEN :slowest AND :limit THEN queue.rate ELSE :limit END"
+"""The row's rate, or the limit if it is one that no request has set."""
+
+FASTER = f"CASE WHEN {RATE} + :gain < :limit THEN {RATE} + :gain ELSE :limit END"
+SLOWER = f"CASE WHEN {RATE} * :cut > :slowest THEN {RATE} * :cut ELSE :slowest END"
+
+# MySQL assigns from left to right, so that each value stands behind those that are computed from it.
+ADVANCE = f"next_at = {START} + 1.0 / ({FASTER}), rate = {FASTER}, changed_at = {{now}}"
+FITS = f"{START} - {{now}} <= :within"
+SECONDS = "next_at - 1.0 / rate - {now}"
+ROW = "(name, next_at, rate, refused_at, changed_at) VALUES (:name, {now} + 1.0 / :limit, :limit, 0, {now})"
+
+DRAW = (
+    f"INSERT INTO {TABLE} AS queue {ROW} ON CONFLICT (name) DO UPDATE SET {ADVANCE} WHERE {FITS} RETURNING {SECONDS}"
+)
+"""Draws a ticket, and makes the row if there is none. It returns nothing if the ticket would have to wait too long."""
+
+DRAW_IN_STEPS = (
+    f"UPDATE {TABLE} AS queue SET {ADVANCE} WHERE name = :name AND {FITS}",
+    f"INSERT IGNORE INTO {TABLE} {ROW}",
+    f"SELECT {SECONDS} FROM {TABLE} WHERE name = :name",
+)
+"""The same where no statement returns what it wrote: in MySQL, in one transaction."""
+
+SLOW_DOWN = (
+    f"UPDATE {TABLE} AS queue SET rate = {SLOWER}, refused_at = {{now}} WHERE name = :name "
+    "AND NOT coalesce(queue.refused_at, 0) BETWEEN {now} - :quiet AND {now}"
+)
+"""Slows all machines down; nothing if a refusal of the same second has done so."""
+
+
+class FleetLimiter:
+    """
+    One queue in the database: a :class:`.Limiter`.
+
+    :param name: The name of the row. It shows no key.
+    :param per_second: Requests a second at most. All machines that share the row use the same figure.
+    """
+
+    def __init__(self, database: Database, name: str, per_second: float) -> None:
+        self._database = database
+        self._alone = limiter_of_machine(f"{name}.away", per_second * AWAY_SHARE)
+        self._values = {
+            "name": name,
+            "limit": float(per_second),
+            "slowest": min(SLOWEST, per_second),
+            "longest": LONGEST_QUEUE / per_second,
+            "gain": GAIN,
+            "cut": CUT,
+            "quiet": QUIET_SECONDS,
+            "step": CLOCK_STEP,
+        }
+
+    def wait(self, within: float, sleep: Callable[[float], None]) -> bool:
+        """Wait for a turn as :meth:`.Limiter.wait` says, with one statement."""
+        ends_at = time.monotonic() + within
+
+        def draw(connection: Connection) -> float:
+            left = min(LONGEST, max(0.0, ends_at - time.monotonic()))
+            return drawn(connection, {**self._values, "within": left})
+
+        seconds = self._database.use(draw, max(GRACE, min(PATIENCE, within / 2)))
+        left = max(0.0, ends_at - time.monotonic())
+        if seconds is None:
+            return self._alone.wait(left, sleep)
+        if seconds > left:
+            return False
+        if seconds > 0:
+            sleep(seconds)
+        return True
+
+    def was_refused(self) -> None:
+        """Slow all machines down, since the server refused a request because there were too many."""
+        if self._database.use(partial(slowed, values=self._values), REFUSAL_SECONDS) is None:
+            self._alone.was_refused()
+
+
+def drawn(connection: Connection, values: dict[str, Any]) -> float:
+    """Draw a ticket; return in how many seconds it may go, infinity if that would be too late and it was not drawn."""
+    if connection.dialect.name != "mysql":
+        row = connection.execute(statement(connection, DRAW), values).first()
+        return math.inf if row is None else float(row[0])
+    advance, insert, seconds = (statement(connection, step) for step in DRAW_IN_STEPS)
+    if not connection.execute(advance, values).rowcount and not connection.execute(insert, values).rowcount:
+        return math.inf
+    return float(connection.execute(seconds, values).scalar())
+
+
+def slowed(connection: Connection, values: dict[str, Any]) -> int:
+    """Slow a queue down; return how many rows that changed."""
+    return int(connection.execute(statement(connection, SLOW_DOWN), values).rowcount)
+
+
+def statement(connection: Connection, template: str) -> Any:
+    """Return a statement in the words of the connection's database."""
+    from sqlalchemy import text
+
+    return text(template.format(now=NOW[connection.dialect.name]))
+
+
+class Database:
+    """
+    The database of the queues, or the knowledge that it is away.
+
+    :param engine_of: Returns its engine. It is called before each use, by the calling thread, so it should keep it.
+    """
+
+    def __init__(self, engine_of: Callable[[], Engine]) -> None:
+        self._engine_of = engine_of
+        self._away_until = -math.inf
+        self._has_warned = False
+
+    def use(self, work: Callable[[Connection], T], within: float) -> T | None:
+        """
+        Do work in a transaction, and repeat it where that may help. Nothing is raised.
+
+        :param within: Seconds.
+        :return: Its result, ``None`` if the database is away or not quick enough.
+        """
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            result = self._tried(work, time.monotonic() + within)
+        except Exception as error:  # A courtesy has no error that is worth a purchase.
+            self._go_away(error, within)
+            return None
+        self._has_warned = False
+        return result
+
+    def _tried(self, work: Callable[[Connection], T], ends_at: float) -> T:
+        engine, pause = self._engine_of(), FIRST_PAUSE
+
+        def attempt() -> T:
+            with engine.begin() as connection:
+                return work(connection)
+
+        while True:
+            try:
+                return in_a_thread(attempt, max(0.0, min(SILENCE, ends_at - time.monotonic())), "the database")
+            except Exception as error:
+                nap = random.uniform(pause / 2, pause)
+                if not may_pass(error) or time.monotonic() + nap > ends_at:
+                    raise
+            time.sleep(nap)
+            pause = min(LAST_PAUSE, 2 * pause)
+
+    def _go_away(self, error: Exception, within: float) -> None:
+        if within < SILENCE and (isinstance(error, TimeoutError) or may_pass(error)):
+            log.debug("The database had only %.2f s for the rate limit: %s", within, shown(error))
+            return
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        log.log(
+            logging.DEBUG if self._has_warned else logging.WARNING,
+            "The machines cannot share their rate limit now: %s. This machine goes on at a low rate.",
+            shown(error),
+        )
+        self._has_warned = True
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether another attempt may help at once: too many connections, a restart, a deadlock, a busy file."""
+    from sqlalchemy import exc
+
+    return isinstance(error, (exc.OperationalError, exc.TimeoutError))
+
+
+def shown(error: Exception) -> str:
+    """Return the first line of the driver's words, which hold no statement and no password."""
+    return next(iter(str(getattr(error, "orig", None) or error).splitlines()), "") or type(error).__name__
