@@ -11,6 +11,7 @@ While the database is away, a machine uses its own queue at a low rate.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
@@ -31,19 +32,24 @@ from airflow_provider_tcbilling.api.rate_limit import (
 from airflow_provider_tcbilling.api.request_queue import GRACE, in_a_thread
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Connection
+
+    from airflow_provider_tcbilling.ledger.database_engine import Database
 
 SILENCE = 3.0
 """Seconds after which a database that does not answer is away."""
 
-PATIENCE = 10.0
-"""Seconds for new attempts while it answers with errors that pass, such as too many connections, or a restart."""
+PATIENCE = 30.0
+"""Seconds for new attempts while it says that no connection is free: all containers of a fleet may begin at once."""
 
 REFUSAL_SECONDS = 1.0
 """How long the record of a refusal may take."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
 """Seconds between two attempts; each pause is about twice the one before."""
+
+HOLD_SECONDS = 0.2
+"""A request that waits for longer leaves its connection to others meanwhile."""
 
 AWAY_SECONDS = 60.0
 """How long the queue of the machine is used after the database could not be."""
@@ -114,8 +120,8 @@ class FleetLimiter:
     :param per_second: Requests a second at most. All machines that share the row use the same figure.
     """
 
-    def __init__(self, database: Database, name: str, per_second: float) -> None:
-        self._database = database
+    def __init__(self, queues: Queues, name: str, per_second: float) -> None:
+        self._queues = queues
         self._alone = limiter_of_machine(f"{name}.away", per_second * AWAY_SHARE)
         self._values = {
             "name": name,
@@ -136,19 +142,21 @@ class FleetLimiter:
             left = min(LONGEST, max(0.0, ends_at - time.monotonic()))
             return drawn(connection, {**self._values, "within": left})
 
-        seconds = self._database.use(draw, max(GRACE, min(PATIENCE, within / 2)))
+        seconds = self._queues.use(draw, max(GRACE, min(PATIENCE, within / 2)))
         left = max(0.0, ends_at - time.monotonic())
         if seconds is None:
             return self._alone.wait(left, sleep)
         if seconds > left:
             return False
+        if seconds > HOLD_SECONDS:
+            self._queues.close()
         if seconds > 0:
             sleep(seconds)
         return True
 
     def was_refused(self) -> None:
         """Slow all machines down, since the server refused a request because there were too many."""
-        if self._database.use(partial(slowed, values=self._values), REFUSAL_SECONDS) is None:
+        if self._queues.use(partial(slowed, values=self._values), REFUSAL_SECONDS) is None:
             self._alone.was_refused()
 
 
@@ -175,15 +183,15 @@ def statement(connection: Connection, template: str) -> Any:
     return text(template.format(now=NOW[connection.dialect.name]))
 
 
-class Database:
+class Queues:
     """
-    The database of the queues, or the knowledge that it is away.
+    The database that holds the queues, or the knowledge that it is away.
 
-    :param engine_of: Returns its engine. It is called before each use, by the calling thread, so it should keep it.
+    :param connect: Returns the database. It may be slow the first time, and is called by the thread that waits.
     """
 
-    def __init__(self, engine_of: Callable[[], Engine]) -> None:
-        self._engine_of = engine_of
+    def __init__(self, connect: Callable[[], Database]) -> None:
+        self._connect = connect
         self._away_until = -math.inf
         self._has_warned = False
 
@@ -204,26 +212,29 @@ class Database:
         self._has_warned = False
         return result
 
+    def close(self) -> None:
+        """Close the connections that nobody uses. Nothing is raised."""
+        with contextlib.suppress(Exception):
+            self._connect().close()
+
     def _tried(self, work: Callable[[Connection], T], ends_at: float) -> T:
-        engine, pause = self._engine_of(), FIRST_PAUSE
-
-        def attempt() -> T:
-            with engine.begin() as connection:
-                return work(connection)
-
+        database, pause = self._connect(), FIRST_PAUSE
         while True:
+            seconds = max(0.0, min(SILENCE, ends_at - time.monotonic()))
             try:
-                return in_a_thread(attempt, max(0.0, min(SILENCE, ends_at - time.monotonic())), "the database")
+                return in_a_thread(lambda: database.once(work), seconds, database.about)
             except Exception as error:
-                nap = random.uniform(pause / 2, pause)
-                if not may_pass(error) or time.monotonic() + nap > ends_at:
+                if not database.may_pass(error):
                     raise
+                nap = random.uniform(pause / 2, pause)
+                if time.monotonic() + nap > ends_at:
+                    raise TimeoutError(shown(error)) from error
             time.sleep(nap)
             pause = min(LAST_PAUSE, 2 * pause)
 
     def _go_away(self, error: Exception, within: float) -> None:
-        if within < SILENCE and (isinstance(error, TimeoutError) or may_pass(error)):
-            log.debug("The database had only %.2f s for the rate limit: %s", within, shown(error))
+        if isinstance(error, TimeoutError) and within < SILENCE:
+            log.debug("The database had only %.2f s for the rate limit: %s", within, error)
             return
         self._away_until = time.monotonic() + AWAY_SECONDS
         log.log(
@@ -234,13 +245,6 @@ class Database:
         self._has_warned = True
 
 
-def may_pass(error: Exception) -> bool:
-    """Whether another attempt may help at once: too many connections, a restart, a deadlock, a busy file."""
-    from sqlalchemy import exc
-
-    return isinstance(error, (exc.OperationalError, exc.TimeoutError))
-
-
 def shown(error: Exception) -> str:
-    """Return the first line of the driver's words, which hold no statement and no password."""
-    return next(iter(str(getattr(error, "orig", None) or error).splitlines()), "") or type(error).__name__
+    """Return what the driver says, on one line and without the statement."""
+    return " ".join(str(getattr(error, "orig", None) or error).split()) or type(error).__name__

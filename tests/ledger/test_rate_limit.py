@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
 from airflow_provider_tcbilling.api.rate_limit import CUT, LONGEST_QUEUE, SLOWEST, WAITING_SHARE
@@ -14,8 +14,9 @@ from airflow_provider_tcbilling.ledger.rate_limit import CLOCK_STEP
 from tests.support.fleet_limit import (
     ACTION,
     PER_SECOND,
+    TABLE,
     clock,
-    database_url,
+    address,
     fleet,
     limiter,
     moments_of,
@@ -26,7 +27,7 @@ from tests.support.fleet_limit import (
     set_row,
 )
 
-__all__ = ["clock", "database_url", "fleet", "own_folder", "postgres"]
+__all__ = ["address", "clock", "fleet", "own_folder", "postgres"]
 
 
 def most_within_a_second(moments):
@@ -38,8 +39,8 @@ def refuse(*limiters):
         refused.note(ACTION, refused=True)
 
 
-def rate_of(database):
-    ((_, rate, _, _),) = rows(database).values()
+def rate_of(queues):
+    ((_, rate, _, _),) = rows(queues).values()
     return rate
 
 
@@ -72,12 +73,12 @@ def test_a_pause_saves_up_for_no_burst(fleet, clock):
 def test_a_request_that_would_wait_for_too_long_takes_no_place(fleet, clock):
     one, other = limiter(fleet(), 1), limiter(fleet(), 1)
     moments_of([one], clock, 4)
-    before = rows(one._of(ACTION)[0]._database)
+    before = rows(one._of(ACTION)[0]._queues)
 
     assert not other.wait(ACTION, 3, time.sleep)
     assert not other.wait(ACTION, 3, time.sleep)
 
-    assert rows(one._of(ACTION)[0]._database) == before
+    assert rows(one._of(ACTION)[0]._queues) == before
     assert moments_of([other], clock, 1) == [pytest.approx(clock.now + 4)]
 
 
@@ -95,14 +96,12 @@ def test_the_ticket_of_a_process_that_dies_costs_one_place_and_no_more(fleet, cl
 
 
 def test_a_ticket_is_one_statement_and_nothing_follows_it(fleet, clock):
-    database = fleet()
+    queues = fleet()
     statements = []
-    event.listen(
-        database._engine_of(), "before_cursor_execute", lambda *given: statements.append(given[2].split()[0])
-    )
-    moments_of([limiter(database)], clock, 10)
+    event.listen(queues._connect()._engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    moments_of([limiter(queues)], clock, 10)
 
-    assert statements == ["INSERT"] * 10
+    assert [statement.split()[0] for statement in statements if TABLE in statement] == ["INSERT"] * 10
 
 
 def test_the_clock_of_a_machine_disturbs_nothing(fleet, clock, monkeypatch):
@@ -126,50 +125,50 @@ def test_nobody_waits_for_a_clock_of_the_database_that_was_set(fleet, clock, jum
 
 
 def test_a_refusal_slows_all_machines_down_and_those_of_the_same_second_count_once(fleet, clock):
-    databases = [fleet() for _ in range(3)]
-    machines = [limiter(database) for database in databases]
+    everyones = [fleet() for _ in range(3)]
+    machines = [limiter(queues) for queues in everyones]
     moments_of(machines, clock, 3)
 
     refuse(*machines, *machines)
-    assert rate_of(databases[0]) == pytest.approx(PER_SECOND * CUT)
+    assert rate_of(everyones[0]) == pytest.approx(PER_SECOND * CUT)
     clock.now += 1.1
     refuse(*machines)
 
-    assert rate_of(databases[0]) == pytest.approx(PER_SECOND * CUT**2)
+    assert rate_of(everyones[0]) == pytest.approx(PER_SECOND * CUT**2)
     first, second = moments_of(machines[1:], clock, 2)
     assert second - first == pytest.approx(1 / (PER_SECOND * CUT**2), rel=0.01)
 
 
 def test_no_refusals_slow_the_fleet_below_the_slowest_rate(fleet, clock):
-    database = fleet()
-    machine = limiter(database)
+    queues = fleet()
+    machine = limiter(queues)
     moments_of([machine], clock, 1)
     for _ in range(60):
         clock.now += 1.1
         refuse(machine)
 
-    assert rate_of(database) == SLOWEST
+    assert rate_of(queues) == SLOWEST
 
 
 def test_each_ticket_speeds_up_again_and_none_beyond_the_limit(fleet, clock):
-    database = fleet()
-    machine = limiter(database)
+    queues = fleet()
+    machine = limiter(queues)
     moments_of([machine], clock, 1)
     refuse(machine)
     moments_of([machine], clock, 10)
-    assert PER_SECOND * CUT < rate_of(database) < PER_SECOND
+    assert PER_SECOND * CUT < rate_of(queues) < PER_SECOND
 
     moments_of([machine], clock, 200)
 
-    assert rate_of(database) == PER_SECOND
+    assert rate_of(queues) == PER_SECOND
 
 
 def test_a_refusal_before_the_first_ticket_is_nothing(fleet, clock):
-    database = fleet()
+    queues = fleet()
 
-    refuse(limiter(database))
+    refuse(limiter(queues))
 
-    assert rows(database) == {}
+    assert rows(queues) == {}
 
 
 def test_waiting_clients_of_all_machines_leave_half_of_the_limit_to_purchases(fleet, clock):
@@ -198,8 +197,8 @@ def test_a_slower_connection_limits_the_machines_that_have_it_and_no_others(flee
 
 
 def test_slower_connections_together_stay_at_the_common_limit(fleet, clock):
-    database = fleet()
-    crowd = [limiter(database, 15.0 + number / 10) for number in range(10)]
+    queues = fleet()
+    crowd = [limiter(queues, 15.0 + number / 10) for number in range(10)]
 
     moments = moments_of(crowd, clock, 10)
 
@@ -207,17 +206,33 @@ def test_slower_connections_together_stay_at_the_common_limit(fleet, clock):
 
 
 def test_accounts_and_actions_do_not_wait_for_each_other(fleet, clock):
-    database = fleet()
+    queues = fleet()
     for secret_id, action in [("1", "a"), ("2", "a"), ("1", "b")]:
-        assert limiter(database, 1, secret_id=secret_id).wait(action, 0.5, pytest.fail)
+        assert limiter(queues, 1, secret_id=secret_id).wait(action, 0.5, pytest.fail)
 
 
 def test_no_row_names_a_key(fleet, clock):
-    database = fleet()
-    moments_of([limiter(database, 5, secret_id="AKIDverysecret", is_waiting=True)], clock, 1)
+    queues = fleet()
+    moments_of([limiter(queues, 5, secret_id="AKIDverysecret", is_waiting=True)], clock, 1)
 
-    assert len(rows(database)) == 4
-    assert "AKID" not in repr(rows(database))
+    assert len(rows(queues)) == 4
+    assert "AKID" not in repr(rows(queues))
+
+
+def lift_constraints(queues):
+    """Let the table take nothing in place of a number, as one that an administrator has changed."""
+
+    def change(connection):
+        if connection.dialect.name == "sqlite":
+            connection.execute(text(f"CREATE TABLE copy AS SELECT * FROM {TABLE}"))
+            connection.execute(text(f"DROP TABLE {TABLE}"))
+            connection.execute(text("CREATE UNIQUE INDEX names ON copy (name)"))
+            connection.execute(text(f"ALTER TABLE copy RENAME TO {TABLE}"))
+        else:
+            for column in ("next_at", "rate", "refused_at", "changed_at"):
+                connection.execute(text(f"ALTER TABLE {TABLE} ALTER COLUMN {column} DROP NOT NULL"))
+
+    queues._connect().changing(change)
 
 
 NONSENSE = (None, -1.0, 0.0, 1e300, -1e300, 5e-324, 1e9, 3e9)
@@ -226,24 +241,25 @@ NONSENSE = (None, -1.0, 0.0, 1e300, -1e300, 5e-324, 1e9, 3e9)
 @pytest.mark.parametrize("seed", range(40))
 def test_nobody_waits_for_a_row_that_was_edited_to_nonsense_and_it_is_repaired(fleet, clock, seed):
     dice = random.Random(seed)
-    database = fleet()
-    machine = limiter(database)
+    queues = fleet()
+    machine = limiter(queues)
     moments_of([machine], clock, 1)
+    lift_constraints(queues)
     odd = [*NONSENSE, float("nan"), float("inf"), float("-inf")]
-    odd += ["text", b"\0"] if "sqlite" in str(database._engine_of().url) else []
+    odd += ["text", b"\0"] if "sqlite" in str(queues._connect().address) else []
     names = dice.sample(["next_at", "rate", "refused_at", "changed_at"], dice.randint(1, 4))
     written = {name: dice.choice(odd) for name in names}
     if "next_at" not in written:
         written["next_at"] = clock.now + 2 * LONGEST_QUEUE / PER_SECOND
     if "rate" in written and dice.random() < 0.5:
         refuse(machine)
-    set_row(database, **written)
+    set_row(queues, **written)
 
     moments = moments_of([machine], clock, 3)
 
     assert moments == pytest.approx([clock.now + place / PER_SECOND for place in range(3)], abs=0.001), written
-    ((next_at, rate, _, changed_at),) = rows(database).values()
+    ((next_at, rate, _, changed_at),) = rows(queues).values()
     assert (next_at, rate, changed_at) == (pytest.approx(clock.now + 3 / PER_SECOND), PER_SECOND, clock.now)
     clock.now += 2
     refuse(machine)
-    assert rate_of(database) == pytest.approx(PER_SECOND * CUT)
+    assert rate_of(queues) == pytest.approx(PER_SECOND * CUT)

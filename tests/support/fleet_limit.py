@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from airflow_provider_tcbilling.api import rate_limit as machine
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.ledger import rate_limit
-from airflow_provider_tcbilling.ledger.rate_limit import TABLE, Database, FleetLimiter
+from airflow_provider_tcbilling.ledger.database_address import Address
+from airflow_provider_tcbilling.ledger.database_engine import Database
+from airflow_provider_tcbilling.ledger.database_tables import rate_limits
+from airflow_provider_tcbilling.ledger.rate_limit import FleetLimiter, Queues
 from tests.support.postgres import NoPostgres, running_postgres
 
 ACTION = "CreateInstance"
 PER_SECOND = 18.5
+TABLE = rate_limits.name
 
 
 class Clock:
@@ -31,21 +36,40 @@ class Clock:
 
 @pytest.fixture(scope="session")
 def postgres():
+    """The address of a database in PostgreSQL that tests use one after the other."""
     try:
         with running_postgres() as server:
-            yield server
+            yield address_in(server)
     except NoPostgres as missing:
         pytest.skip(str(missing))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request, tmp_path):
+def address(request, tmp_path):
     """The address of a database that has the table, without rows."""
-    url = f"sqlite:///{tmp_path}/ledger.db"
+    address = Address("sqlite", f"{tmp_path}/ledger.db")
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres").url
-    make_table(url)
-    return url
+        address = request.getfixturevalue("postgres")
+    make_table(address)
+    return address
+
+
+def address_in(postgres):
+    """Return the address of a database in a server."""
+    parts = urlsplit(postgres.url)
+    return Address("postgresql", parts.path[1:], parts.hostname, parts.port, parts.username)
+
+
+def make_table(address):
+    """Make the table anew, without rows."""
+
+    def make(connection):
+        rate_limits.drop(connection, checkfirst=True)
+        rate_limits.create(connection)
+
+    database = Database(address)
+    database.changing(make)
+    database.close()
 
 
 @pytest.fixture(autouse=True)
@@ -56,14 +80,14 @@ def own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def fleet(database_url):
-    """Make machines of the fleet: each with an engine of its own."""
+def fleet(address):
+    """Make machines of the fleet: each with connections of its own."""
     with contextlib.ExitStack() as stack:
 
         def machine_of():
-            engine = create_engine(database_url)
-            stack.callback(engine.dispose)
-            return Database(lambda: engine)
+            database = Database(address)
+            stack.callback(database.close)
+            return Queues(lambda: database)
 
         yield machine_of
 
@@ -76,31 +100,21 @@ def clock(monkeypatch):
     return clock
 
 
-def make_table(url):
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP TABLE IF EXISTS {TABLE}"))
-        columns = ", ".join(f"{name} double precision" for name in ("next_at", "rate", "refused_at", "changed_at"))
-        connection.execute(text(f"CREATE TABLE {TABLE} (name varchar(200) PRIMARY KEY, {columns})"))
-    engine.dispose()
-
-
-def limiter(database, per_second=PER_SECOND, *, secret_id="id", **options):
+def limiter(queues, per_second=PER_SECOND, *, secret_id="id", **options):
     """The rate limiter of a client on a machine of the fleet."""
-    return RateLimiter("e", secret_id, per_second, limiter_of=partial(FleetLimiter, database), **options)
+    return RateLimiter("e", secret_id, per_second, limiter_of=partial(FleetLimiter, queues), **options)
 
 
-def rows(database):
+def rows(queues):
     """The table, by name."""
-    with database._engine_of().begin() as connection:
-        return {row[0]: row[1:] for row in connection.execute(text(f"SELECT * FROM {TABLE} ORDER BY name"))}
+    query = text(f"SELECT name, next_at, rate, refused_at, changed_at FROM {TABLE} ORDER BY name")
+    return queues._connect().reading(lambda connection: {row[0]: tuple(row[1:]) for row in connection.execute(query)})
 
 
-def set_row(database, **values):
-    """Write numbers into all rows, as somebody who edits the table does."""
-    with database._engine_of().begin() as connection:
-        changes = ", ".join(f"{name} = :{name}" for name in values)
-        connection.execute(text(f"UPDATE {TABLE} SET {changes}"), values)
+def set_row(queues, **values):
+    """Write values into all rows, as somebody who edits the table does."""
+    change = text(f"UPDATE {TABLE} SET " + ", ".join(f"{name} = :{name}" for name in values))
+    queues._connect().changing(lambda connection: connection.execute(change, values))
 
 
 def moments_of(limiters, clock, count, within=1e6):

@@ -39,8 +39,13 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """Its address for SQLAlchemy."""
-        return f"postgresql+psycopg2://{USER}@127.0.0.1:{self.port}/postgres"
+        """The address of its first database, for SQLAlchemy."""
+        return f"postgresql+psycopg2://{USER}@127.0.0.1:{self.port}/{USER}"
+
+    def new_database(self, name: str) -> str:
+        """Make an empty database; return its address for SQLAlchemy."""
+        _run("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", USER, name)
+        return f"postgresql+psycopg2://{USER}@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
@@ -58,7 +63,7 @@ def binaries() -> Path:
     :raises NoPostgres: There is none.
     """
     on_path = shutil.which("initdb")
-    found = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    found = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not found or not (found[-1] / "initdb").exists():
         raise NoPostgres("PostgreSQL's server is not installed")
     return found[-1]
@@ -99,5 +104,5 @@ def _run(program: str, *arguments: Any) -> None:
     if os.getuid() == 0:
         account = pwd.getpwnam(USER)
         user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": (), "cwd": account.pw_dir}
-    command = [binaries() / program, *arguments]
+    command = [binaries() / program, *map(str, arguments)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=240, **user)
