@@ -17,18 +17,9 @@ import math
 import random
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_tcbilling.api.rate_limit import (
-    CUT,
-    GAIN,
-    LONGEST_QUEUE,
-    QUIET_SECONDS,
-    SLOWEST,
-    Limiter,
-    limiter_of_machine,
-)
+from airflow_provider_tcbilling.api.rate_limit import limiter_of_machine
 from airflow_provider_tcbilling.api.request_queue import GRACE, in_a_thread
 
 if TYPE_CHECKING:
@@ -57,59 +48,8 @@ AWAY_SECONDS = 60.0
 AWAY_SHARE = 0.1
 """The part of the rate limit that each machine uses meanwhile: the others are not seen."""
 
-CLOCK_STEP = 1.0
-"""Seconds by which the database's clock may have been set back. A row from later than that is begun anew."""
-
-LONGEST = 1e9
-"""Seconds that stand for no deadline, since a database may not take infinity."""
-
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-TABLE = "tcbilling_rate_limits"
-
-NOW = {
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS double precision)",
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-    "mysql": "(timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6)",
-}
-"""The database's clock in epoch seconds, by dialect."""
-
-START = (
-    "CASE WHEN queue.next_at BETWEEN {now} AND {now} + :longest AND queue.changed_at <= {now} + :step "
-    "THEN queue.next_at ELSE {now} END"
-)
-"""When the next request may go: at once if the row's moment has passed, or if it is one that no ticket has set."""
-
-RATE = "CASE WHEN queue.rate BETWEEN :slowest AND :limit THEN queue.rate ELSE :limit END"
-"""The row's rate, or the limit if it is one that no request has set."""
-
-FASTER = f"CASE WHEN {RATE} + :gain < :limit THEN {RATE} + :gain ELSE :limit END"
-SLOWER = f"CASE WHEN {RATE} * :cut > :slowest THEN {RATE} * :cut ELSE :slowest END"
-
-# MySQL assigns from left to right, so that each value stands behind those that are computed from it.
-ADVANCE = f"next_at = {START} + 1.0 / ({FASTER}), rate = {FASTER}, changed_at = {{now}}"
-FITS = f"{START} - {{now}} <= :within"
-SECONDS = "next_at - 1.0 / rate - {now}"
-ROW = "(name, next_at, rate, refused_at, changed_at) VALUES (:name, {now} + 1.0 / :limit, :limit, 0, {now})"
-
-DRAW = (
-    f"INSERT INTO {TABLE} AS queue {ROW} ON CONFLICT (name) DO UPDATE SET {ADVANCE} WHERE {FITS} RETURNING {SECONDS}"
-)
-"""Draws a ticket, and makes the row if there is none. It returns nothing if the ticket would have to wait too long."""
-
-DRAW_IN_STEPS = (
-    f"UPDATE {TABLE} AS queue SET {ADVANCE} WHERE name = :name AND {FITS}",
-    f"INSERT IGNORE INTO {TABLE} {ROW}",
-    f"SELECT {SECONDS} FROM {TABLE} WHERE name = :name",
-)
-"""The same where no statement returns what it wrote: in MySQL, in one transaction."""
-
-SLOW_DOWN = (
-    f"UPDATE {TABLE} AS queue SET rate = {SLOWER}, refused_at = {{now}} WHERE name = :name "
-    "AND NOT coalesce(queue.refused_at, 0) BETWEEN {now} - :quiet AND {now}"
-)
-"""Slows all machines down; nothing if a refusal of the same second has done so."""
 
 
 class FleetLimiter:
@@ -121,32 +61,23 @@ class FleetLimiter:
     """
 
     def __init__(self, queues: Queues, name: str, per_second: float) -> None:
-        self._queues = queues
+        self._queues, self._name, self._per_second = queues, name, per_second
         self._alone = limiter_of_machine(f"{name}.away", per_second * AWAY_SHARE)
-        self._values = {
-            "name": name,
-            "limit": float(per_second),
-            "slowest": min(SLOWEST, per_second),
-            "longest": LONGEST_QUEUE / per_second,
-            "gain": GAIN,
-            "cut": CUT,
-            "quiet": QUIET_SECONDS,
-            "step": CLOCK_STEP,
-        }
 
     def wait(self, within: float, sleep: Callable[[float], None]) -> bool:
         """Wait for a turn as :meth:`.Limiter.wait` says, with one statement."""
         ends_at = time.monotonic() + within
 
         def draw(connection: Connection) -> float:
-            left = min(LONGEST, max(0.0, ends_at - time.monotonic()))
-            return drawn(connection, {**self._values, "within": left})
+            from airflow_provider_tcbilling.ledger.database_queue import drawn
+
+            return drawn(connection, self._name, self._per_second, ends_at - time.monotonic())
 
         seconds = self._queues.use(draw, max(GRACE, min(PATIENCE, within / 2)))
         left = max(0.0, ends_at - time.monotonic())
         if seconds is None:
             return self._alone.wait(left, sleep)
-        if seconds > left:
+        if not seconds <= left:
             return False
         if seconds > HOLD_SECONDS:
             self._queues.close()
@@ -156,31 +87,14 @@ class FleetLimiter:
 
     def was_refused(self) -> None:
         """Slow all machines down, since the server refused a request because there were too many."""
-        if self._queues.use(partial(slowed, values=self._values), REFUSAL_SECONDS) is None:
+
+        def slow_down(connection: Connection) -> int:
+            from airflow_provider_tcbilling.ledger.database_queue import slowed
+
+            return slowed(connection, self._name, self._per_second)
+
+        if self._queues.use(slow_down, REFUSAL_SECONDS) is None:
             self._alone.was_refused()
-
-
-def drawn(connection: Connection, values: dict[str, Any]) -> float:
-    """Draw a ticket; return in how many seconds it may go, infinity if that would be too late and it was not drawn."""
-    if connection.dialect.name != "mysql":
-        row = connection.execute(statement(connection, DRAW), values).first()
-        return math.inf if row is None else float(row[0])
-    advance, insert, seconds = (statement(connection, step) for step in DRAW_IN_STEPS)
-    if not connection.execute(advance, values).rowcount and not connection.execute(insert, values).rowcount:
-        return math.inf
-    return float(connection.execute(seconds, values).scalar())
-
-
-def slowed(connection: Connection, values: dict[str, Any]) -> int:
-    """Slow a queue down; return how many rows that changed."""
-    return int(connection.execute(statement(connection, SLOW_DOWN), values).rowcount)
-
-
-def statement(connection: Connection, template: str) -> Any:
-    """Return a statement in the words of the connection's database."""
-    from sqlalchemy import text
-
-    return text(template.format(now=NOW[connection.dialect.name]))
 
 
 class Queues:

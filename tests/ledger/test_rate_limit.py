@@ -10,24 +10,23 @@ from sqlalchemy import event, text
 
 from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
 from airflow_provider_tcbilling.api.rate_limit import CUT, LONGEST_QUEUE, SLOWEST, WAITING_SHARE
-from airflow_provider_tcbilling.ledger.rate_limit import CLOCK_STEP
+from airflow_provider_tcbilling.ledger.database_queue import CLOCK_STEP, TABLE
 from tests.support.fleet_limit import (
     ACTION,
     PER_SECOND,
-    TABLE,
-    clock,
     address,
+    clock,
     fleet,
     limiter,
     moments_of,
     moments_while_time_passes,
     own_folder,
-    postgres,
     rows,
+    server,
     set_row,
 )
 
-__all__ = ["address", "clock", "fleet", "own_folder", "postgres"]
+__all__ = ["address", "clock", "fleet", "own_folder", "server"]
 
 
 def most_within_a_second(moments):

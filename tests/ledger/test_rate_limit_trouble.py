@@ -18,21 +18,20 @@ from airflow_provider_tcbilling.api.rate_limit import CUT
 from airflow_provider_tcbilling.ledger import rate_limit
 from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.database_engine import Database
+from airflow_provider_tcbilling.ledger.database_queue import TABLE
 from airflow_provider_tcbilling.ledger.rate_limit import AWAY_SECONDS, AWAY_SHARE, Queues
 from tests.support.fleet_limit import (
     ACTION,
     PER_SECOND,
-    TABLE,
     address,
     fleet,
     limiter,
-    make_table,
     own_folder,
-    postgres,
     rows,
+    server,
 )
 
-__all__ = ["address", "fleet", "own_folder", "postgres"]
+__all__ = ["address", "fleet", "own_folder", "server"]
 
 SLACK = 20.0
 """Seconds that stand for no time at all, so that a busy machine fails no test."""
@@ -78,7 +77,7 @@ class Line:
         self._target = address
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = Address(
-            address.kind, address.database, "127.0.0.1", self._listener.getsockname()[1], address.user
+            address.kind, address.database, "127.0.0.1", self._listener.getsockname()[1], address.user, address.password
         )
         self.flows = threading.Event()
         self.flows.set()
@@ -111,9 +110,8 @@ class Line:
 
 
 @pytest.fixture
-def line(postgres):
-    make_table(postgres)
-    line = Line(postgres)
+def line(server):
+    line = Line(server)
     yield line
     line.close()
 
@@ -140,10 +138,9 @@ def test_without_the_database_requests_go_on_at_a_low_rate_with_one_warning(clos
     assert sum(slept) > 2.5 / (20 * AWAY_SHARE)
 
 
-def test_while_it_is_away_the_database_is_left_alone_and_then_used_again(closed, postgres, later, caplog):
-    make_table(postgres)
+def test_while_it_is_away_the_database_is_left_alone_and_then_used_again(closed, server, later, caplog):
     connected = []
-    databases = [Database(closed), Database(postgres)]
+    databases = [Database(closed), Database(server)]
 
     def connect():
         connected.append(1)
@@ -161,12 +158,11 @@ def test_while_it_is_away_the_database_is_left_alone_and_then_used_again(closed,
     assert caplog.text.count(WARNING) == 1
 
 
-def test_a_second_time_away_is_warned_of_again(closed, postgres, later, caplog):
-    make_table(postgres)
+def test_a_second_time_away_is_warned_of_again(closed, server, later, caplog):
     database = [Database(closed)]
     client = limiter(Queues(lambda: database[0]), 1e4)
-    for address in (closed, postgres, closed):
-        database[0] = Database(address)
+    for place in (closed, server, closed):
+        database[0] = Database(place)
         assert client.wait(ACTION, 60, time.sleep)
         later(AWAY_SECONDS + 1)
 
@@ -228,9 +224,8 @@ def test_a_request_with_little_time_leaves_half_of_it_to_the_purchase(silent, wi
     assert WARNING not in caplog.text
 
 
-def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(postgres, caplog):
-    make_table(postgres)
-    held = [Database(postgres) for _ in range(120)]
+def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(server, caplog):
+    held = [Database(server) for _ in range(120)]
     holding, opened = threading.Event(), []
 
     def hold(database):
@@ -249,7 +244,7 @@ def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(postg
     while len(opened) < len(held):
         time.sleep(0.01)
     assert 0 in opened
-    client, answers = limiter(queues_at(postgres), 1e4), []
+    client, answers = limiter(queues_at(server), 1e4), []
     asking = threading.Thread(target=lambda: answers.append(client.wait(ACTION, 240, time.sleep)), daemon=True)
     asking.start()
     asking.join(1)
@@ -262,7 +257,7 @@ def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(postg
 
     assert answers == [True]
     assert caplog.text == ""
-    assert len(rows(queues_at(postgres))) == 1
+    assert len(rows(queues_at(server))) == 1
 
 
 @pytest.mark.parametrize(
@@ -280,10 +275,9 @@ def test_a_table_that_is_not_what_it_should_be_holds_up_nobody(fleet, change, ca
     assert caplog.text.count(WARNING) == 1
 
 
-def test_a_role_that_may_not_write_holds_up_nobody(postgres, caplog):
-    make_table(postgres)
+def test_a_role_that_may_not_write_holds_up_nobody(server, caplog):
     reader = Address(
-        postgres.kind, postgres.database, postgres.host, postgres.port, postgres.user,
+        server.kind, server.database, server.host, server.port, server.user, server.password,
         options=(("options", "-c default_transaction_read_only=on"),),
     )  # fmt: skip
 
@@ -322,8 +316,24 @@ def test_an_error_of_the_sleep_is_raised(fleet):
         client.wait(ACTION, 60, interrupt)
 
 
+class OddConnection:
+    """A connection whose statements return what a seed says."""
+
+    class dialect:  # noqa: N801 - the name that SQLAlchemy has
+        name = "sqlite"
+
+    def __init__(self, row):
+        self._row, self.rowcount = row, row
+
+    def execute(self, *arguments):
+        return self
+
+    def first(self):
+        return self._row
+
+
 class Faulty:
-    """A database that does what a seed says."""
+    """A database that fails as a seed says."""
 
     about = "the ledger"
 
@@ -332,7 +342,11 @@ class Faulty:
 
     def once(self, work):
         fault = self._dice.choice(FAULTS)
-        return fault(self._closing)
+        if isinstance(fault, Exception):
+            raise fault
+        if fault == "hangs":
+            self._closing.wait(120)
+        return work(OddConnection(fault))
 
     def may_pass(self, error):
         if self._dice.random() < 0.1:
@@ -343,44 +357,47 @@ class Faulty:
         raise OSError("closed already")
 
 
-def failing(error):
-    def fault(closing):
-        raise error
-
-    return fault
-
-
 FAULTS = [
-    *(failing(error) for error in (OSError(5, "io"), MemoryError(), RuntimeError(), ValueError("x"), KeyError(1))),
-    failing(OperationalError("SELECT", {}, Exception("gone"))),
-    failing(TimeoutError("slow")),
-    lambda closing: closing.wait(120),
-    lambda closing: None,
-    lambda closing: "text",
-    lambda closing: math.nan,
-    lambda closing: math.inf,
-    lambda closing: -math.inf,
-    lambda closing: -5.0,
-    lambda closing: 0.01,
-    lambda closing: 1e300,
+    *(OSError(5, "io"), MemoryError(), RuntimeError(), ValueError("x"), KeyError(1), TimeoutError("slow")),
+    *(
+        "hangs",
+        None,
+        (),
+        (None,),
+        ("text",),
+        (b"",),
+        (math.nan,),
+        (math.inf,),
+        (-math.inf,),
+        (-5.0,),
+        (0.01,),
+        (1e300,),
+    ),
+    OperationalError("SELECT", {}, Exception("gone")),
 ]
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_fails_nothing_is_raised_and_no_request_waits_beyond_its_time(seed, monkeypatch, later):
-    dice, closing = random.Random(seed), threading.Event()
+    dice, closing, slept = random.Random(seed), threading.Event(), []
     monkeypatch.setattr(rate_limit, "SILENCE", 0.2)
+    monkeypatch.setattr(rate_limit, "PATIENCE", 1.0)
+    per_second = dice.choice([5, PER_SECOND, 1e4])
+    client = limiter(Queues(lambda: Faulty(dice, closing)), per_second, is_waiting=seed % 2 == 0)
+
+    def sleep(seconds):
+        slept.append(seconds)
+        later(seconds)
+
     logging.disable(logging.CRITICAL)
-    client = limiter(Queues(lambda: Faulty(dice, closing)), dice.choice([5, PER_SECOND, 1e4]), is_waiting=seed % 2 == 0)
-    slept = []
     try:
         for _ in range(5):
-            within = dice.choice([-1, 0, 0.1, 0.5, 2, math.inf])
+            within = dice.choice([-1, 0, 0.1, 0.5, 2, 1e9])
             slept.clear()
-            may, seconds = took(lambda within=within: client.wait(ACTION, within, slept.append))
+            may, seconds = took(lambda within=within: client.wait(ACTION, within, sleep))
             assert may in (True, False)
-            assert sum(slept) <= max(0.0, within)
-            assert seconds < (within if within < math.inf else 0) + SLACK
+            assert sum(slept) <= max(0, within)
+            assert seconds - sum(slept) < SLACK
             client.note(ACTION, refused=True)
             later(dice.choice([0, AWAY_SECONDS + 1]))
     finally:

@@ -12,6 +12,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.ledger.database_address import Address
 
 SECONDS = 120.0
 """How long a server may take to start or stop on a machine that is busy."""
@@ -42,7 +46,7 @@ class Server:
     user: str
     folder: Path
 
-    def execute(self, statement: str, database: str = "") -> list[tuple]:
+    def execute(self, statement: str, database: str = "") -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
     def new_database(self) -> str:
@@ -61,7 +65,14 @@ def _unprivileged() -> list[str]:
     return ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
 
 
+FAST = "-c max_connections=100 -c fsync=off"
+"""Options of a PostgreSQL for tests: the default number of connections, and no wait for the disk."""
+
+
+@dataclass
 class PostgreSQL(Server):
+    tune: str = FAST
+
     @staticmethod
     def programs() -> Path:
         found = shutil.which("postgres")
@@ -72,8 +83,7 @@ class PostgreSQL(Server):
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-        tune = "-c max_connections=100 -c fsync=off"
-        self._control("start", "-w", "-o", f"{options}'' {tune}", "-l", str(self.folder / "log"))
+        self._control("start", "-w", "-o", f"{options}'' {self.tune}", "-l", str(self.folder / "log"))
 
     def stop(self, mode: str = "immediate") -> None:
         self._control("stop", "-m", mode)
@@ -82,8 +92,8 @@ class PostgreSQL(Server):
         control = [*_unprivileged(), str(self.programs() / "pg_ctl"), "-D", str(self.folder / "data"), *command]
         subprocess.run(control, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, cwd=self.folder)
 
-    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
-        import psycopg2
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        import psycopg2  # type: ignore[import-untyped]
 
         fields = {"host": "127.0.0.1", "port": self.port, "user": self.user, "password": PASSWORD}
         with contextlib.closing(psycopg2.connect(dbname=database, **fields)) as connection:
@@ -94,13 +104,17 @@ class PostgreSQL(Server):
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[PostgreSQL]:
-    """Start a PostgreSQL, and stop it."""
+def postgresql(tune: str = FAST) -> Iterator[PostgreSQL]:
+    """
+    Start a PostgreSQL, and stop it.
+
+    :param tune: Its options.
+    """
     programs = PostgreSQL.programs()
     folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-"))
     if _unprivileged():
         shutil.chown(folder, "postgres")
-    server = PostgreSQL("postgres", free_port(), "owner", folder)
+    server = PostgreSQL("postgres", free_port(), "owner", folder, tune)
     secret = folder / "password"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
@@ -116,10 +130,16 @@ def postgresql() -> Iterator[PostgreSQL]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def address(server: Server, database: str, **other: object):
+def address(server: Server, database: str, **other: Any) -> Address:
     """Return the address of a database of a server, as a ledger has it."""
     from airflow_provider_tcbilling.ledger.database_address import Address
 
     kind = {"postgres": "postgresql"}.get(server.kind, server.kind)
-    fields = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": PASSWORD, **other}
+    fields: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "user": server.user,
+        "password": PASSWORD,
+        **other,
+    }
     return Address(kind, database, **fields)

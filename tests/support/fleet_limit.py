@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from functools import partial
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import text
 
 from airflow_provider_tcbilling.api import rate_limit as machine
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.ledger import rate_limit
+from airflow_provider_tcbilling.ledger import database_queue
 from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.database_engine import Database
+from airflow_provider_tcbilling.ledger.database_queue import TABLE
 from airflow_provider_tcbilling.ledger.database_tables import rate_limits
 from airflow_provider_tcbilling.ledger.rate_limit import FleetLimiter, Queues
-from tests.support.postgres import NoPostgres, running_postgres
+from tests.support.databases import address as address_in
 
 ACTION = "CreateInstance"
 PER_SECOND = 18.5
-TABLE = rate_limits.name
 
 
 class Clock:
@@ -34,30 +33,22 @@ class Clock:
         return f"CAST({self.now!r} AS double precision)"
 
 
-@pytest.fixture(scope="session")
-def postgres():
-    """The address of a database in PostgreSQL that tests use one after the other."""
-    try:
-        with running_postgres() as server:
-            yield address_in(server)
-    except NoPostgres as missing:
-        pytest.skip(str(missing))
+@pytest.fixture
+def server(postgres):
+    """The address of a database in PostgreSQL that has the table, without rows."""
+    address = address_in(postgres, "postgres")
+    make_table(address)
+    return address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request, tmp_path):
     """The address of a database that has the table, without rows."""
-    address = Address("sqlite", f"{tmp_path}/ledger.db")
     if request.param == "postgresql":
-        address = request.getfixturevalue("postgres")
+        return request.getfixturevalue("server")
+    address = Address("sqlite", f"{tmp_path}/ledger.db")
     make_table(address)
     return address
-
-
-def address_in(postgres):
-    """Return the address of a database in a server."""
-    parts = urlsplit(postgres.url)
-    return Address("postgresql", parts.path[1:], parts.hostname, parts.port, parts.username)
 
 
 def make_table(address):
@@ -96,7 +87,7 @@ def fleet(address):
 def clock(monkeypatch):
     """The clock of the database, which a test sets."""
     clock = Clock()
-    monkeypatch.setattr(rate_limit, "NOW", dict.fromkeys(rate_limit.NOW, clock))
+    monkeypatch.setattr(database_queue, "NOW", dict.fromkeys(database_queue.NOW, clock))
     return clock
 
 

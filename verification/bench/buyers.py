@@ -14,8 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from airflow_provider_tcbilling.api.client import BillingClient
@@ -53,22 +51,15 @@ def with_files(url: str, ledger: str) -> Buy:
 
 
 def with_database(url: str, ledger: str) -> Buy:
-    """Buy with a ledger in PostgreSQL, and the queue of requests in it."""
+    """Buy with a ledger in a database, and the queue of requests in it."""
     from airflow_provider_tcbilling.ledger.database import DatabaseStore
+    from airflow_provider_tcbilling.ledger.database_address import Address
     from airflow_provider_tcbilling.ledger.database_engine import database_of
     from airflow_provider_tcbilling.ledger.rate_limit import FleetLimiter, Queues
 
-    address = address_of(ledger)
+    address = Address(**{**json.loads(ledger), "options": ()})
     limiter_of = partial(FleetLimiter, Queues(lambda: database_of(address)))
     return lambda name: bought(url, DatabaseStore(address), RateLimiter(url, KEY[0], limiter_of=limiter_of), name)
-
-
-def address_of(url: str) -> Any:
-    """Return the address of a database, from its URL."""
-    from airflow_provider_tcbilling.ledger.database_address import Address
-
-    parts = urlsplit(url)
-    return Address("postgresql", parts.path[1:], parts.hostname or "", parts.port, parts.username or "")
 
 
 def with_sdk(url: str, ledger: str) -> Buy:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
-from tests.support.postgres import Postgres, running_postgres
-from verification.bench.buyers import RETRIES, RETRY_DELAY, address_of
+from tests.support.databases import PostgreSQL, address, postgresql
+from verification.bench.buyers import RETRIES, RETRY_DELAY
 from verification.bench.figures import BASELINE, Part, Table, Target
 from verification.bench.servers import served
+
+OPTIONS = "-c max_connections=100"
+"""Those of PostgreSQL, which has as many connections by default, and waits for the disk at each COMMIT."""
 
 AT_ONCE = 16
 CONTAINERS = 256
@@ -49,9 +53,7 @@ class Fleet:
     @property
     def has_one_queue(self) -> bool:
         """All its processes line up in one place."""
-        return self.buyer == "database" or (
-            self.buyer == "files" and not self.are_machines and not self.are_containers
-        )
+        return self.buyer == "database" or (self.buyer == "files" and not self.are_machines and not self.are_containers)
 
 
 def containers(name: str, buyer: str) -> Fleet:
@@ -89,8 +91,8 @@ NOTE = (
     "does not count. The sandbox refuses what comes above the limit, and counts that, too. The SDK is tried again "
     f"{RETRIES} times after {RETRY_DELAY:.0f} s, as Airflow's retries do, with a new token. Busiest second: requests "
     "that arrived within any one second. x SDK: purchases a second, by those of the SDK in 8 processes, or in "
-    "containers. A machine has a folder for temporary files of its own. The containers are processes with such a folder "
-    "each, which begin at once and buy once each. Where each purchase has a process of its own, starting those "
+    "containers. A machine has a folder for temporary files of its own. The containers are processes with such a "
+    "folder each, which begin at once and buy once each. Where each purchase has a process of its own, starting those "
     "processes is what takes the time."
 )
 
@@ -98,7 +100,7 @@ NOTE = (
 def measure(quick: bool) -> Part:
     """Let each fleet buy, one after the other."""
     count = 200 if quick else 1000
-    with running_postgres() as postgres:
+    with postgresql(OPTIONS) as postgres:
         rows = {fleet.name: row_of(fleet, min(count, fleet.purchases), postgres) for fleet in FLEETS}
     for fleet in FLEETS:
         sdk = rows[SDK_MANY if fleet.are_containers else SDK]
@@ -118,10 +120,10 @@ def measure(quick: bool) -> Part:
     return Part([Table("Purchases at the limit", NOTE, COLUMNS, list(rows.values()))], targets)
 
 
-def row_of(fleet: Fleet, count: int, postgres: Postgres) -> list[Any]:
+def row_of(fleet: Fleet, count: int, postgres: PostgreSQL) -> list[Any]:
     """Let a fleet buy; return a row of the table."""
     with served(rate_limit=REQUESTS_PER_SECOND) as server, tempfile.TemporaryDirectory() as folder:
-        ledger = empty_ledger(postgres, fleet) if fleet.buyer == "database" else Path(folder).as_uri()
+        ledger = empty_ledger(postgres) if fleet.buyer == "database" else Path(folder).as_uri()
         start = time.time()
         failed = sum(bought_by(fleet, count, server.url, ledger))
         bought = count - failed
@@ -143,14 +145,14 @@ def row_of(fleet: Fleet, count: int, postgres: Postgres) -> list[Any]:
     ]
 
 
-def empty_ledger(postgres: Postgres, fleet: Fleet) -> str:
-    """Make a ledger in a database; return its address."""
+def empty_ledger(postgres: PostgreSQL) -> str:
+    """Make a ledger in a database; return its address as JSON."""
     from airflow_provider_tcbilling.ledger.database_engine import database_of
     from airflow_provider_tcbilling.ledger.database_schema import upgrade
 
-    url = postgres.new_database(f"ledger_{FLEETS.index(fleet)}")
-    upgrade(database_of(address_of(url)))
-    return url
+    place = address(postgres, postgres.new_database())
+    upgrade(database_of(place))
+    return json.dumps(asdict(place))
 
 
 def busiest_second(moments: list[float]) -> int:
