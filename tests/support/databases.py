@@ -111,7 +111,8 @@ def postgresql(tune: str = FAST) -> Iterator[PostgreSQL]:
     :param tune: Its options.
     """
     programs = PostgreSQL.programs()
-    folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-"))
+    # Not in a folder of the test, which the user of the server may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-", dir=os.environ.get("TMPDIR", "/tmp")))
     if _unprivileged():
         shutil.chown(folder, "postgres")
     server = PostgreSQL("postgres", free_port(), "owner", folder, tune)
