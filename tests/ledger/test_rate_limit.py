@@ -103,6 +103,17 @@ def test_a_ticket_is_one_statement_and_nothing_follows_it(fleet, clock):
     assert [statement.split()[0] for statement in statements if TABLE in statement] == ["INSERT"] * 10
 
 
+def test_a_request_that_waits_holds_no_connection(fleet, clock):
+    queues = fleet()
+    machine, pool, open_while_waiting = limiter(queues, 1), queues._connect()._engine.pool, []
+    machine.wait(ACTION, 60, time.sleep)
+    assert pool.checkedin() == 1
+
+    machine.wait(ACTION, 60, lambda seconds: open_while_waiting.append(queues._connect()._engine.pool.checkedin()))
+
+    assert open_while_waiting[:1] == [0]
+
+
 def test_the_clock_of_a_machine_disturbs_nothing(fleet, clock, monkeypatch):
     machines = [limiter(fleet()) for _ in range(3)]
     moments = []

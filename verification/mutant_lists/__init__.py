@@ -3,6 +3,7 @@
 from verification.mutant_lists.arguments import ARGUMENTS
 from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
+from verification.mutant_lists.fleet_limiter import FLEET_LIMITER
 from verification.mutant_lists.inputs import INPUTS
 from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
@@ -23,6 +24,7 @@ MUTANTS = (
     *SUBSCRIPTIONS,
     *SCALE,
     *LIMITER,
+    *FLEET_LIMITER,
     *EVIDENCE,
     *PLACES,
     *LOOPS,
