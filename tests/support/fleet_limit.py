@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from airflow_provider_tcbilling.api import rate_limit as machine
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.ledger import database_queue
+from airflow_provider_tcbilling.ledger import database_queue, rate_limit
 from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.database_engine import Database
 from airflow_provider_tcbilling.ledger.database_queue import TABLE
@@ -26,8 +26,15 @@ PER_SECOND = 18.5
 class Clock:
     """The database's clock, as a number in the statement."""
 
+    BEGIN = 1_800_000_000.0
+
     def __init__(self):
-        self.now = 1_800_000_000.0
+        self.now = self.BEGIN
+
+    @property
+    def passed(self):
+        """Seconds since the test began."""
+        return self.now - self.BEGIN
 
     def __format__(self, spec):
         return f"CAST({self.now!r} AS double precision)"
@@ -85,8 +92,9 @@ def fleet(address):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of the database, which a test sets."""
+    """The clock of the database, which a test sets. A busy machine is not taken for a database that is away."""
     clock = Clock()
+    monkeypatch.setattr(rate_limit, "SILENCE", 60.0)
     monkeypatch.setattr(database_queue, "NOW", dict.fromkeys(database_queue.NOW, clock))
     return clock
 
@@ -110,7 +118,7 @@ def set_row(queues, **values):
 
 def moments_of(limiters, clock, count, within=1e6):
     """
-    Let clients draw tickets in turn, all at the same moment of the database; return when each may send.
+    Let clients draw tickets in turn, all at the same moment of the database; return after how many seconds each may send.
 
     A client that sleeps is not slept for: its ticket is drawn, and nothing more is asked of the database.
     """
@@ -118,12 +126,12 @@ def moments_of(limiters, clock, count, within=1e6):
     for number in range(count):
         slept = []
         assert limiters[number % len(limiters)].wait(ACTION, within, slept.append)
-        moments.append(clock.now + sum(slept))
+        moments.append(clock.passed + sum(slept))
     return moments
 
 
 def moments_while_time_passes(limiters, clock, count):
-    """Let clients send in turn, each as soon as it may and after the one before; return when they sent."""
+    """Let clients send in turn, each after the one before; return after how many seconds they sent."""
 
     def sleep(seconds):
         clock.now += seconds
@@ -131,5 +139,10 @@ def moments_while_time_passes(limiters, clock, count):
     moments = []
     for number in range(count):
         assert limiters[number % len(limiters)].wait(ACTION, 1e6, sleep)
-        moments.append(clock.now)
+        moments.append(clock.passed)
     return moments
+
+
+def at(*seconds):
+    """Return moments to compare with: epoch seconds are exact to less than a microsecond."""
+    return pytest.approx(list(seconds), abs=1e-4, rel=0)
