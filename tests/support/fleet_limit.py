@@ -92,7 +92,7 @@ def fleet(address):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of the database, which a test sets. A busy machine is not taken for a database that is away."""
+    """The clock of the database. A busy machine is not taken for a database that is away."""
     clock = Clock()
     monkeypatch.setattr(rate_limit, "SILENCE", 60.0)
     monkeypatch.setattr(database_queue, "NOW", dict.fromkeys(database_queue.NOW, clock))
@@ -118,7 +118,7 @@ def set_row(queues, **values):
 
 def moments_of(limiters, clock, count, within=1e6):
     """
-    Let clients draw tickets in turn, all at the same moment of the database; return after how many seconds each may send.
+    Let clients draw tickets in turn, all at the same moment of the database; return the seconds until each may send.
 
     A client that sleeps is not slept for: its ticket is drawn, and nothing more is asked of the database.
     """
