@@ -48,6 +48,8 @@ def with_files(url: str, ledger: str) -> Buy:
     """Buy with a ledger in a folder, and a queue of requests on this machine."""
     from airflow_provider_tcbilling.ledger.objects import ObjectStore
 
+    # Airflow is imported here: by each of many forked processes it would take all memory.
+    ObjectStore(ledger).read("a record that is not there")
     return lambda name: bought(url, ObjectStore(ledger), RateLimiter(url, KEY[0]), name)
 
 
@@ -56,6 +58,7 @@ def with_database(url: str, ledger: str) -> Buy:
     from airflow_provider_tcbilling.ledger.database import DatabaseStore
     from airflow_provider_tcbilling.ledger.database_address import Address
     from airflow_provider_tcbilling.ledger.database_engine import database_of
+    from airflow_provider_tcbilling.ledger.database_queue import drawn  # noqa: F401 - for forked processes, too
     from airflow_provider_tcbilling.ledger.rate_limit import FleetLimiter, Queues
 
     address = Address(**{**json.loads(ledger), "options": ()})
