@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
 
 from airflow_provider_tcbilling.api import rate_limit as machine
+from airflow_provider_tcbilling.api import request_queue
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.ledger import database_queue, rate_limit
 from airflow_provider_tcbilling.ledger.database_address import Address
@@ -73,7 +74,7 @@ def make_table(address):
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     """Keep the files of the machine apart from those of other tests."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(request_queue, "tempfile", SimpleNamespace(gettempdir=lambda: str(tmp_path)))
     monkeypatch.setattr(machine, "_QUEUES", {})
 
 

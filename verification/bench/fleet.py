@@ -20,9 +20,6 @@ from verification.bench.buyers import RETRIES, RETRY_DELAY
 from verification.bench.figures import BASELINE, Part, Table, Target
 from verification.bench.servers import served
 
-OPTIONS = "-c max_connections=100"
-"""Those of PostgreSQL, which has as many connections by default, and waits for the disk at each COMMIT."""
-
 AT_ONCE = 16
 CONTAINERS = 256
 
@@ -100,7 +97,7 @@ NOTE = (
 def measure(quick: bool) -> Part:
     """Let each fleet buy, one after the other."""
     count = 200 if quick else 1000
-    with postgresql(OPTIONS) as postgres:
+    with postgresql(is_durable=True) as postgres:
         rows = {fleet.name: row_of(fleet, min(count, fleet.purchases), postgres) for fleet in FLEETS}
     for fleet in FLEETS:
         sdk = rows[SDK_MANY if fleet.are_containers else SDK]
