@@ -81,7 +81,8 @@ def drawn(connection: Connection, name: str, per_second: float, within: float) -
         row = connection.execute(_statement(connection, DRAW), values).first()
         return math.inf if row is None else float(row[0])
     advance, insert, seconds = (_statement(connection, step) for step in DRAW_IN_STEPS)
-    if not connection.execute(advance, values).rowcount and not connection.execute(insert, values).rowcount:
+    # Again where another process has made the row meanwhile.
+    if not any(connection.execute(step, values).rowcount for step in (advance, insert, advance)):
         return math.inf
     return float(connection.execute(seconds, values).scalar() or 0.0)
 

@@ -27,7 +27,6 @@ from airflow_provider_tcbilling.ledger.database_engine import Database
 from airflow_provider_tcbilling.ledger.rate_limit import FleetLimiter, Queues
 
 # The moment at which a ticket may go, by the database's clock, in place of the seconds until then.
-database_queue.SECONDS = "next_at - 1.0 / rate"
 database_queue.DRAW = database_queue.DRAW.rpartition(" - ")[0]
 address, per_second, threads, tickets = ast.literal_eval(sys.argv[1])
 database = Database(Address(*address))
@@ -43,6 +42,7 @@ print(moments)
 
 
 @pytest.mark.usefixtures("own_folder")
+@pytest.mark.parametrize("address", ["sqlite", "postgresql"], indirect=True)
 def test_each_of_many_threads_and_processes_gets_a_moment_of_its_own(address):
     given = repr((astuple(address), PER_SECOND, THREADS, TICKETS))
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -261,7 +261,8 @@ def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(serve
 
 
 @pytest.mark.parametrize(
-    "change", [f"DROP TABLE {TABLE}", f"ALTER TABLE {TABLE} RENAME TO other", f"ALTER TABLE {TABLE} RENAME rate TO r"]
+    "change",
+    [f"DROP TABLE {TABLE}", f"ALTER TABLE {TABLE} RENAME TO other", f"ALTER TABLE {TABLE} RENAME COLUMN rate TO r"],
 )
 def test_a_table_that_is_not_what_it_should_be_holds_up_nobody(fleet, change, caplog):
     queues = fleet()

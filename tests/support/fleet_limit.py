@@ -38,7 +38,7 @@ class Clock:
         return self.now - self.BEGIN
 
     def __format__(self, spec):
-        return f"CAST({self.now!r} AS double precision)"
+        return f"{self.now!r}e0"
 
 
 @pytest.fixture
@@ -49,11 +49,16 @@ def server(postgres):
     return address
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def address(request, tmp_path):
     """The address of a database that has the table, without rows."""
     if request.param == "postgresql":
         return request.getfixturevalue("server")
+    if request.param == "mysql":
+        mariadb = request.getfixturevalue("mariadb")
+        address = address_in(mariadb, mariadb.new_database())
+        make_table(address)
+        return address
     address = Address("sqlite", f"{tmp_path}/ledger.db")
     make_table(address)
     return address
