@@ -1,0 +1,61 @@
+"""The judge of the cluster, which must be able to say that we failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from verification.cluster.judge import Ending, books_of
+
+GOOD = Ending(
+    wanted=2,
+    orders=[("one", "token-1"), ("two", "token-2")],
+    states=["success", "success"],
+    returned={0: {"order_id": "one"}, 1: {"order_id": "two"}},
+    log="",
+)
+STOPPED = replace(GOOD, orders=GOOD.orders[:1], states=["success", "failed"], returned={0: {"order_id": "one"}})
+
+
+def test_two_orders_for_one_token_are_double_although_another_purchase_has_none():
+    assert books_of(replace(GOOD, orders=[("one", "token-1"), ("two", "token-1")])).double == 1
+
+
+def test_more_orders_than_wanted_are_double_whatever_their_tokens_are():
+    books = books_of(replace(GOOD, orders=[*GOOD.orders, ("three", "token-3")]))
+
+    assert (books.double, books.is_safe) == (1, False)
+
+
+def test_an_order_that_no_task_and_no_log_names_is_lost():
+    forgotten = replace(STOPPED, orders=GOOD.orders)
+
+    assert books_of(forgotten).lost == 1
+    assert books_of(replace(forgotten, log="Perhaps paid: order two")).lost == 0
+
+
+def test_two_tasks_that_return_the_same_order_have_lost_one():
+    assert books_of(replace(GOOD, returned={0: {"order_id": "one"}, 1: {"order_id": "one"}})).lost > 0
+
+
+def test_a_success_without_an_order_is_lost():
+    assert books_of(replace(GOOD, orders=GOOD.orders[:1], returned={0: {"order_id": "one"}, 1: None})).lost == 1
+
+
+@pytest.mark.parametrize("state", ["failed", "upstream_failed", "skipped"])
+def test_a_task_that_did_not_succeed_waits_for_a_user(state):
+    books = books_of(replace(STOPPED, states=["success", state]))
+
+    assert (books.stopped, books.is_safe, books.is_good) == (1, True, False)
+
+
+def test_a_run_that_has_not_ended_is_not_good():
+    books = books_of(replace(GOOD, states=["success", "queued"], returned={0: {"order_id": "one"}}, log="two"))
+
+    assert (books.unfinished, books.is_good, str(books)) == (1, False, "2 / 2 / 0 / 0 / 0 (+ 1 not ended)")
+
+
+def test_all_bought_once_is_good():
+    assert books_of(GOOD).is_good
+    assert str(books_of(GOOD)) == "2 / 2 / 0 / 0 / 0"

@@ -1,0 +1,95 @@
+"""The driver: scenario after scenario on one cluster, as long as the settings of Airflow stay the same."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from verification.cluster.judge import Books, books_of
+from verification.cluster.machine import way_of_namespaces
+from verification.cluster.nodes import Cluster
+from verification.cluster.results import Identity, stamp
+from verification.cluster.scenarios import SCENARIOS
+from verification.cluster.stage import Stage
+from verification.cluster.trial import Trial
+from verification.cluster.watch import Watch
+
+DAG = "buy-default"
+Result = dict[str, Any]
+Note = Callable[[Result, Books], None]
+
+
+def run(selected: Sequence[Identity], note: Note, *, keep: bool = False) -> None:
+    """
+    Run trials, and tell of each result at once.
+
+    :param keep: Leave the cluster's folder behind, with all logs.
+    """
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "Exception in ASGI" not in record.getMessage())
+    waiting = list(selected)
+    while waiting:
+        settings = SCENARIOS[waiting[0][0]].settings
+        group = [identity for identity in waiting if SCENARIOS[identity[0]].settings == settings]
+        waiting = [identity for identity in waiting if identity not in group]
+        home = Path(tempfile.mkdtemp(prefix="cluster-"))
+        try:
+            with Cluster(home, settings) as cluster:
+                cluster.wait_for_dag(DAG)
+                for name, tokens in dict.fromkeys((identity[0], identity[2]) for identity in group):
+                    stores = [store for scenario, store, rule in group if (scenario, rule) == (name, tokens)]
+                    _play(name, tokens, stores, cluster, note)
+        finally:
+            if keep:
+                print(f"kept: {home}", file=sys.stderr)
+            else:
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _play(name: str, tokens: str, stores: Sequence[str], cluster: Cluster, note: Note) -> None:
+    """Play a scenario before servers with one rule for tokens, with all stores side by side."""
+    scenario, watch = SCENARIOS[name], Watch(cluster.postgresql)
+    trials = [
+        Trial(f"{name}-{store}-{tokens}", scenario.order, cluster, watch, store=store, tokens=tokens)
+        for store in stores
+    ]
+    print(f"{time.strftime('%H:%M:%S')} {scenario.about}; servers {tokens} tokens", flush=True)
+    try:
+        for trial in trials:
+            trial.start()
+        stage = Stage(cluster, watch, trials)
+        scenario.play(stage)
+        stage.until_over(scenario.seconds)
+        for trial in trials:
+            note(*_result_of(trial, name))
+    finally:
+        for trial in trials:
+            trial.close()
+    cluster.wait_until_healthy()
+
+
+def _result_of(trial: Trial, name: str) -> tuple[Result, Books]:
+    books = books_of(trial.ending())
+    seconds = (trial.ended or time.monotonic()) - trial.began
+    result = {
+        "scenario": name,
+        "store": trial.store,
+        "tokens": trial.tokens,
+        **asdict(books),
+        "struck": trial.struck,
+        "tries": max((task.try_number for task in trial.tasks()), default=0),
+        "requests": trial.sandbox.requests["CreateInstance"],
+        "refused": trial.refused(),
+        "seconds": round(seconds, 1),
+        "namespaces": bool(way_of_namespaces()),
+        "airflow": version("apache-airflow"),
+        **stamp(),
+    }
+    return result, books

@@ -1,0 +1,93 @@
+"""The books of a trial: what was wanted, what the server sold, and what became of each purchase."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+REASONS = 5
+REASON = re.compile(r"(?:Nothing was bought|Perhaps paid|Paid:)[^\"]{0,600}")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """
+    The end of a trial. The judge reads nothing else.
+
+    :param orders: For each order that was placed, its number and its client token.
+    :param states: The state of each task.
+    :param returned: What each task returned, by map index.
+    :param log: All that the tasks logged.
+    """
+
+    wanted: int
+    orders: Sequence[tuple[str, str]]
+    states: Sequence[str | None]
+    returned: Mapping[int, Any]
+    log: str
+    is_over: bool = True
+
+
+@dataclass(frozen=True)
+class Books:
+    """
+    The figures of a trial.
+
+    :param stopped: Tasks that did not succeed, so that a user must decide or clear.
+    :param double: Orders beyond the wanted ones, or beyond the first one of the same token.
+    :param lost: Orders that no task returned and no log names, and successes without an order of their own.
+    :param unfinished: Tasks that had not ended when the time was over.
+    :param reasons: The first words of the tasks that stopped, each once, with their number.
+    """
+
+    wanted: int
+    orders: int
+    stopped: int
+    double: int
+    lost: int
+    unfinished: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every wanted purchase was bought exactly once, and nobody had to do anything."""
+        return self.orders == self.wanted and not (self.stopped or self.double or self.lost or self.unfinished)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether no money was spent twice, or spent and forgotten."""
+        return not (self.double or self.lost)
+
+    def __str__(self) -> str:
+        counts = (self.wanted, self.orders, self.stopped, self.double, self.lost)
+        rest = f" (+ {self.unfinished} not ended)" if self.unfinished else ""
+        return " / ".join(map(str, counts)) + rest
+
+
+def books_of(end: Ending) -> Books:
+    """Count."""
+    numbers = [number for number, _ in end.orders]
+    returned = [str((value or {}).get("order_id")) for value in end.returned.values()]
+    succeeded = sum(state == "success" for state in end.states)
+    failed = sum(state in ("failed", "upstream_failed", "skipped") for state in end.states)
+    own = len(set(returned) & set(numbers))
+    forgotten = [number for number in numbers if number not in returned and number not in end.log]
+    repeats = sum(count - 1 for count in Counter(token for _, token in end.orders).values())
+    return Books(
+        wanted=end.wanted,
+        orders=len(numbers),
+        stopped=failed,
+        double=max(repeats, len(numbers) - end.wanted, 0),
+        lost=len(forgotten) + max(0, succeeded - own),
+        unfinished=max(0, end.wanted - succeeded - failed),
+        reasons=_reasons(end.log) if failed else {},
+    )
+
+
+def _reasons(log: str) -> dict[str, int]:
+    """Return the messages of tasks that stopped, numbers left out, the most frequent ones first."""
+    found = Counter(re.sub(r"[0-9a-f-]{8,}|\d+", "#", text.split("\\nNext")[0])[:400] for text in REASON.findall(log))
+    return dict(found.most_common(REASONS))
