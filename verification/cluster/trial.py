@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_tcbilling.sandbox.options import Options, Tokens
@@ -18,7 +19,7 @@ from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.support.real_airflow import HOST, AirflowTrouble
 from verification.cluster.judge import Ending
-from verification.cluster.nodes import SERVER, Cluster
+from verification.cluster.nodes import NODES, SERVER, Cluster
 from verification.cluster.servers import USER
 from verification.cluster.watch import Seen, Watch
 
@@ -159,10 +160,19 @@ class Trial:
 
     def _ledger(self) -> dict[str, str]:
         if self.store == OBJECTS:
-            shared = self._cluster.folders.shared / "ledgers" / self.name
-            private = f"{tempfile.gettempdir()}/{self.name}"
-            return {"ledger_uri": f"file://{shared if self.order.is_shared else private}"}
+            return {"ledger_uri": f"file://{self._ledger_folder()}"}
         return {"ledger_conn_id": f"{self.name}-ledger"} if self.store == DATABASE else {}
+
+    def _ledger_folder(self) -> Path:
+        """Make the folder of the ledger, once or on each machine, and return where the machines see it."""
+        folders = self._cluster.folders
+        if self.order.is_shared:
+            shared = folders.shared / "ledgers" / self.name
+            shared.mkdir(parents=True)
+            return shared
+        for node in NODES:
+            (folders.node(node) / "tmp" / self.name).mkdir()
+        return Path(tempfile.gettempdir()) / self.name
 
     def _upgrade(self) -> None:
         """Make the database of the ledger and its tables, as an operator of Airflow does."""
