@@ -43,9 +43,8 @@ def run(selected: Sequence[Identity], note: Note, *, keep: bool = False) -> None
         try:
             with Cluster(home, settings) as cluster:
                 cluster.wait_for_dag(DAG)
-                for name, tokens in dict.fromkeys((identity[0], identity[2]) for identity in group):
-                    stores = [store for scenario, store, rule in group if (scenario, rule) == (name, tokens)]
-                    _play(name, tokens, stores, cluster, note)
+                for name in dict.fromkeys(identity[0] for identity in group):
+                    _play(name, [identity for identity in group if identity[0] == name], cluster, note)
         finally:
             if keep:
                 print(f"kept: {home}", file=sys.stderr)
@@ -53,14 +52,14 @@ def run(selected: Sequence[Identity], note: Note, *, keep: bool = False) -> None
                 shutil.rmtree(home, ignore_errors=True)
 
 
-def _play(name: str, tokens: str, stores: Sequence[str], cluster: Cluster, note: Note) -> None:
-    """Play a scenario before servers with one rule for tokens, with all stores side by side."""
+def _play(name: str, identities: Sequence[Identity], cluster: Cluster, note: Note) -> None:
+    """Play a scenario, with all of its trials side by side."""
     scenario, watch = SCENARIOS[name], Watch(cluster.postgresql)
     trials = [
         Trial(f"{name}-{store}-{tokens}", scenario.order, cluster, watch, store=store, tokens=tokens)
-        for store in stores
+        for _, store, tokens in identities
     ]
-    print(f"{time.strftime('%H:%M:%S')} {scenario.about}; servers {tokens} tokens", flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {scenario.about}", flush=True)
     try:
         for trial in trials:
             trial.start()

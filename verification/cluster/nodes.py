@@ -45,7 +45,7 @@ GOODBYE_SECONDS = 180.0
 """How long a worker that is asked to end may go on with the tasks that it has begun."""
 
 SETTINGS = {
-    "AIRFLOW__CELERY__WORKER_CONCURRENCY": "8",
+    "AIRFLOW__CELERY__WORKER_CONCURRENCY": "12",
     "AIRFLOW__CELERY__SYNC_PARALLELISM": "1",
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
     "AIRFLOW__CORE__PARALLELISM": "64",
