@@ -59,3 +59,13 @@ def test_a_run_that_has_not_ended_is_not_good():
 def test_all_bought_once_is_good():
     assert books_of(GOOD).is_good
     assert str(books_of(GOOD)) == "2 / 2 / 0 / 0 / 0"
+
+
+def test_the_causes_of_stops_are_counted_without_their_numbers():
+    raised = (
+        '{"exc_type":"AirflowFailException","exc_value":"Perhaps paid, up to %s USD.\\nStopped: \\"a\\".\\nNext: b"}'
+    )
+    log = "\n".join([raised % "10.00", raised % "20.00", '{"exc_type":"StoreFailed","exc_value":"away"}'])
+
+    assert books_of(replace(STOPPED, log=log)).reasons == {'Perhaps paid, up to #.# USD. Stopped: \\"a\\".': 2}
+    assert books_of(replace(GOOD, log=log)).reasons == {}

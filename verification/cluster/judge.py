@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 REASONS = 5
-REASON = re.compile(r"(?:Nothing was bought|Perhaps paid|Paid:)[^\"]{0,600}")
+FAILED = "AirflowFailException"
+RAISED = re.compile(r'"exc_type":"(\w+)","exc_value":"((?:[^"\\]|\\.)*)"')
+NUMBER = re.compile(r"[0-9a-f-]{8,}|\d+")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Books:
     :param double: Orders beyond the wanted ones, or beyond the first one of the same token.
     :param lost: Orders that no task returned and no log names, and successes without an order of their own.
     :param unfinished: Tasks that had not ended when the time was over.
-    :param reasons: The first words of the tasks that stopped, each once, with their number.
+    :param reasons: The causes of the tasks that stopped, with their number.
     """
 
     wanted: int
@@ -88,6 +90,8 @@ def books_of(end: Ending) -> Books:
 
 
 def _reasons(log: str) -> dict[str, int]:
-    """Return the messages of tasks that stopped, numbers left out, the most frequent ones first."""
-    found = Counter(re.sub(r"[0-9a-f-]{8,}|\d+", "#", text.split("\\nNext")[0])[:400] for text in REASON.findall(log))
+    """Return the causes of failures that ended a task, or of all, numbers left out, the most frequent ones first."""
+    raised = RAISED.findall(log)
+    final = [text for kind, text in raised if kind == FAILED] or [f"{kind}: {text}" for kind, text in raised]
+    found = Counter(" ".join(NUMBER.sub("#", text).split("\\n")[:2])[:300] for text in final)
     return dict(found.most_common(REASONS))
