@@ -82,6 +82,18 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     close_airflow()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL of this machine, for the whole test run."""
+    from tests.support.databases import NotInstalled, postgresql
+
+    try:
+        with postgresql() as server:
+            yield server
+    except NotInstalled as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
 def airflow_home(migrated: Path, tmp_path: Path) -> Path:
     """An Airflow home with a migrated metadata database that no other test uses."""

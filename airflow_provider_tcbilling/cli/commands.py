@@ -118,16 +118,16 @@ def list_all(chosen: argparse.Namespace) -> Answer:
 
     with _connected(chosen.conn_id) as tencent:
         settings = tencent.settings
-    if not settings.ledger_uri:
+    if not settings.ledger:
         raise Refused(f"Connection {chosen.conn_id} names no ledger, and only a ledger can list its records.")
-    rows = [row for row in all_in(settings.ledger_uri) if chosen.state in (None, row["state"])]
+    rows = [row for row in all_in(settings) if chosen.state in (None, row["state"])]
     if chosen.json:
         return _as_json(rows), DONE
     line = "{state:<10} {changed_at:<27} {order_id:<24} {paid:>14}  {key}"
     lines = [
         line.format_map({name: _cell(value) for name, value in {**row, "paid": _paid(row)}.items()}) for row in rows
     ]
-    return "\n".join([*lines, f"{len(rows)} in {settings.ledger_uri}"]), DONE
+    return "\n".join([*lines, f"{len(rows)} in {settings.ledger}"]), DONE
 
 
 NAME = (

@@ -241,19 +241,19 @@ def find(name: PurchaseName, settings: Settings, client: BillingClient) -> Found
     :raises StoreFailed: Its store cannot be read, so nothing is known.
     :raises Refused: It cannot be found in this way, or is not the only one.
     """
-    if settings.ledger_uri:
-        return _reading(settings.ledger_uri, lambda: _in_ledger(name, open_ledger(settings.ledger_uri), client))
+    if settings.ledger:
+        return _reading(settings.ledger, lambda: _in_ledger(name, open_ledger(settings), client))
     if task := name.task:
         return _reading("the task state store", lambda: read(name, _task_state_of(task), task.key))
     if name.order_id:
         return FoundPurchase(name, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
     raise Refused(
         "The connection names no ledger, so a record can only be found by its task: give --dag-id, --run-id and "
-        "--task-id, or the --conn-id of the connection that has ledger_uri."
+        "--task-id, or the --conn-id of the connection that has ledger_conn_id or ledger_uri."
     )
 
 
-def all_in(ledger_uri: str) -> list[dict[str, Any]]:
+def all_in(settings: Settings) -> list[dict[str, Any]]:
     """
     Return every purchase of a ledger as plain JSON.
 
@@ -261,7 +261,7 @@ def all_in(ledger_uri: str) -> list[dict[str, Any]]:
 
     :raises StoreFailed: The ledger cannot be read.
     """
-    return _reading(ledger_uri, lambda: [_row(location, stored) for location, stored in open_ledger(ledger_uri).all()])
+    return _reading(settings.ledger, lambda: [_row(*found) for found in open_ledger(settings).all()])
 
 
 def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:

@@ -88,6 +88,12 @@ EXTRA_FIELDS = (
         "Folder in object storage in which every purchase is recorded, such as s3://aws_default@bucket/purchases or "
         "file:///mnt/ledger. All workers must share it.",
     ),
+    ExtraField(
+        "ledger_conn_id",
+        "Ledger connection",
+        "Airflow connection (postgres, mysql or sqlite) of the database in which every purchase is recorded. Give this "
+        "or ledger_uri, not both.",
+    ),
     ExtraField("language", "Language", "Of Tencent's error messages.", "en-US", choices=("en-US", "zh-CN")),
     ExtraField(
         "console_url",
@@ -130,7 +136,8 @@ class Settings:
     :param requests_per_second: Requests a second for each action, by all processes of a machine.
     :param order_book_lag: Seconds after which a new order is surely listed.
     :param clock_margin: Seconds by which the clocks of the workers may differ.
-    :param ledger_uri: Empty if no ledger is kept.
+    :param ledger_uri: Folder of a ledger in object storage; empty if there is none.
+    :param ledger_conn_id: Airflow connection of a ledger in a database; empty if there is none.
     :param console_url: May hold ``{order_id}``.
     """
 
@@ -144,6 +151,7 @@ class Settings:
     order_book_lag: float
     clock_margin: float
     ledger_uri: str
+    ledger_conn_id: str
     language: str
     console_url: str
 
@@ -182,9 +190,15 @@ class Settings:
             order_book_lag=float(given["order_book_lag"]),
             clock_margin=float(given["clock_margin"]),
             ledger_uri=str(given["ledger_uri"]),
+            ledger_conn_id=str(given["ledger_conn_id"]),
             language=str(given["language"]),
             console_url=str(given["console_url"] or _console_of(endpoint)),
         )
+
+    @property
+    def ledger(self) -> str:
+        """The name of the ledger, for a user; empty if there is none."""
+        return self.ledger_uri or (f"connection {self.ledger_conn_id}" if self.ledger_conn_id else "")
 
     @property
     def key_name(self) -> str:
@@ -276,13 +290,15 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
             yield f"extra {extra_field.name} must be one of {', '.join(extra_field.choices)}"
         elif extra_field.type == "string" and not (isinstance(value, str) and value.isprintable()):
             yield f"extra {extra_field.name} must be a text of one line"
-    yield from _ledger_mistakes(extra.get("ledger_uri"))
+    yield from _ledger_mistakes(extra.get("ledger_uri"), extra.get("ledger_conn_id"))
     console = extra.get("console_url")
     if console and not _is_web_address(str(console)):
         yield "extra console_url must be an http or https address"
 
 
-def _ledger_mistakes(ledger: Any) -> Iterator[str]:
+def _ledger_mistakes(ledger: Any, conn_id: Any) -> Iterator[str]:
+    if ledger and conn_id:
+        yield "extra ledger_uri and ledger_conn_id name two ledgers, and a purchase is remembered by one: leave one out"
     if ledger and not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", str(ledger)):
         yield "extra ledger_uri must be an address such as s3://aws_default@bucket/purchases or file:///mnt/ledger"
     elif ledger and re.match(r"(file|local)://(?!([^/@]*@)?/+[^/])", ledger):

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import re
-import shlex
 import stat
 import threading
 import uuid
@@ -15,19 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from airflow_provider_tcbilling.api.reading import json_of
-from airflow_provider_tcbilling.api.text import visible
+from airflow_provider_tcbilling.ledger.naming import options_of
 from airflow_provider_tcbilling.ledger.store import Store, Text
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
-from airflow_provider_tcbilling.purchasing.key import client_token_for, key_bytes
+from airflow_provider_tcbilling.purchasing.key import key_bytes
 
 CANARY_SECONDS = 10.0
 """How long one of two creations that are tried at once waits for the other to begin."""
 
 RACES = 3
 """How often two creations are tried at once: a storage that looks first and creates then seldom loses three races."""
-
-MAX_KEY_SHOWN = 300
-"""Characters of a key in a command; a longer one is named by its client token."""
 
 FILE_MODE = 0o640
 """Of a record in a local folder. The group may read it, as workers may run as several users of one group."""
@@ -123,9 +119,7 @@ class ObjectStore(Store):
 
     def options(self, key: str) -> str:
         """Return the options that name a purchase on the command line."""
-        if visible(key) != key or len(key) > MAX_KEY_SHOWN:
-            return f"--token {client_token_for(key)}"  # The key itself would not stand in one line of a message.
-        return f"--key={shlex.quote(key)}" if key.startswith("-") else f"--key {shlex.quote(key)}"
+        return options_of(key)
 
     def _get(self, key: str) -> bytes | None:
         try:

@@ -197,12 +197,13 @@ class Execution:
         from airflow_provider_tcbilling.task.store import store_of
 
         task, context, settings, action = self.task, self.context, self.tencent.settings, self.action
-        store = store_of(context, settings.ledger_uri)
+        store = store_of(context, settings)
         key = self.key
         if (task.value_of("purchase_key") or self._token) and not store.is_shared:
             task.log.warning(
                 "Purchase %s is meant to be one in all runs, and %s does not remember it from run to run: between runs "
-                "only the server's memory of the client token guards it. Set ledger_uri in the connection.",
+                "only the server's memory of the client token guards it. Set ledger_conn_id or ledger_uri in the "
+                "connection.",
                 key,
                 store.about,
             )

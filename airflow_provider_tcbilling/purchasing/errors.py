@@ -9,6 +9,7 @@ The errors of a purchase: what stops it before anything is sent, and what leaves
     ├── InvalidRecord                           the record of the purchase is not usable; nothing was sent
     ├── PurchaseChanged                         the record is of something else; nothing was sent
     ├── StoreFailed                        T    the record could not be read or written; nothing more was sent
+    │   └── OrderIsAnothers                     the order belongs to another purchase; the record is as it was
     ├── OrderNotRecorded                   T    bought, the order is known, its record could not be written
     └── PurchaseOutcomeUnknown               A  stopped on purpose: a user must decide
         └── PurchaseCharged                  A  the server said that it was paid, and no order is known
@@ -109,6 +110,25 @@ class StoreFailed(TcBillingError):
     """The record of the purchase could not be read or written, so nothing (more) was sent. Another try is safe."""
 
     transient = True
+
+
+class OrderIsAnothers(StoreFailed):
+    """
+    The ledger has assigned the order to another purchase, for ever, so this record stays as it was.
+
+    :param order_id: The order.
+    :param where: The record of the purchase that has it.
+    """
+
+    transient = False
+
+    def __init__(self, order_id: str, where: str) -> None:
+        super().__init__(order_id, where)
+        self.order_id = order_id
+        self.where = where
+
+    def lines(self) -> Sequence[str]:
+        return [f"Order {self.order_id} belongs to another purchase, whose record is {self.where}."]
 
 
 class OrderNotRecorded(TcBillingError):

@@ -62,7 +62,7 @@ def end_of(
 def _options(context: Context, settings: Settings | None, key: str | None) -> tuple[str, bool]:
     """Return the options that name the purchase on the command line, and whether a record of it can be settled."""
     no_store: Store = NoStore()
-    store = _tried(lambda: store_of(context, settings.ledger_uri if settings else ""), no_store)
+    store = _tried(lambda: store_of(context, settings), no_store)
     if not store.keeps_records and settings:
         return "", False
     return store.options(key) if key and store.keeps_records else _tried(lambda: options_of(context), ""), True

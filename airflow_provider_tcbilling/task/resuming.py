@@ -26,7 +26,7 @@ def recorded_order(context: Context, hook: TcBillingHook, key: Callable[[], str]
     :param key: Returns the key of the purchase; raises if the task was edited so that it has none.
     """
     try:
-        store = store_of(context, hook.get_settings().ledger_uri)
+        store = store_of(context, hook.get_settings())
         stored = store.read(name := key())
         return None if stored is None else Record.from_json(stored, store.location(name)).order
     except Exception as error:

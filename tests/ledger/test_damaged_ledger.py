@@ -62,7 +62,7 @@ def test_what_is_no_record_at_all_is_left_alone(shop, made):
     made(shop.folder / "package.json")
     shop.lost("lost one")
 
-    assert [row["key"] for row in all_in(shop.folder.as_uri())] == [KEY, "lost one"]
+    assert [row["key"] for row in all_in(shop.settings)] == [KEY, "lost one"]
     assert shop.ordered("lost one").order_id == shop.orders[1]
 
 

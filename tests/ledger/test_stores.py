@@ -11,6 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_tcbilling.hooks.connection import Settings
+from airflow_provider_tcbilling.ledger.database import DatabaseStore
+from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
@@ -20,8 +23,9 @@ from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFai
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from tests.conftest import ORDER, client_to, context_of
+from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to, context_of
 from tests.support.crash import dying_at
+from tests.support.databases import address
 
 pytestmark = pytest.mark.usefixtures("passing_time")
 
@@ -61,24 +65,41 @@ def in_task_state(tmp_path):
     return TaskStateStore(context_of(state=TaskState()))
 
 
+def in_sqlite(tmp_path):
+    return DatabaseStore(Address("sqlite", str(tmp_path / "ledger.db")))
+
+
 KEEPING = {
     "memory": lambda tmp_path: MemoryStore(),
     "memory that compares": lambda tmp_path: MemoryStore(replaces_conditionally=True),
     "a folder": lambda tmp_path: ObjectStore(tmp_path.as_uri()),
     "task state": in_task_state,
     "a user's own": lambda tmp_path: TwoTables(),
+    "SQLite": in_sqlite,
+    "PostgreSQL": None,
 }
 OPEN = {**KEEPING, "nothing": lambda tmp_path: NoStore()}
 
 
+def opened(kind, request, tmp_path, monkeypatch):
+    if OPEN[kind]:
+        return OPEN[kind](tmp_path)
+    # The time of these tests goes on only while somebody sleeps, and a server has its own.
+    monkeypatch.setattr(DatabaseStore, "now", lambda store: time.time())
+    server = request.getfixturevalue("postgres")
+    store = DatabaseStore(address(server, server.new_database()))
+    store.upgrade()
+    return store
+
+
 @pytest.fixture(params=KEEPING)
-def store(request, tmp_path):
-    return KEEPING[request.param](tmp_path)
+def store(request, tmp_path, monkeypatch):
+    return opened(request.param, request, tmp_path, monkeypatch)
 
 
 @pytest.fixture(params=OPEN)
-def any_store(request, tmp_path):
-    return OPEN[request.param](tmp_path)
+def any_store(request, tmp_path, monkeypatch):
+    return opened(request.param, request, tmp_path, monkeypatch)
 
 
 def test_a_record_comes_back_as_it_was_stored(store):
@@ -134,7 +155,7 @@ def test_whatever_a_store_raises_says_that_it_failed_and_where(any_store, monkey
     def fails(*args):
         raise ZeroDivisionError("the network is gone")
 
-    for name in ("_get", "_create", "_replace", "_list"):
+    for name in ("_get", "_create", "_replace", "_list", "_list_changed"):
         monkeypatch.setattr(any_store, name, fails)
 
     for use in (
@@ -214,6 +235,12 @@ def test_of_two_processes_that_take_over_at_once_a_store_that_compares_lets_one_
     assert orders == [mine]
 
 
+def settings_of(ledger_uri):
+    extra = {"ledger_uri": ledger_uri}
+    fields = {"conn_id": "c", "host": None, "port": None, "login": SECRET_ID, "password": SECRET_KEY}
+    return Settings.read(SimpleNamespace(**fields, extra_dejson=extra))
+
+
 def test_a_deployment_chooses_the_class_of_its_ledgers(monkeypatch):
     from airflow_provider_tcbilling.task.store import open_ledger
 
@@ -221,7 +248,7 @@ def test_a_deployment_chooses_the_class_of_its_ledgers(monkeypatch):
     monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(Opened=lambda uri: opened.append(uri) or TwoTables()))
     opened = []
 
-    assert isinstance(open_ledger("ours://ledger"), TwoTables)
+    assert isinstance(open_ledger(settings_of("ours://ledger")), TwoTables)
     assert opened == ["ours://ledger"]
 
 
@@ -232,4 +259,4 @@ def test_a_class_that_is_no_store_sends_nothing(monkeypatch, kind):
     monkeypatch.setenv("AIRFLOW__TCBILLING__LEDGER_CLASS", kind)
 
     with pytest.raises(StoreFailed, match="nothing was sent"):
-        open_ledger("ours://ledger")
+        open_ledger(settings_of("ours://ledger"))

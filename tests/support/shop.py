@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
@@ -38,6 +39,10 @@ class Shop:
     @property
     def ledger(self):
         return ObjectStore(self.folder.as_uri())
+
+    @property
+    def settings(self):
+        return TcBillingHook().get_settings()
 
     @property
     def orders(self):

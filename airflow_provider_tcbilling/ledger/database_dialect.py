@@ -1,0 +1,229 @@
+"""What PostgreSQL, MySQL and SQLite need differently: drivers, time-outs, clocks, and what their errors mean."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy.engine import URL
+
+from airflow_provider_tcbilling.purchasing.errors import StoreFailed
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from airflow_provider_tcbilling.ledger.database_address import Address
+
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 30
+LOCK_SECONDS = 15
+"""Most of it is less than a millisecond. A transaction that stands still for longer is ended by the server."""
+
+
+class Trouble(Enum):
+    """What an error of a database means for another try."""
+
+    PASSING = "a lost connection, a deadlock, a server that starts"
+    FULL = "no connection is free"
+    REFUSED = "the user, the password or the database is wrong"
+    READ_ONLY = "the role may not do it"
+    OTHER = "another try does not help"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same may succeed in a moment."""
+        return self in (Trouble.PASSING, Trouble.FULL)
+
+
+class Dialect:
+    """One kind of database. A subclass says what differs."""
+
+    drivers: ClassVar[dict[str, str]] = {}
+    """Drivers by the name of their module, the best first."""
+
+    extra: ClassVar[str] = ""
+    """The extra of this package that brings a driver."""
+
+    has_own_clock = True
+    clock: ClassVar[str] = ""
+    """The query of the time in epoch seconds."""
+
+    upgrade_lock: ClassVar[str] = "SELECT 1"
+    """The statement that lets only one process create tables."""
+
+    codes: ClassVar[dict[Any, Trouble]] = {}
+    """What the codes of errors mean."""
+
+    phrases: ClassVar[tuple[tuple[str, Trouble], ...]] = ()
+    """What an error without a code means, by a pattern in its text."""
+
+    def driver(self) -> str:
+        """
+        Return the driver that is installed.
+
+        :raises StoreFailed: There is none.
+        """
+        for module, name in self.drivers.items():
+            if find_spec(module):
+                return name
+        raise StoreFailed(
+            f"There is no driver for this ledger, so nothing was sent: pip install airflow-provider-tcbilling"
+            f"[{self.extra}] brings one."
+        )
+
+    def url(self, address: Address) -> URL:
+        """Return the address as SQLAlchemy writes it."""
+        return URL.create(
+            self.driver(), address.user or None, address.password or None, address.host or None, address.port,
+            address.database,
+        )  # fmt: skip
+
+    def connect_args(self, address: Address) -> dict[str, Any]:
+        """Return the arguments of the driver."""
+        return {"connect_timeout": CONNECT_SECONDS, **dict(address.options)}
+
+    def on_connect(self, raw: Any) -> None:
+        """Prepare a new connection of the driver."""
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction."""
+
+    def code_of(self, error: BaseException) -> Any:
+        """Return the code of an error of the driver."""
+        return None
+
+    def trouble(self, error: BaseException) -> Trouble:
+        """Return what an error of the driver means."""
+        if (code := self.code_of(error)) in self.codes:
+            return self.codes[code]
+        text = str(error)
+        return next((trouble for pattern, trouble in self.phrases if re.search(pattern, text)), Trouble.OTHER)
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL 12 and newer, also behind PgBouncer: no setting outlives its transaction."""
+
+    drivers: ClassVar = {"psycopg2": "postgresql+psycopg2", "psycopg": "postgresql+psycopg"}
+    extra = "postgres"
+    clock = "SELECT extract(epoch FROM clock_timestamp())"
+    upgrade_lock = "SELECT pg_advisory_xact_lock(7232455464)"
+    codes: ClassVar = {
+        **dict.fromkeys(("40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "25P03"), Trouble.PASSING),
+        **dict.fromkeys(("53300", "53400"), Trouble.FULL),
+        **dict.fromkeys(("28000", "28P01", "3D000"), Trouble.REFUSED),
+        **dict.fromkeys(("42501", "25006"), Trouble.READ_ONLY),
+    }
+    phrases = (
+        (r"too many clients|connection slots are reserved|too many connections|pool_size", Trouble.FULL),
+        (r"authentication failed|(database|role) .* does not exist|no pg_hba", Trouble.REFUSED),
+    )
+    settings = "; ".join(
+        (
+            f"SET LOCAL statement_timeout = {STATEMENT_SECONDS * 1000}",
+            f"SET LOCAL lock_timeout = {LOCK_SECONDS * 1000}",
+            f"SET LOCAL idle_in_transaction_session_timeout = {LOCK_SECONDS * 1000}",
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
+        )
+    )
+
+    def connect_args(self, address: Address) -> dict[str, Any]:
+        """Return the arguments of the driver."""
+        options: dict[str, Any] = {
+            "application_name": "tcbilling ledger",
+            "keepalives_idle": "30",
+            **dict(address.options),
+        }
+        if self.driver().endswith("+psycopg"):
+            options["prepare_threshold"] = None
+        return {"connect_timeout": CONNECT_SECONDS, **options}
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction."""
+        connection.exec_driver_sql(self.settings)
+
+    def code_of(self, error: BaseException) -> Any:
+        """Return the code of an error of the driver."""
+        return getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
+
+
+class MySQL(Dialect):
+    """MySQL 8 and newer."""
+
+    drivers: ClassVar = {"pymysql": "mysql+pymysql", "MySQLdb": "mysql+mysqldb"}
+    extra = "mysql"
+    clock = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
+    upgrade_lock = "SELECT GET_LOCK('tcbilling ledger upgrade', 20)"
+    codes: ClassVar = {
+        **dict.fromkeys((1205, 1213, 2006, 2013, 1053, 1927, 3024), Trouble.PASSING),
+        **dict.fromkeys((1040, 1203, 1226), Trouble.FULL),
+        **dict.fromkeys((1044, 1045, 1049, 1698), Trouble.REFUSED),
+        **dict.fromkeys((1142, 1143, 1290, 1792, 1836), Trouble.READ_ONLY),
+    }
+    settings = (
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION', "
+        f"SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}, SESSION wait_timeout = {2 * LOCK_SECONDS}",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    )
+
+    def connect_args(self, address: Address) -> dict[str, Any]:
+        """Return the arguments of the driver."""
+        options: dict[str, Any] = {"read_timeout": STATEMENT_SECONDS, "write_timeout": STATEMENT_SECONDS}
+        return {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4", **options, **_mysql_options(address)}
+
+    def on_connect(self, raw: Any) -> None:
+        """Prepare a new connection of the driver."""
+        cursor = raw.cursor()
+        for setting in self.settings:
+            cursor.execute(setting)
+        cursor.close()
+
+    def code_of(self, error: BaseException) -> Any:
+        """Return the code of an error of the driver."""
+        return error.args[0] if error.args else None
+
+
+def _mysql_options(address: Address) -> dict[str, Any]:
+    """Return the options of the driver; those that begin with ``ssl_`` are together one."""
+    given = dict(address.options)
+    ssl = {name[4:]: value for name, value in given.items() if name.startswith("ssl_")}
+    plain = {name: value for name, value in given.items() if not name.startswith("ssl_")}
+    return {**plain, "ssl": ssl} if ssl else plain
+
+
+class SQLite(Dialect):
+    """A SQLite file on a disk of this machine, in WAL mode. Its clock is that of the machine."""
+
+    drivers: ClassVar = {"sqlite3": "sqlite"}
+    has_own_clock = False
+    phrases = (
+        (r"database is locked|database table is locked|busy", Trouble.PASSING),
+        (r"unable to open|not a database|malformed", Trouble.REFUSED),
+        (r"readonly|read-only", Trouble.READ_ONLY),
+    )
+    settings = (
+        f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",
+    )
+
+    def connect_args(self, address: Address) -> dict[str, Any]:
+        """Return the arguments of the driver."""
+        return {"timeout": STATEMENT_SECONDS, "check_same_thread": False, "isolation_level": None}
+
+    def on_connect(self, raw: Any) -> None:
+        """Prepare a new connection of the driver."""
+        for setting in self.settings:
+            raw.execute(setting)
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction."""
+        changes = connection.get_execution_options().get("tcbilling_changes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if changes else "BEGIN")
+
+
+def dialect_of(kind: str) -> Dialect:
+    """Return the dialect of a kind of database."""
+    return {"postgresql": PostgreSQL, "mysql": MySQL, "sqlite": SQLite}[kind]()

@@ -1,0 +1,134 @@
+"""Rows of a ledger in a database: what is derived from the text of a record, and what an event of it is called."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import uuid
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_tcbilling.api.endpoint import server_name
+from airflow_provider_tcbilling.api.reading import UNREADABLE, cents_of, json_of
+from airflow_provider_tcbilling.ledger.store import Text
+from airflow_provider_tcbilling.purchasing.key import key_bytes
+from airflow_provider_tcbilling.purchasing.record_json import moment
+
+OPEN = ("intended", "charged", "refused", "")
+"""States of a purchase that may have an order that is not known. The empty one is of a record that cannot be read."""
+
+PRUNED = "pruned"
+"""The state of a row whose record was removed because it was delivered long ago."""
+
+ALWAYS = 253_402_300_799.0
+"""Epoch seconds: a record whose time cannot be read counts as changed at any moment."""
+
+MAX_CENTS = 2**63 - 1
+
+_USER = "a user"
+"""How the owner begins where a user decided."""
+
+
+class StoredText(str):
+    """
+    The text of a record, and the version of its row.
+
+    :param version: A replacement that expects this text is refused if the row has another version by then.
+    """
+
+    version: int
+
+    @classmethod
+    def of(cls, record: bytes, version: int) -> StoredText:
+        """Return the text of a row."""
+        text = cls(zlib.decompress(record).decode())
+        text.version = version
+        return text
+
+
+def id_of(key: str) -> str:
+    """Return the primary key of a purchase."""
+    return str(uuid.UUID(bytes=hashlib.sha256(key_bytes(key)).digest()[:16]))
+
+
+def stored_form(text: str) -> bytes:
+    """Return the compressed form of a text, which the row has."""
+    return zlib.compress(text.encode())
+
+
+def record_of(text: Text) -> Mapping[str, Any]:
+    """Return the fields of a record; none if it is damaged."""
+    try:
+        stored = json_of(text)
+    except (ValueError, RecursionError):
+        return {}
+    return stored if isinstance(stored, Mapping) else {}
+
+
+def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the columns repeat of a record, so that a query needs not read it. Odd values are left out."""
+    payload, placed_by = (_mapping(record.get(name)) for name in ("payload", "placed_by"))
+    return {
+        "account": written(record.get("account"), 100),
+        "action": written(record.get("action"), 60),
+        "state": written(record.get("state"), 20),
+        "order_id": written(record.get("order_id"), 100) or None,
+        "product": written(payload.get("ProductCode") or payload.get("InstanceId"), 255),
+        "dag_id": written(placed_by.get("dag_id"), 255),
+        "intended_at": _moment(record.get("intended_at")),
+        "changed_at": _moment(record.get("changed_at")) or ALWAYS,
+        "paid_cents": _cents(record.get("paid_cents")),
+        "currency": written(record.get("currency"), 20) or None,
+    }
+
+
+def server_of(record: Mapping[str, Any]) -> str:
+    """Return the name of the server of a record; empty if it names none."""
+    endpoint = record.get("endpoint")
+    return written(server_name(endpoint), 300) if isinstance(endpoint, str) else ""
+
+
+def account_of(record: Mapping[str, Any]) -> str:
+    """Return the account of a record, or the hash of its SecretId where the account is not known."""
+    return written(record.get("account"), 100) or written(record.get("key_id"), 100)
+
+
+def written(value: Any, size: int) -> str:
+    """Return a text as every database can store it; empty if it is none."""
+    if not isinstance(value, str):
+        return ""
+    return value.encode("utf-8", "replace").decode().replace("\0", "")[:size]
+
+
+def kind_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return what a change is called among the events: one word."""
+    was, state = old.get("state"), new.get("state")
+    if str(new.get("owner") or "").startswith(_USER):
+        return "settled" if old else "restored"
+    if state == was:
+        return "taken_over" if old and old.get("owner") != new.get("owner") else "changed"
+    return {"ordered": "placed"}.get(str(state), written(state, 20) or "changed")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _moment(value: Any) -> float | None:
+    with contextlib.suppress(*UNREADABLE):
+        return moment(value)
+    return None
+
+
+def _cents(value: Any) -> int | None:
+    with contextlib.suppress(*UNREADABLE):
+        cents = None if value in (None, "") else cents_of(value)
+        return cents if cents is not None and abs(cents) <= MAX_CENTS else None
+    return None
+
+
+def milliseconds(seconds: float) -> int:
+    """Return epoch seconds as the events have them."""
+    return math.floor(seconds * 1000)

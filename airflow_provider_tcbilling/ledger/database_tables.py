@@ -1,0 +1,136 @@
+"""The tables of a ledger in a database. SQLAlchemy Core, 1.4 and 2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.types import TypeEngine
+
+REVISIONS = ("0001",)
+"""The migrations that this package has, the oldest first. The code needs the last one."""
+
+VERSION_TABLE = "tcbilling_alembic_version"
+
+ID: TypeEngine[str] = String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
+"""128 bits of a SHA-256, written as a UUID: PostgreSQL stores 16 bytes of it."""
+
+SECONDS = Float(53)
+"""Epoch seconds in double precision."""
+
+LONG_TEXT = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+
+OPTIONS: dict[str, Any] = {
+    f"{kind}_{name}": value
+    for kind in ("mysql", "mariadb")
+    for name, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"), ("engine", "InnoDB"))
+}
+"""On MySQL names compare by their bytes, as they do elsewhere."""
+
+metadata = MetaData()
+
+identity = Table(
+    "tcbilling_identity",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("created_at", SECONDS, nullable=False),
+    **OPTIONS,
+)
+
+books = Table(
+    "tcbilling_books",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("server", String(300), nullable=False),
+    Column("account", String(100), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", ID, nullable=False),
+    UniqueConstraint("server", "account", name="tcbilling_books_unique"),
+    **OPTIONS,
+)
+
+purchases = Table(
+    "tcbilling_purchases",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("key", LONG_TEXT, nullable=False),
+    Column("book", Integer, nullable=False),
+    Column("account", String(100), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("order_id", String(100)),
+    Column("product", String(255), nullable=False),
+    Column("dag_id", String(255), nullable=False),
+    Column("intended_at", SECONDS),
+    Column("changed_at", SECONDS, nullable=False),
+    Column("paid_cents", BigInteger),
+    Column("currency", String(20)),
+    Column("version", Integer, nullable=False),
+    Column("record", BLOB, nullable=False),
+    Index("tcbilling_purchases_by_state", "state", "changed_at"),
+    Index("tcbilling_purchases_by_dag", "dag_id", "changed_at", mysql_length={"dag_id": 100}),
+    **OPTIONS,
+)
+
+orders = Table(
+    "tcbilling_orders",
+    metadata,
+    Column("order_id", String(100), primary_key=True),
+    Column("server", String(300), primary_key=True),
+    Column("purchase", ID, nullable=False),
+    **OPTIONS,
+)
+
+events = Table(
+    "tcbilling_events",
+    metadata,
+    Column("book", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("purchase", ID, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("order_id", String(100)),
+    Column("cents", BigInteger),
+    Column("currency", String(20)),
+    Column("hash", ID, nullable=False),
+    Index("tcbilling_events_by_purchase", "purchase"),
+    **OPTIONS,
+)
+
+totals = Table(
+    "tcbilling_totals",
+    metadata,
+    Column("book", Integer, primary_key=True, autoincrement=False),
+    Column("month", String(7), primary_key=True),
+    Column("product", String(255), primary_key=True),
+    Column("currency", String(20), primary_key=True),
+    Column("purchases", Integer, nullable=False),
+    Column("cents", BigInteger, nullable=False),
+    **OPTIONS,
+)
+
+rate_limits = Table(
+    "tcbilling_rate_limits",
+    metadata,
+    Column("name", String(300), primary_key=True),
+    Column("next_at", SECONDS, nullable=False),
+    Column("rate", SECONDS, nullable=False),
+    Column("refused_at", SECONDS, nullable=False),
+    Column("changed_at", SECONDS, nullable=False),
+    **OPTIONS,
+)
