@@ -11,11 +11,11 @@ from verification.cluster.judge import Ending, books_of
 GOOD = Ending(
     wanted=2,
     orders=[("one", "token-1"), ("two", "token-2")],
-    states=["success", "success"],
+    states={0: "success", 1: "success"},
     returned={0: {"order_id": "one"}, 1: {"order_id": "two"}},
     log="",
 )
-STOPPED = replace(GOOD, orders=GOOD.orders[:1], states=["success", "failed"], returned={0: {"order_id": "one"}})
+STOPPED = replace(GOOD, orders=GOOD.orders[:1], states={0: "success", 1: "failed"}, returned={0: {"order_id": "one"}})
 
 
 def test_two_orders_for_one_token_are_double_although_another_purchase_has_none():
@@ -45,15 +45,15 @@ def test_a_success_without_an_order_is_lost():
 
 @pytest.mark.parametrize("state", ["failed", "upstream_failed", "skipped"])
 def test_a_task_that_did_not_succeed_waits_for_a_user(state):
-    books = books_of(replace(STOPPED, states=["success", state]))
+    books = books_of(replace(STOPPED, states={0: "success", 1: state}))
 
     assert (books.stopped, books.is_safe, books.is_good) == (1, True, False)
 
 
 def test_a_run_that_has_not_ended_is_not_good():
-    books = books_of(replace(GOOD, states=["success", "queued"], returned={0: {"order_id": "one"}}, log="two"))
+    books = books_of(replace(GOOD, states={0: "success", 1: "queued"}, returned={0: {"order_id": "one"}}, log="two"))
 
-    assert (books.unfinished, books.is_good, str(books)) == (1, False, "2 / 2 / 0 / 0 / 0 (+ 1 not ended)")
+    assert (books.unfinished, books.is_good, str(books)) == (1, False, "2 / 2 / 0 / 0 / 0 (1 not ended)")
 
 
 def test_all_bought_once_is_good():
@@ -67,3 +67,8 @@ def test_the_causes_of_stops_are_counted_without_their_numbers():
 
     assert books_of(replace(STOPPED, log=log)).reasons == {'Perhaps paid: #.# USD. Stopped: \\"a\\".': 2}
     assert books_of(replace(GOOD, log=log)).reasons == {}
+
+
+def test_a_task_that_stopped_without_a_request_is_named():
+    assert (books_of(replace(STOPPED, sent={0})).unsent, books_of(replace(STOPPED, sent={0, 1})).unsent) == (1, 0)
+    assert str(books_of(replace(STOPPED, sent={0}))) == "2 / 1 / 1 / 0 / 0 (1 stopped had sent nothing)"

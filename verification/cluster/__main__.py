@@ -13,7 +13,7 @@ from verification.cluster.drive import Result, run
 from verification.cluster.judge import Books
 from verification.cluster.results import Identity
 from verification.cluster.scenarios import IGNORE, SCENARIOS, SHORT
-from verification.cluster.trial import DATABASE, STORES
+from verification.cluster.trial import DATABASE, STATE, STORES
 
 
 def chosen(arguments: argparse.Namespace) -> list[Identity]:
@@ -86,7 +86,9 @@ def is_as_promised(result: Result, books: Books) -> bool:
     """Whether a trial ended as the documentation promises for its store."""
     if not result["struck"] and SCENARIOS[result["scenario"]].is_striking:
         return False
-    return books.is_good if result["store"] == DATABASE else books.is_safe and not books.unfinished
+    if result["store"] == DATABASE:
+        return books.is_good
+    return books.is_safe and not books.unfinished and not (result["store"] == STATE and books.unsent)
 
 
 PLAIN = "This machine allows no namespaces, so nodes are processes with folders of their own."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 REASONS = 5
+FAILURES = ("failed", "upstream_failed", "skipped")
 FAILED = "AirflowFailException"
 RAISED = re.compile(r'"exc_type":"(\w+)","exc_value":"((?:[^"\\]|\\.)*)"')
 NUMBER = re.compile(r"[0-9a-f-]{8,}|\d+")
@@ -20,16 +21,18 @@ class Ending:
     The end of a trial. The judge reads nothing else.
 
     :param orders: For each order that was placed, its number and its client token.
-    :param states: The state of each task.
+    :param states: The state of each task, by map index.
     :param returned: What each task returned, by map index.
     :param log: All that the tasks logged.
+    :param sent: The map indexes of the tasks of which the server has received a request.
     """
 
     wanted: int
     orders: Sequence[tuple[str, str]]
-    states: Sequence[str | None]
+    states: Mapping[int, str | None]
     returned: Mapping[int, Any]
     log: str
+    sent: Collection[int] = ()
     is_over: bool = True
 
 
@@ -42,6 +45,7 @@ class Books:
     :param double: Orders beyond the wanted ones, or beyond the first one of the same token.
     :param lost: Orders that no task returned and no log names, and successes without an order of their own.
     :param unfinished: Tasks that had not ended when the time was over.
+    :param unsent: Stopped tasks of which the server has never received a request.
     :param reasons: The causes of the tasks that stopped, with their number.
     """
 
@@ -51,6 +55,7 @@ class Books:
     double: int
     lost: int
     unfinished: int = 0
+    unsent: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -65,7 +70,8 @@ class Books:
 
     def __str__(self) -> str:
         counts = (self.wanted, self.orders, self.stopped, self.double, self.lost)
-        rest = f" (+ {self.unfinished} not ended)" if self.unfinished else ""
+        more = {"not ended": self.unfinished, "stopped had sent nothing": self.unsent}
+        rest = "".join(f" ({count} {name})" for name, count in more.items() if count)
         return " / ".join(map(str, counts)) + rest
 
 
@@ -73,18 +79,19 @@ def books_of(end: Ending) -> Books:
     """Count."""
     numbers = [number for number, _ in end.orders]
     returned = [str((value or {}).get("order_id")) for value in end.returned.values()]
-    succeeded = sum(state == "success" for state in end.states)
-    failed = sum(state in ("failed", "upstream_failed", "skipped") for state in end.states)
+    succeeded = sum(state == "success" for state in end.states.values())
+    failed = [index for index, state in end.states.items() if state in FAILURES]
     own = len(set(returned) & set(numbers))
     forgotten = [number for number in numbers if number not in returned and number not in end.log]
     repeats = sum(count - 1 for count in Counter(token for _, token in end.orders).values())
     return Books(
         wanted=end.wanted,
         orders=len(numbers),
-        stopped=failed,
+        stopped=len(failed),
         double=max(repeats, len(numbers) - end.wanted, 0),
         lost=len(forgotten) + max(0, succeeded - own),
-        unfinished=max(0, end.wanted - succeeded - failed),
+        unfinished=max(0, end.wanted - succeeded - len(failed)),
+        unsent=len(set(failed) - set(end.sent)),
         reasons=_reasons(end.log) if failed else {},
     )
 

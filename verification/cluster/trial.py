@@ -14,14 +14,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
+from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.sandbox.options import Options, Tokens
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
+from airflow_provider_tcbilling.task.dag_run import task_run_key
 from tests.support.real_airflow import HOST, AirflowTrouble
 from verification.cluster.judge import Ending
 from verification.cluster.nodes import NODES, SERVER, Cluster
 from verification.cluster.servers import USER
-from verification.cluster.watch import Seen, Watch
+from verification.cluster.watch import TASK, Seen, Watch
 
 SECRET_ID, SECRET_KEY = "AKIDCLUSTER", "cluster-key"
 STATE, OBJECTS, DATABASE = "state", "objects", "database"
@@ -134,10 +137,12 @@ class Trial:
     def ending(self) -> Ending:
         """Return how it ended."""
         orders = self.sandbox.account.orders()
+        tokens = {entry.client_token for entry in self.sandbox.journal if entry.action == CREATE_INSTANCE.name}
         return Ending(
             wanted=self.order.wanted,
             orders=[(order.order_id, order.client_token) for order in orders],
-            states=[task.state for task in self.tasks()],
+            states={task.map_index: task.state for task in self.tasks()},
+            sent={index for index in range(self.order.wanted) if self._token(index) in tokens},
             returned=self._watch.returned(self.name),
             log=self.log(),
             is_over=self.is_over(),
@@ -157,6 +162,10 @@ class Trial:
         states = Counter(str(task.state) for task in self.tasks())
         counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
         return f"{self.name}: {self.placed()} of {self.order.wanted} orders; {counts or 'no task'}"
+
+    def _token(self, index: int) -> str:
+        """Return the client token of the first request of a task."""
+        return client_token_for(task_run_key(self.order.dag_id, self.name, TASK, index))
 
     def _ledger(self) -> dict[str, str]:
         if self.store == OBJECTS:
@@ -180,7 +189,10 @@ class Trial:
         server.create_database(database)
         address = {"host": HOST, "port": server.port, "login": USER, "password": USER, "schema": database}
         self._cluster.connect(f"{self.name}-ledger", {"conn_type": "postgres", **address})
-        self._run("ledger", "upgrade", "--conn-id", self.name)
+        from airflow_provider_tcbilling.ledger.database import DatabaseStore
+        from airflow_provider_tcbilling.ledger.database_address import Address
+
+        DatabaseStore(Address("postgresql", database, HOST, server.port, USER, USER)).upgrade()
 
     def _run(self, *arguments: str) -> None:
         command = [self._cluster.python, "-m", "airflow_provider_tcbilling", *arguments]
