@@ -34,6 +34,8 @@ class Scenario:
     :param tokens: The servers' rules for repeated tokens before which it is played.
     :param settings: The settings of Airflow that it needs.
     :param seconds: How long all of it may take.
+    :param may_stop: The stores with which a task may stop, as the documentation says. Purchases that are alike and
+        died with a stored intent need a ledger that all of them share.
     :param unfit: Why this machine cannot play it; empty if it can.
     """
 
@@ -45,6 +47,7 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=lambda: QUICK_TO_NOTICE)
     seconds: float = 1800.0
     unfit: Callable[[], str] = lambda: ""
+    may_stop: tuple[str, ...] = ()
 
     @property
     def is_striking(self) -> bool:
@@ -203,14 +206,18 @@ def deferred(wanted: int) -> Order:
 SCENARIOS: Mapping[str, Scenario] = {
     "many": Scenario("200 mapped purchases, two workers", Order(200), nothing_happens, tokens=(IGNORE,), seconds=3600),
     "deferred": Scenario("500 orders wait in two triggerers", deferred(500), all_wait, tokens=(IGNORE,), seconds=5400),
-    "worker": Scenario("a worker's machine is lost between intent and request", ALIKE, worker_is_lost),
-    "workers": Scenario("a worker's machine is lost three times, 16 identical purchases", ALIKE, workers_are_lost),
+    "worker": Scenario(
+        "a worker's machine is lost between intent and request", ALIKE, worker_is_lost, may_stop=(STATE,)
+    ),
+    "workers": Scenario(
+        "a worker's machine is lost three times, 16 identical purchases", ALIKE, workers_are_lost, may_stop=(STATE,)
+    ),
     "triggerer": Scenario(
         "a triggerer's machine is lost, 100 orders wait", deferred(100), triggerer_is_lost, tokens=(IGNORE,)
     ),
     "server": Scenario("the API server is lost once, back after 5 s", ALIKE, api_server_is_lost),
-    "broker": Scenario("Redis is lost with its queue, back after 5 s", SIXTEEN, broker_is_lost),
-    "database": Scenario("PostgreSQL restarts at once, twice", SIXTEEN, database_restarts),
+    "broker": Scenario("Redis is lost with its queue, back after 5 s", SIXTEEN, broker_is_lost, may_stop=(STATE,)),
+    "database": Scenario("PostgreSQL restarts at once, twice", SIXTEEN, database_restarts, may_stop=(STATE,)),
     "default": Scenario(
         "both workers are lost between intent and request, Airflow's defaults (heartbeat 300 s, retry 300 s)",
         Order(1, dag_id="buy-default", extra={}),
@@ -219,19 +226,21 @@ SCENARIOS: Mapping[str, Scenario] = {
         seconds=2400,
     ),
     "goodbye": Scenario("both workers are stopped by SIGTERM, one after the other", SIXTEEN, workers_are_renewed),
-    "clear": Scenario("the whole run is cleared twice while it buys", SIXTEEN, run_is_cleared),
+    "clear": Scenario("the whole run is cleared twice while it buys", SIXTEEN, run_is_cleared, may_stop=(STATE,)),
     "clocks": Scenario(
         "a worker stands still for 100 s before the request, the other one's clock is 200 s ahead",
         Order(8, extra={"order_book_lag": 5}),
         clocks_differ,
         seconds=2400,
         unfit=_without_fake_time,
+        may_stop=(STATE,),
     ),
     "unshared": Scenario(
         "a worker's machine is lost three times, and each machine has a ledger folder of its own",
         Order(16, is_shared=False),
         workers_are_lost,
         stores=(OBJECTS,),
+        may_stop=(OBJECTS,),
         unfit=_without_namespaces,
     ),
 }
