@@ -204,7 +204,7 @@ def deferred(wanted: int) -> Order:
 
 
 SCENARIOS: Mapping[str, Scenario] = {
-    "many": Scenario("200 mapped purchases, two workers", Order(200), nothing_happens, tokens=(IGNORE,), seconds=3600),
+    "many": Scenario("200 mapped purchases", Order(200), nothing_happens, tokens=(IGNORE,), seconds=3600),
     "deferred": Scenario("500 orders wait in two triggerers", deferred(500), all_wait, tokens=(IGNORE,), seconds=5400),
     "worker": Scenario(
         "a worker's machine is lost between intent and request", ALIKE, worker_is_lost, may_stop=(STATE,)
