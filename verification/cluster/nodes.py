@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ NODES: Mapping[str, Sequence[str]] = {
 }
 """What runs on each machine."""
 
-READY_SECONDS = 600.0
+READY_SECONDS = 900.0
+"""How long all of it may take to be up, on a machine that has much else to do."""
+
 RESTART_SECONDS = 5.0
 """The pause of a supervisor before it starts a component again that ended by itself."""
 
@@ -224,10 +226,14 @@ class Cluster(RealAirflow):
                 process.kill()
                 self.start_component(name)
 
+    def wait(self, what: str, is_true: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
+        """Return when something is true, as any Airflow does; so many components take longer to start."""
+        super().wait(what, is_true, max(seconds, READY_SECONDS))
+
     def wait_until_healthy(self) -> None:
         """Return when every node that was not lost is healthy."""
         self.health = {name: "waiting" for name in self.health}
-        self.wait("the cluster", self._is_healthy, READY_SECONDS)
+        self.wait("the cluster", self._is_healthy)
 
     def environment_of(self, name: str) -> dict[str, str]:
         """Return the environment of a node."""
