@@ -10,7 +10,7 @@ from verification.cluster.judge import Ending, books_of
 
 GOOD = Ending(
     wanted=2,
-    orders=[("one", "token-1"), ("two", "token-2")],
+    orders=[("one", "small"), ("two", "large")],
     states={0: "success", 1: "success"},
     returned={0: {"order_id": "one"}, 1: {"order_id": "two"}},
     log="",
@@ -18,12 +18,19 @@ GOOD = Ending(
 STOPPED = replace(GOOD, orders=GOOD.orders[:1], states={0: "success", 1: "failed"}, returned={0: {"order_id": "one"}})
 
 
-def test_two_orders_for_one_token_are_double_although_another_purchase_has_none():
-    assert books_of(replace(GOOD, orders=[("one", "token-1"), ("two", "token-1")])).double == 1
+def test_two_orders_of_one_kind_are_double_although_the_other_kind_has_none():
+    assert books_of(replace(GOOD, orders=[("one", "small"), ("two", "small")])).double == 1
 
 
-def test_more_orders_than_wanted_are_double_whatever_their_tokens_are():
-    books = books_of(replace(GOOD, orders=[*GOOD.orders, ("three", "token-3")]))
+def test_any_order_is_right_for_any_of_identical_purchases_but_not_one_more_than_these():
+    alike = replace(GOOD, orders=[("one", "small"), ("two", "small")], are_alike=True)
+
+    assert books_of(alike).is_good
+    assert books_of(replace(alike, orders=[*alike.orders, ("three", "small")])).double == 1
+
+
+def test_more_orders_than_wanted_are_double_whatever_they_are_of():
+    books = books_of(replace(GOOD, orders=[*GOOD.orders, ("three", "medium")]))
 
     assert (books.double, books.is_safe) == (1, False)
 

@@ -20,7 +20,8 @@ class Ending:
     """
     The end of a trial. The judge reads nothing else.
 
-    :param orders: For each order that was placed, its number and its client token.
+    :param are_alike: The purchases are identical, so that any order is right for any of them.
+    :param orders: For each order that was placed, its number and its specification.
     :param states: The state of each task, by map index.
     :param returned: What each task returned, by map index.
     :param log: All that the tasks logged.
@@ -32,6 +33,7 @@ class Ending:
     states: Mapping[int, str | None]
     returned: Mapping[int, Any]
     log: str
+    are_alike: bool = False
     sent: Collection[int] = ()
     is_over: bool = True
 
@@ -42,7 +44,7 @@ class Books:
     The figures of a trial.
 
     :param stopped: Tasks that did not succeed, so that a user must decide or clear.
-    :param double: Orders beyond the wanted ones, or beyond the first one of the same token.
+    :param double: Orders beyond the wanted ones, of each specification.
     :param lost: Orders that no task returned and no log names, and successes without an order of their own.
     :param unfinished: Tasks that had not ended when the time was over.
     :param unsent: Stopped tasks of which the server has never received a request.
@@ -83,12 +85,13 @@ def books_of(end: Ending) -> Books:
     failed = [index for index, state in end.states.items() if state in FAILURES]
     own = len(set(returned) & set(numbers))
     forgotten = [number for number in numbers if number not in returned and number not in end.log]
-    repeats = sum(count - 1 for count in Counter(token for _, token in end.orders).values())
+    most = end.wanted if end.are_alike else 1
+    double = sum(max(0, count - most) for count in Counter(what for _, what in end.orders).values())
     return Books(
         wanted=end.wanted,
         orders=len(numbers),
         stopped=len(failed),
-        double=max(repeats, len(numbers) - end.wanted, 0),
+        double=max(double, len(numbers) - end.wanted),
         lost=len(forgotten) + max(0, succeeded - own),
         unfinished=max(0, end.wanted - succeeded - len(failed)),
         unsent=len(set(failed) - set(end.sent)),

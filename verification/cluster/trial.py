@@ -140,11 +140,12 @@ class Trial:
         tokens = {entry.client_token for entry in self.sandbox.journal if entry.action == CREATE_INSTANCE.name}
         return Ending(
             wanted=self.order.wanted,
-            orders=[(order.order_id, order.client_token) for order in orders],
+            orders=[(order.order_id, str(order.request["Parameter"])) for order in orders],
             states={task.map_index: task.state for task in self.tasks()},
             sent={index for index in range(self.order.wanted) if self._token(index) in tokens},
             returned=self._watch.returned(self.name),
             log=self.log(),
+            are_alike=self.order.are_alike,
             is_over=self.is_over(),
         )
 
