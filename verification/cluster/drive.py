@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sys
@@ -24,6 +25,7 @@ from verification.cluster.watch import Watch
 
 DAG = "buy-default"
 Result = dict[str, Any]
+Played = tuple[str, Stage]
 Note = Callable[[Result, Books], None]
 
 
@@ -43,8 +45,7 @@ def run(selected: Sequence[Identity], note: Note, *, keep: bool = False) -> None
         try:
             with Cluster(home, settings) as cluster:
                 cluster.wait_for_dag(DAG)
-                for name in dict.fromkeys(identity[0] for identity in group):
-                    _play(name, [identity for identity in group if identity[0] == name], cluster, note)
+                _play_all(group, cluster, note)
         finally:
             if keep:
                 print(f"kept: {home}", file=sys.stderr)
@@ -52,7 +53,23 @@ def run(selected: Sequence[Identity], note: Note, *, keep: bool = False) -> None
                 shutil.rmtree(home, ignore_errors=True)
 
 
-def _play(name: str, identities: Sequence[Identity], cluster: Cluster, note: Note) -> None:
+def _play_all(group: Sequence[Identity], cluster: Cluster, note: Note) -> None:
+    """Play scenarios one after the other; the others are played while a long one waits."""
+    names = sorted(dict.fromkeys(name for name, _, _ in group), key=lambda name: not SCENARIOS[name].is_long)
+    waiting: list[Played] = []
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            played = _play(name, [identity for identity in group if identity[0] == name], cluster, stack)
+            if SCENARIOS[name].is_long:
+                waiting.append(played)
+            else:
+                _end(played, note)
+                cluster.wait_until_healthy()
+        for played in waiting:
+            _end(played, note)
+
+
+def _play(name: str, identities: Sequence[Identity], cluster: Cluster, stack: contextlib.ExitStack) -> Played:
     """Play a scenario, with all of its trials side by side."""
     scenario, watch = SCENARIOS[name], Watch(cluster.postgresql)
     trials = [
@@ -60,18 +77,20 @@ def _play(name: str, identities: Sequence[Identity], cluster: Cluster, note: Not
         for _, store, tokens in identities
     ]
     print(f"{time.strftime('%H:%M:%S')} {scenario.about}", flush=True)
-    try:
-        for trial in trials:
-            trial.start()
-        stage = Stage(cluster, watch, trials)
-        scenario.play(stage)
-        stage.until_over(scenario.seconds)
-        for trial in trials:
-            note(*_result_of(trial, name))
-    finally:
-        for trial in trials:
-            trial.close()
-    cluster.wait_until_healthy()
+    for trial in trials:
+        stack.callback(trial.close)
+        trial.start()
+    stage = Stage(cluster, watch, trials)
+    scenario.play(stage)
+    return name, stage
+
+
+def _end(played: Played, note: Note) -> None:
+    name, stage = played
+    stage.until_over(SCENARIOS[name].seconds)
+    for trial in stage.trials:
+        note(*_result_of(trial, name))
+        trial.close()
 
 
 def _result_of(trial: Trial, name: str) -> tuple[Result, Books]:

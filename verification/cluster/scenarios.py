@@ -36,6 +36,7 @@ class Scenario:
     :param seconds: How long all of it may take.
     :param may_stop: The stores with which a task may stop, as the documentation says. Purchases that are alike and
         died with a stored intent need a ledger that all of them share.
+    :param is_long: It waits for many minutes, in which others are played.
     :param unfit: Why this machine cannot play it; empty if it can.
     """
 
@@ -48,6 +49,7 @@ class Scenario:
     seconds: float = 1800.0
     unfit: Callable[[], str] = lambda: ""
     may_stop: tuple[str, ...] = ()
+    is_long: bool = False
 
     @property
     def is_striking(self) -> bool:
@@ -204,8 +206,12 @@ def deferred(wanted: int) -> Order:
 
 
 SCENARIOS: Mapping[str, Scenario] = {
-    "many": Scenario("200 mapped purchases", Order(200), nothing_happens, tokens=(IGNORE,), seconds=3600),
-    "deferred": Scenario("500 orders wait in two triggerers", deferred(500), all_wait, tokens=(IGNORE,), seconds=5400),
+    "many": Scenario(
+        "200 mapped purchases", Order(200), nothing_happens, tokens=(IGNORE,), settings=DEFAULTS, seconds=3600
+    ),
+    "deferred": Scenario(
+        "500 orders wait in two triggerers", deferred(500), all_wait, tokens=(IGNORE,), settings=DEFAULTS, seconds=5400
+    ),
     "worker": Scenario(
         "a worker's machine is lost between intent and request", ALIKE, worker_is_lost, may_stop=(STATE,)
     ),
@@ -213,7 +219,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         "a worker's machine is lost three times, 16 identical purchases", ALIKE, workers_are_lost, may_stop=(STATE,)
     ),
     "triggerer": Scenario(
-        "a triggerer's machine is lost, 100 orders wait", deferred(100), triggerer_is_lost, tokens=(IGNORE,)
+        "a triggerer's machine is lost, 100 orders wait",
+        deferred(100),
+        triggerer_is_lost,
+        tokens=(IGNORE,),
+        settings=DEFAULTS,
     ),
     "server": Scenario("the API server is lost once, back after 5 s", ALIKE, api_server_is_lost),
     "broker": Scenario("Redis is lost with its queue, back after 5 s", SIXTEEN, broker_is_lost, may_stop=(STATE,)),
@@ -224,8 +234,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         both_workers_are_lost,
         settings=DEFAULTS,
         seconds=2400,
+        is_long=True,
     ),
-    "goodbye": Scenario("both workers are stopped by SIGTERM, one after the other", SIXTEEN, workers_are_renewed),
+    "goodbye": Scenario(
+        "both workers are stopped by SIGTERM, one after the other", SIXTEEN, workers_are_renewed, settings=DEFAULTS
+    ),
     "clear": Scenario("the whole run is cleared twice while it buys", SIXTEEN, run_is_cleared, may_stop=(STATE,)),
     "clocks": Scenario(
         "a worker stands still for 100 s before the request, the other one's clock is 200 s ahead",
