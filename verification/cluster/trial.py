@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -20,9 +18,9 @@ from airflow_provider_tcbilling.sandbox.options import Options, Tokens
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from airflow_provider_tcbilling.task.dag_run import task_run_key
-from tests.support.real_airflow import HOST, AirflowTrouble
+from tests.support.real_airflow import HOST
 from verification.cluster.judge import Ending
-from verification.cluster.nodes import NODES, SERVER, Cluster
+from verification.cluster.nodes import NODES, Cluster
 from verification.cluster.servers import USER
 from verification.cluster.watch import TASK, Seen, Watch
 
@@ -37,7 +35,6 @@ QUICK: Mapping[str, Any] = {"connect_timeout": 3, "read_timeout": 10, "order_boo
 """Extras of a connection whose tasks wait for seconds where the defaults wait for minutes."""
 
 BALANCE = 10**13
-UPGRADE_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,7 @@ class Trial:
         return Path(tempfile.gettempdir()) / self.name
 
     def _upgrade(self) -> None:
-        """Make the database of the ledger and its tables, as an operator of Airflow does."""
+        """Make the database of the ledger and its tables, before anything is bought."""
         server, database = self._cluster.postgresql, f"ledger-{self.name}"
         server.create_database(database)
         address = {"host": HOST, "port": server.port, "login": USER, "password": USER, "schema": database}
@@ -194,16 +191,6 @@ class Trial:
         from airflow_provider_tcbilling.ledger.database_address import Address
 
         DatabaseStore(Address("postgresql", database, HOST, server.port, USER, USER)).upgrade()
-
-    def _run(self, *arguments: str) -> None:
-        command = [self._cluster.python, "-m", "airflow_provider_tcbilling", *arguments]
-        environment = {**os.environ, **self._cluster.environment_of(SERVER)}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=UPGRADE_SECONDS, check=False
-        )
-        if done.returncode:
-            output = f"{done.stdout}{done.stderr}"
-            raise AirflowTrouble(f"{' '.join(arguments)} ended with code {done.returncode}:\n{output}")
 
 
 def unfinished(trials: Collection[Trial]) -> Iterator[Trial]:
