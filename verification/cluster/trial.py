@@ -183,13 +183,13 @@ class Trial:
 
     def _upgrade(self) -> None:
         """Make the database of the ledger and its tables, before anything is bought."""
+        from airflow_provider_tcbilling.ledger.database import DatabaseStore
+        from airflow_provider_tcbilling.ledger.database_address import Address
+
         server, database = self._cluster.postgresql, f"ledger-{self.name}"
         server.create_database(database)
         address = {"host": HOST, "port": server.port, "login": USER, "password": USER, "schema": database}
         self._cluster.connect(f"{self.name}-ledger", {"conn_type": "postgres", **address})
-        from airflow_provider_tcbilling.ledger.database import DatabaseStore
-        from airflow_provider_tcbilling.ledger.database_address import Address
-
         DatabaseStore(Address("postgresql", database, HOST, server.port, USER, USER)).upgrade()
 
 
