@@ -85,13 +85,17 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Any]:
     """A PostgreSQL of this machine, for the whole test run."""
-    from tests.support.databases import NotInstalled, postgresql
+    from tests.support.databases import postgresql, server_or_skip
 
-    try:
-        with postgresql() as server:
-            yield server
-    except NotInstalled as error:
-        pytest.skip(str(error))
+    yield from server_or_skip(postgresql)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Any]:
+    """A MariaDB of this machine, for the whole test run."""
+    from tests.support.databases import mariadb, server_or_skip
+
+    yield from server_or_skip(mariadb)
 
 
 @pytest.fixture

@@ -31,8 +31,17 @@ from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.refund import Refund
 from airflow_provider_tcbilling.purchasing.renewal import Renewal
-from airflow_provider_tcbilling.task.dag_run import TWINS
-from airflow_provider_tcbilling.task.next_steps import COMMAND, NEWER, NO_RECORD, STEPS, UNUSABLE, command_line, moment
+from airflow_provider_tcbilling.task.next_steps import (
+    COMMAND,
+    NEWER,
+    NO_KEY,
+    NO_RECORD,
+    STEPS,
+    UNUSABLE,
+    command_line,
+    moment,
+)
+from airflow_provider_tcbilling.task.twins import TWINS
 from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
 
 MONEY_ACTIONS: Mapping[str, type[MoneyAction]] = {kind.action.name: kind for kind in (NewInstance, Renewal, Refund)}
@@ -63,7 +72,7 @@ def explanation_of(found: FoundPurchase, settings: Settings, client: BillingClie
     :raises StoreFailed: The records of others could not be read, so the owner of an order that matches is not known.
     """
     record, key = found.record, found.key or ""
-    state = (NEWER if found.is_newer else UNUSABLE) if found.unusable else record.state.value if record else NO_RECORD
+    state = _state_of(found)
     result = QueryResult(Finding.NOT_ASKED) if found.unusable else query(found, settings, client)
     facts = {
         "console": settings.console_url.partition("#")[0],
@@ -76,7 +85,7 @@ def explanation_of(found: FoundPurchase, settings: Settings, client: BillingClie
     return {
         "purchase": str(found.name),
         "asked_at": moment(time.time()),
-        "found": state != NO_RECORD or result.finding in (Finding.OPEN, Finding.DELIVERED, Finding.DEAD),
+        "found": state not in (NO_RECORD, NO_KEY) or result.finding in (Finding.OPEN, Finding.DELIVERED, Finding.DEAD),
         "key": found.key,
         "state": state,
         "where": found.where,
@@ -88,6 +97,14 @@ def explanation_of(found: FoundPurchase, settings: Settings, client: BillingClie
         "order_book": [result.finding.value, *result.details],
         "next_step": STEPS[state, result.finding].format_map(facts),
     }
+
+
+def _state_of(found: FoundPurchase) -> str:
+    if found.unusable:
+        return NEWER if found.is_newer else UNUSABLE
+    if found.record:
+        return found.record.state.value
+    return NO_RECORD if found.key or found.name.order_id else NO_KEY
 
 
 def as_text(explanation: Mapping[str, Any]) -> str:
@@ -117,6 +134,8 @@ def query(found: FoundPurchase, settings: Settings, client: BillingClient) -> Qu
     if record and record.is_at_another_server(settings.endpoint):
         return QueryResult(Finding.ELSEWHERE, (f"record: {record.endpoint}, connection: {settings.endpoint}",))
     order_id = record.order_id if record else found.name.order_id
+    if record and record.is_word_of_a_user and not order_id:
+        return QueryResult(Finding.NOT_ASKED)
     try:
         if record and order_id and record.is_resent and (twin := _twin(found, record, settings, client)):
             return twin
@@ -159,6 +178,8 @@ def _purchase(found: FoundPurchase, record: Record, settings: Settings, client: 
 
 def decidable_from(found: FoundPurchase, record: Record, settings: Settings, client: BillingClient) -> float:
     """Return the epoch seconds before which it is too early to say that nothing was bought."""
+    if record.is_word_of_a_user:
+        return record.changed_at
     return _purchase(found, record, settings, client).decidable_from(record)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -97,6 +98,8 @@ class FoundPurchase:
     :param unusable: The reason why its record cannot be used.
     :param is_newer: That record is of a newer version of this package.
     :param notes: Notes for the user.
+    :param last_try_ended: Epoch seconds at which the last try of the task has ended, as far as it is known; infinity if
+        it runs.
     """
 
     name: PurchaseName
@@ -106,6 +109,7 @@ class FoundPurchase:
     unusable: InvalidRecord | None = None
     is_newer: bool = False
     notes: tuple[str, ...] = ()
+    last_try_ended: float = -math.inf
 
     @property
     def where(self) -> str:
@@ -135,7 +139,7 @@ class TaskState:
                 "Look for the order in the console, in every status."
             ) from None
         self._backend = get_state_backend()
-        self._scope = _scope_of(task)
+        self._scope, self.last_try_ended = _scope_of(task)
 
     def get(self, key: str) -> Any:
         """
@@ -157,9 +161,9 @@ class TaskState:
         self._backend.set(self._scope, key, json.dumps(value), expires_at=None)
 
 
-def _scope_of(task: Task) -> Any:
+def _scope_of(task: Task) -> tuple[Any, float]:
     """
-    Return where the state of a task stands.
+    Return where the state of a task stands, and when its last try ended: see :class:`FoundPurchase`.
 
     From Airflow 3.4 on that of a mapped task, and of a loop, is kept by region, and only the database knows which.
 
@@ -172,21 +176,28 @@ def _scope_of(task: Task) -> Any:
     named: dict[str, Any] = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id}
     with create_session() as session:
         rows = session.query(TaskInstance).filter_by(**named).all()
-        places = [(place, scope) for row in rows for place, scope in _places(row, session)]
+        places = [(place, scope, _end_of(row)) for row in rows for place, scope in _places(row, session)]
     if not places:
         refuse_unknown_run(task)
-        return TaskScope(**named, map_index=task.map_index)
-    found = [
-        scope for place, scope in places if (place.map_index, place.loop_index) == (task.map_index, task.loop_index)
-    ]
+        return TaskScope(**named, map_index=task.map_index), -math.inf
+    wanted = (task.map_index, task.loop_index)
+    found = [(scope, end) for place, scope, end in places if (place.map_index, place.loop_index) == wanted]
     if len(found) == 1:
-        return TaskScope(**named, **found[0])
-    existing = "\n".join(sorted({f"  {place.place}" for place, _ in places}))
+        return TaskScope(**named, **found[0][0]), found[0][1]
+    existing = "\n".join(sorted({f"  {place.place}" for place, *_ in places}))
     many = "more than one" if found else "no"
     raise Refused(
         f"Run {task.run_id} has {many} task {task.task_id} {task.place}, so nothing is known of its purchase. It has "
         f"the task\n{existing}"
     )
+
+
+def _end_of(row: Any) -> float:
+    """Return when the last try of a task instance ended, in epoch seconds; infinity if it runs."""
+    if str(row.state) in ("running", "restarting"):
+        return math.inf
+    end: float = row.end_date.timestamp() if row.end_date else -math.inf
+    return end
 
 
 def refuse_unknown_run(task: Task) -> None:
@@ -244,7 +255,7 @@ def find(name: PurchaseName, settings: Settings, client: BillingClient) -> Found
     if settings.ledger:
         return _reading(settings.ledger, lambda: _in_ledger(name, open_ledger(settings), client))
     if task := name.task:
-        return _reading("the task state store", lambda: read(name, _task_state_of(task), task.key))
+        return _reading("the task state store", lambda: _in_task_state(name, task))
     if name.order_id:
         return FoundPurchase(name, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
     raise Refused(
@@ -292,10 +303,11 @@ def task_of(record: Record) -> Task | None:
     )
 
 
-def _task_state_of(task: Task) -> Store:
+def _in_task_state(name: PurchaseName, task: Task) -> FoundPurchase:
     loop = None if task.loop_index is None else SimpleNamespace(index=task.loop_index)
-    context = {"ti": SimpleNamespace(**vars(task)), "loop": loop, "task_state_store": TaskState(task)}
-    return TaskStateStore(context)  # type: ignore
+    state = TaskState(task)
+    context = {"ti": SimpleNamespace(**vars(task)), "loop": loop, "task_state_store": state}
+    return replace(read(name, TaskStateStore(context), task.key), last_try_ended=state.last_try_ended)  # type: ignore
 
 
 def numbers_of(client: BillingClient, order_id: str) -> frozenset[str]:

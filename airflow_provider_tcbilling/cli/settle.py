@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,14 +16,18 @@ from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, matching
 from airflow_provider_tcbilling.cli.explain import decidable_from, money_action_of, query
 from airflow_provider_tcbilling.cli.lookup import FoundPurchase, Refused, numbers_of, read
+from airflow_provider_tcbilling.cli.unrecorded import action_of, recent_orders, record_of
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.purchasing.decision import Finding
-from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
+from airflow_provider_tcbilling.purchasing.decision import Finding, Rules
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFailed
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.task.next_steps import moment
+
+MOST_SHOWN = 20
+"""Orders that a refusal names."""
 
 NO_MATCH = (Finding.SEND, Finding.NONE)
 
@@ -43,6 +48,8 @@ STEPS: Mapping[Finding, str] = {
 class Settlement:
     """
     The decision of a user about one purchase. Each method writes one decision, and returns in words its effect.
+
+    Where there is no record, or none that can be used, the decision makes one, which names the user as its origin.
 
     :param found: The purchase.
     :param force: Go on where there is only a doubt. A decision that gives one order to two purchases stays refused.
@@ -71,7 +78,8 @@ class Settlement:
             self._doubt(f"the record has another order, {was.order_id}", SURE)
         self._refuse_if_owned(was, numbers)
         bought = Order(order.order_id if order else number, client_token=was.client_token)
-        ordered = replace(was.ordered(bought, time.time()), reason="A user said that this order is the purchase.")
+        reason = f"A user said that this order is the purchase.{self._origin}"
+        ordered = replace(was.ordered(bought, time.time()), reason=reason, action=self._action(was, order))
         return self._write(ordered, "clear the task now: it returns this order, and buys nothing")
 
     def not_bought(self) -> str:
@@ -83,23 +91,52 @@ class Settlement:
         :raises Refused: Nothing was written.
         """
         was = self._record()
-        if was.order_id:
+        if was.order_id and not was.is_word_of_a_user:
             raise Refused(f"Nothing was written: the record has an order, {was.order_id}, so it was bought.")
         if was.state is State.DECLINED:
             return f"It stays: {_summary(was)}"
         self._refuse_to_send_again(was)
+        self._doubt_that_nothing_was_bought(was)
+        reason = " ".join([f"A user said that nothing was bought.{self._origin}", was.reason]).strip()
+        declined = replace(was, state=State.DECLINED, order_id=None, reason=reason, changed_at=time.time())
+        return self._write(
+            declined, "a clear of the task BUYS now, and so does a try that still queries the order book"
+        )
+
+    def _doubt_that_nothing_was_bought(self, was: Record) -> None:
+        """Refuse as long as an order may be the purchase, or it is too early to say."""
+        if not was.payload:
+            self._doubt_without_a_request(was)
+            return
         result = query(self.found, self.settings, self.client)
         if result.finding not in NO_MATCH:
             book = f"the order book says: {result.finding.value}"
             doubts = [book, *result.details, harmless(was.reason, MAX_LINE)]
             self._doubt("\n  - ".join(filter(None, doubts)), STEPS.get(result.finding, SURE))
         elif time.time() < (decidable := decidable_from(self.found, was, self.settings, self.client)):
-            self._doubt("it is too early to say that", f"Wait until {moment(decidable)}, and run explain again.")
-        reason = " ".join(["A user said that nothing was bought.", was.reason]).strip()
-        declined = replace(was, state=State.DECLINED, reason=reason, changed_at=time.time())
-        return self._write(
-            declined, "a clear of the task BUYS now, and so does a try that still queries the order book"
-        )
+            self._doubt("it is too early to say that", _wait_until(decidable))
+
+    def _doubt_without_a_request(self, was: Record) -> None:
+        """Refuse as long as any order of the last day may be the purchase: what it asks for is not recorded."""
+        if was.order_id:
+            self._doubt(f"a user said that order {was.order_id} is the purchase", SURE)
+        early = self.found.last_try_ended + Rules().not_bought_seconds
+        if early == math.inf:
+            self._doubt("a try of the task is running, and may buy", "Let it end, and run explain again.")
+        elif time.time() < early:
+            self._doubt("it is too early to say that: a try of the task may have sent it just now", _wait_until(early))
+        try:
+            orders = recent_orders(self.client)
+            owned = self._ownership(was).others(was, lambda payload: False, order_ids=_numbers(orders)).owned
+        except StoreFailed:
+            raise
+        except TcBillingError as error:
+            self._doubt(f"the order book cannot be read: {str(error).rstrip('.')}", STEPS[Finding.UNREADABLE])
+            return
+        if free := [order.summary for order in orders if not order.order_ids & owned]:
+            more = [f"and {len(free) - MOST_SHOWN} more"] if len(free) > MOST_SHOWN else []
+            lines = ["one of these orders of the last day may be this purchase", *free[:MOST_SHOWN], *more]
+            self._doubt("\n  - ".join(lines), SURE)
 
     def restore(self, record: Record) -> str:
         """
@@ -122,16 +159,39 @@ class Settlement:
         return self._write(record, "clear the task now: it goes on from this record")
 
     def _record(self) -> Record:
+        """Return the record, or one to begin with where there is none, or none that can be used."""
         found = self.found
         if found.unusable:
-            raise Refused(f"Nothing was written: the record cannot be used, {self._unusable}. Run explain.")
-        if not found.record:
-            raise Refused(
-                f"Nothing was written: there is no record of this purchase ({found.where}), so there is nothing to "
-                "settle. If the log has a line 'The record to restore', give its JSON to --restore."
-            )
-        self._refuse_elsewhere(found.record)
-        return found.record
+            self._doubt_without_a_record(found.unusable)
+        record = found.record or record_of(found, self.settings, self.client)
+        self._refuse_elsewhere(record)
+        return record
+
+    def _doubt_without_a_record(self, unusable: InvalidRecord) -> None:
+        """Refuse to replace a record that cannot be used, unless the user insists and it is of no newer version."""
+        if self.found.is_newer:
+            raise Refused(f"Nothing was written: {self._unusable}. Update airflow-provider-tcbilling instead.")
+        why = f"the record cannot be used, {self._unusable}. It is lost if your decision replaces it"
+        self._doubt(why, f"If the log has a line 'The record to restore', give its JSON to --restore. {SURE}")
+
+    @property
+    def _origin(self) -> str:
+        """The reason why a record begins with a user's decision; empty if there was one before."""
+        found = self.found
+        return (
+            ""
+            if found.record
+            else f" Its record could not be used: {self._unusable}."
+            if found.unusable
+            else (" There was no record.")
+        )
+
+    def _action(self, was: Record, order: Candidate | None) -> str:
+        """Return the action of a purchase: that of the record, or of the order where nothing else tells it."""
+        try:
+            return was.action if was.payload or not order else action_of(self.client, order)
+        except TcBillingError:
+            return was.action
 
     def _refuse_to_send_again(self, was: Record) -> None:
         """Refuse if the server called it paid, or refused a repeat of an unanswered try; --force does not help."""
@@ -162,9 +222,7 @@ class Settlement:
         """Return the order as the order book lists it, if it matches the record."""
         try:
             order = order_numbered(self.client, number)
-            evidence = money_action_of(record, self.client).evidence(
-                record.intended_at, record.sending_until, record.before
-            )
+            matching = self._matching(record)
         except TcBillingError as error:
             why = f"the order book cannot be read, so nothing tells what order {number} is. {error}"
             self._doubt(why, STEPS[Finding.UNREADABLE])
@@ -172,14 +230,22 @@ class Settlement:
         if not order:
             why = f"the order book of {self.settings.endpoint} does not list order {number}"
             self._doubt(why, "Compare the number, and the connection: another account has other orders.")
-        elif not any(order.order_ids & candidate.order_ids for candidate in evidence.orders):
+        elif matching is not None and not any(order.order_ids & candidate.order_ids for candidate in matching):
             why = f"product, length or time are not those of this purchase: {order.summary}"
             self._doubt(why, "Take the number of an order that explain lists.")
         return order
 
+    def _matching(self, record: Record) -> Sequence[Candidate] | None:
+        """Return the orders that match a record; ``None`` if it does not tell what was requested."""
+        if not record.payload:
+            return None
+        action = money_action_of(record, self.client)
+        return action.evidence(record.intended_at, record.sending_until, record.before).orders
+
     def _refuse_if_owned(self, record: Record, numbers: frozenset[str]) -> None:
         """Refuse an order that another record owns; --force helps only where that record cannot be read."""
-        owned, unreadable = self._ownership(record).others(record, lambda payload: False)
+        others = self._ownership(record).others(record, lambda payload: False, order_ids=numbers)
+        owned, unreadable = others.owned, others.rivals
         if owned & numbers:
             raise Refused(
                 f"Nothing was written: another record owns order {', '.join(sorted(owned & numbers))}. "
@@ -207,6 +273,14 @@ class Settlement:
 
     def _ownership(self, record: Record) -> Ownership:
         return Ownership(self.found.store, record, time.time, time.sleep)
+
+
+def _wait_until(seconds: float) -> str:
+    return f"Wait until {moment(seconds)}, and run explain again."
+
+
+def _numbers(orders: Sequence[Candidate]) -> frozenset[str]:
+    return frozenset(number for order in orders for number in order.order_ids)
 
 
 def record_from(text: str) -> Record:

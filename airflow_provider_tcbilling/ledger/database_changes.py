@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from airflow_provider_tcbilling.ledger.database_events import append, book_of
+from airflow_provider_tcbilling.ledger.database_events import Book, append, locked_book
+from airflow_provider_tcbilling.ledger.database_form import compressed
 from airflow_provider_tcbilling.ledger.database_rows import (
     StoredText,
     account_of,
@@ -18,10 +19,17 @@ from airflow_provider_tcbilling.ledger.database_rows import (
     kind_of,
     record_of,
     server_of,
-    stored_form,
     written,
 )
-from airflow_provider_tcbilling.ledger.database_tables import orders, purchases
+from airflow_provider_tcbilling.ledger.database_statements import (
+    NEW_ORDER,
+    NEW_PURCHASE,
+    OWNER,
+    PURCHASE,
+    PURCHASE_GOES_ON,
+    PURCHASE_LOCKED,
+)
+from airflow_provider_tcbilling.ledger.database_tables import books, purchases
 from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
 
 if TYPE_CHECKING:
@@ -37,7 +45,7 @@ class Taken(Exception):
 @dataclass(frozen=True)
 class Change:
     """
-    One change of a purchase. Rows are locked in the order purchase, order, book, so no two changes block each other.
+    One change of a purchase. Rows are locked in the order book, purchase, order, so no two changes block each other.
 
     :param text: Its record from now on.
     :param at_ms: The moment, in epoch milliseconds of the ledger's clock.
@@ -61,47 +69,63 @@ class Change:
         :raises Taken: There is one.
         """
         record = record_of(self.text)
-        book = book_of(connection, server_of(record), account_of(record))
-        own = {"id": self.id, "key": written(self.key, len(self.key)), "book": book, "version": 1}
-        row = {**own, **columns_of(record), "record": stored_form(self.text)}
-        try:
-            connection.execute(insert(purchases).values(row))
-        except IntegrityError:
-            raise Taken from None
-        self._note(connection, book, {}, record)
+        self._insert(connection, record, self._book(connection, record))
         return True
 
     def update(self, connection: Connection, expected: Text | None) -> bool:
         """Store a record in place of the expected one; return False if there is another one by now."""
+        record = record_of(self.text)
+        book = self._book(connection, record)
         row = row_of(connection, self.id, is_locked=True)
         if row is None:
-            return expected is None and self.insert(connection)
+            return expected is None and self._insert(connection, record, book)
         if expected is not None and not _is_expected(row, expected):
             return False
-        record = record_of(self.text)
-        values = {**columns_of(record), "version": row.version + 1, "record": stored_form(self.text)}
-        own = (purchases.c.id == self.id, purchases.c.version == row.version)
-        if connection.execute(update(purchases).where(*own).values(values)).rowcount != 1:
+        columns = columns_of(record)
+        values = {**columns, "book": book.id, "version": row.version + 1, "record": compressed(self.text)}
+        new = {f"new_{name}": value for name, value in values.items()}
+        if PURCHASE_GOES_ON.on(connection, {"id": self.id, "old_version": row.version, **new}).rowcount != 1:
             return False
-        self._note(connection, row.book, _record_in(row), record)
+        self._note(connection, book, _record_in(row), record, columns)
         return True
 
-    def _note(self, connection: Connection, book: int, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    @staticmethod
+    def _book(connection: Connection, record: Mapping[str, Any]) -> Book:
+        return locked_book(connection, server_of(record), account_of(record))
+
+    def _insert(self, connection: Connection, record: Mapping[str, Any], book: Book) -> bool:
+        columns = columns_of(record)
+        own = {"id": self.id, "key": written(self.key, len(self.key)), "book": book.id, "version": 1}
+        try:
+            NEW_PURCHASE.on(connection, {**own, **columns, "record": compressed(self.text)})
+        except IntegrityError:
+            raise Taken from None
+        self._note(connection, book, {}, record, columns)
+        return True
+
+    def _note(
+        self,
+        connection: Connection,
+        book: Book,
+        old: Mapping[str, Any],
+        new: Mapping[str, Any],
+        columns: Mapping[str, Any],
+    ) -> None:
         """Give the purchase its order, and append the event."""
-        was, is_ = columns_of(old), columns_of(new)
-        is_placed = is_["order_id"] is not None and is_["order_id"] != was["order_id"]
-        is_paid = is_["paid_cents"] is not None and is_["paid_cents"] != was["paid_cents"]
+        order_id, cents = columns["order_id"], columns["paid_cents"]
+        is_placed = order_id is not None and order_id != old.get("order_id")
+        is_paid = cents is not None and cents != old.get("paid_cents")
         if is_placed:
-            self._own(connection, server_of(new), is_["order_id"])
+            self._own(connection, server_of(new), order_id)
         who = written(new.get("owner"), 100)
         event = {
             "purchase": self.id,
             "kind": self.kind or kind_of(old, new),
             "at_ms": self.at_ms,
             "who": who if who != old.get("owner") else "",
-            "order_id": is_["order_id"] if is_placed else None,
-            "cents": is_["paid_cents"] if is_paid else None,
-            "currency": is_["currency"] if is_paid else None,
+            "order_id": order_id if is_placed else None,
+            "cents": cents if is_paid else None,
+            "currency": columns["currency"] if is_paid else None,
         }
         append(connection, book, event)
 
@@ -115,21 +139,18 @@ class Change:
 
 def row_of(connection: Connection, purchase: str, *, is_locked: bool = False) -> Row[Any] | None:
     """Return the row of a purchase; ``None`` if there is none."""
-    columns = (purchases.c.version, purchases.c.state, purchases.c.order_id, purchases.c.book, purchases.c.record)
-    wanted = select(*columns).where(purchases.c.id == purchase)
-    return connection.execute(wanted.with_for_update() if is_locked else wanted).first()
+    return (PURCHASE_LOCKED if is_locked else PURCHASE).on(connection, {"id": purchase}).first()
 
 
 def owner_of(connection: Connection, server: str, order_id: str) -> str | None:
     """Return the primary key of the purchase that has an order; ``None`` if none has it."""
-    wanted = select(orders.c.purchase).where(orders.c.order_id == order_id, orders.c.server == server)
-    owner = connection.execute(wanted).scalar()
+    owner = OWNER.on(connection, {"order_id": order_id, "server": server}).scalar()
     return None if owner is None else str(owner)
 
 
 def give(connection: Connection, server: str, order_id: str, purchase: str) -> None:
     """Give an order to a purchase. Where another process does so at the same moment, one of the two is done again."""
-    connection.execute(insert(orders).values(order_id=order_id, server=server, purchase=purchase))
+    NEW_ORDER.on(connection, {"order_id": order_id, "server": server, "purchase": purchase})
 
 
 def assign(connection: Connection, server: str, order_id: str, key: str, at_ms: int) -> str:
@@ -140,11 +161,19 @@ def assign(connection: Connection, server: str, order_id: str, key: str, at_ms: 
     if owner:
         found = connection.execute(select(purchases.c.key).where(purchases.c.id == owner)).scalar()
         return str(found or f"purchase {owner}")
-    row = row_of(connection, purchase)
+    book = locked_book(connection, server, _account_of(connection, purchase))
     give(connection, server, order_id, purchase)
     event = {"purchase": purchase, "kind": "assigned", "at_ms": at_ms, "who": "", "order_id": order_id}
-    append(connection, row.book if row else book_of(connection, server, ""), event)
+    append(connection, book, event)
     return key
+
+
+def _account_of(connection: Connection, purchase: str) -> str:
+    """Return the account of the book of a purchase; empty if it has no row."""
+    joined = purchases.join(books, books.c.id == purchases.c.book)
+    return str(
+        connection.execute(select(books.c.account).select_from(joined).where(purchases.c.id == purchase)).scalar() or ""
+    )
 
 
 def _is_expected(row: Row[Any], expected: Text) -> bool:

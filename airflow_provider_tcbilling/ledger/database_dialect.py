@@ -53,6 +53,9 @@ class Dialect:
     upgrade_lock: ClassVar[str] = "SELECT 1"
     """The statement that lets only one process create tables."""
 
+    upgrade_unlock: ClassVar[str] = "SELECT 1"
+    """The statement that ends this, where the end of the transaction does not."""
+
     codes: ClassVar[dict[Any, Trouble]] = {}
     """What the codes of errors mean."""
 
@@ -117,6 +120,7 @@ class PostgreSQL(Dialect):
     }
     phrases = (
         (r"too many clients|connection slots are reserved|too many connections|pool_size", Trouble.FULL),
+        (r"timeout expired", Trouble.FULL),  # As a server that is overloaded lets a client wait.
         (r"authentication failed|(database|role) .* does not exist|no pg_hba", Trouble.REFUSED),
     )
     settings = "; ".join(
@@ -155,7 +159,8 @@ class MySQL(Dialect):
     drivers: ClassVar = {"pymysql": "mysql+pymysql", "MySQLdb": "mysql+mysqldb"}
     extra = "mysql"
     clock = "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000"
-    upgrade_lock = "SELECT GET_LOCK('tcbilling ledger upgrade', 20)"
+    upgrade_lock = "SELECT GET_LOCK(CONCAT('tcbilling ', LEFT(DATABASE(), 50)), 20)"
+    upgrade_unlock = "DO RELEASE_ALL_LOCKS()"
     codes: ClassVar = {
         **dict.fromkeys((1205, 1213, 2006, 2013, 1053, 1927, 3024), Trouble.PASSING),
         **dict.fromkeys((1040, 1203, 1226), Trouble.FULL),

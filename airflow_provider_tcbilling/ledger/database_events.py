@@ -6,10 +6,12 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 
+from airflow_provider_tcbilling.ledger.database_statements import BOOK, BOOK_GOES_ON, NEW_BOOK, NEW_EVENT
 from airflow_provider_tcbilling.ledger.database_tables import books, events
 
 if TYPE_CHECKING:
@@ -24,28 +26,35 @@ HASHED = ("seq", "purchase", "kind", "at_ms", "who", "order_id", "cents", "curre
 CHUNK = 5_000
 
 
-def book_of(connection: Connection, server: str, account: str) -> int:
-    """Return the number of a book, which is opened if there is none."""
-    wanted = select(books.c.id).where(books.c.server == server, books.c.account == account)
-    found = connection.execute(wanted).scalar()
+@dataclass(frozen=True)
+class Book:
+    """A book as it is while its last event is locked: the events of one account at one server."""
+
+    id: int
+    seq: int
+    hash: str
+
+
+def locked_book(connection: Connection, server: str, account: str) -> Book:
+    """Return a book, which stays locked until the transaction ends; it is opened if there is none."""
+    wanted = {"server": server, "account": account}
+    found = BOOK.on(connection, wanted).first()
     if found is None:
-        empty = {"server": server, "account": account, "seq": 0, "hash": FIRST}
-        connection.execute(insert(books).values(empty))
-        found = connection.execute(wanted).scalar_one()
-    return int(found)
+        NEW_BOOK.on(connection, {**wanted, "seq": 0, "hash": FIRST})
+        found = BOOK.on(connection, wanted).one()
+    return Book(found.id, found.seq, str(found.hash))
 
 
-def append(connection: Connection, book: int, event: Mapping[str, Any]) -> None:
+def append(connection: Connection, book: Book, event: dict[str, Any]) -> None:
     """
-    Append an event to a book, whose last event is locked until the end of the transaction.
+    Append an event to a book.
 
     :param event: Its columns, but ``book``, ``seq`` and ``hash``.
     """
-    last = connection.execute(select(books.c.seq, books.c.hash).where(books.c.id == book).with_for_update()).one()
-    row = {"order_id": None, "cents": None, "currency": None, **event, "seq": last.seq + 1}
-    row["hash"] = hash_of(str(last.hash), row)
-    connection.execute(insert(events).values(book=book, **row))
-    connection.execute(update(books).where(books.c.id == book).values(seq=row["seq"], hash=row["hash"]))
+    row = {"order_id": None, "cents": None, "currency": None, **event, "book": book.id, "seq": book.seq + 1}
+    row["hash"] = hash_of(book.hash, row)
+    NEW_EVENT.on(connection, row)
+    BOOK_GOES_ON.on(connection, {"book": book.id, "new_seq": row["seq"], "new_hash": row["hash"]})
 
 
 def hash_of(before: str, event: Mapping[str, Any]) -> str:

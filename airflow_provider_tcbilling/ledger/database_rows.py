@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import math
 import uuid
-import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.reading import UNREADABLE, cents_of, json_of
+from airflow_provider_tcbilling.ledger.database_form import expanded
 from airflow_provider_tcbilling.ledger.store import Text
 from airflow_provider_tcbilling.purchasing.key import key_bytes
 from airflow_provider_tcbilling.purchasing.record_json import moment
@@ -43,19 +44,15 @@ class StoredText(str):
     @classmethod
     def of(cls, record: bytes, version: int) -> StoredText:
         """Return the text of a row."""
-        text = cls(zlib.decompress(record).decode())
+        text = cls(expanded(record))
         text.version = version
         return text
 
 
+@lru_cache(64)
 def id_of(key: str) -> str:
     """Return the primary key of a purchase."""
     return str(uuid.UUID(bytes=hashlib.sha256(key_bytes(key)).digest()[:16]))
-
-
-def stored_form(text: str) -> bytes:
-    """Return the compressed form of a text, which the row has."""
-    return zlib.compress(text.encode())
 
 
 def record_of(text: Text) -> Mapping[str, Any]:

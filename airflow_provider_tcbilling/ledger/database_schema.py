@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, MetaData, String, Table, inspect, select
 
 from airflow_provider_tcbilling.ledger.database_address import Address
-from airflow_provider_tcbilling.ledger.database_dialect import dialect_of
 from airflow_provider_tcbilling.ledger.database_tables import REVISIONS, VERSION_TABLE, identity
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 
@@ -106,6 +105,7 @@ def upgrade(database: Database) -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        connection.exec_driver_sql(database.dialect.upgrade_unlock)
 
     database.facts.clear()
     database.changing(run)
@@ -117,7 +117,7 @@ def upgrade_sql(address: Address) -> str:
 
     config, out = _config(), io.StringIO()
     config.output_buffer = out
-    config.attributes["url"] = dialect_of(address.kind).url(address)
+    config.attributes["dialect"] = address.kind
     command.upgrade(config, "head", sql=True)
     return out.getvalue()
 

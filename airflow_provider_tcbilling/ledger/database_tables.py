@@ -31,14 +31,10 @@ ID: TypeEngine[str] = String(36).with_variant(postgresql.UUID(as_uuid=False), "p
 SECONDS = Float(53)
 """Epoch seconds in double precision."""
 
-LONG_TEXT = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+LONG_TEXT = Text().with_variant(mysql.MEDIUMTEXT(), "mysql")
+BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql")
 
-OPTIONS: dict[str, Any] = {
-    f"{kind}_{name}": value
-    for kind in ("mysql", "mariadb")
-    for name, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"), ("engine", "InnoDB"))
-}
+OPTIONS: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
 """On MySQL names compare by their bytes, as they do elsewhere."""
 
 metadata = MetaData()

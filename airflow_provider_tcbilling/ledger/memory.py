@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.ledger.store import Store, Text
+from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
+
+_ORDER = "\0order of "
+"""Begins the key of an assignment in the dictionary of the records. No purchase key begins with it."""
 
 
 class MemoryStore(Store):
@@ -15,23 +22,53 @@ class MemoryStore(Store):
     :param texts: The records as JSON text, by key. Stores that are given the same dictionary are one store.
     :param is_shared: It is like a ledger; else like the task state of one task, which sees no other purchase.
     :param replaces_conditionally: It compares and stores in one step, as a database does.
+    :param complete_since: Epoch seconds from when on no intent is missing. Infinity, the default, promises nothing.
     """
 
     about = "the memory of this process"
     _lock = threading.Lock()
 
     def __init__(
-        self, texts: dict[str, str] | None = None, *, is_shared: bool = True, replaces_conditionally: bool = False
+        self,
+        texts: dict[str, str] | None = None,
+        *,
+        is_shared: bool = True,
+        replaces_conditionally: bool = False,
+        complete_since: float = math.inf,
     ) -> None:
         self.texts: dict[str, str] = {} if texts is None else texts
         self.is_shared = is_shared
         self.replaces_conditionally = replaces_conditionally
         self.is_exclusive = is_shared
+        self.began_at = complete_since
 
     @property
     def creates_exclusively(self) -> bool:
         """Whether of two creations one is refused."""
         return self.is_exclusive
+
+    @property
+    def assigns_orders(self) -> bool:
+        """Whether an order is given to one purchase only: wherever of two creations one is refused."""
+        return self.is_shared and self.is_exclusive
+
+    @property
+    def complete_since(self) -> float:
+        """Epoch seconds from when on no intent is missing."""
+        return self.began_at
+
+    def owners(self, server: str, order_ids: Collection[str]) -> Mapping[str, str]:
+        """Return the key of the purchase that each order was assigned to."""
+        stored = {order_id: self.texts.get(f"{_ORDER}{server} {order_id}") for order_id in order_ids}
+        return {order_id: json.loads(text) for order_id, text in stored.items() if text is not None}
+
+    def assign(self, server: str, order_id: str, key: str) -> str:
+        """Assign an order to a purchase, unless it is another's; return the key of the purchase that has it."""
+        if not self.assigns_orders:
+            return super().assign(server, order_id, key)
+        with self._lock:
+            owner: str = json.loads(self.texts.setdefault(f"{_ORDER}{server} {order_id}", json.dumps(key)))
+            return owner
 
     def location(self, key: str) -> str:
         """Return a name of the record."""
@@ -48,6 +85,7 @@ class MemoryStore(Store):
         with self._lock:
             if self.creates_exclusively and key in self.texts:
                 return False
+            self._own(key, text)
             self.texts[key] = text
             return True
 
@@ -55,8 +93,20 @@ class MemoryStore(Store):
         with self._lock:
             if self.replaces_conditionally and expected is not None and self.texts.get(key) != expected:
                 return False
+            self._own(key, text)
             self.texts[key] = text
             return True
 
+    def _own(self, key: str, text: str) -> None:
+        """Assign the order of a record to its purchase in the same step, as a database does."""
+        record = json.loads(text)
+        if not self.replaces_conditionally or not isinstance(record, dict) or not record.get("order_id"):
+            return
+        order = f"{_ORDER}{server_name(record['endpoint'])} {record['order_id']}"
+        owner = json.loads(self.texts.setdefault(order, json.dumps(key)))
+        if owner != key:
+            raise OrderIsAnothers(record["order_id"], self.location(owner))
+
     def _list(self) -> Iterable[tuple[str, str]]:
-        return [(self.location(key), text) for key, text in self.texts.items()] if self.is_shared else []
+        records = [(self.location(key), text) for key, text in self.texts.items() if not key.startswith(_ORDER)]
+        return records if self.is_shared else []

@@ -23,8 +23,11 @@ T = TypeVar("T")
 Text = str | bytes
 """A record as it is stored: JSON in UTF-8."""
 
-DAY = 86_400.0
-"""Seconds. No request is under way for so long, and no two clocks that a purchase tolerates differ by as much."""
+MARGIN = 5 * 86_400.0
+"""
+Seconds. A record that was not changed for so long before a purchase began belongs to nothing that is under way: the
+longest lease, with time-outs of a day each, is shorter, and no two clocks that a purchase tolerates differ by as much.
+"""
 
 
 class Store(ABC):
@@ -46,6 +49,12 @@ class Store(ABC):
 
     replaces_conditionally: bool = False
     """:meth:`_replace` compares and stores in one step: of two processes that take over, one is refused."""
+
+    pause_seconds: ClassVar[float] = 2.0
+    """
+    How long a process that begins or takes over waits to see whether another one does the same, where the store does
+    not refuse one of two. A process that needs longer for its own change gives it up, so a slow store needs more.
+    """
 
     counts_money: ClassVar[bool] = False
     """It can hold a spending limit."""
@@ -182,13 +191,13 @@ class Store(ABC):
         """
         Yield the records of other purchases that matter for one: its own is left out, and more may be yielded.
 
-        :param since: Epoch seconds. A record that was not changed since then, less a day, may be left out, unless it
+        :param since: Epoch seconds. A record that was not changed since five days before may be left out, unless it
             owns one of the orders.
         :param order_ids: Orders whose owner is searched.
         :raises StoreFailed: The store cannot be read.
         """
         own = self.location(key)
-        found = self._tried("", lambda: list(self._list_changed(since - DAY, order_ids)))
+        found = self._tried("", lambda: list(self._list_changed(since - MARGIN, order_ids)))
         return ((location, _value(text)) for location, text in found if location != own)
 
     def _list_changed(self, since: float, order_ids: Collection[str]) -> Iterable[tuple[str, Text]]:

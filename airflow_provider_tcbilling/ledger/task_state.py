@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,11 @@ def is_mapped(ti: Any) -> bool:
     return ti.map_index is not None and ti.map_index >= 0
 
 
+def is_in_repeated_group(task: Any) -> bool:
+    """Whether a task is in a group that is mapped or a loop."""
+    return any(map(_repeats, _groups_around(task)))
+
+
 def _groups_around(task: Any) -> Iterator[Any]:
     """Yield the groups that a task is in, from the inside out."""
     group = getattr(task, "task_group", None)
@@ -68,23 +74,36 @@ def _ambiguous(ti: Any, why: str) -> InvalidRequest:
 TASK_STATE_KEY = "tcbilling_purchase"
 """Under this key the record stands in the task state store."""
 
+OWN_BACKEND = "airflow.state.metastore.MetastoreBackend"
+"""Airflow's default state backend: its metadata database."""
+
+KEPT_OVER_A_CLEAR = "1.3."
+"""Versions of the Task SDK whose Airflow, 3.3, keeps the state of a task over a clear. Later ones may discard it."""
+
 
 class TaskStateStore(Store):
     """
     The record in Airflow's task state store (3.3 and newer): one for each task, map index and loop index of a run.
 
-    It survives retries and a clear (until Airflow 3.4, which lets a clear discard it), and is deleted with the run. It
-    does not see the purchases of other tasks, and two copies of a task that start at the same moment both create.
+    It survives retries, on Airflow 3.3 a clear as well, and is deleted with the run. It does not see the purchases of
+    other tasks, and two copies of a task that start at the same moment both create.
 
     :param context: The task's.
     """
 
     about = "the task state store"
+    pause_seconds = 10.0
 
     def __init__(self, context: Context) -> None:
+        self._context = context
         self._state = context["task_state_store"]
         self._task = context["ti"]
         self._loop_index = loop_index_of(context)
+
+    @property
+    def complete_since(self) -> float:
+        """Minus infinity where no record can be lost, so that none means that nothing was sent; else infinity."""
+        return -math.inf if _is_surely_kept(self._context) else math.inf
 
     def location(self, key: str) -> str:
         """Return the place in Airflow for a user."""
@@ -114,6 +133,39 @@ class TaskStateStore(Store):
 
     def _list(self) -> Iterable[tuple[str, Text]]:
         return ()  # A task sees its own state only.
+
+
+def _is_surely_kept(context: Context) -> bool:
+    """
+    Whether the state of a task still has all that its earlier tries have stored, as far as a worker can know.
+
+    A worker reads its own configuration, so ``[state_store]`` and ``[workers] state_store_backend`` must be the same
+    there as on the API server.
+    """
+    from airflow.providers.common.compat.sdk import conf
+
+    try:
+        from airflow.sdk import __version__ as sdk_version
+
+        backends = conf.get("workers", "state_store_backend", fallback=""), conf.get("state_store", "backend")
+        loses_at_success = conf.getboolean("state_store", "clear_on_success")
+    except Exception:  # An option that cannot be read may be anything.
+        return False
+    if backends != ("", OWN_BACKEND):
+        return False
+    survives_a_clear = sdk_version.startswith(KEPT_OVER_A_CLEAR) and not loses_at_success
+    return survives_a_clear or not _may_have_been_cleared(context)
+
+
+def _may_have_been_cleared(context: Context) -> bool:
+    """
+    Whether a user may have cleared the task since its first try.
+
+    A clear counts in the DAG run, unless it leaves the run as it is; and it adds the tries so far to the retries.
+    """
+    run, retries = context.get("dag_run"), getattr(context.get("task"), "retries", None)
+    max_tries = getattr(context["ti"], "max_tries", None)
+    return getattr(run, "clear_number", None) != 0 or retries is None or max_tries != retries
 
 
 def options_of(context: Context) -> str:

@@ -92,7 +92,10 @@ class Execution:
         try:
             yield
         except OrderNotRecorded as error:
-            self.announce(error.order_id)
+            try:
+                self.announce(error.order_id)
+            except Exception as failed:
+                self.task.log.warning("Order %s could not be pushed to XCom: %r", error.order_id, failed)
             raise
         except LeftAlone as error:
             raise AirflowSkipException(str(error)) from None
@@ -188,13 +191,14 @@ class Execution:
         from airflow_provider_tcbilling.purchasing.decision import Rules
         from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
-            TWINS,
             may_have_run_before,
             placed_by,
             refuse_unless_due,
             since_when,
         )
+        from airflow_provider_tcbilling.task.replay_window import retry_seconds
         from airflow_provider_tcbilling.task.store import store_of
+        from airflow_provider_tcbilling.task.twins import TWINS
 
         task, context, settings, action = self.task, self.context, self.tencent.settings, self.action
         store = store_of(context, settings)
@@ -219,6 +223,7 @@ class Execution:
                 trust_token=task.value_of("on_unknown_outcome") is OnUnknownOutcome.REPLAY,
                 request_seconds=settings.connect_timeout + settings.read_timeout,
                 clock_margin=settings.clock_margin,
+                retry_seconds=retry_seconds(task, context["ti"].try_number),
             ),
             client_token=self._token,
             placed_by=placed_by(context),

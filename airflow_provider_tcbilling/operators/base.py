@@ -47,8 +47,8 @@ class SpendingOperator(BillingTask):
     :param on_unknown_outcome: The policy when the request may have been carried out and no query shows whether it was:
         ``stop`` fails the task and names what to look for, ``replay`` trusts the client token and sends it again.
     :param replay_window: Time after the first request within which the same token may be sent again while the order
-        book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is five minutes,
-        and longer if a try must take the purchase over from another process.
+        book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is as long
+        as the next try after a lost machine needs: Airflow's heartbeat time-out and the retry delay count.
     :param allow_backfill: Whether a run that a backfill made may spend.
     :param max_lateness: Time after its schedule at which a run may still spend: seconds, a timedelta, or an ISO 8601
         duration such as ``P1D``. ``None`` is without limit.
@@ -176,8 +176,14 @@ class SpendingOperator(BillingTask):
 
     def on_kill(self) -> None:
         """Name the order that stays open. It is not cancelled: only a user decides on a paid order."""
-        if self._run and self._run.order_id:
-            self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", self._run.order_id)
+        run = self._run
+        purchase = run.begun if run else None
+        if order_id := (run.order_id if run else "") or (purchase.order_id if purchase else ""):
+            self.log.warning("The task was killed. Order %s stays open: killing cancels nothing.", order_id)
+        elif purchase and purchase.is_in_doubt:
+            self.log.warning(
+                "The task was killed while it may have been buying. A later try looks for its order first."
+            )
 
     def mistakes(self) -> list[str]:
         """Return the mistakes in the arguments that Tencent does not see, and in the client token."""

@@ -59,8 +59,8 @@ class CreateInstanceOperator(SpendingOperator):
     :param on_unknown_outcome: The policy when the request may have been carried out and no query shows whether it was:
         ``stop`` fails the task and names what to look for, ``replay`` trusts the client token and sends it again.
     :param replay_window: Time after the first request within which the same token may be sent again while the order
-        book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is five minutes,
-        and longer if a try must take the purchase over from another process.
+        book shows no order: seconds, a timedelta, or an ISO 8601 duration such as ``PT5M``. ``None`` is as long
+        as the next try after a lost machine needs: Airflow's heartbeat time-out and the retry delay count.
     :param allow_backfill: Whether a run that a backfill made may spend.
     :param max_lateness: Time after its schedule at which a run may still spend: seconds, a timedelta, or an ISO 8601
         duration such as ``P1D``. ``None`` is without limit.
@@ -171,7 +171,7 @@ class CreateInstanceOperator(SpendingOperator):
 
     def has_twins(self, context: Context) -> bool:
         """Whether other tasks of the DAG may place an order that cannot be distinguished from one of this task."""
-        from airflow_provider_tcbilling.task.dag_run import may_have_twins
+        from airflow_provider_tcbilling.task.twins import may_have_twins
 
         return may_have_twins(self, context, CreateInstanceOperator)
 

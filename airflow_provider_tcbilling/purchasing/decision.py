@@ -22,6 +22,12 @@ ORDER_BOOK_LAG = 30.0
 REPLAY_WINDOW = 300.0
 """Seconds in which Tencent's own Terraform provider sends the same token again; no longer one is documented."""
 
+IDENTICAL_SECONDS = 3600.0
+"""How much longer a purchase waits for identical ones that are under way: each ends within minutes."""
+
+SHARED_CLOCK_MARGIN = 5.0
+"""Seconds by which the readings of one clock that two machines share may differ."""
+
 TAKE_OVER_SECONDS = 60.0
 """How long a try that takes over from another process may still send, once nothing of the other can be under way."""
 
@@ -72,11 +78,12 @@ class Rules:
 
     :param lag: Seconds after which a new order is surely listed in the order book.
     :param replay_window: Seconds since the first request in which the same token may be sent again, after a query.
-        ``None`` is five minutes, and as much longer as another process needs to take over safely.
+        ``None`` is five minutes, and as much longer as the next try of a lost process needs to take over safely.
     :param trust_token: Send the same token again also after the window, and when several orders match.
     :param request_seconds: How long one request may take.
     :param clock_margin: Seconds by which the clocks of two processes that share a record may differ.
     :param not_bought_seconds: How long after the first request no user should say that nothing was bought.
+    :param retry_seconds: How long after a lost process its next try begins at the latest.
     """
 
     lag: float = ORDER_BOOK_LAG
@@ -85,6 +92,7 @@ class Rules:
     request_seconds: float = 70.0
     clock_margin: float = CLOCK_MARGIN
     not_bought_seconds: float = 600.0
+    retry_seconds: float = 600.0
 
     @property
     def patience(self) -> float:
@@ -96,12 +104,18 @@ class Rules:
         """Seconds by which clocks may differ beyond what a query allows for by itself."""
         return max(0.0, self.clock_margin - CLOCK_MARGIN)
 
+    def quiet_from(self, record: Record) -> float:
+        """Return the epoch seconds from when on no request of another process is under way, or not listed."""
+        # The clock that wrote it may be behind ours.
+        margin = 0.0 if record.is_presumed else self.clock_margin
+        return record.sending_until + margin + self.lag
+
     def replay_until(self, now: float, sending_until: float) -> float:
         """Return the epoch seconds until which a request that is first sent now may be sent again."""
         if self.replay_window is not None:
             return now + self.replay_window
         quiet = sending_until + self.clock_margin + self.lag
-        return max(now + REPLAY_WINDOW, quiet + TAKE_OVER_SECONDS)
+        return max(now + REPLAY_WINDOW, now + self.retry_seconds + self.lag, quiet) + TAKE_OVER_SECONDS
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,7 @@ class Situation:
 
     :param evidence: The result of a query, without the orders that other records own.
     :param rivals: Other purchases that may own an order that matches, each in a few words.
+    :param are_identical: The rivals are purchases of the same, and under way: once they are not, the orders are shared.
     :param is_patient: There is time left to query again.
     :param rivals_may_resolve: A rival is going to know its order.
     :param trusts_token: The policy sends the token again where nothing decides.
@@ -126,6 +141,7 @@ class Situation:
     trusts_token: bool
     replay_is_safe: bool
     now: float
+    are_identical: bool = False
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -135,6 +151,7 @@ class Situation:
             "matches": Matches.of(len(evidence.orders)),
             "unclear": bool(evidence.unclear),
             "rivals": bool(self.rivals),
+            "identical": self.are_identical,
             "state": state if state.is_final else State.INTENDED,
             "changed": bool(evidence.bar),
             "window": Window.OPEN if self.now < self.record.replay_until else Window.CLOSED,
@@ -178,6 +195,7 @@ class Row:
     :param matches: The numbers of orders that match.
     :param unclear: There is an order that cannot be told apart: a compared field is missing or not understood.
     :param rivals: Another purchase may own an order that matches.
+    :param identical: It is a purchase of the same, and under way.
     :param state: The state of the record: of those without an order, *intended* is the usual one.
     :param changed: The instance is not as it was before, and no order explains that.
     :param window: Whether the time in which the same token may be sent again is over.
@@ -195,6 +213,7 @@ class Row:
     matches: tuple[Matches, ...] | None = None
     unclear: bool | None = None
     rivals: bool | None = None
+    identical: bool | None = None
     state: State | None = None
     changed: bool | None = None
     window: Window | None = None
@@ -203,7 +222,9 @@ class Row:
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
         """Whether the row is about a situation."""
-        wanted = {name: getattr(self, name) for name in ("unclear", "rivals", "state", "changed", "window")}
+        wanted = {
+            name: getattr(self, name) for name in ("unclear", "rivals", "identical", "state", "changed", "window")
+        }
         agrees = all(value is None or value == facts[name] for name, value in wanted.items())
         return agrees and (self.matches is None or facts["matches"] in self.matches)
 
@@ -219,6 +240,17 @@ TABLE = (
         override=Override.IF_SAFE,
     ),
     Row("one order, of no other purchase", Next.ADOPT, Finding.ONE, matches=(Matches.ONE,), rivals=False),
+    Row(
+        "an order, and identical purchases under way",
+        Next.STOP,
+        Finding.UNDER_WAY,
+        "an order that matches may be that of an identical purchase, which is under way ({rivals})",
+        matches=(Matches.ONE, Matches.SEVERAL),
+        rivals=True,
+        identical=True,
+        waits=True,
+        override=Override.YES,
+    ),
     Row(
         "an order that may be another purchase's",
         Next.STOP,

@@ -8,7 +8,7 @@ is silent or contradicts itself proves nothing, and counts as one that could not
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_tcbilling.api.client import DAY, DEALS_PER_PAGE, BillingClient
@@ -63,14 +63,43 @@ def search(
     :param listed_before: Numbers of sub-orders that were listed before anything was sent, which are left out.
     :raises TcBillingError: The order book could not be read, is not whole, or contradicts itself, so nothing is known.
     """
+    return searches(client, [(since, until)], compared, listed_before)[0]
+
+
+def searches(
+    client: BillingClient,
+    spans: Sequence[tuple[float, float]],
+    compared: Iterable[Compared],
+    listed_before: Iterable[str] = (),
+) -> list[Search]:
+    """
+    Search as :func:`search` does, in several spans of time and one reading of the order book.
+
+    :param spans: Pairs of epoch seconds.
+    :raises TcBillingError: As for :func:`search`.
+    """
     compared, listed_before = tuple(compared), frozenset(listed_before)
+    since, until = min(start for start, _ in spans), max(end for _, end in spans)
     wide = _span(client, since - ROUNDED, until + ROUNDED)
     book = whole_book(client, wide)
     span = _span(client, since, until)
     if not wide[0] <= span[0] <= span[1] <= wide[1]:
         # The first answer of all has shown how wrong our clock is.
         book = whole_book(client, span)
-    _, latest = _span(client, 0.0, client.clock())
+    return [
+        _found(book, _span(client, *one), _span(client, 0.0, client.clock())[1], compared, listed_before)
+        for one in spans
+    ]
+
+
+def _found(
+    book: list[Deal],
+    span: tuple[float, float],
+    latest: float,
+    compared: tuple[Compared, ...],
+    listed_before: frozenset[str],
+) -> Search:
+    """Return the orders of a book that were made within a span of the server's clock."""
     found = Search()
     for group_id, deals, is_one in _orders(book):
         standings = [

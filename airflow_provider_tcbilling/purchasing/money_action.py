@@ -49,6 +49,11 @@ class Evidence:
     may_resolve: bool = True
     unclear: list[Candidate] = field(default_factory=list)
 
+    @property
+    def numbers(self) -> Set[str]:
+        """All numbers of the orders that match or may."""
+        return {number for order in (*self.orders, *self.unclear) for number in order.order_ids}
+
     def without(self, owned: Set[str]) -> Evidence:
         """Return the same without the orders that other records own. An order without a number cannot be adopted."""
         orders = [order for order in self.orders if not order.order_ids & owned]
@@ -157,6 +162,16 @@ class MoneyAction(ABC):
         :param before: What was observed before the first request; empty if it is unknown.
         :raises TcBillingError: It could not be read, so nothing is known.
         """
+
+    def evidence_within(self, spans: Sequence[tuple[float, float]]) -> Sequence[Evidence]:
+        """
+        Return the evidence within each of several spans, for purchases of the same that cannot be told apart.
+
+        :param spans: Pairs of epoch seconds.
+        :return: Nothing where one such purchase may not take the order of another.
+        :raises TcBillingError: It could not be read, so nothing is known.
+        """
+        return ()
 
     @abstractmethod
     def looks_like(self, payload: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
@@ -11,7 +11,7 @@ from airflow_provider_tcbilling.api.server_time import months_of
 from airflow_provider_tcbilling.api.text import folded
 from airflow_provider_tcbilling.api.values import DealAction
 from airflow_provider_tcbilling.purchasing import match
-from airflow_provider_tcbilling.purchasing.evidence import search
+from airflow_provider_tcbilling.purchasing.evidence import searches
 from airflow_provider_tcbilling.purchasing.money_action import Evidence, MoneyAction
 
 
@@ -38,8 +38,12 @@ class NewInstance(MoneyAction):
 
     def evidence(self, since: float, until: float, before: Mapping[str, Any]) -> Evidence:
         """Return the orders that may be this purchase."""
-        found = search(self.client, since, until, self._compared)
-        return Evidence(found.matching, unclear=found.unclear)
+        return self.evidence_within([(since, until)])[0]
+
+    def evidence_within(self, spans: Sequence[tuple[float, float]]) -> Sequence[Evidence]:
+        """Return the orders that may be purchases of the same: of two new instances, each is as good as the other."""
+        found = searches(self.client, spans, self._compared)
+        return [Evidence(one.matching, unclear=one.unclear) for one in found]
 
     def looks_like(self, payload: Mapping[str, Any]) -> bool:
         """Whether an order of *payload* could not be told from an order of this."""

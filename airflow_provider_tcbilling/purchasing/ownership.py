@@ -1,11 +1,11 @@
-"""Ownership: which process may send a purchase, as its record says, and the other purchases that may own an order."""
+"""Ownership: which process may send a purchase, as its record says, and which order is its own."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,27 +14,25 @@ from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderNotRecorded, PurchaseChanged, StoreFailed
-from airflow_provider_tcbilling.purchasing.record import Record, State
-from airflow_provider_tcbilling.purchasing.record_json import (
-    is_declined,
-    is_elsewhere,
-    lease_of,
-    order_of,
-    tells_what_was_asked,
+from airflow_provider_tcbilling.purchasing.errors import (
+    InvalidRecord,
+    OrderIsAnothers,
+    OrderNotRecorded,
+    PurchaseChanged,
+    StoreFailed,
 )
+from airflow_provider_tcbilling.purchasing.others import Others, read_others
+from airflow_provider_tcbilling.purchasing.record import Record, State
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.store import Store, Text
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 
-PAUSE_SECONDS = 2.0
-"""How long a process that takes a purchase over waits to see whether another one does the same."""
-
 LATEST_CHANGE = 2 * 86_400.0
 """Seconds by which a record may come from the future: a process whose clock is farther off can have sent nothing."""
 
-WRITE_TRIES = 3
+WRITE_TRIES, WRITE_PAUSE = 3, 2.0
+"""How often, and seconds after which, something is stored again that must not be lost."""
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +86,8 @@ class Ownership:
         record = Record.from_json(self._store.value_of(self._wanted.key, text), self.location)
         if record.changed_at > self._clock() + LATEST_CHANGE:
             raise InvalidRecord(self.location, "it was written in the future, or the clock of this machine is wrong")
+        if record.is_word_of_a_user:
+            record = self._with_request(record)
         if self._action and record.fingerprint == self._action.plain_fingerprint:
             record = replace(record, fingerprint=self._wanted.fingerprint)
         differences = _differences(record, self._wanted)
@@ -95,6 +95,16 @@ class Ownership:
             raise PurchaseChanged(self.location, differences)
         self._warn_of_secrets_not_compared(record)
         return record, text
+
+    def _with_request(self, record: Record) -> Record:
+        """
+        Return a record that a user made, with the request as it is wanted now: none was written that could differ.
+
+        A store that is not shared has one record for each place, so the user may not know how its purchase is named.
+        """
+        wanted = self._wanted
+        key = record.key if self._store.is_shared else wanted.key
+        return replace(record, key=key, payload=wanted.payload, fingerprint=wanted.fingerprint)
 
     def _warn_of_secrets_not_compared(self, record: Record) -> None:
         """Log once that a secret may have been edited: a record that another key has sealed cannot be compared."""
@@ -117,6 +127,14 @@ class Ownership:
         was = f"account {record.account}" if record.account else "a key of which no account is known"
         is_ = f"account {action.account() or 'unknown'}"
         raise PurchaseChanged(self.location, [f"account: it was begun with {was}, and the key is of {is_} now"])
+
+    def gone_on(self, record: Record) -> Record | None:
+        """Return the record of another process that has gone on with the purchase; ``None`` if none surely has."""
+        with contextlib.suppress(TcBillingError):
+            current = self.refresh(record)
+            if current.owner != record.owner and current.state is not State.DECLINED:
+                return current
+        return None
 
     def refresh(self, record: Record) -> Record:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
@@ -147,9 +165,10 @@ class Ownership:
             if text is not None and self._store.text(mine.key) == text:
                 raise StoreFailed(f"{self.location} refuses to replace a record that has not changed.")
             return False
-        if self._store.replaces_conditionally and text is not None:
+        is_sure = self._store.creates_exclusively if text is None else self._store.replaces_conditionally
+        if is_sure:
             return True
-        if self._clock() - began > PAUSE_SECONDS:
+        if self._clock() - began > self._store.pause_seconds:
             log.warning("This process stood still while it took the purchase over, so it waits and queries first.")
             self.write(self._given_up(mine))
             return False
@@ -168,7 +187,7 @@ class Ownership:
 
     def is_still_owned_by(self, owner: str) -> bool:
         """Wait, to see whether another process takes the purchase over at the same moment."""
-        self._sleep(PAUSE_SECONDS)
+        self._sleep(self._store.pause_seconds)
         record = self.read()
         return record is None or record.owner == owner
 
@@ -176,10 +195,48 @@ class Ownership:
         """Store a record in place of the one before."""
         self._store.replace(record.key, record.as_json())
 
+    def adopt(self, record: Record, order_id: str) -> Record | None:
+        """
+        Store an order of the order book as this purchase's, and return the record that knows it.
+
+        :return: ``None`` if it has become another purchase's meanwhile, or the record has changed.
+        :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
+        """
+        try:
+            return self._adopt(record, order_id)
+        except StoreFailed:
+            return self.keep(record, Order(order_id, client_token=record.client_token))
+
+    def _adopt(self, record: Record, order_id: str) -> Record | None:
+        try:
+            stored, text = self._read()
+            if stored not in (None, record):
+                return None
+            if not self._store.replaces_conditionally and self.assign(order_id) != record.key:
+                return None
+            adopted = record.ordered(Order(order_id, client_token=record.client_token), self._clock())
+            return adopted if self.put(adopted, text) else None
+        except OrderIsAnothers:
+            return None
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether an order can be given to another purchase, which may go on at the same moment."""
+        return self._store.replaces_conditionally
+
+    def hand_over(self, other: Record, order_id: str) -> bool:
+        """
+        Store an order in the record of another purchase; return False if that has changed, or the order is another's.
+
+        :raises StoreFailed: It could not be written.
+        """
+        return Ownership(self._store, other, self._clock, self._sleep)._adopt(other, order_id) is not None
+
     def keep(self, record: Record, order: Order) -> Record:
         """
         Store the order before anything else is done with it, and return the record that knows it.
 
+        :raises OrderIsAnothers: It has become another purchase's.
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
         ordered = self._ordered(record, order)
@@ -187,12 +244,32 @@ class Ownership:
             try:
                 self.write(ordered)
                 break
+            except OrderIsAnothers:
+                raise
             except StoreFailed as failed:
                 if not tries_left:
-                    log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
-                    raise OrderNotRecorded(order.order_id, self.location) from failed
-                self._sleep(PAUSE_SECONDS)
+                    raise self._not_recorded(ordered, order, failed) from failed
+                self._sleep(WRITE_PAUSE)
         return ordered
+
+    def is_anothers(self, record: Record, order: Order, query: Callable[[Record, Order], bool]) -> bool:
+        """
+        Return the answer of a query whether an order is another purchase's.
+
+        :raises OrderNotRecorded: It cannot be answered. The next try finds the order in the order book.
+        """
+        for tries_left in reversed(range(WRITE_TRIES)):
+            try:
+                return query(record, order)
+            except TcBillingError as failed:
+                if not tries_left:
+                    raise self._not_recorded(record.ordered(order, self._clock()), order, failed) from failed
+                self._sleep(WRITE_PAUSE)
+        raise AssertionError("the last try returns or raises")
+
+    def _not_recorded(self, ordered: Record, order: Order, failed: TcBillingError) -> OrderNotRecorded:
+        log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
+        return OrderNotRecorded(order.order_id, self.location)
 
     def _ordered(self, record: Record, order: Order) -> Record:
         """Return the record with its order, or with that of another process that went on while this one stood still."""
@@ -213,14 +290,19 @@ class Ownership:
         except TcBillingError as error:
             log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
 
-    def decline(self, record: Record, reason: str, *, was_refused: bool) -> None:
-        """Note that nothing was bought. A refusal uses the token up; what never reached the server does not."""
+    def decline(self, record: Record, reason: str, *, was_refused: bool) -> Record | None:
+        """
+        Note that nothing was bought. A refusal uses the token up; what never reached the server does not.
+
+        :return: The record of another process that has gone on with the purchase; ``None`` if none surely has.
+        """
         generation, reason = record.generation + was_refused, self._without_secrets(reason)
         declined = replace(record, state=State.DECLINED, generation=generation, reason=reason, changed_at=self._clock())
         try:
             self.replace_own(record, declined)
         except StoreFailed as failed:
             log.warning("%s The next try queries the order book first.", failed)
+        return self.gone_on(record)
 
     def replace_own(self, mine: Record, new: Record) -> None:
         """
@@ -236,6 +318,15 @@ class Ownership:
         if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:
             log.warning("This process stood still while it wrote, so the next try queries the order book first.")
             self.write(self._given_up(mine))
+
+    def close_window(self, record: Record) -> None:
+        """Note that the same token is not sent again without a user's decision; a store that fails is only logged."""
+        try:
+            stored, text = self._read()
+            if stored and stored == record and record.replay_until > (now := self._clock()):
+                self._store.replace(record.key, replace(record, replay_until=now, changed_at=now).as_json(), text)
+        except TcBillingError as error:
+            log.warning("The next try may send the same client token again, as this stop was not recorded: %s", error)
 
     def conclude(self, record: Record, state: State, reason: str) -> Record:
         """
@@ -253,65 +344,37 @@ class Ownership:
         raise StoreFailed(f"{self.location} changes at each moment, so the answer of the server is not recorded.")
 
     def others(
-        self, record: Record, looks_alike: Callable[[Mapping[str, Any]], bool], beside: float = 0.0
-    ) -> tuple[set[str], list[str]]:
+        self,
+        record: Record,
+        looks_alike: Callable[[Mapping[str, Any]], bool],
+        beside: float = 0.0,
+        order_ids: Collection[str] = (),
+    ) -> Others:
         """
-        Return the orders that other records own, and the other purchases that may have placed one that matches.
+        Return what the store knows of the other purchases: see :func:`.read_others`.
 
-        A record that cannot be used owns the order that it names. If it names none it is a rival, unless what can be
-        read of it speaks against that.
-
-        :param beside: Seconds by which the clock of this machine is known to be wrong.
+        :raises StoreFailed: The records of others could not be read.
         """
-        owned: set[str] = set()
-        rivals: list[str] = []
-        for location, stored in self._store.others(record.key):
-            try:
-                other = Record.from_json(stored, location)
-                order_id, is_rival = _claim(other, record, looks_alike, beside)
-                rival = f"{other.key}, its record: {location}"
-            except InvalidRecord as error:
-                order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)
-                rival = f"an unknown one, as its record cannot be used, {error.reason}: {location}"
-            if order_id:
-                owned.add(order_id)
-            elif is_rival:
-                rivals.append(rival)
-        return owned, rivals
+        return read_others(self._store, record, looks_alike, beside, order_ids)
+
+    @property
+    def assigns_orders(self) -> bool:
+        """Whether :meth:`assign` gives an order to one purchase only."""
+        return self._store.assigns_orders
+
+    def assign(self, order_id: str) -> str:
+        """
+        Make an order this purchase's, unless it is another's; return the key of the purchase that has it.
+
+        :raises StoreFailed: It could not be written.
+        """
+        if not self._store.assigns_orders:
+            return self._wanted.key
+        return self._store.assign(server_name(self._wanted.endpoint), order_id, self._wanted.key)
 
     def _without_secrets(self, reason: str) -> str:
         """Return what the server said, which may repeat what it does not like, as it may be stored."""
         return without_these(self._action.secrets, reason) if self._action else reason
-
-
-LooksAlike = Callable[[Mapping[str, Any]], bool]
-"""Whether an order of a payload could not be told from that of the purchase."""
-
-Claim = tuple[str, bool]
-"""The order that another record owns, empty if it knows none; and whether it may have placed one that fits."""
-
-
-def _claim(other: Record, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
-    is_elsewhere = other.is_at_another_server(record.endpoint) or other.is_of_another_account(record)
-    if is_elsewhere or other.action != record.action:
-        return "", False
-    may_fit = other.state.may_have_an_order and other.overlaps(record, beside)
-    return other.order_id or "", may_fit and _may_be_alike(other.payload, record.action, looks_alike)
-
-
-def _claim_of_damaged(stored: Any, record: Record, looks_alike: LooksAlike, beside: float) -> Claim:
-    if not isinstance(stored, Mapping):
-        return "", True
-    if is_elsewhere(stored, record.endpoint, record.action):
-        return "", False
-    lease = lease_of(stored) or (record.intended_at, record.sending_until)
-    overlaps = replace(record, intended_at=lease[0], sending_until=lease[1]).overlaps(record, beside)
-    is_alike = _may_be_alike(stored.get("payload"), record.action, looks_alike)
-    return order_of(stored), overlaps and is_alike and not is_declined(stored)
-
-
-def _may_be_alike(payload: Any, action: str, looks_alike: LooksAlike) -> bool:
-    return not tells_what_was_asked(payload, action) or looks_alike(payload)
 
 
 def _differences(record: Record, wanted: Record) -> list[str]:

@@ -11,14 +11,10 @@ the first byte is sent. :meth:`Purchase.place` is a loop::
                                 query the order book, decide (the table in ``decision``), and then
                                 adopt the order, send the same bytes with the same token, query again later, or stop
 
-Two layers, the token and the order book, stand between a purchase and its double, and either alone is enough. Orders
-that other records own do not count; while another open record wants the same thing, nothing is adopted. What a server
-called paid, or refused after an unanswered try, is never sent again. After every repeat the order book is queried once
-more for a second order.
-
-Renewals and refunds take the same way and have more evidence: the instance as it was before. Where that has changed
-and no order explains it, nothing is sent again: see
-:class:`~airflow_provider_tcbilling.purchasing.money_action.MoneyAction`.
+Two layers, the token and the order book, stand between a purchase and its double. Orders that other records own do not
+count; while another open record wants the same thing, nothing is adopted. What a server called paid, or refused after
+an unanswered try, is never sent again. After every repeat the order book is queried once more for a second order.
+Renewals and refunds have more evidence: the instance as it was before.
 """
 
 from __future__ import annotations
@@ -39,12 +35,11 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.purchasing.decision import Attempt, Decision, Finding, Next, Rules
-from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown, StoreFailed
+from airflow_provider_tcbilling.purchasing.decision import SHARED_CLOCK_MARGIN, Attempt, Decision, Finding, Next, Rules
+from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers, PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.inquiry import Inquiry
-from airflow_provider_tcbilling.purchasing.key import client_token_for
+from airflow_provider_tcbilling.purchasing.intent import Intents
 from airflow_provider_tcbilling.purchasing.money_action import Candidate, Evidence, MoneyAction
-from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS as TAKE_OVER_PAUSE
 from airflow_provider_tcbilling.purchasing.ownership import Ownership
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.stop import stopped
@@ -100,12 +95,15 @@ class Purchase:
     ) -> None:
         self.key = key
         self._action = action
-        self._rules = rules or Rules()
-        self._client_token, self._placed_by, self._presumed_since = client_token, dict(placed_by or {}), presumed_since
+        rules = rules or Rules()
+        self._rules = replace(rules, clock_margin=SHARED_CLOCK_MARGIN) if store.has_clock else rules
+        self._presumed_since = presumed_since
         self._twins = "" if store.is_shared else twins
         self._check, self._checkpoint = check, checkpoint or self.checkpoint
-        self._clock, self._sleep = clock or time.time, sleep or time.sleep
-        self._owner = uuid.uuid4().hex
+        self._clock, self._sleep, self._store = clock or store.now, sleep or time.sleep, store
+        self._intents = Intents(
+            key, action, self._rules, uuid.uuid4().hex, store.pause_seconds, client_token, dict(placed_by or {})
+        )
         self._last_sent = 0.0
         self._give_up: float | None = None
         self._error: TcBillingError | None = None
@@ -113,8 +111,8 @@ class Purchase:
         self._account = self.order_id = ""
         self.is_in_doubt: bool | None = None
         """Whether a request may have been carried out; ``None`` while the record was not read."""
-        self._ownership = Ownership(store, self._intent(), self._clock, self._sleep, action)
-        self._inquiry = Inquiry(action, self._ownership, self._rules, self._twins, self._clock)
+        self._ownership = Ownership(store, self._intents.first(self._clock()), self._clock, self._sleep, action)
+        self._inquiry = Inquiry(action, self._ownership, self._rules, self._twins, clock=self._clock, ahead=self._ahead)
 
     def place(self) -> Order:
         """
@@ -145,7 +143,7 @@ class Purchase:
     def foresee(self, record: Record) -> tuple[Evidence, Decision]:
         """Return the evidence and what a try would do about it. Nothing is sent; raises if it cannot be read."""
         evidence = self._inquiry.evidence(record, self._last_sent)
-        return self._inquiry.decision(record, evidence, is_patient=False)
+        return self._inquiry.decision(record, evidence, patient_until=-math.inf)
 
     def observed(self) -> Mapping[str, Any]:
         """Return the state of the instance before the first request; empty if it is not recorded."""
@@ -163,9 +161,9 @@ class Purchase:
         if record:
             self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
             self._ownership.refuse_another_account(record, self._action)
-        elif self._presumed_since is not None:
+        elif self._presumed_since is not None and self._presumed_since < self._store.complete_since:
             log.warning("An earlier try may have sent this purchase, and there is no record of it. Querying first.")
-            return self._presumed(self._presumed_since)
+            return self._intents.presumed(self._clock(), self._presumed_since)
         return record
 
     def _begin(self, declined: Record | None) -> tuple[Record, Attempt | None]:
@@ -175,7 +173,8 @@ class Purchase:
         self._observed = self._action.observe()
         if self._action.has_temporary_key:
             self._account = self._action.account()
-        intent = self._intent(declined.generation if declined else 0, self._observed)
+        generation = declined.generation if declined else 0
+        intent = self._intents.first(self._clock(), generation=generation, before=self._observed, account=self._account)
         self._checkpoint("begin")
         if not self._ownership.begin(declined, intent):
             self._sleep(PAUSE_SECONDS)
@@ -186,7 +185,7 @@ class Purchase:
     def _send(self, record: Record, attempt: Attempt) -> Record:
         """Send the request of a stored record that is ours, and return the record as it is afterwards."""
         self.is_in_doubt, self._error = True, None
-        action, send_by = self._action, record.sending_until - self._rules.request_seconds
+        action, send_by = self._action, record.sending_until - self._rules.request_seconds - self._ahead()
         self._checkpoint("sending")
         try:
             try:
@@ -197,21 +196,44 @@ class Purchase:
             self._error = error
             return self._failed(record, error, attempt)
         log.info("Placed: order %s, client token %s, request %s.", order.order_id, order.client_token, order.request_id)
+        if record.is_resent and self._is_anothers(record, order):
+            return self._with_new_token(record, order)
         return self._keep(record, order)
+
+    def _with_new_token(self, record: Record, order: Order) -> Record:
+        """Store another token, since the order of this one has become an identical purchase's; return the record."""
+        self.order_id, stored = "", self._ownership.refresh(record)
+        if stored.owner != record.owner or stored.order_id not in (None, order.order_id):
+            return stored
+        if self._intents.client_token:
+            why = f"the server answers with order {order.order_id}, which another purchase has: is its token the same?"
+            raise self._stopped(record, [], why, Finding.UNCLEAR)
+        log.warning("Order %s is an identical purchase's by now, so a new client token is sent.", order.order_id)
+        renewed = self._intents.with_next_token(record, self._clock())
+        return renewed if self._ownership.claim(stored, renewed) else self._ownership.refresh(stored)
 
     def _keep(self, record: Record, order: Order) -> Record:
         """Store an order before anything else is done with it, and return the record that knows it."""
+        self.order_id = order.order_id
         self._checkpoint("order known")
-        record = self._ownership.keep(record, order)
+        try:
+            kept = self._ownership.keep(record, order)
+        except OrderIsAnothers:
+            return self._with_new_token(record, order)
+        if self._clock() > record.sending_until and self._is_anothers(record, order):
+            return self._with_new_token(record, order)
         self._checkpoint("order stored")
-        return record
+        return kept
+
+    def _is_anothers(self, record: Record, order: Order) -> bool:
+        return self._ownership.is_anothers(record, order, self._inquiry.is_anothers)
 
     def _failed(self, record: Record, error: TcBillingError, attempt: Attempt) -> Record:
         """Return the record of a request whose outcome is unknown; raise if it surely bought nothing."""
         was_refused = isinstance(error, ApiError) and not error.transient
         if attempt is Attempt.FIRST and not error.ambiguous:
-            self.is_in_doubt = False
-            self._ownership.decline(record, str(error), was_refused=was_refused)
+            other = self._ownership.decline(record, str(error), was_refused=was_refused)
+            self.is_in_doubt, self.order_id = bool(other), (other and other.order_id) or ""
             raise error
         log.warning("It may have been carried out, so the order book is queried before another request. %s", error)
         if isinstance(error, PaidButNotDelivered):
@@ -240,12 +262,21 @@ class Purchase:
         found, step, why, finding = self._decided(record, self._give_up)
         self._checkpoint("queried")
         if step is Next.ADOPT:
-            log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found[0].summary)
-            adopted = Order(found[0].order_id, client_token=record.client_token)
-            return self._keep(record, adopted), None
+            return self._adopt(record, found[0]), None
         if step is Next.STOP:
             return self._stop_or_go_on(record, found, why, finding), None
         return self._take_over(record) if step is Next.SEND else (record, None)
+
+    def _adopt(self, record: Record, found: Candidate) -> Record:
+        """Take an order of the order book, and return the record as it stands then."""
+        self._checkpoint("order known")
+        adopted = self._ownership.adopt(record, found.order_id)
+        if adopted is None:
+            self._sleep(PAUSE_SECONDS)
+            return self._ownership.refresh(record)
+        log.warning("An earlier try did it: adopting %s. Nothing more was sent.", found.summary)
+        self._checkpoint("order stored")
+        return adopted
 
     def _when_quiet(self, record: Record) -> Record:
         """Wait until nothing can be under way and the order book has had its lag, or until the record changes."""
@@ -260,11 +291,9 @@ class Purchase:
 
     def quiet_from(self, record: Record) -> float:
         """Return the epoch seconds from when on nothing is under way, and the order book has had its lag."""
-        if record.owner == self._owner:
+        if record.owner == self._intents.owner:
             return self._last_sent + self._rules.lag
-        # The clock that wrote it may be behind ours.
-        margin = 0.0 if record.is_presumed else self._rules.clock_margin
-        return record.sending_until + margin + self._rules.lag
+        return self._rules.quiet_from(record)
 
     def decidable_from(self, record: Record) -> float:
         """Return the epoch seconds before which *nothing was bought* cannot be proven."""
@@ -281,11 +310,11 @@ class Purchase:
             found, step, finding = list[Candidate](), self._unreadable(record, error), Finding.UNREADABLE
             why = f"the order book cannot be read: {error}"
         else:
-            evidence, decision = self._inquiry.decision(record, evidence, is_patient=is_patient)
+            evidence, decision = self._inquiry.decision(record, evidence, patient_until=give_up)
             found, step, why = [*evidence.orders, *evidence.unclear], decision.step, decision.why
             finding = decision.finding
         if step is Next.SEND and self._error:
-            step, why, finding = self._after(self._error, max(give_up, record.replay_until))
+            step, why, finding = self._after(self._error, give_up)
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
         return found, step, why, finding
@@ -313,18 +342,11 @@ class Purchase:
         if stored and stored != record:
             self._error = None
             return stored, None
+        if not self._inquiry.hand_over():
+            return record, None
         self._check()
         before = record.before or self._action.observe()
-        now = self._clock()
-        mine = replace(
-            record,
-            owner=self._owner,
-            sending_until=now + TAKE_OVER_PAUSE + 2 * self._rules.request_seconds,
-            changed_at=now,
-            before=before,
-            is_checked=False,
-            is_resent=True,
-        )
+        mine = self._intents.taken_over(record, self._clock(), before)
         if not self._ownership.claim(stored, mine):
             self._error = None
             self._sleep(PAUSE_SECONDS)
@@ -337,6 +359,8 @@ class Purchase:
         """Stop, unless another process has gone on while this one stood still; return the record as it stands then."""
         current = self._ownership.refresh(record)
         if (current.owner, current.state) == (record.owner, record.state):
+            if finding is Finding.NONE and self._error and self._error.ambiguous:
+                self._ownership.close_window(current)
             raise self._stopped(record, found, why, finding)
         return current
 
@@ -370,28 +394,6 @@ class Purchase:
             raise OutcomeUnknown(f"The record of {self.key} knows no order any more.")
         return record.order
 
-    def _intent(self, generation: int = 0, before: Mapping[str, Any] | None = None) -> Record:
-        now = self._clock()
-        return Record(
-            key=self.key,
-            client_token=self._client_token or client_token_for(self.key, generation),
-            generation=generation,
-            fingerprint=self._action.fingerprint,
-            endpoint=self._action.endpoint,
-            action=self._action.action.name,
-            state=State.INTENDED,
-            owner=self._owner,
-            intended_at=now,
-            sending_until=now + 2 * self._rules.request_seconds,
-            replay_until=self._rules.replay_until(now, now + 2 * self._rules.request_seconds),
-            changed_at=now,
-            payload=self._action.payload_shown,
-            placed_by=self._placed_by,
-            before=before or {},
-            key_id=self._action.key_id,
-            account=self._account,
-        )
-
-    def _presumed(self, since: float) -> Record:
-        """Return the record of an intent that was never written: another process may have sent it at any time since."""
-        return replace(self._intent(), owner="", intended_at=since, sending_until=self._clock())
+    def _ahead(self) -> float:
+        """Return the seconds by which the clock of the records is ahead of that of the client."""
+        return self._clock() - self._action.client.clock() if self._store.has_clock else 0.0

@@ -116,6 +116,11 @@ class Record:
         return Order(self.order_id, ids, self.client_token, request_id, self.paid_cents, currency)
 
     @property
+    def is_word_of_a_user(self) -> bool:
+        """Whether a user made it where there was none: it says what came of the purchase, not what was requested."""
+        return not self.payload and (bool(self.order_id) or self.state is State.DECLINED)
+
+    @property
     def is_presumed(self) -> bool:
         """Whether no process has written it: an earlier try may have sent something, and there is no record of it."""
         return not self.owner

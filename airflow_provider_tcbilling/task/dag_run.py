@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import time
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tcbilling.api.schema import whole_number
-from airflow_provider_tcbilling.api.text import folded
-from airflow_provider_tcbilling.ledger.task_state import is_mapped, loop_index_of
+from airflow_provider_tcbilling.ledger.task_state import loop_index_of
 from airflow_provider_tcbilling.purchasing.errors import RunRefused
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-TWINS = "an identical task of the same DAG"
-"""The words of a message for the tasks whose orders match those of a purchase."""
-
-DISTINGUISHING = ("product_code", "sub_product_code", "zone_code", "project_id")
-"""Arguments that distinguish the order of a purchase from another one. A period does not: it has two notations."""
-
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-"""A code, folded. Anything else may be a template, whatever its delimiters are."""
 
 
 def placed_by(context: Context) -> dict[str, Any]:
@@ -66,27 +53,6 @@ def may_have_run_before(context: Context) -> bool:
     """
     is_in_loop = loop_index_of(context) is not None
     return context["ti"].try_number > 1 or (is_in_loop and getattr(context["dag_run"], "clear_number", None) != 0)
-
-
-def may_have_twins(task: Any, context: Context, kind: type) -> bool:
-    """
-    Whether other tasks of the same DAG may place an order that matches one of this task.
-
-    Unrendered templates, mapped arguments and other iterations are treated as the same.
-
-    :param kind: The class of tasks that place such orders.
-    """
-    others = [other for other in task.dag.tasks if other.task_id != task.task_id] if task.has_dag() else []
-    buyers = [other for other in others if _is_of(other, kind)]
-    if is_mapped(context["ti"]) or loop_index_of(context) is not None:
-        return True
-    return any(all(_may_agree(name, task, other) for name in DISTINGUISHING) for other in buyers)
-
-
-def _is_of(task: Any, kind: type) -> bool:
-    """Whether a task, mapped or not, is of a class, or of one that is not known."""
-    its_class = getattr(task, "operator_class", type(task))
-    return not isinstance(its_class, type) or issubclass(its_class, kind)
 
 
 def since_when(context: Context) -> float:
@@ -131,27 +97,3 @@ def _due(run: Any) -> Any:
 
 def _kind(run: Any) -> str:
     return str(getattr(run.run_type, "value", run.run_type))
-
-
-def _may_agree(name: str, task: Any, other: Any) -> bool:
-    """
-    Whether an argument of a task, which is rendered, may equal that of another task, which is not.
-
-    It surely differs only if both are plain. A template, a file or anything else may be the same.
-    """
-    mine, theirs = _plain(getattr(task, name)), _plain(getattr(other, "partial_kwargs", vars(other)).get(name))
-    return mine is None or theirs is None or mine == theirs or _may_be_template(theirs, other)
-
-
-def _plain(value: Any) -> str | None:
-    """Return a code or a whole number as it is compared, ``None`` if a value may be more than that."""
-    with suppress(ValueError):
-        return str(whole_number(value))
-    return folded(value) if _PLAIN.fullmatch(folded(value)) else None
-
-
-def _may_be_template(text: str, task: Any) -> bool:
-    """Whether a plain text may be a template all the same: a file's name, or a DAG with delimiters of its own."""
-    return bool(getattr(task.dag, "jinja_environment_kwargs", None)) or text.endswith(
-        tuple(map(str.lower, task.template_ext))
-    )

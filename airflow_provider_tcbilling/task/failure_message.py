@@ -25,6 +25,9 @@ ABOUT_CONNECTION = (errors.ApiError, errors.Unreachable, errors.OutcomeUnknown, 
 BY_THIS_TRY = (purchase_errors.PurchaseChanged, purchase_errors.StoreFailed, purchase_errors.InvalidRecord)
 """Errors that say nothing of an earlier try."""
 
+NOT_LEFT_TO_A_RETRY = (errors.DeliveryTimeout, purchase_errors.OrderNotRecorded)
+"""Errors whose step is the same whether or not Airflow tries again by itself."""
+
 TO_CORRECT = (errors.ApiError, errors.InvalidRequest)
 """Errors that a user must correct before a clear."""
 
@@ -151,6 +154,7 @@ class TaskEnd:
             console=self.console,
             settle=self.settle,
             restore=self.restore,
+            order_id=self.order_id or getattr(error, "order_id", ""),
             decidable=moment(max(time.time(), _doubt_of(error).not_before)),
         )
 
@@ -161,7 +165,7 @@ class TaskEnd:
     def template(self, error: BaseException) -> str:
         """Return the next step for an error that is no stop, its facts not filled in."""
         is_retried = self.is_retried and getattr(error, "transient", True)
-        if is_retried and not isinstance(error, errors.DeliveryTimeout):
+        if is_retried and not isinstance(error, NOT_LEFT_TO_A_RETRY):
             return self._retried()
         kind = next((kind for kind in type(error).__mro__ if kind in next_steps.ERROR_STEPS), errors.TcBillingError)
         if kind in next_steps.OF_A_RECORD:

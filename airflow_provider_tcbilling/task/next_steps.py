@@ -24,6 +24,7 @@ PAGE = "docs/how-to/recover-a-failed-task.md"
 """The page of the documentation that a failed task names."""
 
 NO_RECORD, UNUSABLE, NEWER = "no record", "a record that cannot be used", "a record of a newer version"
+NO_KEY = "no record with this client token"
 NO_STORE = "no store"
 """In place of a record's state: the reason why there is no record, or none that can be used."""
 
@@ -69,7 +70,11 @@ _RESTORE = (
     "Save the JSON that the log tells after 'The record to restore:' in a file, then:\n"
     "  {restore}\n"
     "If the log has none, look at the orders in every status: {console}\n"
-    "Then repair a copy of the record by hand, and restore that. Until then a clear is refused, and sends nothing."
+    "If one of them is this purchase:\n"
+    "  {settle} --order-id NUMBER --force\n"
+    "If none is:\n"
+    "  {settle} --not-bought --force\n"
+    "Until then a clear is refused, and sends nothing. " + _THEN_CLEAR
 )
 _UPDATE = (
     "Update airflow-provider-tcbilling here and on the workers, then clear the task. Until then a clear is refused, "
@@ -124,6 +129,8 @@ STEPS: Mapping[tuple[str, Finding], str] = {
     ),
     **{(state, finding): step for state in ("ordered", "delivered") for finding, step in _WITH_AN_ORDER.items()},
     **{(state, finding): step for state in ("charged", "refused") for finding, step in _FINAL_STEPS.items()},
+    **{(state, Finding.UNDER_WAY): "Ask again later: no step is safe before." for state in ("charged", "refused")},
+    ("declined", Finding.UNDER_WAY): "Ask again later: an order that matches may be that of another purchase.",
     ("declined", Finding.ONE): _MAY_BE_IT,
     ("declined", Finding.UNCLEAR): _MAY_BE_IT,
     ("declined", Finding.NONE): "Nothing was bought. Correct what the reason names, then clear the task: it BUYS.",
@@ -131,11 +138,17 @@ STEPS: Mapping[tuple[str, Finding], str] = {
         "Nothing was bought, as the record says. Correct what the reason names, then clear the task: it BUYS. The "
         "orders cannot be read at present, so nothing else tells it."
     ),
+    ("declined", Finding.NOT_ASKED): "Nothing was bought, as a user said. Clear the task: it BUYS.",
     (NO_RECORD, Finding.NOT_ASKED): (
         "No record does not mean that nothing was bought. Look at the orders in every status: {console}\n"
-        "If one is this purchase, do not clear: give its number to an InstanceDeliverySensor, and mark the task as "
-        "success. If none is, and the log of the task names this purchase, a clear looks once more, and sends the "
-        "request if no order matches."
+        "If one of them is this purchase, do not clear before:\n"
+        "  {settle} --order-id NUMBER\n"
+        "If none is, and the log of the task names this purchase:\n"
+        "  {settle} --not-bought\n" + _THEN_CLEAR
+    ),
+    (NO_KEY, Finding.NOT_ASKED): (
+        "No record does not mean that nothing was bought. Look at the orders in every status: {console}\n"
+        "If one of them is this purchase, do not clear. Ask with --key or with the task: only these can be settled."
     ),
     (NO_RECORD, Finding.OPEN): _UNOWNED,
     (NO_RECORD, Finding.DELIVERED): _UNOWNED,
@@ -187,7 +200,9 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
         "server. Then clear the task: it looks for an earlier order first, and {acts} only if there is none."
     ),
     purchase_errors.OrderNotRecorded: (
-        "Bring back what keeps the record, then clear the task: it finds this order, and buys nothing."
+        "Bring back what keeps the record. A later try finds this order, or stops if it may be that of an identical "
+        "task, and buys nothing. To have it return this order in any case:\n"
+        "  {settle} --order-id {order_id}"
     ),
     errors.Unreachable: "Bring the network back, or correct the connection's endpoint. Then clear the task: {acts}.",
     errors.AuthError: "Correct the connection {conn_id}, test it, then clear the task: {acts}.",

@@ -32,6 +32,8 @@ def conditions(row: Row) -> Iterable[str]:
         yield f"an order that cannot be told apart: {yes(row.unclear)}"
     if row.rivals is not None:
         yield f"may be another purchase's: {yes(row.rivals)}"
+    if row.identical is not None:
+        yield f"of the same, and under way: {yes(row.identical)}"
     if row.state is not None:
         yield f"record: `{row.state.value}`"
     if row.changed is not None:

@@ -165,6 +165,26 @@ def test_a_record_in_the_task_state_store_is_explained_and_settled(shop, ask, tm
     assert shop.sandbox.requests["CreateInstance"] == 1
 
 
+def test_a_stop_without_a_record_in_the_task_state_store_is_released(shop, ask):
+    shop.clock.slept = 0.0  # The other process has the real time.
+    shop.ordered("of another task")
+
+    first, second, third, fourth, code, err = ask(
+        "{}",
+        ["settle", *TASK, "--not-bought"],
+        ["settle", *TASK, "--not-bought", "--force"],
+        ["explain", *TASK],
+        ["settle", *TASK, "--order-id", shop.orders[0], "--force"],
+    )
+
+    assert first == ""
+    assert "one of these orders of the last day may be this purchase" in err
+    assert second.startswith("1\nIt was: no record\nIt is:  declined")
+    assert "Nothing was bought, as a user said. Clear the task: it BUYS." in third
+    assert f"It is:  ordered, order {shop.orders[0]}" in fourth
+    assert code == "0\n"
+
+
 def test_a_record_that_a_worker_keeps_elsewhere_is_not_guessed(shop, ask):
     out, _, err = ask('{"__airflow_state_ref__": "s3://somewhere"}', ["explain", *TASK, "--map-index", "1"])
 

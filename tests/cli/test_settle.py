@@ -111,7 +111,6 @@ REFUSED = {
         True,
     ),
     "of another endpoint": (at_another_endpoint, None, "The --conn-id", False),
-    "no record for an order": (lambda shop: shop.somebody_elses(), None, "no record", False),
     "it is ordered": (lambda shop: shop.ordered(), "not", "so it was bought", False),
     "it is delivered": (delivered, "not", "so it was bought", False),
     "one fits": (lambda shop: shop.lost(), "not", "exactly one order matches", True),
@@ -121,14 +120,13 @@ REFUSED = {
     "a repeat refused": (refused_after_a_lost_try, "not", "refused a repeat", False),
     "no book": (lambda shop: (nothing_arrived(shop), shop.closed_book()), "not", "cannot be read", True),
     "not bought elsewhere": (at_another_endpoint, "not", "the --conn-id", False),
-    "no record": (lambda shop: shop.ordered("another one"), "not", "no record", False),
     "a damaged neighbour": (
         lambda shop: (shop.lost(after=0), shop.damaged("other"), shop.clock.sleep(QUIET)),
         None,
         "may own the order",
         True,
     ),
-    "damaged": (lambda shop: shop.damaged(), "not", "cannot be used", False),
+    "damaged": (lambda shop: shop.damaged(), "not", "cannot be used", True),
 }
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
 from fsspec import AbstractFileSystem
 
+from airflow_provider_tcbilling.api.errors import Unreachable
+from airflow_provider_tcbilling.ledger.beside import IDENTITY
 from airflow_provider_tcbilling.ledger.objects import RACES, ObjectStore
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
-from airflow_provider_tcbilling.purchasing.ownership import PAUSE_SECONDS
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
+from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, client_to
+from tests.support.crash import Died, at
 
 pytestmark = pytest.mark.airflow
 
@@ -216,9 +220,11 @@ def test_a_purchase_waits_and_looks_again_only_where_the_storage_is_not_exclusiv
 
     Purchase("firewall", NewInstance(client_to(sandbox), ORDER), ledger_on(files), Rules()).place()
 
-    assert (passing_time.slept - began >= PAUSE_SECONDS) is pauses
+    assert (passing_time.slept - began >= ObjectStore.pause_seconds) is pauses
     assert sandbox.requests["CreateInstance"] == 1
-    assert [path.endswith(".json") for path in files.objects] == [True]
+    beside = [IDENTITY] if kind is Honest else []
+    assert [name for path in files.objects if not (name := path.rpartition("/")[2]).endswith(".json")] == beside
+    assert len(files.objects) == 1 + len(beside)
 
 
 def test_nothing_is_sent_where_the_storage_refuses_to_create(ledger_on, sandbox, passing_time):
@@ -228,3 +234,61 @@ def test_nothing_is_sent_where_the_storage_refuses_to_create(ledger_on, sandbox,
         Purchase("firewall", NewInstance(client_to(sandbox), ORDER), store, Rules()).place()
 
     assert sandbox.requests["CreateInstance"] == 0
+
+
+class StandsStill:
+    """Let another process act, and time go by, before or after the n-th use of a storage by this process."""
+
+    def __init__(self, files, at, meanwhile):
+        self.at, self.meanwhile, self.uses = at, meanwhile, 0
+        for name in ("cat_file", "pipe_file"):
+            setattr(files, name, self._watched(getattr(files, name)))
+
+    def _watched(self, use):
+        def watched(path, *args, **options):
+            if not path.endswith(".json"):
+                return use(path, *args, **options)
+            self._come_to("before")
+            try:
+                return use(path, *args, **options)
+            finally:
+                self._come_to("after")
+                self.uses += 1
+
+        return watched
+
+    def _come_to(self, place):
+        if (self.uses, place) == self.at and self.meanwhile:
+            act, self.meanwhile = self.meanwhile, None
+            act()
+
+
+@pytest.mark.parametrize("seconds", [1.0, 30.0])
+@pytest.mark.parametrize("dies_at", [None, "intent stored"])
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("use", range(4))
+def test_two_copies_of_a_task_buy_once_wherever_one_stands_still_and_whatever_becomes_of_the_other(
+    ledger_on, start_sandbox, passing_time, use, place, dies_at, seconds
+):
+    sandbox, files = start_sandbox(tokens=Tokens("ignore")), OldS3fs()
+
+    def copy():
+        rules = Rules(lag=1.0, request_seconds=5.0)
+        return Purchase("firewall", NewInstance(client_to(sandbox), ORDER), ledger_on(files), rules)
+
+    def other():
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Died):
+            if dies_at:
+                patch.setattr(Purchase, "checkpoint", staticmethod(at(dies_at)))
+            copy().place()
+        passing_time.sleep(seconds)
+
+    assert not ledger_on(files).creates_exclusively
+    StandsStill(files, (use, place), other)
+
+    try:
+        order = copy().place()
+    except Unreachable:  # It stood still for longer than it may send, so Airflow tries it again.
+        order = copy().place()
+
+    assert [one.order_id for one in sandbox.account.orders()] == [order.order_id]

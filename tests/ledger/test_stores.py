@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
@@ -11,9 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import Settings
-from airflow_provider_tcbilling.ledger.database import DatabaseStore
-from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
@@ -24,8 +24,8 @@ from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to, context_of
+from tests.support import ledgers
 from tests.support.crash import dying_at
-from tests.support.databases import address
 
 pytestmark = pytest.mark.usefixtures("passing_time")
 
@@ -65,18 +65,13 @@ def in_task_state(tmp_path):
     return TaskStateStore(context_of(state=TaskState()))
 
 
-def in_sqlite(tmp_path):
-    return DatabaseStore(Address("sqlite", str(tmp_path / "ledger.db")))
-
-
 KEEPING = {
     "memory": lambda tmp_path: MemoryStore(),
     "memory that compares": lambda tmp_path: MemoryStore(replaces_conditionally=True),
     "a folder": lambda tmp_path: ObjectStore(tmp_path.as_uri()),
     "task state": in_task_state,
     "a user's own": lambda tmp_path: TwoTables(),
-    "SQLite": in_sqlite,
-    "PostgreSQL": None,
+    **dict.fromkeys(ledgers.KINDS),
 }
 OPEN = {**KEEPING, "nothing": lambda tmp_path: NoStore()}
 
@@ -84,12 +79,8 @@ OPEN = {**KEEPING, "nothing": lambda tmp_path: NoStore()}
 def opened(kind, request, tmp_path, monkeypatch):
     if OPEN[kind]:
         return OPEN[kind](tmp_path)
-    # The time of these tests goes on only while somebody sleeps, and a server has its own.
-    monkeypatch.setattr(DatabaseStore, "now", lambda store: time.time())
-    server = request.getfixturevalue("postgres")
-    store = DatabaseStore(address(server, server.new_database()))
-    store.upgrade()
-    return store
+    ledgers.with_the_time_of_the_test(monkeypatch)
+    return ledgers.new_ledger(kind, request, tmp_path)
 
 
 @pytest.fixture(params=KEEPING)
@@ -149,6 +140,83 @@ def test_a_shared_store_lists_all_and_the_others_of_a_key(store):
         assert sorted(record["key"] for _, record in store.others("b")) == ["a", "c"]
     else:
         assert listed == {}
+
+
+def test_an_order_belongs_to_the_purchase_that_it_was_assigned_to_first(store):
+    if not store.assigns_orders:
+        with pytest.raises(NotImplementedError, match="assigns no orders"):
+            store.assign("server", "1", "a")
+        assert store.owners("server", ["1"]) == {}
+        return
+    for key in ("a", "b"):
+        store.create(key, {"format": "f", "key": key})
+    assert store.owners("server", ["1", "2"]) == {}
+
+    assert store.assign("server", "1", "a") == "a"
+
+    assert store.assign("server", "1", "b") == "a"
+    assert store.assign("server", "1", "a") == "a"
+    assert store.assign("another server", "1", "b") == "b"
+    assert store.owners("server", ["1", "2"]) == {"1": "a"}
+    assert store.owners("another server", ["1"]) == {"1": "b"}
+    assert sorted(record["key"] for _, record in store.all()) == ["a", "b"]
+
+
+def test_of_many_purchases_that_are_assigned_one_order_at_once_one_gets_it(store):
+    if not store.assigns_orders:
+        pytest.skip("this store assigns no orders")
+    start = threading.Barrier(8)
+    for number in range(8):
+        store.create(str(number), {"format": "f", "key": str(number)})
+
+    def assign(number):
+        start.wait()
+        return store.assign("server", "1", str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        owners = {*pool.map(assign, range(8))}
+
+    assert owners == {*store.owners("server", ["1"]).values()}
+    assert len(owners) == 1
+
+
+@pytest.mark.parametrize("change", [{"order_id": "2"}, {"server": ""}, {"key": 7}, {"key": ""}, {"format": "f"}, None])
+def test_a_damaged_assignment_gives_the_order_to_nobody(tmp_path, change):
+    ledger = ObjectStore(tmp_path.as_uri())
+    ledger.assign("server", "1", "a")
+    (path,) = tmp_path.glob("*.owner")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) if change else "{half of")
+
+    for use in (lambda: ledger.assign("server", "1", "b"), lambda: ledger.owners("server", ["1"])):
+        with pytest.raises(InvalidRecord, match=r"\.owner"):
+            use()
+
+
+def test_an_order_is_assigned_to_nobody_where_the_storage_cannot_be_written(tmp_path, monkeypatch):
+    ledger = ObjectStore(tmp_path.as_uri())
+    assert ledger.assigns_orders
+    monkeypatch.setattr(ledger, "_put_new", lambda path, content: True)
+
+    with pytest.raises(StoreFailed, match="nothing was sent"):
+        ledger.assign("server", "1", "a")
+
+
+def test_a_key_that_cannot_be_written_gets_no_order(tmp_path):
+    ledger = ObjectStore(tmp_path.as_uri())
+
+    with pytest.raises(InvalidRequest):
+        ledger.assign("server", "1", "\udcff")
+
+    assert ledger.owners("server", ["1"]) == {}
+
+
+@pytest.mark.parametrize(("promised", "complete_since"), [({}, math.inf), ({"complete_since": 5.0}, 5.0)])
+def test_a_memory_promises_that_it_is_complete_only_since_the_time_that_it_was_given(promised, complete_since):
+    assert MemoryStore(**promised).complete_since == complete_since
+
+
+def test_memory_that_is_not_shared_assigns_no_orders():
+    assert not MemoryStore(is_shared=False).assigns_orders
 
 
 def test_whatever_a_store_raises_says_that_it_failed_and_where(any_store, monkeypatch):

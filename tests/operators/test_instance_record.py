@@ -47,7 +47,7 @@ def test_a_ledger_remembers_a_purchase_key_in_all_runs(start_sandbox, connect, t
         operator(purchase_key="edge").execute(context_of(run_id=run_id))
 
     assert spent(sandbox) == PRICE
-    (record,) = tmp_path.iterdir()
+    (record,) = tmp_path.glob("*.json")
     assert json.loads(record.read_text())["placed_by"]["run_id"] == "manual__1"
 
 
@@ -119,7 +119,8 @@ def test_a_mapped_task_without_a_ledger_does_not_take_what_may_be_its_siblings(s
     ("others", "is_alike"),
     [
         ({}, True),
-        ({"parameter": {"pid": 4711}, "period": 12}, True),
+        ({"parameter": {"pid": 4711}, "period": 1, "period_unit": "m"}, True),
+        ({"period": 12, "period_unit": "m"}, False),
         ({"zone_code": "{{ params.zone }}"}, True),
         ({"zone_code": "ap-hongkong-2"}, False),
     ],
@@ -148,8 +149,9 @@ def test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag
     assert spent(sandbox) == PRICE
 
 
-@pytest.mark.parametrize("state", [None, pytest.param("empty", marks=needs_task_state)])
-def test_a_later_try_without_a_record_looks_before_it_sends(start_sandbox, connect, state):
+@pytest.mark.parametrize("state", [None, pytest.param("lost", marks=needs_task_state)])
+def test_a_later_try_whose_record_may_be_lost_looks_before_it_sends(start_sandbox, connect, state, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     connect(host=sandbox.url)
     first = operator().execute(context_of())

@@ -194,7 +194,7 @@ def test_a_decision_about_a_record_of_version_1_stores_no_plain_hash(shop, run, 
     import io
 
     shop.lost()
-    (path,) = shop.folder.iterdir()
+    (path,) = shop.folder.glob("*.json")
     new = json.loads(path.read_text())
     old = version_1(new, ORDER)
     old["payload"]["Parameter"] = canonical(ORDER["parameter"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_an_edited_secret_is_noticed_without_being_told(sandbox, shelf):
     ],
 )
 def test_a_record_that_cannot_be_used_stops_it_before_anything_is_sent(sandbox, shelf, stored, words):
-    good = purchase(sandbox, shelf)._intent().as_json()
+    good = purchase(sandbox, shelf)._intents.first(time.time()).as_json()
     made = {
         "newer": {**good, "version": 3, "new_field": 1},
         "no state": {**good, "state": "lost"},

@@ -20,6 +20,8 @@ from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from tests.conftest import ORDER, PRICE, client_to
 from tests.support.answers import Answer, posting
+from tests.support.crash import dying_before_the_answer_is_read
+from tests.support.purchases import orders, purchase
 from tests.support.shelf import Shelf
 
 NOW = 1_796_000_000.0
@@ -191,3 +193,28 @@ def test_an_order_whose_answer_was_lost_is_found_with_a_clock_that_nobody_has_co
 
     assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]
     assert client.clock_offset == pytest.approx(-skew, abs=5)
+
+
+class ClockedShelf(Shelf):
+    """A store with a clock of its own, as a database has one."""
+
+    has_clock = True
+    ahead = 0.0
+
+    def now(self):
+        return time.time() + self.ahead
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+@pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
+def test_a_clock_of_the_store_that_is_hours_ahead_changes_nothing(start_sandbox, passing_time, ahead, is_lost):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    store = ClockedShelf(replaces_conditionally=True)
+    store.ahead = ahead
+    if is_lost:
+        with dying_before_the_answer_is_read():
+            purchase(sandbox, store).place()
+    slept = passing_time.slept
+
+    assert [purchase(sandbox, store).place().order_id] == orders(sandbox)
+    assert passing_time.slept - slept < 60, "the margin for clocks that differ is not waited for"

@@ -25,12 +25,13 @@ def record_of(state, *, is_open):
 
 def situations():
     """Yield every combination of the facts that the table compares, and of the policies."""
-    flags = itertools.product([0, 1, 2, 3], [0, 1], [0, 1], OPEN_STATES, *[[False, True]] * 7)
-    for matching, unclear, rivals, state, changed, is_open, patient, resolves, rival_resolves, trusts, safe in flags:
+    flags = itertools.product([0, 1, 2, 3], [0, 1], [0, 1], OPEN_STATES, *[[False, True]] * 8)
+    for matching, unclear, rivals, state, changed, is_open, patient, resolves, others_do, trusts, safe, same in flags:
         evidence = Evidence(ORDERS[:matching], "it has changed" * changed, resolves, ORDERS[:unclear])
         yield Situation(
             record_of(state, is_open=is_open), evidence, ["another {purchase}"] * rivals, is_patient=patient,
-            rivals_may_resolve=rival_resolves, trusts_token=trusts, replay_is_safe=safe, now=NOW,
+            rivals_may_resolve=others_do, trusts_token=trusts, replay_is_safe=safe, now=NOW,
+            are_identical=same,
         )  # fmt: skip
 
 

@@ -127,10 +127,23 @@ def test_a_purchase_that_was_not_carried_out_does_not_take_the_order_of_its_twin
     assert orders(sandbox) == [first.order_id, second.order_id]
 
 
-def test_an_order_that_may_be_the_twins_is_not_taken_while_the_twin_knows_none(start_sandbox, shelf):
+def test_an_order_that_may_be_a_twins_is_not_taken_where_no_ledger_assigns_it(start_sandbox, shelf):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    shelf.is_exclusive = False
     with dying_before_the_answer_is_read():
         purchase(sandbox, shelf, key="one").place()
+    lose(sandbox, "before")
+
+    with pytest.raises(PurchaseOutcomeUnknown, match=r"may be of another purchase .*one"):
+        purchase(sandbox, shelf, key="two").place()
+
+    assert len(orders(sandbox)) == 1
+
+
+def test_an_order_that_may_be_that_of_a_purchase_of_other_goods_is_not_taken(start_sandbox, shelf):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    with dying_before_the_answer_is_read():
+        purchase(sandbox, shelf, key="one", order={**ORDER, "parameter": {"pid": 7}}).place()
     lose(sandbox, "before")
 
     with pytest.raises(PurchaseOutcomeUnknown, match=r"may be of another purchase .*one"):

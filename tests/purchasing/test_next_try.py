@@ -84,7 +84,7 @@ def test_a_try_after_the_window_that_finds_nothing_stops_unless_the_token_is_tru
 ):
     with dying_at("sending"):
         purchase(sandbox, shelf).place()
-    passing_time.sleep(400)
+    passing_time.sleep(800)
     ended = None
     try:
         purchase(sandbox, shelf, trust_token=trust_token).place()
@@ -103,3 +103,23 @@ def test_without_a_record_a_later_try_looks_since_the_run_began(start_sandbox):
 
     assert order.order_id == bought.order_id
     assert spent(sandbox) == PRICE
+
+
+def test_a_store_that_misses_no_intent_needs_no_query(sandbox):
+    somebodys = client_to(sandbox).create_instance(client_token="somebody's", **ORDER)
+    store = Shelf(complete_since=time.time() - 120)
+
+    order = purchase(sandbox, store, presumed_since=time.time() - 60).place()
+
+    assert order.order_id != somebodys.order_id
+    assert sandbox.requests["DescribeDealsByCond"] == 0
+
+
+def test_a_store_that_may_miss_an_intent_leads_to_a_query(start_sandbox):
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    bought = client_to(sandbox).create_instance(client_token=client_token_for("firewall"), **ORDER)
+    store = Shelf(complete_since=time.time() - 60)
+
+    order = purchase(sandbox, store, presumed_since=time.time() - 120).place()
+
+    assert [order.order_id] == [bought.order_id] == orders(sandbox)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -139,7 +140,9 @@ def test_without_a_masked_part_nothing_is_left_out_when_a_key_was_rotated(sandbo
 
 def test_a_corrected_secret_key_does_not_make_an_edited_purchase_of_it(sandbox, shelf):
     # The process died before the server said that the key is wrong.
-    shelf.texts["firewall"] = json.dumps(purchase(sandbox, shelf, secret_key="mistyped")._intent().as_json())
+    shelf.texts["firewall"] = json.dumps(
+        purchase(sandbox, shelf, secret_key="mistyped")._intents.first(time.time()).as_json()
+    )
 
     purchase(sandbox, shelf, secret_key=SECRET_KEY).place()
 
@@ -210,7 +213,7 @@ def test_any_record_that_was_stored_is_read_as_it_was(sandbox, shelf):
     rng = random.Random(1)
     for number in range(50):
         parameter = {"pid": number, rng.choice(["pwd", "x"]): rng.choice(["a: b", "token x", ["pin", 1]])}
-        intent = purchase(sandbox, shelf, {**ORDER, "parameter": parameter})._intent()
+        intent = purchase(sandbox, shelf, {**ORDER, "parameter": parameter})._intents.first(time.time())
 
         told = intent.as_json()
         assert Record.from_json(json.loads(json.dumps(told)), "here").as_json() == told
@@ -218,7 +221,7 @@ def test_any_record_that_was_stored_is_read_as_it_was(sandbox, shelf):
 
 @pytest.mark.parametrize("fingerprint", [7, None, [], {}, "", "\ud800", "hmac-sha256", "0" * 64])
 def test_a_fingerprint_that_is_none_sends_nothing(sandbox, shelf, fingerprint):
-    intent = purchase(sandbox, shelf)._intent().as_json()
+    intent = purchase(sandbox, shelf)._intents.first(time.time()).as_json()
     shelf.texts["firewall"] = json.dumps({**intent, "fingerprint": fingerprint})
 
     with pytest.raises((InvalidRecord, PurchaseChanged)):

@@ -39,7 +39,7 @@ def test_of_two_copies_that_begin_at_the_same_moment_in_a_store_that_lets_both_c
 
     def overwritten(key, stored):
         create(key, stored)
-        theirs = replace(record_of(store), owner=copy._owner)
+        theirs = replace(record_of(store), owner=copy._intents.owner)
         store.replace(key, theirs.as_json())
         copy._send(theirs, Attempt.FIRST)
         return True
@@ -60,8 +60,8 @@ def test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends(start_
 
     def overwritten(key, stored, *expected):
         replaced(key, stored)
-        if stored["owner"] == mine._owner and stored["state"] == "intended":
-            theirs = replace(record_of(shelf), owner=copy._owner)
+        if stored["owner"] == mine._intents.owner and stored["state"] == "intended":
+            theirs = replace(record_of(shelf), owner=copy._intents.owner)
             replaced(key, theirs.as_json())
             copy._send(theirs, Attempt.FIRST)
         return True
@@ -76,7 +76,7 @@ def test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends(start_
 def test_the_copy_that_comes_second_waits_for_the_one_that_sends(start_sandbox, shelf, passing_time):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
     first = purchase(sandbox, shelf)
-    intent = first._intent()
+    intent = first._intents.first(time.time())
     shelf.create("firewall", intent.as_json())
     sleep = passing_time.sleep
 
@@ -93,14 +93,14 @@ def test_the_copy_that_comes_second_waits_for_the_one_that_sends(start_sandbox, 
 
 def test_a_purchase_that_another_process_takes_over_is_not_sent_by_this_one(start_sandbox, shelf, passing_time):
     sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
-    stale = replace(purchase(sandbox, shelf)._intent(), owner="dead", sending_until=time.time() - 60)
+    stale = replace(purchase(sandbox, shelf)._intents.first(time.time()), owner="dead", sending_until=time.time() - 60)
     shelf.create("firewall", stale.as_json())
     sleep, other = passing_time.sleep, purchase(sandbox, shelf)
 
     def meanwhile(seconds):
         sleep(seconds)
-        if record_of(shelf).owner not in ("dead", other._owner) and not orders(sandbox):
-            taken = replace(record_of(shelf), owner=other._owner)
+        if record_of(shelf).owner not in ("dead", other._intents.owner) and not orders(sandbox):
+            taken = replace(record_of(shelf), owner=other._intents.owner)
             shelf.replace("firewall", taken.as_json())
             other._send(taken, Attempt.FIRST)
 
@@ -118,8 +118,8 @@ def test_a_process_whose_purchase_is_taken_over_while_it_renews_does_not_send(st
 
     def taken_over(key, stored, *expected):
         replaced(key, stored)
-        if stored["owner"] == mine._owner and stored["state"] == "intended" and not orders(sandbox):
-            taken = replace(record_of(shelf), owner=other._owner)
+        if stored["owner"] == mine._intents.owner and stored["state"] == "intended" and not orders(sandbox):
+            taken = replace(record_of(shelf), owner=other._intents.owner)
             replaced(key, taken.as_json())
             other._send(taken, Attempt.FIRST)
         return True

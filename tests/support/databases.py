@@ -8,13 +8,24 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.ledger.database_address import Address
+
+import pytest
 
 SECONDS = 120.0
 """How long a server may take to start or stop on a machine that is busy."""
+
+MEMORY = 4 * 2**30
+"""Bytes that must be free in memory for a server to be there."""
 
 PASSWORD = "database-password-4711"
 
@@ -42,7 +53,7 @@ class Server:
     user: str
     folder: Path
 
-    def execute(self, statement: str, database: str = "") -> list[tuple]:
+    def execute(self, statement: str, database: str = "") -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
     def new_database(self) -> str:
@@ -50,9 +61,9 @@ class Server:
         self.execute(f"CREATE DATABASE {name}")
         return name
 
-    def connection(self, database: str, **other: object) -> dict[str, object]:
+    def connection(self, database: str, **other: Any) -> dict[str, Any]:
         """Return the fields of an Airflow connection."""
-        fields = {"conn_type": self.kind, "host": "127.0.0.1", "port": self.port, "schema": database}
+        fields: dict[str, Any] = {"conn_type": self.kind, "host": "127.0.0.1", "port": self.port, "schema": database}
         return {**fields, "login": self.user, "password": PASSWORD, **other}
 
 
@@ -61,7 +72,16 @@ def _unprivileged() -> list[str]:
     return ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
 
 
+@dataclass
 class PostgreSQL(Server):
+    """
+    A PostgreSQL.
+
+    :param is_durable: It syncs what it stores, as it does in production; else it is faster.
+    """
+
+    is_durable: bool = False
+
     @staticmethod
     def programs() -> Path:
         found = shutil.which("postgres")
@@ -72,7 +92,7 @@ class PostgreSQL(Server):
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-        tune = "-c max_connections=100 -c fsync=off"
+        tune = f"-c max_connections=100 -c fsync={'on' if self.is_durable else 'off'}"
         self._control("start", "-w", "-o", f"{options}'' {tune}", "-l", str(self.folder / "log"))
 
     def stop(self, mode: str = "immediate") -> None:
@@ -80,9 +100,9 @@ class PostgreSQL(Server):
 
     def _control(self, *command: str) -> None:
         control = [*_unprivileged(), str(self.programs() / "pg_ctl"), "-D", str(self.folder / "data"), *command]
-        subprocess.run(control, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, cwd=self.folder)
+        subprocess.run(control, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
 
-    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         import psycopg2
 
         fields = {"host": "127.0.0.1", "port": self.port, "user": self.user, "password": PASSWORD}
@@ -93,21 +113,28 @@ class PostgreSQL(Server):
             return cursor.fetchall() if cursor.description else []
 
 
+def _new_folder(kind: str) -> Path:
+    """Return a new folder, in memory where there is room: each ledger of a test has a database of its own."""
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY
+    return Path(tempfile.mkdtemp(prefix=f"tcbilling-{kind}-", dir=memory if has_room else None))
+
+
 @contextlib.contextmanager
-def postgresql() -> Iterator[PostgreSQL]:
+def postgresql(*, is_durable: bool = False) -> Iterator[PostgreSQL]:
     """Start a PostgreSQL, and stop it."""
     programs = PostgreSQL.programs()
-    folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-")) if is_durable else _new_folder("postgres")
     if _unprivileged():
         shutil.chown(folder, "postgres")
-    server = PostgreSQL("postgres", free_port(), "owner", folder)
+    server = PostgreSQL("postgres", free_port(), "owner", folder, is_durable)
     secret = folder / "password"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
     make = [str(programs / "initdb"), "-D", str(folder / "data"), "-U", server.user, f"--pwfile={secret}", "-A", "md5"]
     try:
         command = [*_unprivileged(), *make, "-E", "UTF8", "--no-sync"]
-        subprocess.run(command, check=True, timeout=SECONDS, stdout=subprocess.DEVNULL, cwd=folder)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
         server.start()
         yield server
     finally:
@@ -116,10 +143,96 @@ def postgresql() -> Iterator[PostgreSQL]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def address(server: Server, database: str, **other: object):
+class MariaDB(Server):
+    """A stand-in for MySQL 8, which Debian does not have."""
+
+    def start(self) -> None:
+        options = [f"--datadir={self.folder / 'data'}", f"--port={self.port}", "--bind-address=127.0.0.1"]
+        files = [f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'pid'}", "--skip-name-resolve"]
+        user = ["--user=mysql"] if os.getuid() == 0 else []
+        log = (self.folder / "log").open("wb")
+        command = [
+            "mariadbd",
+            "--no-defaults",
+            *options,
+            *files,
+            *user,
+            "--skip-log-bin",
+            "--innodb-flush-log-at-trx-commit=2",
+        ]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+        wait, until = threading.Event().wait, time.monotonic() + SECONDS
+        while time.monotonic() < until and self.process.poll() is None:
+            with contextlib.suppress(Exception):
+                self._make_owner()
+                return
+            wait(0.1)
+        raise NotInstalled(f"MariaDB does not start: {(self.folder / 'log').read_text()[-500:]}")
+
+    def _make_owner(self) -> None:
+        import pymysql
+
+        with contextlib.closing(pymysql.connect(user="root", unix_socket=str(self.folder / "socket"))) as root:
+            owner = f"{self.user}@'127.0.0.1'"
+            root.cursor().execute(f"CREATE USER IF NOT EXISTS {owner} IDENTIFIED BY '{PASSWORD}'")
+            root.cursor().execute(f"GRANT ALL ON *.* TO {owner} WITH GRANT OPTION")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait(SECONDS)
+
+    def execute(self, statement: str, database: str = "mysql") -> list[tuple[Any, ...]]:
+        import pymysql
+
+        fields = {"host": "127.0.0.1", "port": self.port, "user": self.user, "password": PASSWORD}
+        with contextlib.closing(pymysql.connect(database=database, autocommit=True, **fields)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+@contextlib.contextmanager
+def mariadb() -> Iterator[MariaDB]:
+    """Start a MariaDB, and stop it."""
+    if not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
+        raise NotInstalled("MariaDB is not installed")
+    folder = _new_folder("mariadb")
+    user = []
+    if os.getuid() == 0:
+        shutil.chown(folder, "mysql")
+        user = ["--user=mysql"]
+    server = MariaDB("mysql", free_port(), "owner", folder)
+    make = ["mariadb-install-db", "--no-defaults", f"--datadir={folder / 'data'}", "--skip-test-db", *user]
+    make.append("--auth-root-authentication-method=normal")
+    try:
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server.start()
+        yield server
+    finally:
+        with contextlib.suppress(Exception):
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_or_skip(start: Callable[[], contextlib.AbstractContextManager[Server]]) -> Iterator[Server]:
+    """Yield a server that runs, or skip the test, with the reason, where it is not installed."""
+    try:
+        with start() as server:
+            yield server
+    except NotInstalled as error:
+        pytest.skip(str(error))
+
+
+def address(server: Server, database: str, **other: Any) -> Address:
     """Return the address of a database of a server, as a ledger has it."""
     from airflow_provider_tcbilling.ledger.database_address import Address
 
     kind = {"postgres": "postgresql"}.get(server.kind, server.kind)
-    fields = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": PASSWORD, **other}
+    fields: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "user": server.user,
+        "password": PASSWORD,
+        **other,
+    }
     return Address(kind, database, **fields)

@@ -7,20 +7,25 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.databases import NotInstalled, PostgreSQL
 from verification.kill_matrix import judge
 from verification.kill_matrix.__main__ import run
 from verification.kill_matrix.cells import (
     CONTENDERS,
+    DATABASES,
+    LEDGERS,
     OURS,
     REFUNDS,
     RENEWS,
     SELECTED_COLUMNS,
     SELECTED_ROWS,
     SERVERS,
+    STORES,
     Cell,
     Kind,
     cells,
 )
+from verification.kill_matrix.data import run_panels
 from verification.kill_matrix.rows import LOOPED, ROWS
 from verification.kill_matrix.trial import EXPLAINED, Ending
 
@@ -42,9 +47,20 @@ SERVER = {column.id: column for column in SERVERS}
 ROW = {row.id: row for row in ROWS}
 
 
+def stores_here():
+    """Return the stores whose programs are on this machine."""
+    try:
+        PostgreSQL.programs()
+    except NotInstalled:
+        return {*STORES} - {"postgres"}
+    return {*STORES}
+
+
 @pytest.mark.system
 def test_no_cell_of_ours_fails_and_the_alternatives_are_caught_spending_twice():
+    here = stores_here()
     fitting = [cell for cell in cells() if not cell.unfit and cell.line == "3.3" and not cell.row.phase]
+    fitting = [cell for cell in fitting if cell.store in here]
     purchases = [cell for cell in fitting if cell.contender == OURS]
     rows = [row for row in ROWS if row.id not in SELECTED_ROWS or row.id in STANDING_STILL]
     ours = [[cell for cell in purchases if cell.row is row] for row in rows]
@@ -54,6 +70,8 @@ def test_no_cell_of_ours_fails_and_the_alternatives_are_caught_spending_twice():
         drawn += random.Random(f"{SEED} {kind.name}").sample(of_kind, number)
     for name, number in DRAWN.items():
         drawn += random.Random(f"{SEED} {name}").sample([cell for cell in fitting if cell.contender == name], number)
+
+    assert {cell.store for cell in drawn} >= {"ledger", "state", *DATABASES} & here
 
     results = run([*drawn, *(cell for cell in fitting if cell.name in CAUGHT)])
 
@@ -124,6 +142,24 @@ def test_a_second_order_of_a_process_that_was_stopped_is_a_limit_only_past_the_l
     limits = [place for place, verdict in told.items() if verdict == judge.LIMIT]
     assert limits == [("paused-last-check", column) for column in ("forget", "ignore", "lists-late")]
     assert {verdict for place, verdict in told.items() if place not in limits} == {judge.DOUBLE}
+
+
+def test_a_database_meets_every_row_that_a_folder_meets_but_the_clocks_of_two_machines_on_one_file():
+    met = {(name, store): set() for name in (OURS, RENEWS, REFUNDS) for store in LEDGERS}
+    for cell in cells():
+        if cell.line == "3.3" and (cell.contender, cell.store) in met and not cell.unfit:
+            met[cell.contender, cell.store].add(cell.row.id)
+
+    assert met[OURS, "postgres"] == met[OURS, "ledger"]
+    assert met[OURS, "sqlite"] == {row for row in met[OURS, "ledger"] if not row.startswith("skew-")}
+    assert met[RENEWS, "postgres"] >= {row for row in met[RENEWS, "ledger"] if not row.startswith("skew-")}
+    assert met[REFUNDS, "postgres"] == met[REFUNDS, "ledger"]
+
+
+def test_a_table_waits_for_the_first_run_of_a_panel():
+    assert run_panels({("3.3", OURS, "ledger", "a", "b"): {}}, [("3.3", OURS, "ledger"), ("3.3", OURS, "sqlite")]) == [
+        ("3.3", OURS, "ledger")
+    ]
 
 
 def test_every_row_and_column_is_run_somewhere_and_the_selected_ones_stay_few():

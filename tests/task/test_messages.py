@@ -64,7 +64,7 @@ def test_a_backfill_buys_only_after_its_step(night):
 
 def test_a_damaged_record_is_refused_until_it_is_restored(night, tmp_path):
     night.clear()
-    (path,) = night.folder.iterdir()
+    (path,) = night.folder.glob("*.json")
     saved = path.read_text()
     path.write_text("{half")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
@@ -80,7 +81,7 @@ def _claimed(stored: Any, sound: dict[str, Any]) -> list[str]:
     claims, wrong = designed(lambda: memory.others(asker, lambda payload: True))
     is_named = isinstance(stored, Mapping) and stored.get("order_id") == sound["order_id"] == NUMBERED
     is_here = is_named and all(stored.get(name) == sound[name] for name in ("endpoint", "action", "account"))
-    if not wrong and is_here and NUMBERED not in claims[0]:
+    if not wrong and is_here and NUMBERED not in claims.owned:
         wrong.append("the order that it names counts as nobody's")
     return wrong
 
@@ -88,7 +89,9 @@ def _claimed(stored: Any, sound: dict[str, Any]) -> list[str]:
 def _sound(draw: Draw) -> dict[str, Any]:
     clock, state = Clock(), draw.choice([*State])
     placed_by = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": 0}
-    record = replace(purchase_of(client_of(clock), clock, Shelf())._intent(), state=state, placed_by=placed_by)
+    record = replace(
+        purchase_of(client_of(clock), clock, Shelf())._intents.first(time.time()), state=state, placed_by=placed_by
+    )
     if state in (State.ORDERED, State.DELIVERED):
         record = record.ordered(Order(NUMBERED, ("ins-1",), "t", "r", 5, "USD"), NOW, state)
     stored: dict[str, Any] = json.loads(json.dumps({**record.as_json(), "is_resent": draw.happens(0.3)}))

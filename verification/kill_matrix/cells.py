@@ -138,11 +138,20 @@ COLUMNS = (*SERVERS, *NETWORK, *PROXIED, *BOOKS)
 
 STORES: Mapping[str, str] = {
     "ledger": "a ledger",
+    "sqlite": "a ledger in SQLite",
+    "postgres": "a ledger in PostgreSQL",
     "state": "the task state store",
     "nothing": "no record",
 }
-LINES: Mapping[str, tuple[str, ...]] = {"3.3": ("ledger", "state"), "3.2": ("ledger", "nothing"), "2.11": ("nothing",)}
-"""For each line of Airflow, what can remember a purchase there."""
+LEDGERS, DATABASES = ("ledger", "sqlite", "postgres"), ("sqlite", "postgres")
+"""Stores that all tasks share, and those of them that are a database."""
+
+LINES: Mapping[str, tuple[str, ...]] = {
+    "3.3": (*LEDGERS, "state"),
+    "3.2": ("ledger", "nothing"),
+    "2.11": ("sqlite", "nothing"),
+}
+"""For each line of Airflow, what remembers a purchase there in a cell."""
 
 LOOP_LINES: Mapping[str, tuple[str, ...]] = {"3.4": ("ledger", "state")}
 """The same of the lines that are run for their loops only."""
@@ -265,6 +274,11 @@ class Cell:
         return SPENT[self.spends]
 
     @property
+    def has_database(self) -> bool:
+        """Whether its ledger is in a database."""
+        return self.store in DATABASES
+
+    @property
     def tokens(self) -> Tokens:
         """What its server does with tokens."""
         return Tokens.parse(self.column.tokens)
@@ -297,7 +311,7 @@ class Cell:
             "the network's misfortunes are combined with the rows that strike the request that spends",
         )
         yield (
-            is_network and not is_purchase and self.store != "ledger",
+            is_network and not is_purchase and self.store not in ("ledger", "postgres"),
             "renewals and refunds meet the network's misfortunes with a ledger",
         )
         yield not is_purchase and self.column.id == "null-instances-after", "only a purchase is answered with instances"
@@ -305,6 +319,10 @@ class Cell:
         yield self.spends == "refund" and row.id == "edited", "nothing of a refund can be edited but the instance"
         yield is_network and self.line != "3.3", "the network's misfortunes are run on Airflow 3.3"
         yield bool(row.phase) and self.line == "2.11", "components are killed on Airflow 3"
+        yield (
+            self.line == "2.11" and self.has_database and (not is_purchase or self.column.id not in OF_AN_OLD_DATABASE),
+            "an older SQLAlchemy meets two kinds of server",
+        )
         yield row.point == "half-read" and self.column.id in UNREADABLE, "there is no answer to read half of"
 
 
@@ -327,13 +345,16 @@ def _ids(*groups: tuple[Column, ...]) -> tuple[str, ...]:
 
 
 ON_LEDGER, ON_STATE = ("3.3", OURS, "ledger"), ("3.3", OURS, "state")
+ON_SQLITE, ON_POSTGRES = ("3.3", OURS, "sqlite"), ("3.3", OURS, "postgres")
 RENEWING, REFUNDING = ("3.3", RENEWS, "ledger"), ("3.3", REFUNDS, "ledger")
+IN_POSTGRES = tuple(("3.3", name, "postgres") for name in (RENEWS, REFUNDS))
 OLDER = (("3.2", OURS, "ledger"), ("3.2", OURS, "nothing"), ("2.11", OURS, "nothing"))
 
 PAUSED_ROWS = tuple(row.id for row in ROWS if row.family == PAUSED)
 CLOCK_ROWS = tuple(row.id for row in ROWS if row.family == CLOCKS)
 SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS)
 SELECTED_COLUMNS = _ids(PROXIED, BOOKS, tuple(column for column in NETWORK if column.id in ("interim", "drip")))
+OF_AN_OLD_DATABASE = ("honour", "ignore")
 SELECTED = "pauses, clocks, proxies and order books are combined where they tell most"
 
 IN_TRANSIT = tuple(f"proxy-{name}" for name in (*UNREADABLE, "cut-after", "cut-before", "interim", "drip"))
@@ -342,15 +363,16 @@ IN_TRANSIT = tuple(f"proxy-{name}" for name in (*UNREADABLE, "cut-after", "cut-b
 MEETINGS = (
     Meeting(PAUSED_ROWS, ("honour", "ignore", "reject", "lists-late"), (ON_LEDGER,)),
     Meeting(PAUSED_ROWS, ("honour", "ignore", "reject"), (ON_STATE,)),
-    Meeting(PAUSED_ROWS, ("ignore",), (RENEWING, REFUNDING, OLDER[0])),
+    Meeting(PAUSED_ROWS, ("ignore",), (RENEWING, REFUNDING, OLDER[0], ON_SQLITE, *IN_POSTGRES)),
+    Meeting(PAUSED_ROWS, ("honour", "ignore"), (ON_POSTGRES,)),
     Meeting(tuple(row for row in CLOCK_ROWS if row != "skew-behind"), _ids(SERVERS), (ON_LEDGER, ON_STATE)),
-    Meeting(CLOCK_ROWS, ("ignore",), (ON_LEDGER, ON_STATE, RENEWING)),
+    Meeting(CLOCK_ROWS, ("ignore",), (ON_LEDGER, ON_STATE, RENEWING, ON_POSTGRES)),
     Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER,)),
     Meeting(("before-answer",), tuple(c for c in IN_TRANSIT if c != "proxy-delay"), (ON_LEDGER,)),
     Meeting(("no-misfortune",), IN_TRANSIT, (ON_STATE, RENEWING, REFUNDING, *OLDER)),
     Meeting(("no-misfortune", "two-copies"), ("interim", "drip"), (ON_LEDGER, ON_STATE, RENEWING, REFUNDING)),
     Meeting(("before-answer",), _ids(BOOKS), (ON_LEDGER, ON_STATE, OLDER[2])),
-    Meeting(("after-intent",), tuple(f"book-{name}" for name in SILENT), (ON_LEDGER, ON_STATE)),
+    Meeting(("after-intent",), tuple(f"book-{name}" for name in SILENT), (ON_LEDGER, ON_STATE, ON_POSTGRES)),
     Meeting(("before-answer",), tuple(f"book-{'-'.join(one)}" for one in UNCLEAR), (RENEWING,)),
 )
 """What is run of the rows and columns that are not combined with everything."""

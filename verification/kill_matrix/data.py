@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +42,12 @@ def read() -> Results:
         and cell[3] in rows
         and cell[4] in columns
     }
+
+
+def run_panels(results: Results, panels: Iterable[Panel]) -> list[Panel]:
+    """Return the panels of which a cell was run: one that waits for its first run is not shown."""
+    run = {cell[:3] for cell in results}
+    return [panel for panel in panels if panel in run]
 
 
 def merge(results: Sequence[Result]) -> None:

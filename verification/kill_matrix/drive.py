@@ -17,6 +17,7 @@ from verification.kill_matrix.airflows import RunningAirflow
 from verification.kill_matrix.cells import Cell
 from verification.kill_matrix.data import stamp
 from verification.kill_matrix.judge import in_words, judge
+from verification.kill_matrix.ledgers import Ledgers, running_ledgers
 from verification.kill_matrix.trial import Condition, Trial
 
 TICK_SECONDS = 0.3
@@ -58,13 +59,16 @@ class Driver:
     """
     Runs cells of one line.
 
+    :param ledgers: Makes the databases of the cells whose ledger is one.
     :param jobs: How many are in flight at once.
     :param note: Called with every result.
     """
 
-    def __init__(self, airflow: RunningAirflow, folder: Path, jobs: int, note: Callable[[Result], None]) -> None:
+    def __init__(
+        self, airflow: RunningAirflow, folder: Path, ledgers: Ledgers, jobs: int, note: Callable[[Result], None]
+    ) -> None:
         self._airflow = airflow
-        self._folder = folder
+        self._folder, self._ledgers = folder, ledgers
         self._jobs = jobs
         self._note = note
 
@@ -87,7 +91,7 @@ class Driver:
                 self._airflow.check()
                 self._airflow.refresh()
                 if waiting and len(flying) < self._jobs:
-                    flying.append(Flight(Trial(waiting.pop(), self._airflow, self._folder)))
+                    flying.append(Flight(Trial(waiting.pop(), self._airflow, self._folder, self._ledgers)))
                 next(outside, None)
                 for flight in [flight for flight in flying if flight.step()]:
                     flying.remove(flight)
@@ -161,8 +165,11 @@ def run_line(line: str, cells: Sequence[Cell], jobs: int, note: Callable[[Result
         folder = Path(home) / "plans"
         folder.mkdir()
         kills_components = any(cell.row.phase for cell in cells)
-        with RunningAirflow(Path(home) / "airflow", folder, line, kills_components=kills_components) as airflow:
-            Driver(airflow, folder, jobs, note).run(cells)
+        with (
+            running_ledgers(folder, {cell.store for cell in cells}) as ledgers,
+            RunningAirflow(Path(home) / "airflow", folder, line, kills_components=kills_components) as airflow,
+        ):
+            Driver(airflow, folder, ledgers, jobs, note).run(cells)
     finally:
         if keep:
             print(f"kept: {home}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from verification.kill_matrix import data
 from verification.kill_matrix.cells import (
     ALTERNATIVES,
     BOOKS,
@@ -53,7 +54,13 @@ COLOURS = {SIGNS[KNOWN]: ONCE, SIGNS[STOPPED]: STOP, SIGNS[LIMIT]: DOCUMENTED, A
 """The CSS class of a sign; any other sign is bad."""
 
 DEEDS = {"purchase": "Buys", "renewal": "Renews", "refund": "Refunds"}
-STORE_NAMES = {"ledger": "ledger", "state": "task state", "nothing": "no record"}
+STORE_NAMES = {
+    "ledger": "ledger",
+    "sqlite": "SQLite",
+    "postgres": "PostgreSQL",
+    "state": "task state",
+    "nothing": "no record",
+}
 FAULTS, PROXIES = "faults of the network", "faults behind a proxy"
 DISTORTIONS = "distortions of the order book"
 Axis = Sequence[tuple[Row, Column]]
@@ -74,9 +81,8 @@ def key(results: Results) -> Iterator[str]:
 def by_line(results: Results) -> Iterator[str]:
     """Yield the grids of this provider: a section for each line of Airflow."""
     for line, stores in LINES.items():
-        panels = [
-            (line, name, store) for name, contender in CONTENDERS.items() if contender.is_ours for store in stores
-        ]
+        ours = [name for name, contender in CONTENDERS.items() if contender.is_ours]
+        panels = data.run_panels(results, [(line, name, store) for name in ours for store in stores])
         yield f"### Airflow {line}\n"
         yield from _grid(results, panels, "This provider ...", [(row.about, _before_servers(row)) for row in ROWS])
         yield f"<details>\n<summary>Airflow {line}: {', '.join(_more(panels))}</summary>\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from verification.kill_matrix import data
 from verification.kill_matrix.cells import (
     ALTERNATIVES,
     CONTENDERS,
@@ -47,14 +48,15 @@ PANEL_WIDTH = len(SERVERS) * CELL + BETWEEN
 
 def draw(results: Results) -> str:
     """Return an SVG: a row for each misfortune, a panel for each contender and store, a column for each server."""
-    width, height = LEFT + len(PANELS) * PANEL_WIDTH + 60, TOP + len(ROWS) * CELL + 10
+    panels = data.run_panels(results, PANELS)
+    width, height = LEFT + len(panels) * PANEL_WIDTH + 60, TOP + len(ROWS) * CELL + 10
     labels = (_label(row.about, LEFT - 8, TOP + place * CELL + 12) for place, row in enumerate(ROWS))
     drawn = (
         part
-        for place, (panel, heading) in enumerate(PANELS.items())
-        for part in _panel(results, panel, heading, LEFT + place * PANEL_WIDTH)
+        for place, panel in enumerate(panels)
+        for part in _panel(results, panel, PANELS[panel], LEFT + place * PANEL_WIDTH)
     )
-    ours = sum(CONTENDERS[name].is_ours for _, name, _ in PANELS)
+    ours = sum(CONTENDERS[name].is_ours for _, name, _ in panels)
     body = "\n".join([*_key(), *_groups(ours), *labels, *drawn])
     about = "The kill matrix: rows of misfortunes, columns of servers, coloured by what became of the money"
     return (

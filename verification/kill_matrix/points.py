@@ -156,7 +156,8 @@ def start_twin(cell: str, context: Any) -> None:
     write(FOLDER / f"{cell}.twin-attempt", json.dumps(attempt))
     plan = plan_of(cell)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_FROM_TWIN)}
-    environment = {**kept, f"AIRFLOW_CONN_{cell.upper()}": json.dumps(plan["connection"])}
+    connections = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(one) for name, one in plan["connections"].items()}
+    environment = {**kept, **connections}
     with (FOLDER / f"{cell}.twin-log").open("wb") as log:
         subprocess.Popen(
             [sys.executable, "-m", "verification.kill_matrix.twin", cell],

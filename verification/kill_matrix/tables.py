@@ -36,6 +36,10 @@ COUNTED = {
     "Renewals, a ledger": ("3.3", RENEWS, "ledger"),
     "Renewals, the task state store": ("3.3", RENEWS, "state"),
     "Refunds, a ledger": ("3.3", REFUNDS, "ledger"),
+    "Purchases, PostgreSQL": ("3.3", OURS, "postgres"),
+    "Purchases, SQLite": ("3.3", OURS, "sqlite"),
+    "Renewals, PostgreSQL": ("3.3", RENEWS, "postgres"),
+    "Refunds, PostgreSQL": ("3.3", REFUNDS, "postgres"),
 }
 """What the README counts, by its heading."""
 
@@ -78,17 +82,18 @@ def _in_words(count: Counter[str]) -> str:
 
 def _families(results: Results) -> Iterator[str]:
     """Yield how often each family of misfortunes ends how, before all kinds of servers."""
-    yield from head("What happens", list(COUNTED))
+    panels = data.run_panels(results, COUNTED.values())
+    yield from head("What happens", [heading for heading, panel in COUNTED.items() if panel in panels])
     for family in FAMILIES:
         rows = [row for row in ROWS if row.family == family]
-        yield row_of(family, [_sum(results, panel, rows, SERVERS) for panel in COUNTED.values()])
+        yield row_of(family, [_sum(results, panel, rows, SERVERS) for panel in panels])
     ways = {
         f"one of {len(NETWORK)} faults of the network strikes the request, alone or with one of these": NETWORK,
         f"one of {len(PROXIED)} faults of the network strikes it behind a proxy": PROXIED,
         f"the worker is killed, and the order book is distorted in one of {len(BOOKS)} ways": BOOKS,
     }
     for label, columns in ways.items():
-        yield row_of(label, [_sum(results, panel, ROWS, columns) for panel in COUNTED.values()])
+        yield row_of(label, [_sum(results, panel, ROWS, columns) for panel in panels])
 
 
 def _sum(results: Results, panel: Panel, rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -106,7 +111,7 @@ def _totals(results: Results) -> Iterator[str]:
     """Yield what each contender makes of the rows that all can meet, on Airflow 3.3."""
     heads = ["cells", "once and known", "stopped", "spent twice", "lost", "other failures", "cents too much"]
     yield from head("On the same rows and servers", heads, "---:")
-    panels = [("3.3", name, store) for name in (OURS, RENEWS) for store in LINES["3.3"]]
+    panels = data.run_panels(results, [("3.3", name, store) for name in (OURS, RENEWS) for store in LINES["3.3"]])
     panels += [("3.3", name, contender.store) for name, contender in ALTERNATIVES.items()]
     for panel in panels:
         _, name, store = panel
@@ -127,7 +132,8 @@ def _sums(found: Sequence[Result]) -> list[str]:
 
 
 def _left_out(results: Results) -> Iterator[str]:
-    everything = list(cells())
+    published = {(line, store) for line, _, store, *_ in results}
+    everything = [cell for cell in cells() if (cell.line, cell.store) in published]
     reasons = Counter(cell.unfit or "not run" for cell in everything if cell.unfit or cell.identity not in results)
     yield from head("Cells", ["Why"])
     for reason, number in reasons.most_common():

@@ -16,7 +16,8 @@ from airflow_provider_tcbilling.sandbox.orders import PlacedOrder
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.support.proxy import running_proxy
-from verification.kill_matrix.cells import CONTENDERS, HIDDEN, LAG, Cell, Kind
+from verification.kill_matrix.cells import CONTENDERS, HIDDEN, LAG, LEDGERS, Cell, Kind
+from verification.kill_matrix.ledgers import Ledgers
 from verification.kill_matrix.points import copies_here
 
 TASK = "buy"
@@ -107,15 +108,16 @@ class Trial:
     A cell on its way.
 
     :param folder: Where plans, markers and ledgers are.
+    :param ledgers: Makes the databases.
     """
 
-    def __init__(self, cell: Cell, airflow: Airflow, folder: Path) -> None:
+    def __init__(self, cell: Cell, airflow: Airflow, folder: Path, ledgers: Ledgers) -> None:
         self.cell = cell
         self.airflow = airflow
         self.sandbox = Sandbox(self._rules())
         self.began = time.monotonic()
         self.is_struck = False
-        self._folder = folder
+        self._folder, self._ledgers = folder, ledgers
         self._stack = contextlib.ExitStack()
 
     def start(self) -> None:
@@ -127,6 +129,7 @@ class Trial:
             proxy = self._stack.enter_context(running_proxy(url, self._subfolder("tls")))
             url, environment = PROXIED_HOST, proxy.environment
         connection = self._connection(url)
+        database = self._ledgers.create(cell.store, cell.slug) if cell.has_database else {}
         plan = {"items": [{"pid": 1}], "task": {}, "twin": False, "pauses": False, "clocks": (), **cell.row.plan}
         self.write_plan(
             {
@@ -138,13 +141,15 @@ class Trial:
                 "point": cell.row.point,
                 "contender": cell.contender,
                 "places": CONTENDERS[cell.contender].places,
-                "has_state_store": cell.store != "ledger" and self.airflow.has_state_store,
-                "connection": connection,
+                "has_state_store": cell.store not in LEDGERS and self.airflow.has_state_store,
+                "connections": {cell.slug: connection, **({_ledger_of(cell): database} if database else {})},
             }
         )
         for fault in self._faults():
             self.sandbox.faults.add(fault)
         self.airflow.connect(cell.slug, {**connection, "extra": json.dumps(connection["extra"])})
+        if database:
+            self.airflow.connect(_ledger_of(cell), database)
         self.airflow.trigger(cell.dag_id, cell.slug, {"cell": cell.slug})
         self.began = time.monotonic()
 
@@ -260,6 +265,8 @@ class Trial:
         extra["clock_margin"] = margin
         if cell.store == "ledger":
             extra["ledger_uri"] = f"file://{self._subfolder('ledger')}"
+        if cell.has_database:
+            extra["ledger_conn_id"] = _ledger_of(cell)
         if not cell.is_ours:
             extra = {}
         keys = {"login": SECRET_ID, "password": SECRET_KEY}
@@ -274,3 +281,8 @@ class Trial:
         if self.cell.row.phase == "scheduler":
             action = self.cell.spent.action
             yield {"fault": "delay", "when": "after", "seconds": ANSWER_SECONDS, "times": 1, "action": action}
+
+
+def _ledger_of(cell: Cell) -> str:
+    """Return the connection of a cell's database."""
+    return f"{cell.slug}--database"

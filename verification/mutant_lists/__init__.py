@@ -3,7 +3,9 @@
 from verification.mutant_lists.arguments import ARGUMENTS
 from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
+from verification.mutant_lists.folders import FOLDERS
 from verification.mutant_lists.inputs import INPUTS
+from verification.mutant_lists.ledgers import LEDGERS
 from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
 from verification.mutant_lists.mutant import Mutant
@@ -12,6 +14,7 @@ from verification.mutant_lists.purchases import PURCHASES
 from verification.mutant_lists.sandboxes import SANDBOXES
 from verification.mutant_lists.scale import SCALE
 from verification.mutant_lists.secrets import SECRETS
+from verification.mutant_lists.stops import STOPS
 from verification.mutant_lists.subscriptions import SUBSCRIPTIONS
 from verification.mutant_lists.texts import TEXTS
 
@@ -20,9 +23,11 @@ __all__ = ["MUTANTS", "Mutant"]
 MUTANTS = (
     *FENCES,
     *PURCHASES,
+    *STOPS,
     *SUBSCRIPTIONS,
     *SCALE,
     *LIMITER,
+    *LEDGERS,
     *EVIDENCE,
     *PLACES,
     *LOOPS,
@@ -31,4 +36,5 @@ MUTANTS = (
     *SECRETS,
     *SANDBOXES,
     *INPUTS,
+    *FOLDERS,
 )

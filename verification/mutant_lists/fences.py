@@ -25,8 +25,8 @@ FENCES = (
     Mutant(
         "a comparison believed where nothing was compared",
         "Ownership.claim",
-        "if self._store.replaces_conditionally and text is not None:",
-        "if self._store.replaces_conditionally:",
+        "is_sure = self._store.creates_exclusively if text is None else self._store.replaces_conditionally",
+        "is_sure = self._store.replaces_conditionally",
         "tests/purchasing/test_endings.py"
         "::test_of_two_first_requests_one_is_sent_where_a_store_compares_and_lets_both_create",
     ),
@@ -63,7 +63,7 @@ FENCES = (
     Mutant(
         "a store that does not compare is believed to",
         "Ownership.claim",
-        "if self._store.replaces_conditionally and text is not None:",
+        "if is_sure:",
         "if True:",
         "tests/purchasing/test_two_copies.py::test_of_two_copies_that_begin_after_a_refusal_the_last_to_write_sends",
     ),
@@ -162,8 +162,8 @@ FENCES = (
     Mutant(
         "what was paid is settled as not bought",
         "Settlement.not_bought",
-        "        self._refuse_to_send_again(was)\n        result =",
-        "        result =",
+        "        self._refuse_to_send_again(was)\n",
+        "",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),
     Mutant(
@@ -203,16 +203,16 @@ FENCES = (
     ),
     Mutant(
         "the first look does not learn the clock",
-        "search",
+        "searches",
         "if not wide[0] <= span[0] <= span[1] <= wide[1]:",
         "if False:",
         f"{SKEW}::test_a_worker_finds_the_order_of_another_one_whichever_clock_is_wrong",
     ),
     Mutant(
         "rivals of a wrong clock are not seen",
-        "Inquiry.decision",
-        "owned, rivals = self._ownership.others(record, self._action.looks_like, beside)",
-        "owned, rivals = self._ownership.others(record, self._action.looks_like)",
+        "Inquiry._others",
+        "self._action.looks_like, self._beside, numbers)",
+        "self._action.looks_like, 0.0, numbers)",
         f"{SKEW}::test_an_older_purchase_of_the_same_is_seen_as_a_rival_whichever_clock_is_wrong",
     ),
     Mutant(

@@ -161,9 +161,9 @@ INPUTS = (
     ),
     Mutant(
         "one record that is nested too deep closes the ledger",
-        "Store.all",
-        "            except (ValueError, RecursionError):\n",
-        "            except ValueError:\n",
+        "store:_value",
+        "    except (ValueError, RecursionError):\n",
+        "    except ValueError:\n",
         f"{LEDGER}::test_one_damaged_record_is_listed_as_such_and_stops_nobody",
     ),
     Mutant(

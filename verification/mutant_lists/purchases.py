@@ -8,6 +8,7 @@ TWO_COPIES = "tests/purchasing/test_two_copies.py"
 BROKEN_RECORDS = "tests/purchasing/test_broken_records.py"
 LOST_ANSWER = "tests/purchasing/test_lost_answer.py"
 NEXT_TRY = "tests/purchasing/test_next_try.py"
+COHORT, CLOCK = "tests/purchasing/test_cohort.py", "tests/purchasing/test_clock.py"
 IDENTICAL_ORDERS = "tests/purchasing/test_identical_orders.py"
 INSTANCE_RECORD = "tests/operators/test_instance_record.py"
 
@@ -67,7 +68,7 @@ PURCHASES = (
     Mutant(
         "reconcile skipped",
         "Inquiry.evidence",
-        "return self._action.evidence(record.intended_at - beside, until + beside, record.before)",
+        "return self._action.evidence(since, until, record.before)",
         "return Evidence()",
         f"{LOST_ANSWER}::test_a_lost_answer_buys_once",
     ),
@@ -109,7 +110,7 @@ PURCHASES = (
     Mutant(
         "the lease of a dead try ignored",
         "Purchase.quiet_from",
-        "return record.sending_until + margin + self._rules.lag",
+        "return self._rules.quiet_from(record)",
         "return self._last_sent + self._rules.lag",
         f"{NEXT_TRY}::test_the_next_try_waits_until_the_request_of_the_dead_one_can_no_longer_be_under_way",
     ),
@@ -125,28 +126,84 @@ PURCHASES = (
         "Situation.facts",
         '"rivals": bool(self.rivals),',
         '"rivals": False,',
-        f"{IDENTICAL_ORDERS}::test_an_order_that_may_be_the_twins_is_not_taken_while_the_twin_knows_none",
+        f"{IDENTICAL_ORDERS}::test_an_order_that_may_be_that_of_a_purchase_of_other_goods_is_not_taken",
     ),
     Mutant(
         "orders of others taken",
         "Inquiry.decision",
-        "free = evidence.without(owned)",
+        "free = evidence.without(others.owned)",
         "free = evidence",
         f"{IDENTICAL_ORDERS}::test_a_purchase_that_was_not_carried_out_does_not_take_the_order_of_its_twin",
     ),
     Mutant(
         "records of another endpoint counted",
-        "_claim",
+        "_is_comparable",
         "is_elsewhere = other.is_at_another_server(record.endpoint) or other.is_of_another_account(record)",
         "is_elsewhere = other.is_of_another_account(record)",
         f"{IDENTICAL_ORDERS}::test_the_records_of_another_endpoint_say_nothing_about_the_orders_of_this_one",
     ),
     Mutant(
         "unreadable records of others passed over",
-        "Ownership.others",
+        "read_others",
         "order_id, is_rival = _claim_of_damaged(stored, record, looks_alike, beside)",
         'order_id, is_rival = "", False',
         f"{IDENTICAL_ORDERS}::test_a_record_of_others_that_cannot_be_read_is_a_rival",
+    ),
+    Mutant(
+        "orders taken while an identical purchase is under way",
+        "Inquiry._shared",
+        "if under_way:",
+        "if False:",
+        f"{COHORT}::test_while_an_identical_purchase_is_under_way_its_order_is_not_taken",
+    ),
+    Mutant(
+        "purchases of other goods share orders",
+        "Inquiry._shared",
+        "not all(is_identical(record, member) for member in cohort)",
+        "False",
+        f"{IDENTICAL_ORDERS}::test_an_order_that_may_be_that_of_a_purchase_of_other_goods_is_not_taken",
+    ),
+    Mutant(
+        "an order more than purchases taken",
+        "Inquiry._shared",
+        "len(orders) > len(shares)",
+        "False",
+        f"{COHORT}::test_an_order_more_than_there_are_purchases_stops_it",
+    ),
+    Mutant(
+        "the order of a token taken by two",
+        "Purchase._send",
+        "if record.is_resent and self._is_anothers(record, order):",
+        "if False:",
+        f"{COHORT}::test_the_order_of_a_token_that_another_purchase_has_taken_is_not_taken_twice",
+    ),
+    Mutant(
+        "an order of its own not found again",
+        "Inquiry.decision",
+        "if own := [order for order in free.orders if order.order_ids & others.own]:",
+        "if own := []:",
+        f"{COHORT}::test_a_purchase_that_took_an_order_and_died_finds_it_again",
+    ),
+    Mutant(
+        "an order adopted beside the one that the record knows by then",
+        "Ownership.adopt",
+        "if stored not in (None, record):",
+        "if False:",
+        f"{COHORT}::test_a_record_that_knows_an_order_by_then_takes_no_other",
+    ),
+    Mutant(
+        "an intent presumed although a store misses none",
+        "Purchase._known",
+        "self._presumed_since < self._store.complete_since",
+        "True",
+        f"{NEXT_TRY}::test_a_store_that_misses_no_intent_needs_no_query",
+    ),
+    Mutant(
+        "the clocks of machines compared although the store has one",
+        "Purchase._ahead",
+        "self._clock() - self._action.client.clock() if self._store.has_clock else 0.0",
+        "0.0",
+        f"{CLOCK}::test_a_clock_of_the_store_that_is_hours_ahead_changes_nothing",
     ),
     Mutant(
         "orders of another day taken",
@@ -157,7 +214,7 @@ PURCHASES = (
     ),
     Mutant(
         "orders of something else taken",
-        "search",
+        "evidence:_found",
         "if any(verdict is Match.MATCHES for verdict, _ in standings):",
         "if standings:",
         f"{IDENTICAL_ORDERS}::test_an_order_of_something_else_is_not_taken",
@@ -221,7 +278,7 @@ PURCHASES = (
     Mutant(
         "a store that fails after the purchase passed over",
         "Ownership.keep",
-        "raise OrderNotRecorded(order.order_id, self.location) from failed",
+        "raise self._not_recorded(ordered, order, failed) from failed",
         "break",
         f"{BROKEN_RECORDS}::test_a_store_that_fails_after_the_purchase_leaves_the_order_and_its_record_in_the_log",
     ),
@@ -242,7 +299,7 @@ PURCHASES = (
     Mutant(
         "other tasks of the DAG are no twins",
         "may_have_twins",
-        "return any(all(_may_agree(name, task, other) for name in DISTINGUISHING) for other in buyers)",
+        "return any(_may_agree(mine, item, other) for other in others for item in _items_of(other))",
         "return False",
         f"{INSTANCE_RECORD}::test_without_a_ledger_a_task_does_not_take_what_may_be_of_another_of_its_dag",
     ),
@@ -251,7 +308,7 @@ PURCHASES = (
         "Execution._begin",
         "presumed_since=since_when(context) if may_have_run_before(context) else None,",
         "presumed_since=None,",
-        f"{INSTANCE_RECORD}::test_a_later_try_without_a_record_looks_before_it_sends",
+        f"{INSTANCE_RECORD}::test_a_later_try_whose_record_may_be_lost_looks_before_it_sends",
     ),
     Mutant(
         "a backfill spends",
@@ -269,7 +326,7 @@ PURCHASES = (
     ),
     Mutant(
         "settled as not bought although an order matches",
-        "Settlement.not_bought",
+        "Settlement._doubt_that_nothing_was_bought",
         "if result.finding not in NO_MATCH:",
         "if False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
@@ -298,7 +355,7 @@ PURCHASES = (
     Mutant(
         "an order of something else settled",
         "Settlement._order",
-        "elif not any(order.order_ids & candidate.order_ids for candidate in evidence.orders):",
+        "elif matching is not None and not any(order.order_ids & candidate.order_ids for candidate in matching):",
         "elif False:",
         f"{SETTLING}::test_a_decision_that_may_be_wrong_is_refused",
     ),

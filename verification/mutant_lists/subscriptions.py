@@ -12,7 +12,7 @@ RENEW_TASK, REFUND_TASK = "tests/operators/test_renewal.py", "tests/operators/te
 SUBSCRIPTIONS = (
     Mutant(
         "what was seen before a renewal not recorded",
-        "Purchase._intent",
+        "Intents.first",
         "            before=before or {},\n",
         "            before={},\n",
         f"{RENEWAL}::test_a_renewal_is_paid_once_and_what_was_seen_before_is_recorded_before_it_is_sent",

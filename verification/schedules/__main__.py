@@ -7,14 +7,21 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from verification.fuzz import KINDS
+from verification.schedules.cohort import Cohort
 from verification.schedules.world import MONEY_ACTIONS, World
 
-COUNTS = {**dict.fromkeys(MONEY_ACTIONS, 10_000), "answers": 60_000, "records": 20_000, "connections": 20_000}
+WORLDS: Mapping[str, Callable[[int], World]] = {
+    **{name: partial(World, spends_on=name) for name in MONEY_ACTIONS},
+    "cohorts": Cohort,
+}
+"""By the name of a kind of schedule, what makes one from a seed."""
+
+COUNTS = {**dict.fromkeys(WORLDS, 10_000), "answers": 60_000, "records": 20_000, "connections": 20_000}
 """How many of each are run."""
 
 
@@ -25,7 +32,7 @@ def judged(kind: str, seed: int) -> tuple[int, str, str, str, list[str]]:
         ended, wrong = KINDS[kind](seed)
         what, _, how = ended.partition(": ")
         return seed, what, "", "wrong" if wrong else how, wrong
-    world = World(seed, kind)
+    world = WORLDS[kind](seed)
     wrong = world.run()
     ended = "stopped and explained" if any(b.stop and not b.order_id for b in world.buyers) else "once and known"
     return seed, world.server, world.kind, "wrong" if wrong else ended, wrong
@@ -52,7 +59,7 @@ def replay(kind: str, seed: int) -> int:
         ended, wrong = KINDS[kind](seed)
         print(ended, *wrong, sep="\n")
         return 1 if wrong else 0
-    world = World(seed, kind)
+    world = WORLDS[kind](seed)
     wrong = world.run()
     print(f"{kind}, server {world.server}, store {world.kind}", *world.trace, *wrong, sep="\n")
     return 1 if wrong else 0

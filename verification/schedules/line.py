@@ -46,9 +46,11 @@ class Surroundings(Protocol):
     """The part of a world that a line needs: its time, its chance, its server."""
 
     now: float
-    trace: list[str]
     sandbox: Sandbox
     server_knows_repeats: bool
+    is_honest: bool
+
+    def note(self, text: str) -> None: ...
 
     def happens(self, probability: float) -> bool: ...
 
@@ -77,18 +79,18 @@ class Line(WatchingAdapter):
         exchange = partial(world.sandbox.exchange, {k.lower(): v for k, v in request.headers.items()}, _bytes(request))
         self._begin(exchange)
         fault = world.choose(LOST) if world.happens(0.3 if is_purchase else 0.1) else ""
-        if action == ORDER_BOOK and world.happens(0.1):
+        if action == ORDER_BOOK and not world.is_honest and world.happens(0.1):
             book = world.choose(BOOKS)
-            world.trace.append(f"order book: {book['distortion']} {book['field']}")
+            world.note(f"order book: {book['distortion']} {book['field']}")
             world.sandbox.faults.add(book)
-        elif is_purchase and world.happens(0.05):
+        elif is_purchase and not world.is_honest and world.happens(0.05):
             world.sandbox.faults.add({"fault": "error", "code": REFUSED, "when": "before"})
         elif fault == "timeout" and world.happens(0.5):
             world.sleep(2.0)
             world.later(exchange)
             raise requests.ReadTimeout
         elif fault and world.happens(0.5):
-            world.trace.append(f"{fault} before")
+            world.note(f"{fault} before")
             return self._answer(request, b"", fault)
         answer = response_of(exchange())
         if fault == "timeout":

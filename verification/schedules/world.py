@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections import Counter
@@ -9,20 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 from unittest import mock
 
 from greenlet import getcurrent, greenlet
 
-from airflow_provider_tcbilling.api import exchange
+from airflow_provider_tcbilling.api import caller, exchange
 from airflow_provider_tcbilling.api import transport as wire
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
-from airflow_provider_tcbilling.ledger.memory import MemoryStore
-from airflow_provider_tcbilling.ledger.store import NoStore, Store, Text
+from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.key import client_token_for
@@ -38,6 +38,7 @@ from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from verification.schedules.line import LAST_CHECK, Died, Line
+from verification.schedules.shelves import SHELVES, Rows, Shelf
 
 LAG = 10.0
 WINDOW = 300.0
@@ -61,9 +62,7 @@ MONEY_ACTIONS: Mapping[str, Callable[[BillingClient, str], MoneyAction]] = {
 
 DAY = 86_400.0
 SERVERS = ("honour", "forget-after:20", "ignore", "reject-repeat")
-STORES = ("ledger", "database", "task state", "nothing")
-
-T = TypeVar("T")
+STORES = (*SHELVES, "nothing")
 KNOW_REPEATS = ("honour", "reject-repeat")
 """Servers that place no second order, so that a request may leave however late."""
 
@@ -79,37 +78,6 @@ APART = 145.0
 DELAYS = (1.0, 30.0, 70.0, 400.0, 90_000.0)
 
 
-class Shelf(MemoryStore):
-    """A store of the simulation: it fails now and then, and others act before and after each use."""
-
-    about = "a shelf"
-
-    def __init__(self, world: World, kind: str, shared: dict[str, dict[str, str]], name: str) -> None:
-        is_shared = kind in ("ledger", "database")
-        texts = shared.setdefault("ledger" if is_shared else name, {})
-        super().__init__(texts, is_shared=is_shared, replaces_conditionally=kind == "database")
-        self._world = world
-
-    def _get(self, key: str) -> str | None:
-        return self._used("read", lambda: super(Shelf, self)._get(key))
-
-    def _create(self, key: str, text: str) -> bool:
-        return self._used("create", lambda: super(Shelf, self)._create(key, text))
-
-    def _replace(self, key: str, text: str, expected: Text | None) -> bool:
-        return self._used("write", lambda: super(Shelf, self)._replace(key, text, expected))
-
-    def _used(self, what: str, use: Callable[[], T]) -> T:
-        self._world.pause(f"before {what}")
-        if self._world.happens(0.02):
-            raise OSError("the store is down")
-        result = use()
-        if self._world.happens(0.02):
-            raise OSError("the store answers too late")
-        self._world.pause(f"after {what}")
-        return result
-
-
 @dataclass
 class Buyer:
     """One purchase, renewal or refund: its tries, what became of them, what it bought, and how the last try stopped."""
@@ -121,6 +89,11 @@ class Buyer:
     outcomes: list[str] = field(default_factory=list)
     order_id: str = ""
     stop: PurchaseOutcomeUnknown | None = None
+
+    @property
+    def hangs(self) -> bool:
+        """Whether its last try neither bought nor stopped."""
+        return not self.order_id and not self.stop
 
     @cached_property
     def tokens(self) -> set[str]:
@@ -136,14 +109,22 @@ class World:
     :param spends_on: One of :data:`MONEY_ACTIONS`.
     """
 
+    stores: ClassVar[tuple[str, ...]] = STORES
+    numbers: ClassVar[tuple[int, ...]] = (1, 1, 2, 3)
+    """How many purchases there are."""
+
+    death = 0.04
+    """How probable it is that a process dies at each place where it may."""
+
     def __init__(self, seed: int, spends_on: str = "purchases") -> None:
         self.spends_on = spends_on
         self._random = random.Random(seed)
         self.now = self._started = 1_790_000_000.0 + self._random.random() * 1e6
         self.trace: list[str] = []
         self.is_calm = self.is_past_the_check = False
+        self.is_honest = False
         self.server = self.choose(SERVERS)
-        self.kind = self.choose(STORES)
+        self.kind = self.choose(self.stores)
         self.server_knows_repeats = self.server in KNOW_REPEATS
         self.has_copies = self.kind != "nothing" and self.happens(0.6)
         self._ahead = self._random.uniform(-FARTHEST, FARTHEST) if self.happens(0.5) else 0.0
@@ -154,12 +135,14 @@ class World:
         self.sandbox = Sandbox(rules)
         self.sandbox.account.clock.now = lambda: self.now  # type: ignore[method-assign]
         self.sandbox.gateway = Gateway(self.sandbox.options, clock=lambda: self.now)
-        shelves: dict[str, dict[str, str]] = {}
-        names = [f"purchase-{n}" for n in range(self.choose((1, 1, 2, 3)))]
+        self.database_ahead = self._ahead + self._random.uniform(-self._apart, self._apart)
+        self.database_down_until = 0.0
+        self.rows = Rows()
+        names = [f"purchase-{n}" for n in range(self.choose(self.numbers))]
         self.buyers = [
             Buyer(
                 name,
-                NoStore() if self.kind == "nothing" else Shelf(self, self.kind, shelves, name),
+                self._store(),
                 self.now,
                 self.sandbox.account.add_instance(expires_at=self.now + 300 * DAY).instance_id
                 if spends_on != "purchases"
@@ -167,8 +150,8 @@ class World:
             )
             for name in names
         ]
-        if self.kind in ("ledger", "database"):
-            self._share_the_ledger(shelves["ledger"])
+        if self.buyers[0].store.is_shared:
+            self._share_the_ledger()
         self._rules = Rules(LAG, self.choose((WINDOW, None, None)), request_seconds=3.0)
         self._actors: list[tuple[float, greenlet]] = []
         self._events: list[tuple[float, Callable[[], Any]]] = []
@@ -179,11 +162,15 @@ class World:
     def choose(self, options: tuple[Any, ...]) -> Any:
         return self._random.choice(options)
 
+    def note(self, text: str) -> None:
+        """Add a line to the trace."""
+        self.trace.append(text)
+
     def pause(self, label: str, *, stands_still: bool = True) -> None:
         """Let others act, at a place where this process may die, or stand still."""
-        self.trace.append(label)
-        if self.happens(0.04):
-            self.trace.append(f"died: {label}")
+        self.note(label)
+        if self.happens(self.death):
+            self.note(f"died: {label}")
             raise Died
         if stands_still:
             self.stand_still(label)
@@ -198,7 +185,7 @@ class World:
         if not self.happens(self._standstills):
             return
         seconds = self.choose(STANDSTILLS) * self._random.uniform(0.7, 1.3)
-        self.trace.append(f"stands still for {seconds:.0f} s: {label}")
+        self.note(f"stands still for {seconds:.0f} s: {label}")
         self.is_past_the_check |= label == LAST_CHECK
         self.sleep(seconds)
 
@@ -209,7 +196,10 @@ class World:
     def run(self) -> list[str]:
         """Run it, and return what is wrong with how it ended."""
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        with mock.patch.object(exchange, "time", clock), mock.patch.object(wire, "time", clock):
+        patches = ((exchange, "time", clock), (wire, "time", clock), (caller, "random", self._random))
+        with contextlib.ExitStack() as stack:
+            for patch in patches:
+                stack.enter_context(mock.patch.object(*patch))
             return self._run()
 
     def _run(self) -> list[str]:
@@ -220,21 +210,27 @@ class World:
             for copy in range(1 + (self.has_copies and self.happens(0.7))):
                 self._start(partial(self._tries, buyer, copy), begins + copy * self.choose((0.0, 0.1, 5.0)))
         self._until_quiet()
-        self.is_calm = True
+        self.is_calm, self._calm_since = True, self.now
         for buyer in self.buyers:
-            if not buyer.order_id and not buyer.stop:
+            if buyer.hangs:
                 self._start(partial(self._tries, buyer, 0), 1.0)
         self._until_quiet()
         return list(self._faults())
 
-    def _share_the_ledger(self, ledger: dict[str, str]) -> None:
+    def _store(self) -> Store:
+        """Return the store of one purchase: a shared one remembers all of them."""
+        if self.kind == "nothing":
+            return NoStore()
+        return Shelf(self, self.kind, self.rows if SHELVES[self.kind].is_shared else Rows())
+
+    def _share_the_ledger(self) -> None:
         """Let another endpoint have numbered its orders alike: its records say nothing about the orders of this one."""
         for place in (0, 1):
             elsewhere = Record(
                 f"elsewhere-{place}", "t", 0, "f", "http://elsewhere.invalid", "CreateInstance", State.ORDERED, "o",
                 self.now, self.now, self.now, self.now, order_id=self.sandbox.account.ids.order_number(place, self.now),
             )  # fmt: skip
-            ledger[elsewhere.key] = json.dumps(elsewhere.as_json())
+            self.rows.records[elsewhere.key] = json.dumps(elsewhere.as_json()), self.now
 
     def _spend_long_ago(self) -> None:
         """Let there be an identical order of another day, which nobody here may take for its own."""
@@ -270,13 +266,16 @@ class World:
         for try_number in range(1, TRIES + 1):
             outcome = self._try(buyer, len(buyer.outcomes) + 1 if not copy else 1)
             buyer.outcomes.append(outcome)
-            self.trace.append(f"{buyer.name} copy {copy} try {try_number}: {outcome}")
+            self.note(f"{buyer.name} copy {copy} try {try_number}: {outcome}")
             if buyer.order_id or (buyer.stop and not self.happens(0.2)):
                 return
-            self.sleep(self.choose(DELAYS) if not self.is_calm else 400.0)
+            self.sleep(self._delay() if not self.is_calm else 400.0)
+
+    def _delay(self) -> float:
+        return float(self.choose(DELAYS))
 
     def _try(self, buyer: Buyer, try_number: int) -> str:
-        ahead = self._ahead + self._random.uniform(-self._apart, self._apart)
+        ahead = self._ahead_of_a_worker()
 
         def clock() -> float:
             return self.now + ahead
@@ -290,9 +289,11 @@ class World:
         self._hide_next_order()
         buyer.stop = None
         purchase = Purchase(
-            buyer.name, MONEY_ACTIONS[self.spends_on](client, buyer.instance_id), buyer.store, self._rules,
-            presumed_since=buyer.first_try_at + self._ahead if try_number > 1 else None,
-            twins="a copy" * (len(self.buyers) > 1 and self.spends_on == "purchases"), clock=clock, sleep=self.sleep,
+            buyer.name, self._action(client, buyer), buyer.store, self._rules,
+            presumed_since=self._presumed_since(buyer) if try_number > 1 else None,
+            twins="a copy" * (len(self.buyers) > 1 and self.spends_on == "purchases"),
+            checkpoint=lambda name: self.pause(f"at {name}"), clock=None if buyer.store.has_clock else clock,
+            sleep=self.sleep,
         )  # fmt: skip
         try:
             order = purchase.place()
@@ -306,6 +307,19 @@ class World:
         buyer.order_id = order.order_id
         return f"order {order.order_id}"
 
+    def _ahead_of_a_worker(self) -> float:
+        """Return the seconds by which the clock of a try's worker is ahead."""
+        return self._ahead + self._random.uniform(-self._apart, self._apart)
+
+    def _action(self, client: BillingClient, buyer: Buyer) -> MoneyAction:
+        """Return what a purchase moves money for."""
+        return MONEY_ACTIONS[self.spends_on](client, buyer.instance_id)
+
+    def _presumed_since(self, buyer: Buyer) -> float | None:
+        """Return since when a try before this one may have sent, of which a store could have lost the record."""
+        first_try_at = buyer.first_try_at + self._ahead
+        return None if buyer.store.complete_since <= first_try_at else first_try_at
+
     def _hide_next_order(self) -> None:
         """Let the next order be listed late, but within the lag."""
         self.sandbox.faults.add(
@@ -316,27 +330,59 @@ class World:
         orders = self.sandbox.account.orders()
         returned = Counter(buyer.order_id for buyer in self.buyers if buyer.order_id)
         yield from (f"{count} purchases return order {order_id}" for order_id, count in returned.items() if count > 1)
-        for buyer in self.buyers:
-            yield from self._faults_of(buyer, [order for order in orders if order.client_token in buyer.tokens])
+        groups = [self.buyers] if self._are_interchangeable else [[buyer] for buyer in self.buyers]
+        for group in groups:
+            yield from self._faults_of(
+                group, [o.order_id for o in orders if any(o.client_token in b.tokens for b in group)]
+            )
         moved = abs(self.sandbox.options.balance_cents - self.sandbox.account.balance_cents)
         if moved != sum(order.cost_cents for order in orders if order.client_token and self._has_moved(order)):
             yield f"moved {moved} cents for {len(orders)} orders"
+
+    @property
+    def _tokens(self) -> set[str]:
+        return {token for buyer in self.buyers for token in buyer.tokens}
+
+    def _faults_of_identical(self, placed: list[str]) -> Iterable[str]:
+        """Yield what is wrong where one purchase may take the order of another: only together are they right."""
+        if len(placed) > len(self.buyers):
+            yield f"{len(placed)} orders for {len(self.buyers)} purchases: {placed}"
+        returned = {buyer.order_id for buyer in self.buyers if buyer.order_id}
+        yield from (f"{order_id} is returned, and nobody placed it here" for order_id in returned - {*placed})
+        yield from (f"order {order_id} is lost" for order_id in self._lost({*placed} - returned))
+        yield from (f"{buyer.name} never came to an end: {buyer.outcomes}" for buyer in self.buyers if buyer.hangs)
+
+    def _lost(self, order_ids: Iterable[str]) -> Iterable[str]:
+        """Yield the orders that no stop names; a book that refuses to be read shows none."""
+        stops = " ".join(str(buyer.stop) for buyer in self.buyers if buyer.stop)
+        is_blind = self.is_past_the_check or "cannot be read" in stops
+        return (order_id for order_id in sorted(order_ids) if order_id not in stops and not is_blind)
 
     def _has_moved(self, order: PlacedOrder) -> bool:
         """Whether an order's money has moved: a refund's comes back at its end."""
         return self.spends_on != "refunds" or order.status == DealStatus.REFUNDED
 
-    def _faults_of(self, buyer: Buyer, bought: list[PlacedOrder]) -> Iterable[str]:
-        ids = [order.order_id for order in bought]
-        if len(bought) > 1:
-            yield f"{buyer.name} bought {len(bought)} times: {ids}"
-        if buyer.order_id and ids != [buyer.order_id]:
-            yield f"{buyer.name} returns {buyer.order_id}, and bought {ids}"
-        if not buyer.order_id and not buyer.stop and bought:
-            yield f"{buyer.name} lost {ids} (outcomes {buyer.outcomes})"
+    @property
+    def _are_interchangeable(self) -> bool:
+        """Whether one of these purchases may take the order of another: a ledger knows which are still without one."""
+        return self.spends_on == "purchases" and self.kind in ("ledger", "database")
+
+    def _faults_of(self, buyers: list[Buyer], bought: list[str]) -> Iterable[str]:
+        names, outcomes = [buyer.name for buyer in buyers], [buyer.outcomes for buyer in buyers]
+        returned = {buyer.order_id for buyer in buyers if buyer.order_id}
+        stops = [str(buyer.stop) for buyer in buyers if buyer.stop and not buyer.order_id]
+        left = set(bought) - returned
+        if len(bought) > len(buyers):
+            yield f"{names} bought {len(bought)} times: {bought}"
+        if returned - set(bought):
+            yield f"{names} return {returned}, and bought {bought}"
+        if len(left) > len(buyers) - len(returned):
+            yield f"{names} bought {bought}, and know only {returned}"
         # A book that refuses to be read shows no order, and one that a stopped process placed may be of any time.
-        is_blind = self.is_past_the_check or "cannot be read" in str(buyer.stop)
-        if buyer.stop and not buyer.order_id and not is_blind and not all(one in str(buyer.stop) for one in ids):
-            yield f"{buyer.name} stopped without naming {ids}"
-        if not buyer.order_id and not buyer.stop:
-            yield f"{buyer.name} never came to an end: {buyer.outcomes}"
+        is_blind = self.is_past_the_check or any("cannot be read" in stop for stop in stops)
+        if left and not stops:
+            yield f"{names} lost {left} (outcomes {outcomes})"
+        if left and stops and not is_blind and not all(any(one in stop for stop in stops) for one in left):
+            yield f"{names} stopped without naming all of {left}: {stops}"
+        if any(not buyer.order_id and not buyer.stop for buyer in buyers):
+            yield f"{names} never came to an end: {outcomes}"

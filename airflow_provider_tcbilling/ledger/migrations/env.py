@@ -9,7 +9,7 @@ from airflow_provider_tcbilling.ledger.database_tables import VERSION_TABLE, met
 attributes = context.config.attributes
 
 if context.is_offline_mode():
-    name = attributes["url"].get_backend_name()
+    name = attributes["dialect"]
     context.configure(dialect_name=name, literal_binds=True, target_metadata=metadata, version_table=VERSION_TABLE)
 else:
     context.configure(connection=attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE)

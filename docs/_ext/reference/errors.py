@@ -46,6 +46,7 @@ STAND_INS = {
     "restore": "settle --restore FILE",
     "decidable": "ten minutes after the first request",
     "replay": "the time that it names",
+    "order_id": "NUMBER",
 }
 """Text for the values that only a task knows."""
 
