@@ -41,7 +41,7 @@ READY_SECONDS = 900.0
 """How long all of it may take to be up, on a machine that has much else to do."""
 
 RESTART_SECONDS = 5.0
-"""The pause of a supervisor before it starts a component again that ended by itself."""
+"""The least time from one start of a component to the next one, where it ends by itself."""
 
 GOODBYE_SECONDS = 180.0
 """How long a worker that is asked to end may go on with the tasks that it has begun."""
@@ -123,7 +123,7 @@ class Cluster(RealAirflow):
     """
     An Airflow of several machines, with its PostgreSQL and its Redis.
 
-    What ends by itself is started again after a pause, as a supervisor would do it. What a scenario kills stays away
+    What ends by itself is started again, as a supervisor would do it. What a scenario kills stays away
     until the scenario starts it.
 
     :param home: Where it lives.
