@@ -48,7 +48,9 @@ def test_dead_purchases_of_the_same_end_with_one_order_each(start_sandbox, ledge
     dead(sandbox, ledger, {key: chance.random() < 0.5 for key in keys})
     passing_time.sleep(chance.choice([1, 340]))
 
-    found = bought(sandbox, ledger, chance.sample(keys, len(keys)))
+    # Without a comparison, an earlier purchase must take its order before a later one is sent.
+    again = chance.sample(keys, len(keys)) if ledger.replaces_conditionally else keys
+    found = bought(sandbox, ledger, again)
 
     assert sorted(found.values()) == sorted(orders(sandbox))
     assert len(set(found.values())) == len(keys)
@@ -147,6 +149,63 @@ def test_a_purchase_that_goes_on_with_an_old_decision_finds_the_order_that_was_l
 
     assert sorted([order_id, found["two"]]) == sorted(orders(sandbox))
     assert record_of(ledger, "one").order_id != record_of(ledger, "two").order_id
+
+
+def test_an_order_that_is_left_to_another_purchase_is_in_its_record_before_anything_is_sent(start_sandbox):
+    ledger = Shelf(replaces_conditionally=True)
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    dead(sandbox, ledger, {"one": False, "two": True})
+    [order] = orders(sandbox)
+
+    purchase(sandbox, ledger, key="two").place()
+
+    assert record_of(ledger, "one").order_id == order
+    assert purchase(sandbox, ledger, key="one").place().order_id == order
+    assert len(orders(sandbox)) == 2
+
+
+def test_a_purchase_that_decided_to_send_and_stood_still_finds_the_order_that_was_left_to_it(start_sandbox):
+    ledger = Shelf(replaces_conditionally=True)
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    dead(sandbox, ledger, {"one": False})
+    found = []
+
+    def stands_still(name):
+        if name == "queried" and not found:
+            dead(sandbox, ledger, {"two": True})
+            found.append(purchase(sandbox, ledger, key="two").place().order_id)
+
+    found.append(purchase(sandbox, ledger, key="one", checkpoint=stands_still).place().order_id)
+
+    assert sorted(found) == sorted(orders(sandbox))
+
+
+def test_without_a_comparison_nothing_is_sent_while_an_earlier_purchase_has_not_taken_its_order(start_sandbox):
+    ledger = Shelf()
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    dead(sandbox, ledger, {"one": False, "two": True})
+
+    with pytest.raises(PurchaseOutcomeUnknown, match="has not taken its order yet"):
+        purchase(sandbox, ledger, key="two").place()
+
+    assert [purchase(sandbox, ledger, key="one").place().order_id] == orders(sandbox)
+
+
+def test_an_order_that_was_taken_during_a_standstill_is_given_back(start_sandbox, passing_time):
+    ledger = Shelf()
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    dead(sandbox, ledger, {"one": False})
+    taken = []
+
+    def stands_still(name):
+        if name == "order known" and not taken:
+            passing_time.sleep(600)
+            taken.append(purchase(sandbox, ledger, key="one").place().order_id)
+
+    late = purchase(sandbox, ledger, key="two", checkpoint=stands_still).place().order_id
+
+    assert taken != [late]
+    assert sorted([*taken, late]) == sorted(orders(sandbox))
 
 
 def test_as_many_as_possible_take_an_order_and_the_earlier_first():

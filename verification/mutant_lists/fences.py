@@ -84,7 +84,7 @@ FENCES = (
     Mutant(
         "a process that stood still sends",
         "Ownership.claim",
-        "if self._clock() - began > PAUSE_SECONDS:",
+        "if self._clock() - began > self._store.pause_seconds:",
         "if False:",
         f"{STANDSTILL}::test_a_process_that_stood_still_before_its_first_write_gives_the_purchase_up",
     ),

@@ -186,7 +186,7 @@ PURCHASES = (
     ),
     Mutant(
         "an order adopted beside the one that the record knows by then",
-        "Ownership.adopt",
+        "Ownership._adopt",
         "if stored not in (None, record):",
         "if False:",
         f"{COHORT}::test_a_record_that_knows_an_order_by_then_takes_no_other",
@@ -204,6 +204,20 @@ PURCHASES = (
         "self._clock() - self._action.client.clock() if self._store.has_clock else 0.0",
         "0.0",
         f"{CLOCK}::test_a_clock_of_the_store_that_is_hours_ahead_changes_nothing",
+    ),
+    Mutant(
+        "an order left to another that may be about to send",
+        "Purchase._take_over",
+        "if not self._inquiry.hand_over():",
+        "if False:",
+        f"{COHORT}::test_an_order_that_is_left_to_another_purchase_is_in_its_record_before_anything_is_sent",
+    ),
+    Mutant(
+        "an order kept after a standstill although another has taken it",
+        "Purchase._keep",
+        "if self._clock() > record.sending_until and self._is_anothers(record, order):",
+        "if False:",
+        f"{COHORT}::test_an_order_that_was_taken_during_a_standstill_is_given_back",
     ),
     Mutant(
         "orders of another day taken",
