@@ -13,7 +13,7 @@ NOT_RUN: dict[str, str] = {
     r"make (test|check)\b": SUITE,
     r"make demo\b": "it starts a whole Airflow; .ci/run runs it, and tests/system starts one too",
     r"make sandbox\b": "it runs until it is stopped; other pages start the sandbox themselves",
-    r"make (matrix|schedules|kill-matrix|mutants|bench)\b": HOURS,
+    r"make (matrix|schedules|kill-matrix|cluster|mutants|bench)\b": HOURS,
     r"make (docs|dist|test-dist|release-check|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",
     r"(pip install|python -m venv|cat sandbox\.pem|tccli/bin/)": f"{DOWNLOADS}; the Makefile installs in the same way",
     r"(docker|helm|kubectl|cd deploy/compose)\b": ELSEWHERE,
