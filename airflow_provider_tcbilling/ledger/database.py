@@ -7,12 +7,14 @@ Only ``ledger.database*`` and the migrations import SQLAlchemy, and only where a
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import select
 
+from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.ledger import (
     database_check,
     database_events,
@@ -74,8 +76,14 @@ class DatabaseStore(Store):
 
     @property
     def complete_since(self) -> float:
-        """The moment at which the ledger was created, by its clock."""
-        return self.identity.created_at
+        """The moment at which the ledger was created, and five minutes, by which Airflow's clock may differ."""
+        return self.identity.created_at + CLOCK_MARGIN
+
+    def complete_since_for(self, placed_by: Mapping[str, Any]) -> float:
+        """Return since when the ledger has purchases of a DAG: before, its connection may have named another ledger."""
+        dag_id = placed_by.get("dag_id")
+        first = self.database.reading(lambda connection: database_lookup.first_of(connection, dag_id))
+        return max(self.complete_since, math.inf if first is None else first + CLOCK_MARGIN)
 
     @property
     def identity(self) -> Identity:

@@ -61,6 +61,15 @@ def _of_orders(connection: Connection, order_ids: Collection[str]) -> Iterator[R
     yield from connection.execute(owning.where(orders.c.order_id.in_([written(one, 100) for one in order_ids])))
 
 
+def first_of(connection: Connection, dag_id: Any) -> float | None:
+    """Return when a purchase of a DAG that has changed least lately has changed, ``None`` if there is none."""
+    named = written(dag_id, 255) if isinstance(dag_id, str) else ""
+    first: float | None = connection.execute(
+        select(func.min(purchases.c.changed_at)).where(purchases.c.dag_id == named)
+    ).scalar_one()
+    return first
+
+
 def _of_dag(connection: Connection, dag_id: str) -> Iterator[Row[Any]]:
     """Yield the rows of the purchases of a DAG."""
     yield from connection.execute(

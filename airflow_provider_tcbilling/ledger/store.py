@@ -82,6 +82,14 @@ class Store(ABC):
         """
         return math.inf
 
+    def complete_since_for(self, placed_by: Mapping[str, Any]) -> float:
+        """
+        Return :attr:`complete_since` for the purchases of one origin, which may have been remembered elsewhere before.
+
+        :param placed_by: The origin, as its purchases have it in their records.
+        """
+        return self.complete_since
+
     def now(self) -> float:
         """Return the time in epoch seconds, by which the deadlines of records are written and read."""
         return time.time()

@@ -69,6 +69,10 @@ class Ownership:
         """The place of the record, for a user."""
         return self._store.location(self._wanted.key)
 
+    def may_miss(self, since: float) -> bool:
+        """Whether the store may miss an intent of that time, in epoch seconds."""
+        return since < self._store.complete_since_for(self._wanted.placed_by)
+
     def read(self) -> Record | None:
         """
         Return the record, ``None`` if there is none.

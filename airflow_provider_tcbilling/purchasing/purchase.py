@@ -161,7 +161,7 @@ class Purchase:
         if record:
             self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
             self._ownership.refuse_another_account(record, self._action)
-        elif self._presumed_since is not None and self._presumed_since < self._store.complete_since:
+        elif self._presumed_since is not None and self._ownership.may_miss(self._presumed_since):
             log.warning("An earlier try may have sent this purchase, and there is no record of it. Querying first.")
             return self._intents.presumed(self._clock(), self._presumed_since)
         return record
