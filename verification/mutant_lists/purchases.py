@@ -277,8 +277,8 @@ PURCHASES = (
     Mutant(
         "judged while a request is under way",
         "_search",
-        "if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):",
-        "if time.time() < (quiet := 0.0):",
+        "if may_be_under_way and found.store.now() < (quiet := purchase.quiet_from(record)):",
+        "if found.store.now() < (quiet := 0.0):",
         "tests/cli/test_explain.py::test_each_state_and_finding_has_its_next_step",
     ),
     Mutant(
