@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import select
 
-from airflow_provider_tcbilling.ledger import database_check, database_events, database_schema, database_search
+from airflow_provider_tcbilling.ledger import (
+    database_check,
+    database_events,
+    database_lookup,
+    database_schema,
+    database_search,
+)
 from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.database_changes import Change, Taken, assign, row_of
 from airflow_provider_tcbilling.ledger.database_engine import CommitUnknown, database_of
@@ -233,6 +239,12 @@ class DatabaseStore(Store):
 
         rows = self.database.reading(read)
         return {row.id: self._listed(row) for row in rows}.values()
+
+    def _list_possible(self, token: str, dag_id: str, order_ids: Collection[str]) -> Iterable[tuple[str, Text]]:
+        def read(connection: Connection) -> list[Row[Any]]:
+            return [*database_lookup.possible(connection, token, dag_id, order_ids)]
+
+        return map(self._listed, self.database.reading(read))
 
     def _listed(self, row: Row[Any]) -> tuple[str, Text]:
         try:

@@ -208,6 +208,26 @@ class Store(ABC):
         """
         return self._list()
 
+    def possible(
+        self, *, token: str = "", dag_id: str = "", order_ids: Collection[str] = ()
+    ) -> Iterator[tuple[str, Any]]:
+        """
+        Yield the records that may have a client token, be of a DAG, or own one of some orders. More may be yielded.
+
+        :param token: Exactly one of the three is given.
+        :raises StoreFailed: The store cannot be read.
+        """
+        found = self._tried("", lambda: list(self._list_possible(token, dag_id, order_ids)))
+        return ((location, _value(text)) for location, text in found)
+
+    def _list_possible(self, token: str, dag_id: str, order_ids: Collection[str]) -> Iterable[tuple[str, Text]]:
+        """
+        Yield as :meth:`_list` does, and leave out what surely does not match.
+
+        A store that can do so without reading each record overrides it.
+        """
+        return self._list()
+
     def _tried(self, key: str, use: Callable[[], T]) -> T:
         try:
             return use()

@@ -1,6 +1,7 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
 from verification.mutant_lists.arguments import ARGUMENTS
+from verification.mutant_lists.cohorts import COHORTS
 from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
 from verification.mutant_lists.folders import FOLDERS
@@ -23,6 +24,7 @@ __all__ = ["MUTANTS", "Mutant"]
 MUTANTS = (
     *FENCES,
     *PURCHASES,
+    *COHORTS,
     *STOPS,
     *SUBSCRIPTIONS,
     *SCALE,

@@ -146,7 +146,7 @@ TEXTS = (
     ),
     Mutant(
         "control characters within JSON obeyed by a terminal",
-        "_as_json",
+        "as_json",
         'c if c == "\\n" or visible(c) == c else json.dumps(c)[1:-1]',
         "c",
         f"{CLI}::test_json_is_json_and_steers_nothing",
