@@ -264,8 +264,8 @@ def run(shop, capsys, monkeypatch):
         return shop.sandbox.requests.get("CreateInstance", 0), shop.sandbox.account.balance_cents
 
     def run(*arguments):
-        capsys.readouterr()
         before, records = spent(), shop.files()
+        capsys.readouterr()
         code = commands.main(list(arguments))
         out, err = capsys.readouterr()
         assert spent() == before

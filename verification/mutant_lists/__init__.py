@@ -4,6 +4,7 @@ from verification.mutant_lists.arguments import ARGUMENTS
 from verification.mutant_lists.cohorts import COHORTS
 from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
+from verification.mutant_lists.fleet_limiter import FLEET_LIMITER
 from verification.mutant_lists.folders import FOLDERS
 from verification.mutant_lists.inputs import INPUTS
 from verification.mutant_lists.ledgers import LEDGERS
@@ -29,6 +30,7 @@ MUTANTS = (
     *SUBSCRIPTIONS,
     *SCALE,
     *LIMITER,
+    *FLEET_LIMITER,
     *LEDGERS,
     *EVIDENCE,
     *PLACES,
