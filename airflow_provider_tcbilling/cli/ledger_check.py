@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.cli.columns import columns
+from airflow_provider_tcbilling.cli.ledger_verdict import Failed, Warned
 from airflow_provider_tcbilling.cli.lookup import Refused, refuse_if_away
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import Store
@@ -30,14 +31,6 @@ class Check:
     name: str
     result: str
     about: str
-
-
-class Failed(Exception):
-    """The property does not hold; the text says why."""
-
-
-class Warned(Exception):
-    """The property holds, and a user should know something; the text says what."""
 
 
 Test = tuple[str, Callable[[Any], str], bool]

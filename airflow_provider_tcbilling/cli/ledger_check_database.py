@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from airflow_provider_tcbilling.cli.ledger_check import Failed, Warned
 from airflow_provider_tcbilling.cli.ledger_schema import AIRFLOWS_OWN
+from airflow_provider_tcbilling.cli.ledger_verdict import Failed, Warned
 from airflow_provider_tcbilling.ledger.database_engine import database_of
 from airflow_provider_tcbilling.ledger.database_lookup import server_of
 from airflow_provider_tcbilling.ledger.database_race import creation_flaw, queue_flaw, replacement_flaw
