@@ -17,7 +17,9 @@ from airflow_provider_tcbilling.purchasing.record import Record
 
 def cohort_of(record: Record, open_alike: Iterable[Record], beside: float = 0.0) -> list[Record]:
     """
-    Return a record and all whose orders may be taken for those of another in it, the earliest intent first.
+    Return a record and all whose orders may be taken for those of another in it, in the order in which they may choose.
+
+    One that is never sent again comes first, then the earliest intent.
 
     Each process that asks finds the same cohort, whichever of its purchases it is about.
 
@@ -28,7 +30,7 @@ def cohort_of(record: Record, open_alike: Iterable[Record], beside: float = 0.0)
     for member in cohort:
         cohort += [other for other in left if other.overlaps(member, beside)]
         left = [other for other in left if not other.overlaps(member, beside)]
-    return sorted(cohort, key=lambda one: (one.intended_at, one.key))
+    return sorted(cohort, key=lambda one: (not one.state.is_final, one.intended_at, one.key))
 
 
 def is_identical(record: Record, other: Record) -> bool:
