@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_provider_tcbilling.api.fingerprint import is_same
+from airflow_provider_tcbilling.api.masking import is_masked
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.purchasing.record import Record
 
@@ -35,7 +36,10 @@ def cohort_of(record: Record, open_alike: Iterable[Record], beside: float = 0.0)
 
 def is_identical(record: Record, other: Record) -> bool:
     """Whether two purchases surely ask for the same, their secrets included."""
-    return record.payload == other.payload and is_same(record.fingerprint, other.fingerprint) is True
+    if record.payload != other.payload:
+        return False
+    # A payload without secrets is whole in its record, whichever key has sealed its fingerprint.
+    return not is_masked(record.payload) or is_same(record.fingerprint, other.fingerprint) is True
 
 
 def shares_of(choices: Mapping[str, Sequence[Candidate]]) -> Mapping[str, Candidate]:
