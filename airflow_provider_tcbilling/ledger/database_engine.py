@@ -231,6 +231,11 @@ class Database:
                 if trouble is Trouble.REFUSED or time.monotonic() - began > patience:
                     raise StoreFailed(f"{self.about_first} cannot be reached: {_said(error)}") from error
                 _pause(0.5)
+            except (ValueError, TypeError) as error:
+                # Its text may hold the password: a driver says so what it cannot encode.
+                raise StoreFailed(
+                    f"{self.about_first} cannot be opened with what its connection says ({type(error).__name__})."
+                ) from None
 
     def _trouble(self, error: Exception) -> Trouble:
         if isinstance(error, PoolTimeout):
