@@ -35,8 +35,6 @@ def test_a_purchase_that_is_under_way_is_not_settled_as_not_bought(
 
     code = commands.main(["settle", "--key", "k", "--not-bought"])
     out = capsys.readouterr()
-    explained = commands.main(["explain", "--key", "k"])
-    print(capsys.readouterr().out)
 
     assert json.loads(ledger.text("k"))["state"] == "intended", out
     assert code != 0
