@@ -19,7 +19,7 @@ from tests.support.databases import PASSWORD, address, free_port
 COUNT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tcbilling ledger' AND datname = '{}'"
 
 FORKS = """
-import os, sys
+import os
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
 from airflow_provider_tcbilling.ledger.database_address import Address
 
@@ -37,7 +37,7 @@ for number in range(20):
         created = ledger.create("k", {{"number": number}})
         taken = ledger.replace("before", {{"number": number}}, text)
         print(f"{{created}} {{taken}} {{number}}\\n", end="", flush=True)
-        sys.exit(0)
+        os._exit(0)
     pids.append(pid)
 os.close(start)
 ends = [os.waitpid(pid, 0)[1] for pid in pids]
