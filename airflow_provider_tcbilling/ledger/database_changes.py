@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from airflow_provider_tcbilling.ledger.database_engine import Outdated
 from airflow_provider_tcbilling.ledger.database_events import Place, locked_place
 from airflow_provider_tcbilling.ledger.database_form import compressed
 from airflow_provider_tcbilling.ledger.database_rows import (
@@ -27,8 +28,7 @@ from airflow_provider_tcbilling.ledger.database_statements import (
     PURCHASE_GOES_ON,
     execute_all,
 )
-from airflow_provider_tcbilling.ledger.database_tables import books, purchases
-from airflow_provider_tcbilling.ledger.database_engine import Outdated
+from airflow_provider_tcbilling.ledger.database_tables import books, orders, purchases
 from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def assign(connection: Connection, server: str, order_id: str, key: str, at_ms: 
         return key
     if place.owner:
         return owners(connection, server, [order_id])[order_id]
-    order = {"order_id": order_id, "server": server, "purchase": purchase}
-    order["key"] = None if place.row is not None else written(key, len(key))
+    own = None if place.row is not None else written(key, len(key))
+    order = {"order_id": order_id, "server": server, "purchase": purchase, "key": own}
     event = {"purchase": purchase, "kind": "assigned", "at_ms": at_ms, "who": "", "order_id": order_id}
     execute_all(connection, [(NEW_ORDER, order), *place.next_event(event)])
     return key
