@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 AUDIT := .audit
+CLUSTER := .cluster
 LINES := 2.11 3.0 3.1 3.2 3.3 3.4
 
 # What an installer cannot check is not installed: each pin has hashes, and so has all that builds the project itself.
@@ -13,7 +14,7 @@ project = $(call uv,$(1)) --no-deps -e .
 alive = sh scripts/alive.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system check matrix kill-matrix mutants schedules bench docs sandbox dist test-dist release-check pins audit clean
+.PHONY: help demo test test-system check matrix kill-matrix cluster mutants schedules bench docs sandbox dist test-dist release-check pins audit clean
 
 help: ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -24,7 +25,8 @@ demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it, in 
 test: $(VENV)/ready ## Run the tests on all cores, in random order, and measure branch coverage (ARGS="tests/api -n 0" runs some)
 	@$(BIN)/python -m pytest -m "not system" -n auto --dist worksteal $(or $(ARGS),--cov --cov-report=term)
 
-test-system: $(VENV)/ready ## Run the tests that start real Airflow components, and kill them
+test-system: $(VENV)/ready $(CLUSTER)/ready ## Run the tests that start real Airflow components, and kill them
+	@sh scripts/cluster_programs.sh || true
 	@$(BIN)/python -m pytest -m system -p no:randomly $(ARGS)
 
 check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages, docs build
@@ -32,7 +34,8 @@ check: $(VENV)/checkable ## Lint, types, layers, spelling, fresh reference pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/codespell airflow_provider_tcbilling docs example_dags scripts tests verification *.md Makefile
+	@$(BIN)/codespell airflow_provider_tcbilling deploy docs example_dags scripts tests verification *.md Makefile
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec --quiet deploy/compose/compose.yaml
 	@$(BIN)/python docs/_ext/render_reference.py --check
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
@@ -44,10 +47,15 @@ kill-matrix: $(VENV)/ready .matrix/3.4/ready .matrix/3.2/ready .matrix/2.11/read
 	@$(BIN)/python docs/_ext/render_reference.py
 	@$(if $(ARGS),true,$(BIN)/python -m verification.schedules)
 
+cluster: $(CLUSTER)/ready ## Kill the machines of an Airflow on PostgreSQL, Redis and Celery, for hours, and count the orders (ARGS="--short")
+	@sh scripts/cluster_programs.sh
+	@$(CLUSTER)/bin/python -m verification.cluster $(ARGS)
+	@$(CLUSTER)/bin/python docs/_ext/render_reference.py
+
 mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail (ARGS="--only Purchase --jobs 2")
 	@$(BIN)/python -m verification.mutants $(ARGS)
 
-schedules: $(VENV)/ready ## Run 30,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
+schedules: $(VENV)/ready ## Run 40,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python -m verification.schedules $(ARGS)
 
 bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/explanation/performance.md, in 90 minutes (ARGS="--only fleet")
@@ -80,7 +88,7 @@ audit: $(VENV)/ready $(AUDIT)/ready ## Check the pins: hashes, withdrawn release
 	@$(BIN)/python scripts/audit.py $(ARGS)
 
 clean: ## Remove everything that the commands made
-	@rm -rf $(VENV) $(AUDIT) .matrix .demo .bench .coverage* build dist docs/_build
+	@rm -rf $(VENV) $(AUDIT) $(CLUSTER) .matrix .demo .bench .coverage* build dist docs/_build
 
 $(VENV)/ready: requirements/uv.txt requirements/build.txt requirements/airflow-3.3.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 to 3.13 is needed; say make PYTHON=python3.12 ...")'
@@ -99,6 +107,15 @@ $(VENV)/checkable: $(VENV)/ready requirements/check.txt
 $(VENV)/benchable: $(VENV)/ready requirements/bench.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make bench needs Python 3.11 or newer")'
 	@$(call pins,$(BIN),requirements/bench.txt)
+	@touch $@
+
+$(CLUSTER)/ready: requirements/uv.txt requirements/build.txt requirements/airflow-3.3.txt requirements/cluster.txt pyproject.toml
+	@echo "Setting up $(CLUSTER) with Airflow 3.3 and its Celery executor (once) ..."
+	@$(PYTHON) -m venv --clear $(CLUSTER)
+	@$(call pip,$(CLUSTER)/bin)
+	@$(alive) "installing Airflow 3.3" $(call pins,$(CLUSTER)/bin,requirements/airflow-3.3.txt)
+	@$(alive) "installing the Celery executor" $(call pins,$(CLUSTER)/bin,requirements/cluster.txt)
+	@$(call project,$(CLUSTER)/bin)
 	@touch $@
 
 $(AUDIT)/ready: requirements/uv.txt requirements/audit.txt

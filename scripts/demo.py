@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from scripts.demo_ledger import Ledger
 from scripts.demo_show import NO_STATUS, Show, money
 from tests.support.real_airflow import (
     HTTP_SECONDS,
@@ -170,6 +171,7 @@ class Demo:
         self._interruption = interruption
         self._keep = keep
         self._airflow: RealAirflow | None = None
+        self._ledger = Ledger(folder)
         self._run_url = ""
 
     def run(self) -> int:
@@ -212,8 +214,8 @@ class Demo:
             time.sleep(STEP_SECONDS)
         self._show.see_component("sandbox", "healthy")
         self._show.enter("Starting Airflow")
-        connection = {"AIRFLOW_CONN_TCBILLING_DEFAULT": sandbox.connection}
-        self._airflow = RealAirflow(self._folder, ROOT / "example_dags", connection, self._tick)
+        connections = self._ledger.connections(sandbox.connection)
+        self._airflow = RealAirflow(self._folder, ROOT / "example_dags", connections, self._tick)
         airflow = running.enter_context(self._airflow)
         self._tick()
         self._show.enter(f"Waiting for DAG {DAG_ID}")
@@ -235,6 +237,7 @@ class Demo:
                 "balance_before_cents": before,
                 "balance_after_cents": sandbox.get("state")["balance_cents"],
                 "seconds": {**seconds, "total": round(self._show.elapsed(), 1)},
+                "ledger": self._ledger.list(sandbox.connection).splitlines(),
                 "ui": airflow.url,
                 "sandbox": f"{sandbox.url}/",
             }
@@ -275,7 +278,9 @@ class Demo:
     def _hold(self, sandbox: Sandbox, airflow: RealAirflow) -> None:
         """Say where everything is, and leave it up until a signal comes."""
         print(f"Airflow      {airflow.url}/  (no login)\nThe DAG run  {self._run_url}")
-        print(f"The sandbox  {sandbox.url}/\nConnection   {sandbox.connection}")
+        print(f"The sandbox  {sandbox.url}/\nThe ledger   {_short(self._ledger.path)}")
+        for name, connection in self._ledger.connections(sandbox.connection).items():
+            print(f"Connection   export {name}='{connection}'")
         print("Everything is left running. Ctrl-C stops it.", flush=True)
         with contextlib.suppress(Interrupted):
             while True:
@@ -296,6 +301,8 @@ def mistakes_in(summary: dict[str, Any], orders: list[dict[str, Any]]) -> list[s
     cost = sum(order["cost_cents"] for order in orders)
     if paid != cost:
         mistakes.append(f"the balance fell by {money(paid)}, but the orders cost {money(cost)}")
+    if not any(summary["order_id"] in line for line in summary["ledger"]):
+        mistakes.append(f"the ledger does not list the order: {summary['ledger']}")
     if "deferred" not in summary["seconds"]:
         mistakes.append("the task was never seen deferred")
     return mistakes

@@ -133,6 +133,7 @@ class Show:
         """Print the result."""
         if summary:
             self._console.print(_table_of(summary, failure))
+            print("\n$ python -m airflow_provider_tcbilling ledger list", *summary["ledger"], "", sep="\n", flush=True)
         if failure:
             print(f"The demo failed: {failure}", file=sys.stderr, flush=True)
 

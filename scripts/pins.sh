@@ -5,7 +5,7 @@
 set -eu
 uv=$1
 shift
-for file in airflow-2.11 airflow-3.0 airflow-3.1 airflow-3.2 airflow-3.3 airflow-3.4 audit bench build check uv; do
+for file in airflow-2.11 airflow-3.0 airflow-3.1 airflow-3.2 airflow-3.3 airflow-3.4 audit bench build check cluster uv; do
     oldest=$(sed -n '1s/.* on Python \([0-9.]*\) .*/\1/p' "requirements/$file.in")
     project=""
     case $file in airflow-*) project="pyproject.toml --extra sandbox" ;; esac

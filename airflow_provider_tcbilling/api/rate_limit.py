@@ -1,10 +1,10 @@
 """
-RateLimiter: how many requests a second this machine sends to an account, so that the server need not refuse them.
+RateLimiter: how many requests a second are sent to an account, so that the server need not refuse them.
 
-Tencent allows each account 20 requests a second for each action. Many processes of a machine share that limit, so all
-processes of a user queue up in a small file for each account and action. Machines do not share it. A rate-limit error
-slows all processes down, and each request that is sent speeds them up again: additive increase, multiplicative
-decrease.
+Tencent allows each account 20 requests a second for each action. Many processes share that limit, so they queue up:
+all processes of a user on this machine in a small file for each account and action, or all machines in a place that
+the caller names. A rate-limit error slows all of them down, and each request that is sent speeds them up again:
+additive increase, multiplicative decrease.
 
 The limit is a courtesy, and no purchase suffers from it: nothing here raises, and no request waits beyond its deadline.
 """
@@ -16,7 +16,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from airflow_provider_tcbilling.api.actions import SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import server_name
@@ -50,6 +50,21 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Limiter(Protocol):
+    """One queue of requests."""
+
+    def wait(self, within: float, sleep: Callable[[float], None]) -> bool:
+        """
+        Wait until a request may be sent. It raises only errors of *sleep*.
+
+        :param within: Seconds.
+        :return: Whether it may: not if that would take longer.
+        """
+
+    def was_refused(self) -> None:
+        """Slow down, since the server refused a request because there were too many. It raises nothing."""
+
+
 class QueueLimiter:
     """
     Lets requests go one after the other, in the order in which they came.
@@ -60,6 +75,17 @@ class QueueLimiter:
     def __init__(self, queue: RequestQueue, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._queue, self._per_second, self._clock = queue, per_second, clock
         self._slowest = min(SLOWEST, per_second)
+
+    def wait(self, within: float, sleep: Callable[[float], None]) -> bool:
+        """Wait for a turn as :meth:`Limiter.wait` says. It reads the queue again when the turn should have come."""
+        ends_at = time.monotonic() + within
+        ticket, seconds = self.draw(within)
+        while seconds > 0:
+            if seconds > ends_at - time.monotonic():
+                return False
+            sleep(min(seconds, NAP_SECONDS))
+            seconds = self.seconds_until(ticket, ends_at - time.monotonic())
+        return True
 
     def draw(self, within: float) -> tuple[float, float]:
         """
@@ -131,24 +157,33 @@ class QueueLimiter:
 
 class RateLimiter:
     """
-    The rate limit of one account, by action. All processes of a user with the same key and endpoint share it.
+    The rate limit of one account, by action. All clients with the same key, endpoint and place of queues share it.
 
     A lower limit than the usual one is a queue in front of the common queue, so that it delays no other client. A
     higher limit is for an account that has more than other accounts, and has a queue of its own.
 
     :param per_second: Requests a second for each action, above 0; infinity is without limit.
     :param is_waiting: For a client that only waits: it uses at most half of the limit, so purchases get the rest.
+    :param limiter_of: Makes a queue from its name, which shows no key, and its requests a second. The default is a file
+        of this machine.
     """
 
     def __init__(
-        self, endpoint: str, secret_id: str, per_second: float = SENT_PER_SECOND, *, is_waiting: bool = False
+        self,
+        endpoint: str,
+        secret_id: str,
+        per_second: float = SENT_PER_SECOND,
+        *,
+        is_waiting: bool = False,
+        limiter_of: Callable[[str, float], Limiter] | None = None,
     ) -> None:
         if not per_second > 0:
             raise ValueError(f"{per_second!r} requests a second are not above 0")
         self._account = hashlib.sha256(f"{server_name(endpoint)} {secret_id}".encode()).hexdigest()[:16]
         self._per_second = per_second
         self._is_waiting = is_waiting
-        self._limiters: dict[str, list[QueueLimiter]] = {}
+        self._limiter_of = limiter_of or limiter_of_machine
+        self._limiters: dict[str, list[Limiter]] = {}
 
     def wait(self, action: str, within: float, sleep: Callable[[float], None]) -> bool:
         """
@@ -160,15 +195,7 @@ class RateLimiter:
         if within < 0:
             return False
         ends_at = time.monotonic() + within
-        for limiter in self._of(action):
-            ticket, seconds = limiter.draw(within)
-            while seconds > 0:
-                if seconds > ends_at - time.monotonic():
-                    return False
-                sleep(min(seconds, NAP_SECONDS))
-                seconds = limiter.seconds_until(ticket, ends_at - time.monotonic())
-            within = ends_at - time.monotonic()
-        return True
+        return all(limiter.wait(max(0.0, ends_at - time.monotonic()), sleep) for limiter in self._of(action))
 
     def note(self, action: str, *, refused: bool) -> None:
         """Slow down if the server refused a request because there were too many. It raises nothing."""
@@ -176,7 +203,7 @@ class RateLimiter:
             for limiter in self._of(action):
                 limiter.was_refused()
 
-    def _of(self, action: str) -> list[QueueLimiter]:
+    def _of(self, action: str) -> list[Limiter]:
         if self._per_second == math.inf:
             return []
         if action not in self._limiters:
@@ -187,13 +214,18 @@ class RateLimiter:
             ]
         return self._limiters[action]
 
-    def _limiters_at(self, per_second: float, name: str) -> list[QueueLimiter]:
+    def _limiters_at(self, per_second: float, name: str) -> list[Limiter]:
         if per_second != SENT_PER_SECOND:
             name += f".{per_second!r}"
-        limiters = [QueueLimiter(queue_of(name), per_second)]
+        limiters = [self._limiter_of(name, per_second)]
         if self._is_waiting:
-            limiters.insert(0, QueueLimiter(queue_of(f"{name}.waiting"), per_second * WAITING_SHARE))
+            limiters.insert(0, self._limiter_of(f"{name}.waiting", per_second * WAITING_SHARE))
         return limiters
+
+
+def limiter_of_machine(name: str, per_second: float) -> Limiter:
+    """Return the limiter of a name for all processes of this user on this machine."""
+    return QueueLimiter(queue_of(name), per_second)
 
 
 def queue_of(name: str) -> RequestQueue:

@@ -119,7 +119,8 @@ class SharedQueue:
                 if began_at < self._trusted_until:
                     changed = self._write(step, patience)
                 else:
-                    changed = _in_a_thread(lambda: self._write(step, patience), patience + GRACE)
+                    what = "the folder for temporary files"
+                    changed = in_a_thread(lambda: self._write(step, patience), patience + GRACE, what)
             except Exception as error:  # A courtesy has no error that is worth a purchase.
                 self._go_local(error)
             else:
@@ -213,10 +214,11 @@ def _opened(name: str) -> Iterator[tuple[str, int]]:
         os.close(file)
 
 
-def _in_a_thread(work: Callable[[], T], seconds: float) -> T:
+def in_a_thread(work: Callable[[], T], seconds: float, what: str) -> T:
     """
-    Do work that may never end, because a file system hangs, and wait for its result.
+    Do work that may never end, because a file system or a network hangs, and wait for its result.
 
+    :param what: The thing that may hang, for the error.
     :raises TimeoutError: It took longer. The thread ends when it can.
     """
     future: Future[T] = Future()
@@ -231,5 +233,5 @@ def _in_a_thread(work: Callable[[], T], seconds: float) -> T:
     thread.start()
     thread.join(seconds)
     if not future.done():
-        raise TimeoutError(f"the folder for temporary files did not answer within {seconds:.1f} s")
+        raise TimeoutError(f"{what} did not answer within {seconds:.1f} s")
     return future.result()

@@ -80,7 +80,7 @@ def explanation_of(found: FoundPurchase, settings: Settings, client: BillingClie
         "settle": visible(command_line("settle", found.store.options(key), conn_id)),
         "restore": visible(command_line("settle", "--restore FILE", conn_id)),
         "replay": moment(record.replay_until) if record else "",
-        "decidable": moment(max(decidable_from(found, record, settings, client), time.time())) if record else "",
+        "decidable": moment(max(decidable_from(found, record, settings, client), found.store.now())) if record else "",
     }
     return {
         "purchase": str(found.name),
@@ -192,7 +192,7 @@ def _twin(found: FoundPurchase, record: Record, settings: Settings, client: Bill
         return QueryResult(Finding.TWIN_LATER, (str(doubt),))
     if twins:
         return QueryResult(Finding.TWIN, (f"the record's order: {record.order_id}", *twins))
-    if time.time() < (listed := purchase.checked_from(record)):
+    if found.store.now() < (listed := purchase.checked_from(record)):
         return QueryResult(Finding.TWIN_LATER, (f"run explain again after {moment(listed)}",))
     return None
 
@@ -202,7 +202,7 @@ def _search(found: FoundPurchase, record: Record, settings: Settings, client: Bi
     purchase = _purchase(found, record, settings, client)
     evidence, decision = purchase.foresee(record)
     may_be_under_way = record.state is State.INTENDED
-    if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):
+    if may_be_under_way and found.store.now() < (quiet := purchase.quiet_from(record)):
         return QueryResult(
             Finding.UNDER_WAY,
             (f"run explain again after {moment(quiet)}", *(order.summary for order in evidence.orders)),

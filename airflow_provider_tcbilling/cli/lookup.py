@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -20,13 +20,11 @@ from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFai
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.record import VERSION, Record
+from airflow_provider_tcbilling.purchasing.record_json import MOMENTS
 from airflow_provider_tcbilling.task.dag_run import task_run_key
 from airflow_provider_tcbilling.task.store import open_ledger
 
 T = TypeVar("T")
-
-LISTED = ("state", "changed_at", "order_id", "paid_cents", "currency", "key")
-"""The columns of a list of purchases."""
 
 _ELSEWHERE = "__airflow_state_ref__"
 """Airflow stores this in place of a value that a worker's own state store backend keeps."""
@@ -253,26 +251,15 @@ def find(name: PurchaseName, settings: Settings, client: BillingClient) -> Found
     :raises Refused: It cannot be found in this way, or is not the only one.
     """
     if settings.ledger:
-        return _reading(settings.ledger, lambda: _in_ledger(name, open_ledger(settings), client))
+        return reading(settings.ledger, lambda: _in_ledger(name, open_ledger(settings), client))
     if task := name.task:
-        return _reading("the task state store", lambda: _in_task_state(name, task))
+        return reading("the task state store", lambda: _in_task_state(name, task))
     if name.order_id:
         return FoundPurchase(name, NoStore(), notes=("The connection names no ledger, so no record was looked for.",))
     raise Refused(
         "The connection names no ledger, so a record can only be found by its task: give --dag-id, --run-id and "
         "--task-id, or the --conn-id of the connection that has ledger_conn_id or ledger_uri."
     )
-
-
-def all_in(settings: Settings) -> list[dict[str, Any]]:
-    """
-    Return every purchase of a ledger as plain JSON.
-
-    A record that cannot be used has the state ``unusable``, and the name of its object in place of its key.
-
-    :raises StoreFailed: The ledger cannot be read.
-    """
-    return _reading(settings.ledger, lambda: [_row(*found) for found in open_ledger(settings).all()])
 
 
 def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:
@@ -288,8 +275,17 @@ def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:
         is_newer = isinstance(version, int) and version > VERSION
         return FoundPurchase(name, store, key, unusable=error, is_newer=is_newer)
     if record is None and store.is_shared:
-        next(store.all(), None)  # Raises if there is no folder, which would look like an empty one.
+        refuse_if_away(store)
     return FoundPurchase(name, store, record.key if record else key, record)
+
+
+def refuse_if_away(store: Store) -> None:
+    """
+    Raise if a store cannot be read. A folder that is not mounted would look like an empty ledger.
+
+    :raises StoreFailed: It cannot be read.
+    """
+    next(store.others("", since=MOMENTS[1]), None)
 
 
 def task_of(record: Record) -> Task | None:
@@ -324,7 +320,10 @@ def _in_ledger(name: PurchaseName, ledger: Store, client: BillingClient) -> Foun
     exact = read(name, ledger, key) if key else FoundPurchase(name, ledger)
     if name.key or exact.record or exact.unusable:
         return exact
-    found, notes = _scan(ledger, _matcher_of(name, client))
+    numbers = numbers_of(client, name.order_id) if name.order_id else frozenset()
+    dag_id = name.task.dag_id if name.task else ""
+    possible = ledger.possible(token=name.token or "", dag_id=dag_id, order_ids=numbers)
+    found, notes = _scan(possible, ledger, _matcher_of(name, numbers))
     if len(found) > 1:
         keys = "\n".join(f"  {harmless(record.key)}" for record in found)
         raise Refused(f"{len(found)} purchases are {name}. Name one of them with --key:\n{keys}")
@@ -337,15 +336,18 @@ def _note_of_siblings(task: Task | None, ledger: Store) -> tuple[str, ...]:
     """Return a note of the purchases of the same task at other places: the user may mean one of them."""
     if task is None:
         return ()
-    records, _ = _scan(ledger, lambda record: bool((other := task_of(record)) and other.has_name_of(task)))
+    possible = ledger.possible(dag_id=task.dag_id)
+    records, _ = _scan(possible, ledger, lambda record: bool((other := task_of(record)) and other.has_name_of(task)))
     places = sorted({other.place for record in records if (other := task_of(record))})
     return (f"The ledger has purchases of this task {', '.join(places)}.",) if places else ()
 
 
-def _scan(ledger: Store, matches: Callable[[Record], bool]) -> tuple[list[Record], tuple[str, ...]]:
-    """Read the whole ledger; return the records that match, and a note of those that cannot be read."""
+def _scan(
+    possible: Iterable[tuple[str, Any]], ledger: Store, matches: Callable[[Record], bool]
+) -> tuple[list[Record], tuple[str, ...]]:
+    """Return those of some records that match, and a note of those that cannot be used."""
     found, damaged = [], []
-    for location, stored in ledger.all():
+    for location, stored in possible:
         name = location.rpartition("/")[2]
         try:
             record = Record.from_json(stored, name)
@@ -358,25 +360,20 @@ def _scan(ledger: Store, matches: Callable[[Record], bool]) -> tuple[list[Record
     return found, (note,) if damaged else ()
 
 
-def _matcher_of(name: PurchaseName, client: BillingClient) -> Callable[[Record], bool]:
+def _matcher_of(name: PurchaseName, numbers: frozenset[str]) -> Callable[[Record], bool]:
     if name.token:
         return lambda record: name.token in (record.client_token, client_token_for(record.key))
     if name.task:
         return lambda record: task_of(record) == name.task
-    numbers = numbers_of(client, str(name.order_id))
     return lambda record: record.order_id in numbers
 
 
-def _row(location: str, stored: Any) -> dict[str, Any]:
-    name = location.rpartition("/")[2]
-    try:
-        row = Record.from_json(stored, name).as_json()
-    except InvalidRecord as error:
-        row = {"state": "unusable", "key": f"{name}: {error.reason}"}
-    return {column: row.get(column) for column in LISTED}
+def reading(place: str, read_it: Callable[[], T]) -> T:
+    """
+    Return the result of reading a ledger or a state store.
 
-
-def _reading(place: str, read_it: Callable[[], T]) -> T:
+    :raises StoreFailed: It cannot be read, so nothing is known.
+    """
     try:
         return read_it()
     except (Refused, TcBillingError):

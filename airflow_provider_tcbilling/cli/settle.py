@@ -79,7 +79,7 @@ class Settlement:
         self._refuse_if_owned(was, numbers)
         bought = Order(order.order_id if order else number, client_token=was.client_token)
         reason = f"A user said that this order is the purchase.{self._origin}"
-        ordered = replace(was.ordered(bought, time.time()), reason=reason, action=self._action(was, order))
+        ordered = replace(was.ordered(bought, self.found.store.now()), reason=reason, action=self._action(was, order))
         return self._write(ordered, "clear the task now: it returns this order, and buys nothing")
 
     def not_bought(self) -> str:
@@ -98,7 +98,7 @@ class Settlement:
         self._refuse_to_send_again(was)
         self._doubt_that_nothing_was_bought(was)
         reason = " ".join([f"A user said that nothing was bought.{self._origin}", was.reason]).strip()
-        declined = replace(was, state=State.DECLINED, order_id=None, reason=reason, changed_at=time.time())
+        declined = replace(was, state=State.DECLINED, order_id=None, reason=reason, changed_at=self.found.store.now())
         return self._write(
             declined, "a clear of the task BUYS now, and so does a try that still queries the order book"
         )
@@ -113,7 +113,7 @@ class Settlement:
             book = f"the order book says: {result.finding.value}"
             doubts = [book, *result.details, harmless(was.reason, MAX_LINE)]
             self._doubt("\n  - ".join(filter(None, doubts)), STEPS.get(result.finding, SURE))
-        elif time.time() < (decidable := decidable_from(self.found, was, self.settings, self.client)):
+        elif self.found.store.now() < (decidable := decidable_from(self.found, was, self.settings, self.client)):
             self._doubt("it is too early to say that", _wait_until(decidable))
 
     def _doubt_without_a_request(self, was: Record) -> None:
@@ -272,7 +272,7 @@ class Settlement:
         return replace(record, owner=f"a user, {uuid.uuid4().hex}", fingerprint=fingerprint)
 
     def _ownership(self, record: Record) -> Ownership:
-        return Ownership(self.found.store, record, time.time, time.sleep)
+        return Ownership(self.found.store, record, self.found.store.now, time.sleep)
 
 
 def _wait_until(seconds: float) -> str:

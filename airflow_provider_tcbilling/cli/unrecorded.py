@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
@@ -37,7 +36,7 @@ def record_of(found: FoundPurchase, settings: Settings, client: BillingClient) -
             "Nothing was written: there is no record with this client token, and a token does not tell the purchase. "
             "Name it by --key, or by its task."
         )
-    task, now = found.name.task, time.time()
+    task, now = found.name.task, found.store.now()
     return Record(
         key=found.key,
         client_token=client_token_for(found.key),

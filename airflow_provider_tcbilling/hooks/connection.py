@@ -63,7 +63,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "requests_per_second",
         "Requests a second",
-        "For each action, by all processes of a machine. Tencent allows an account 20.",
+        "For each action, by all processes of a machine, or of all machines with ledger_conn_id. Tencent allows an "
+        "account 20.",
         str(SENT_PER_SECOND),
         type="number",
     ),
@@ -133,7 +134,8 @@ class Settings:
 
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
-    :param requests_per_second: Requests a second for each action, by all processes of a machine.
+    :param requests_per_second: Requests a second for each action, by all processes of a machine; of all machines if the
+        ledger is in a database.
     :param order_book_lag: Seconds after which a new order is surely listed.
     :param clock_margin: Seconds by which the clocks of the workers may differ.
     :param ledger_uri: Folder of a ledger in object storage; empty if there is none.

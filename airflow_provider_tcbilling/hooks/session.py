@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_tcbilling.api.client import BillingClient
+    from airflow_provider_tcbilling.api.rate_limit import Limiter
     from airflow_provider_tcbilling.hooks.connection import Settings
+    from airflow_provider_tcbilling.ledger.database_address import Address
+    from airflow_provider_tcbilling.ledger.database_engine import Database
+    from airflow_provider_tcbilling.ledger.rate_limit import Queues
 
 __all__ = ["Session", "client_of"]
 
@@ -77,7 +82,65 @@ def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         rate_limiter=RateLimiter(
-            settings.endpoint, settings.secret_id, settings.requests_per_second, is_waiting=is_waiting
+            settings.endpoint,
+            settings.secret_id,
+            settings.requests_per_second,
+            is_waiting=is_waiting,
+            limiter_of=_limiter_of(settings.ledger_conn_id),
         ),
         **options,
     )
+
+
+def _limiter_of(conn_id: str) -> Callable[[str, float], Limiter] | None:
+    """Return what makes a queue of the fleet in the ledger's database; ``None`` without such a ledger."""
+    if not conn_id:
+        return None
+    from airflow_provider_tcbilling.ledger.rate_limit import FleetLimiter
+
+    return partial(FleetLimiter, LedgerConnection.of(conn_id).queues)
+
+
+class LedgerConnection:
+    """
+    The Airflow connection of a ledger in a database, which a process reads once, for its queues of requests.
+
+    :param conn_id: The Airflow connection.
+    """
+
+    _all: ClassVar[dict[str, LedgerConnection]] = {}
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._address: Address | None = None
+
+    @classmethod
+    def of(cls, conn_id: str) -> LedgerConnection:
+        """Return the one of this process."""
+        return cls._all.setdefault(conn_id, cls(conn_id))
+
+    @cached_property
+    def queues(self) -> Queues:
+        """The queues in the database. Trouble is met once by all clients of the process."""
+        from airflow_provider_tcbilling.ledger.rate_limit import Queues
+
+        return Queues(self._database)
+
+    def read(self) -> None:
+        """
+        Read the connection anew.
+
+        Triggers do so inside the event loop, since their queries run in threads, where not every line of Airflow can
+        read a connection. One that cannot be read raises nothing here: the queries go on at a low rate.
+        """
+        from airflow_provider_tcbilling.task.ledger_connection import address_of
+
+        with contextlib.suppress(Exception):
+            self._address = address_of(self._conn_id)
+
+    def _database(self) -> Database:
+        from airflow_provider_tcbilling.ledger.database_engine import database_of
+        from airflow_provider_tcbilling.task.ledger_connection import address_of
+
+        self._address = self._address or address_of(self._conn_id)
+        return database_of(self._address)

@@ -20,7 +20,7 @@ from airflow_provider_tcbilling.hooks.connection import (
     PLACEHOLDERS,
     Settings,
 )
-from airflow_provider_tcbilling.hooks.session import Session, client_of
+from airflow_provider_tcbilling.hooks.session import LedgerConnection, Session, client_of
 from airflow_provider_tcbilling.task.arguments import A_COUNT, A_SPAN, optional
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ class TcBillingHook(BaseHook):
             read = await sync_to_async(self._settings)(await get_async_connection(self.tcbilling_conn_id))
         except UNREADABLE as error:
             read = self._unreadable(error)
-        return _sound(read)
+        settings = _sound(read)
+        if settings.ledger_conn_id:
+            await sync_to_async(LedgerConnection.of(settings.ledger_conn_id).read)()
+        return settings
 
     async def aget_conn(self) -> BillingClient:
         """Return a client for waiting, which the caller closes. The connection is read once, here."""

@@ -7,13 +7,21 @@ Only ``ledger.database*`` and the migrations import SQLAlchemy, and only where a
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import select
 
-from airflow_provider_tcbilling.ledger import database_check, database_events, database_schema, database_search
+from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
+from airflow_provider_tcbilling.ledger import (
+    database_check,
+    database_events,
+    database_lookup,
+    database_schema,
+    database_search,
+)
 from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.database_changes import Change, Taken, assign, owners, row_of
 from airflow_provider_tcbilling.ledger.database_engine import CommitUnknown, database_of
@@ -68,8 +76,14 @@ class DatabaseStore(Store):
 
     @property
     def complete_since(self) -> float:
-        """The moment at which the ledger was created, by its clock."""
-        return self.identity.created_at
+        """The moment at which the ledger was created, and five minutes, by which Airflow's clock may differ."""
+        return self.identity.created_at + CLOCK_MARGIN
+
+    def complete_since_for(self, placed_by: Mapping[str, Any]) -> float:
+        """Return since when the ledger has purchases of a DAG: before, its connection may have named another ledger."""
+        dag_id = placed_by.get("dag_id")
+        first = self.database.reading(lambda connection: database_lookup.first_of(connection, dag_id))
+        return max(self.complete_since, math.inf if first is None else first + CLOCK_MARGIN)
 
     @property
     def identity(self) -> Identity:
@@ -229,6 +243,12 @@ class DatabaseStore(Store):
 
         rows = self.database.reading(read)
         return {row.id: self._listed(row) for row in rows}.values()
+
+    def _list_possible(self, token: str, dag_id: str, order_ids: Collection[str]) -> Iterable[tuple[str, Text]]:
+        def read(connection: Connection) -> list[Row[Any]]:
+            return [*database_lookup.possible(connection, token, dag_id, order_ids)]
+
+        return map(self._listed, self.database.reading(read))
 
     def _listed(self, row: Row[Any]) -> tuple[str, Text]:
         try:

@@ -24,7 +24,7 @@ class Address:
     port: int | None = None
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
-    options: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a ledger, with a ValueError."""

@@ -128,6 +128,15 @@ class Database:
         """
         return self._carried_out(work, changes=True)
 
+    def once(self, work: Callable[[Connection], T]) -> T:
+        """Change in one transaction, and try nothing again: what fails is raised as it is."""
+        with self._connection(changes=True, is_patient=False) as connection:
+            return self._once(connection, work, changes=True)
+
+    def may_pass(self, error: Exception) -> bool:
+        """Whether another try may help at once: no connection is free, a deadlock, a server that starts."""
+        return self._trouble(error).may_pass
+
     def now(self) -> float:
         """
         Return the database's time in epoch seconds: measured once a minute, and carried on by this machine.
@@ -206,11 +215,11 @@ class Database:
             ) from error
 
     @contextlib.contextmanager
-    def _connection(self, *, changes: bool) -> Iterator[Connection]:
+    def _connection(self, *, changes: bool, is_patient: bool = True) -> Iterator[Connection]:
         with self._lock:
             self._users += 1
         try:
-            with self._opened() as connection:
+            with self._opened() if is_patient else self._engine.connect() as connection:
                 yield connection.execution_options(tcbilling_changes=changes)
         finally:
             with self._lock:
@@ -230,6 +239,11 @@ class Database:
                 if trouble is Trouble.REFUSED or time.monotonic() - began > patience:
                     raise StoreFailed(f"{self.about_first} cannot be reached: {_said(error)}") from error
                 _pause(0.5)
+            except (ValueError, TypeError) as error:
+                # Its text may hold the password: a driver says so what it cannot encode.
+                raise StoreFailed(
+                    f"{self.about_first} cannot be opened with what its connection says ({type(error).__name__})."
+                ) from None
 
     def _trouble(self, error: Exception) -> Trouble:
         if isinstance(error, PoolTimeout):

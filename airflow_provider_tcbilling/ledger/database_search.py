@@ -61,6 +61,12 @@ class Query:
             found.append(or_(*(func.lower(column).contains(part, autoescape=True) for column in columns)))
         return found
 
+    def order(self, columns: Any) -> list[Any]:
+        """Return the order of some columns; rows without a value come last on every server."""
+        column = columns[self.sort.lstrip("-")]
+        ordered = column.desc() if self.sort.startswith("-") else column.asc()
+        return [column.is_(None), ordered] if column.name in ("intended_at", "paid_cents") else [ordered]
+
     @property
     def states(self) -> list[str]:
         """The states that are searched, each by the index."""
@@ -87,14 +93,12 @@ class Found:
 
 def matching_purchases(connection: Connection, query: Query) -> Found:
     """Return the purchases that match."""
-    column = purchases.c[query.sort.lstrip("-")]
-    order = column.desc() if query.sort.startswith("-") else column.asc()
     columns = [purchases.c[name] for name in (*SHOWN, *SHOWN_TOO)]
     if query.dag_id is not None and query.state is None:
-        chosen = select(*columns).where(purchases.c.state != PRUNED, *query.conditions).order_by(order)
-        wanted: Any = chosen.limit(query.limit)
+        chosen = select(*columns).where(purchases.c.state != PRUNED, *query.conditions)
+        wanted: Any = chosen.order_by(*query.order(purchases.c)).limit(query.limit)
     else:
-        wanted = _of_each_state(query, columns, order)
+        wanted = _of_each_state(query, columns)
     names = {book.id: book.server for book in connection.execute(select(books))}
     rows = [{**row, "server": names.get(row["book"], "")} for row in connection.execute(wanted).mappings()]
     counted = select(purchases.c.id).where(purchases.c.state.in_(query.states), *query.conditions)
@@ -102,16 +106,17 @@ def matching_purchases(connection: Connection, query: Query) -> Found:
     return Found(rows, connection.execute(count).scalar_one())
 
 
-def _of_each_state(query: Query, columns: list[Any], order: Any) -> Any:
+def _of_each_state(query: Query, columns: list[Any]) -> Any:
     """Return the first of each state, and of them the first: the index is of state and time."""
 
     def first(state: str) -> Select[Any]:
-        chosen = select(*columns).where(purchases.c.state == state, *query.conditions).order_by(order)
+        chosen = (
+            select(*columns).where(purchases.c.state == state, *query.conditions).order_by(*query.order(purchases.c))
+        )
         return select(chosen.limit(query.limit).subquery())
 
     together = union_all(*map(first, query.states)).subquery()
-    column = together.c[query.sort.lstrip("-")]
-    return select(together).order_by(column.desc() if query.sort.startswith("-") else column.asc()).limit(query.limit)
+    return select(together).order_by(*query.order(together.c)).limit(query.limit)
 
 
 def events_of(connection: Connection, key: str) -> list[dict[str, Any]]:

@@ -82,6 +82,14 @@ class Store(ABC):
         """
         return math.inf
 
+    def complete_since_for(self, placed_by: Mapping[str, Any]) -> float:
+        """
+        Return :attr:`complete_since` for the purchases of one origin, which may have been remembered elsewhere before.
+
+        :param placed_by: The origin, as its purchases have it in their records.
+        """
+        return self.complete_since
+
     def now(self) -> float:
         """Return the time in epoch seconds, by which the deadlines of records are written and read."""
         return time.time()
@@ -203,6 +211,26 @@ class Store(ABC):
     def _list_changed(self, since: float, order_ids: Collection[str]) -> Iterable[tuple[str, Text]]:
         """
         Yield as :meth:`_list` does, and leave out what did not change since a moment and owns none of the orders.
+
+        A store that can do so without reading each record overrides it.
+        """
+        return self._list()
+
+    def possible(
+        self, *, token: str = "", dag_id: str = "", order_ids: Collection[str] = ()
+    ) -> Iterator[tuple[str, Any]]:
+        """
+        Yield the records that may have a client token, be of a DAG, or own one of some orders. More may be yielded.
+
+        :param token: Exactly one of the three is given.
+        :raises StoreFailed: The store cannot be read.
+        """
+        found = self._tried("", lambda: list(self._list_possible(token, dag_id, order_ids)))
+        return ((location, _value(text)) for location, text in found)
+
+    def _list_possible(self, token: str, dag_id: str, order_ids: Collection[str]) -> Iterable[tuple[str, Text]]:
+        """
+        Yield as :meth:`_list` does, and leave out what surely does not match.
 
         A store that can do so without reading each record overrides it.
         """

@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_provider_tcbilling.api.fingerprint import is_same
+from airflow_provider_tcbilling.api.masking import is_masked
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.purchasing.record import Record
 
 
 def cohort_of(record: Record, open_alike: Iterable[Record], beside: float = 0.0) -> list[Record]:
     """
-    Return a record and all whose orders may be taken for those of another in it, the earliest intent first.
+    Return a record and all whose orders may be taken for those of another in it, in the order in which they may choose.
+
+    One that is never sent again comes first, then the earliest intent.
 
     Each process that asks finds the same cohort, whichever of its purchases it is about.
 
@@ -28,12 +31,15 @@ def cohort_of(record: Record, open_alike: Iterable[Record], beside: float = 0.0)
     for member in cohort:
         cohort += [other for other in left if other.overlaps(member, beside)]
         left = [other for other in left if not other.overlaps(member, beside)]
-    return sorted(cohort, key=lambda one: (one.intended_at, one.key))
+    return sorted(cohort, key=lambda one: (not one.state.is_final, one.intended_at, one.key))
 
 
 def is_identical(record: Record, other: Record) -> bool:
     """Whether two purchases surely ask for the same, their secrets included."""
-    return record.payload == other.payload and is_same(record.fingerprint, other.fingerprint) is True
+    if record.payload != other.payload:
+        return False
+    # A payload without secrets is whole in its record, whichever key has sealed its fingerprint.
+    return not is_masked(record.payload) or is_same(record.fingerprint, other.fingerprint) is True
 
 
 def shares_of(choices: Mapping[str, Sequence[Candidate]]) -> Mapping[str, Candidate]:

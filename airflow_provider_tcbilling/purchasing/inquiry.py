@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pendulum
 
+from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.schema import Replay
 from airflow_provider_tcbilling.purchasing.cohort import cohort_of, is_identical, shares_of
@@ -141,10 +142,19 @@ class Inquiry:
         numbers, order_id = {order.order_id}, order.order_id
         others = self._others(record, numbers)
         is_alone = not others.owned and not others.open_alike
-        if not is_alone and (listed := order_numbered(self._action.client, order_id)):
+        # An order has two numbers, and a purchase that has it may know the other one.
+        if listed := self._listed(order_id, must_be_read=not is_alone):
             numbers, order_id = numbers | listed.order_ids, listed.order_id
             others = self._others(record, numbers)
         return bool(numbers & others.owned) or self._ownership.assign(order_id) != record.key
+
+    def _listed(self, number: str, *, must_be_read: bool) -> Candidate | None:
+        try:
+            return order_numbered(self._action.client, number)
+        except TcBillingError as error:
+            if error.transient or must_be_read:
+                raise
+            return None
 
     def _cohort(self, record: Record, others: Others) -> list[Record]:
         return cohort_of(record, others.open_alike, self._beside)

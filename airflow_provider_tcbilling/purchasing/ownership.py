@@ -69,6 +69,10 @@ class Ownership:
         """The place of the record, for a user."""
         return self._store.location(self._wanted.key)
 
+    def may_miss(self, since: float) -> bool:
+        """Whether the store may miss an intent of that time, in epoch seconds."""
+        return since < self._store.complete_since_for(self._wanted.placed_by)
+
     def read(self) -> Record | None:
         """
         Return the record, ``None`` if there is none.
@@ -277,8 +281,9 @@ class Ownership:
             with contextlib.suppress(TcBillingError):
                 stored = self.read()
                 if stored and stored.order_id not in (None, order.order_id):
-                    log.error("The server placed a SECOND order for this purchase, which no record owns: %s", order)
-                    return replace(stored, twins=(*stored.twins, f"order {order.order_id}, placed after a standstill"))
+                    # It may be the same order by its other number, or an identical purchase's: the order book tells.
+                    log.warning("This process stood still, and its order %s is not that of the record.", order.order_id)
+                    return replace(stored, is_resent=True, is_checked=False)
         return record.ordered(order, self._clock())
 
     def note_delivery(self, order: Order) -> None:

@@ -12,8 +12,8 @@ the first byte is sent. :meth:`Purchase.place` is a loop::
                                 adopt the order, send the same bytes with the same token, query again later, or stop
 
 Two layers, the token and the order book, stand between a purchase and its double. Orders that other records own do not
-count; while another open record wants the same thing, nothing is adopted. What a server called paid, or refused after
-an unanswered try, is never sent again. After every repeat the order book is queried once more for a second order.
+count, and identical purchases share those that are listed, one each (``cohort``). What a server called paid, or refused
+after an unanswered try, is never sent again. After every repeat the order book is queried once more for a second order.
 Renewals and refunds have more evidence: the instance as it was before.
 """
 
@@ -161,7 +161,7 @@ class Purchase:
         if record:
             self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
             self._ownership.refuse_another_account(record, self._action)
-        elif self._presumed_since is not None and self._presumed_since < self._store.complete_since:
+        elif self._presumed_since is not None and self._ownership.may_miss(self._presumed_since):
             log.warning("An earlier try may have sent this purchase, and there is no record of it. Querying first.")
             return self._intents.presumed(self._clock(), self._presumed_since)
         return record

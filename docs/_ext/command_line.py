@@ -31,20 +31,29 @@ def parser_of(main: Any) -> argparse.ArgumentParser:
     raise TypeError(f"{main} reads no arguments")
 
 
-def commands_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """Yield each command with its help and its own parser."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for chosen in action._choices_actions:
-                yield chosen.dest, chosen.help or "", action.choices[chosen.dest]
+def groups_of(parser: argparse.ArgumentParser) -> list[argparse._SubParsersAction[Any]]:
+    """Return the choices of commands that a parser offers."""
+    return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+
+
+def commands_of(parser: argparse.ArgumentParser, above: str = "") -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """Yield each command with its help and its own parser; one of a group has the name of the group before its own."""
+    for action in groups_of(parser):
+        for chosen in action._choices_actions:
+            name, its_own = f"{above}{chosen.dest}", action.choices[chosen.dest]
+            if groups_of(its_own):
+                yield from commands_of(its_own, f"{name} ")
+            else:
+                yield name, chosen.help or "", its_own
 
 
 def option_row(option: argparse.Action) -> tuple[str, str, str]:
+    name = option.option_strings[-1] if option.option_strings else ""
     value = "" if option.nargs == 0 else f" {option.metavar or option.dest.upper()}"
     choices = f" One of {', '.join(f'`{choice}`' for choice in option.choices)}." if option.choices else ""
     default = "" if option.default in (None, False, argparse.SUPPRESS) else f"`{option.default}`"
     about = option.help or ""
-    return f"`{option.option_strings[-1]}{value}`", default, about[:1].upper() + about[1:].rstrip(".") + "." + choices
+    return f"`{(name + value).strip()}`", default, about[:1].upper() + about[1:].rstrip(".") + "." + choices
 
 
 def command_tables(main: Any) -> str:

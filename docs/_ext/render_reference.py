@@ -16,6 +16,7 @@ from pathlib import Path
 from reference import actions, errors, project, sandbox
 
 from verification.bench import page
+from verification.cluster import tables as cluster
 from verification.kill_matrix import data, picture, tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +25,7 @@ PICTURE = DOCS / "_figures" / "kill-matrix.svg"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 LINK = re.compile(r"\(part:(\w+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-SUBJECTS = (actions, errors, sandbox, project, tables, page)
+SUBJECTS = (actions, errors, sandbox, project, tables, cluster, page)
 
 
 def pages() -> dict[Path, str]:

@@ -18,7 +18,7 @@ from tests.support.shop import (
     KEY,
     NOT_LISTED,
     TASK,
-    an_open_purchase_of_the_same,
+    an_open_purchase_that_looks_the_same,
     an_order_with_status,
     at_another_endpoint,
     delivered,
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]
 CASES = [
     ("intended", Finding.UNDER_WAY, lambda shop: shop.lost(after=1)),
     ("intended", Finding.ONE, lambda shop: shop.lost()),
-    ("intended", Finding.UNCLEAR, an_open_purchase_of_the_same),
+    ("intended", Finding.UNCLEAR, an_open_purchase_that_looks_the_same),
     ("intended", Finding.UNCLEAR, two_orders_match),
     ("intended", Finding.SEND, lambda shop: shop.lost(carried_out=False)),
     ("intended", Finding.NONE, nothing_arrived),
@@ -135,7 +135,7 @@ def test_an_order_that_another_record_owns_does_not_count(shop, run):
 
 
 def test_the_purchase_that_may_own_the_order_is_named(shop, run):
-    an_open_purchase_of_the_same(shop)
+    an_open_purchase_that_looks_the_same(shop)
 
     assert "another one" in explained(run)["order_book"][1]
 

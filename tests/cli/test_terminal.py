@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import pytest
 
-from airflow_provider_tcbilling.cli import commands as cli
+from airflow_provider_tcbilling.cli import command as cli
 from airflow_provider_tcbilling.cli.explain import as_text
 from airflow_provider_tcbilling.cli.lookup import Refused
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
@@ -78,7 +78,7 @@ def test_whatever_a_command_answers_is_shown_and_not_obeyed(capsys):
 
 def test_json_is_json_and_steers_nothing():
     for text in nasty(50):
-        written = cli._as_json({"said": text})
+        written = cli.as_json({"said": text})
 
         assert [c for c in steers(written) if c != "\n"] == []
         assert json.loads(written) == {"said": text}

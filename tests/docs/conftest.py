@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,13 @@ import pytest
 
 from airflow_provider_tcbilling.get_provider_info import get_provider_info
 from airflow_provider_tcbilling.hooks.connection import CONN_TYPE, EXTRA_FIELDS, Settings
+from airflow_provider_tcbilling.task.ledger_connection import KINDS
 from tests.docs.blocks import ROOT, Block
 from tests.docs.likeness import missing_lines
 from tests.docs.not_run import mark
 from tests.docs.outputs import OUTPUTS
 from tests.support.dag_runs import environment_of, run
+from tests.support.databases import NotInstalled, postgresql
 
 THE_PORT = "8765"
 """The port that the pages name. Here it is a free one."""
@@ -40,7 +44,7 @@ curl() { command curl --fail --noproxy '*' "$@"; }
 
 HURRY = {
     "--delivery-seconds 20": "--delivery-seconds 0",
-    f"127.0.0.1%3A{THE_PORT}'": f"127.0.0.1%3A{THE_PORT}/?order_book_lag=1'",
+    '"extra": {"ledger_conn_id"': '"extra": {"order_book_lag": 1, "ledger_conn_id"',
 }
 """What is shortened, so that the pages run in seconds."""
 
@@ -78,10 +82,11 @@ class Reader:
     :param given: What stands on the page, and what it is here: ids of instances and orders.
     :param params: Of a Dag run.
     :param ledger_uri: The ledger of the connection that is there before the page defines one.
+    :param postgres: Starts a PostgreSQL, or returns the one that runs.
     """
 
-    def __init__(self, home: Path, folder: Path, sandbox: Any) -> None:
-        self.home, self.folder, self.sandbox = home, folder, sandbox
+    def __init__(self, home: Path, folder: Path, sandbox: Any, postgres: Callable[[], Any]) -> None:
+        self.home, self.folder, self.sandbox, self.postgres = home, folder, sandbox, postgres
         self.port = sandbox.url.rpartition(":")[2]
         self.given: dict[str, str] = {}
         self.params: dict[str, Any] = {}
@@ -198,6 +203,20 @@ class Reader:
         known = get_provider_info()["config"][section.strip("[]")]["options"]
         assert {option.partition(" = ")[0] for option in options} <= set(known)
 
+    def do_sql(self, block: Block) -> None:
+        """Run each statement on a PostgreSQL: in the ledger's database, but for the statements that make it."""
+        try:
+            self.postgres()
+        except NotInstalled as error:
+            pytest.skip(str(error))
+        for statement in filter(str.strip, block.text.split(";")):
+            is_first = statement.lstrip().startswith("CREATE")
+            self.postgres().execute(statement, "postgres" if is_first else "tcbilling")
+
+    def export(self, name: str, value: Any) -> None:
+        """Set a variable for the commands of the page."""
+        self._variables.append(f"export {name}={shlex.quote(json.dumps(value))}")
+
     def do_layout(self, block: Block) -> None:
         """Check that the files and folders of a drawing are there."""
         for word in re.findall(r"(?<!\S)[a-z_]+(?:/|\.py)", block.text):
@@ -259,6 +278,9 @@ class Reader:
         name = re.search(r"AIRFLOW_CONN_\w+", command)[0]
         text = self.shell(f'{command.removeprefix("export ")}; printf %s "${name}"')
         found = Connection.from_json(text) if text.startswith("{") else Connection(uri=text)
+        if name.endswith("_LEDGER"):
+            assert found.conn_type in KINDS
+            return
         self._check_settings(
             {"conn_type": found.conn_type, "host": found.host, "login": found.login, "password": found.password,
              "port": found.port, "extra": found.extra_dejson}
@@ -292,6 +314,8 @@ class Reader:
 @pytest.fixture
 def reader(airflow_home, start_sandbox, tmp_path):
     """A reader, in front of a sandbox and a connection to it."""
-    person = Reader(airflow_home, tmp_path, start_sandbox())
-    yield person
-    person.close()
+    with contextlib.ExitStack() as servers:
+        start = functools.cache(lambda: servers.enter_context(postgresql(is_durable=True)))
+        person = Reader(airflow_home, tmp_path, start_sandbox(), start)
+        yield person
+        person.close()

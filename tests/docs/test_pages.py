@@ -15,6 +15,7 @@ from tests.docs.blocks import PAGES, Block, blocks_of, text_of
 from tests.docs.likeness import missing_lines
 from tests.docs.not_run import NOT_RUN, mark
 from tests.docs.outputs import OUTPUTS, two_orders_match
+from tests.support.databases import NotInstalled
 
 pytestmark = [
     pytest.mark.airflow,
@@ -56,7 +57,26 @@ def a_file_with_a_new_key(reader):
     (reader.checkout / "connection.json").write_text(json.dumps({"tcbilling_default": connection}), encoding="utf-8")
 
 
+def a_server_for_the_ledger(reader):
+    try:
+        server = reader.postgres()
+    except NotInstalled as error:
+        pytest.skip(str(error))
+    reader.export("AIRFLOW_CONN_TCBILLING_LEDGER", server.connection("tcbilling", login="tcbilling", password="..."))
+    tencent = {"conn_type": "tcbilling", "host": reader.url, "login": SECRET_ID, "password": SECRET_KEY}
+    reader.export("AIRFLOW_CONN_TCBILLING_DEFAULT", {**tencent, "extra": {"ledger_conn_id": "tcbilling_ledger"}})
+    server.execute("CREATE ROLE airflow_worker LOGIN PASSWORD '...'")
+
+
+def a_purchase_of_the_demo(reader):
+    reader.export("AIRFLOW_CONN_TCBILLING_LEDGER", {"conn_type": "sqlite", "host": f"{reader.folder}/ledger.db"})
+    tencent = {"conn_type": "tcbilling", "host": reader.url, "login": SECRET_ID, "password": SECRET_KEY}
+    reader.export("AIRFLOW_CONN_TCBILLING_DEFAULT", {**tencent, "extra": {"ledger_conn_id": "tcbilling_ledger"}})
+    reader.shell("AIRFLOW__CORE__DAGS_FOLDER=example_dags airflow dags test tcbilling_buy_deferrable")
+
+
 BEFORE = {
+    "README.md": a_purchase_of_the_demo,
     "docs/how-to/alert-on-a-stopped-purchase.md": two_orders_that_fit,
     "docs/how-to/rotate-keys.md": a_file_with_a_new_key,
     "docs/reference/connection.md": the_key_of_these_tests,
@@ -64,15 +84,17 @@ BEFORE = {
     "docs/how-to/recover-a-failed-task.md": two_orders_that_fit,
     "docs/how-to/refund.md": an_instance_of_today,
     "docs/how-to/renew.md": instances_that_expire,
+    "docs/how-to/run-on-a-fleet.md": a_server_for_the_ledger,
     "docs/reference/instance-expiry-sensor.md": instances_that_expire,
     "docs/reference/refund-instance-operator.md": an_instance_of_today,
 }
 
 
 def a_lost_answer_was_found(reader):
-    assert "adopting order" in reader.printed
-    assert len(reader.asked("orders")["orders"]) == 1
-    assert reader.asked("health")["requests"]["CreateInstance"] == 1
+    numbers = {order["order_id"] for order in reader.asked("orders")["orders"]}
+
+    assert len(numbers) == reader.asked("health")["requests"]["CreateInstance"] == 2
+    assert set(re.findall(r"\b\d{15,}\b", reader.printed)) == numbers
 
 
 def the_notebook_shows_instances_and_price(reader):
@@ -107,9 +129,27 @@ def every_address_of_the_table_answers(reader):
         assert reader.asked(address) is not None
 
 
+def a_worker_may_write_records_and_nothing_more(reader):
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+    rights = [
+        f"has_table_privilege('airflow_worker', tablename, '{right}')"
+        for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+    ]
+    no_limits = f"FROM ({tables} AND tablename <> 'tcbilling_rate_limits') AS ours"
+    server = reader.postgres()
+
+    assert server.execute(f"SELECT DISTINCT {', '.join(rights)} {no_limits}", "tcbilling") == [
+        (True, True, True, False, False)
+    ]
+    worker = server.connection("tcbilling", login="airflow_worker", password="...")
+    reader.export("AIRFLOW_CONN_TCBILLING_LEDGER", worker)
+    assert "as role airflow_worker" in reader.shell("python -m airflow_provider_tcbilling ledger check")
+
+
 AFTER = {
     "docs/reference/api.md": the_notebook_shows_instances_and_price,
     "docs/tutorial/quickstart.md": a_lost_answer_was_found,
+    "docs/how-to/run-on-a-fleet.md": a_worker_may_write_records_and_nothing_more,
     "docs/how-to/refund.md": the_plan_is_as_shown_and_one_is_refunded,
     "docs/reference/sandbox.md": every_address_of_the_table_answers,
     "docs/how-to/renew.md": the_first_is_renewed_and_what_renews_itself_is_not,
@@ -152,6 +192,7 @@ def test_each_mark_is_needed():
         pytest.param("ini", "[tcbilling]\nhosts = here", id="an option that is not read"),
         pytest.param("python", "import no_such_module", id="Python that fails"),
         pytest.param("python", "1 + 1  # 3", id="a value that is another one"),
+        pytest.param("sql", "CREATE TABEL purchases ();", id="SQL that fails"),
         pytest.param("", "no_such_file.py    what it does", id="a file that is not there"),
     ],
 )

@@ -10,12 +10,13 @@ import re
 import pytest
 from airflow import __version__ as airflow_version
 
-from airflow_provider_tcbilling.cli.commands import COMMANDS, main
+from airflow_provider_tcbilling.cli.commands import main
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from tests.docs.blocks import PAGES, ROOT, blocks_of, tables_of, text_of
 from tests.docs.extensions import extension
 from tests.docs.test_errors_table import FAILS, RETRIES, ROWS, SKIPS
 from tests.docs.test_words import PACKAGE
+from tests.support.cli_output import EACH_COMMAND
 
 pytestmark = [
     pytest.mark.airflow,
@@ -68,9 +69,9 @@ def test_a_policy_shows_the_texts_that_it_accepts():
 def test_each_command_has_its_options():
     tables = extension("command_line").command_tables(main)
 
-    for command in COMMANDS:
-        assert f"**`{command.name}`**" in tables
-        assert all(f"`{option.flag}" in tables for option in command.options)
+    for name, command in EACH_COMMAND:
+        assert f"**`{name}`**" in tables
+        assert all(f"`{option.more.get('metavar', option.flag)}" in tables for option in command.options)
 
 
 def test_each_state_has_a_line():

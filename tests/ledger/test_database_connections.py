@@ -170,6 +170,7 @@ def test_the_clock_of_the_ledger_is_that_of_its_server(postgres, monkeypatch):
     ledger.upgrade()
 
     assert ledger.clock_difference() == pytest.approx(300.0, abs=10.0)
+    assert ledger.now() - time.time() == pytest.approx(300.0, abs=10.0)
 
 
 def test_the_clock_goes_on_without_a_statement_and_while_the_server_is_away(postgres, monkeypatch):

@@ -68,6 +68,11 @@ class Process:
             )
 
     @property
+    def pid(self) -> int:
+        """Return the number of its first process."""
+        return self._popen.pid
+
+    @property
     def code(self) -> int | None:
         """Return its exit code, ``None`` while it runs."""
         return self._popen.poll()

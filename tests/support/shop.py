@@ -48,19 +48,19 @@ class Shop:
     def orders(self):
         return [order.order_id for order in self.sandbox.account.orders()]
 
-    def purchase(self, key=KEY, placed_by=PLACED_BY):
-        spending = NewInstance(client_to(self.sandbox, read_timeout=60.0), ORDER)
+    def purchase(self, key=KEY, placed_by=PLACED_BY, **other):
+        spending = NewInstance(client_to(self.sandbox, read_timeout=60.0), {**ORDER, **other})
         return Purchase(key, spending, self.ledger, Rules(lag=LAG, request_seconds=5.0), placed_by=placed_by)
 
     def ordered(self, key=KEY, **options):
         return self.purchase(key, **options).place()
 
-    def lost(self, key=KEY, *, carried_out=True, code=None, after=QUIET):
+    def lost(self, key=KEY, *, carried_out=True, code=None, after=QUIET, **other):
         """Send a purchase whose answer is lost, let the process die, and some time go by."""
         fault = {"fault": "error", "code": code} if code else {"fault": "drop"}
         self.sandbox.faults.add({**fault, "when": "after" if carried_out else "before", "action": "CreateInstance"})
         with dying_at("in doubt"):
-            self.purchase(key).place()
+            self.purchase(key, **other).place()
         self.clock.sleep(after)
 
     def declined(self, key=KEY):
@@ -104,8 +104,8 @@ def two_orders_match(shop):
     shop.clock.sleep(QUIET)
 
 
-def an_open_purchase_of_the_same(shop):
-    shop.lost("another one", after=0)
+def an_open_purchase_that_looks_the_same(shop):
+    shop.lost("another one", after=0, parameter={"pid": 7})
     shop.lost()
 
 

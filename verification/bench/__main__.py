@@ -22,7 +22,7 @@ from verification.bench.figures import Part
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".bench" / "results.json.xz"
-PARTS = ("costs", "imports", "fleet", "polling", "simulation", "real")
+PARTS = ("costs", "ledgers", "imports", "fleet", "polling", "simulation", "real")
 """Modules of this package, each with a function ``measure(quick)``, in the order of the page."""
 
 

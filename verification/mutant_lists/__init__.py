@@ -1,8 +1,10 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
 from verification.mutant_lists.arguments import ARGUMENTS
+from verification.mutant_lists.cohorts import COHORTS
 from verification.mutant_lists.evidence import EVIDENCE
 from verification.mutant_lists.fences import FENCES
+from verification.mutant_lists.fleet_limiter import FLEET_LIMITER
 from verification.mutant_lists.folders import FOLDERS
 from verification.mutant_lists.inputs import INPUTS
 from verification.mutant_lists.ledgers import LEDGERS
@@ -23,10 +25,12 @@ __all__ = ["MUTANTS", "Mutant"]
 MUTANTS = (
     *FENCES,
     *PURCHASES,
+    *COHORTS,
     *STOPS,
     *SUBSCRIPTIONS,
     *SCALE,
     *LIMITER,
+    *FLEET_LIMITER,
     *LEDGERS,
     *EVIDENCE,
     *PLACES,

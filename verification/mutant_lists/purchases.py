@@ -8,7 +8,6 @@ TWO_COPIES = "tests/purchasing/test_two_copies.py"
 BROKEN_RECORDS = "tests/purchasing/test_broken_records.py"
 LOST_ANSWER = "tests/purchasing/test_lost_answer.py"
 NEXT_TRY = "tests/purchasing/test_next_try.py"
-COHORT, CLOCK = "tests/purchasing/test_cohort.py", "tests/purchasing/test_clock.py"
 IDENTICAL_ORDERS = "tests/purchasing/test_identical_orders.py"
 INSTANCE_RECORD = "tests/operators/test_instance_record.py"
 
@@ -150,76 +149,6 @@ PURCHASES = (
         f"{IDENTICAL_ORDERS}::test_a_record_of_others_that_cannot_be_read_is_a_rival",
     ),
     Mutant(
-        "orders taken while an identical purchase is under way",
-        "Inquiry._shared",
-        "if under_way:",
-        "if False:",
-        f"{COHORT}::test_while_an_identical_purchase_is_under_way_its_order_is_not_taken",
-    ),
-    Mutant(
-        "purchases of other goods share orders",
-        "Inquiry._shared",
-        "not all(is_identical(record, member) for member in cohort)",
-        "False",
-        f"{IDENTICAL_ORDERS}::test_an_order_that_may_be_that_of_a_purchase_of_other_goods_is_not_taken",
-    ),
-    Mutant(
-        "an order more than purchases taken",
-        "Inquiry._shared",
-        "len(orders) > len(shares)",
-        "False",
-        f"{COHORT}::test_an_order_more_than_there_are_purchases_stops_it",
-    ),
-    Mutant(
-        "the order of a token taken by two",
-        "Purchase._send",
-        "if record.is_resent and self._is_anothers(record, order):",
-        "if False:",
-        f"{COHORT}::test_the_order_of_a_token_that_another_purchase_has_taken_is_not_taken_twice",
-    ),
-    Mutant(
-        "an order of its own not found again",
-        "Inquiry.decision",
-        "if own := [order for order in free.orders if order.order_ids & others.own]:",
-        "if own := []:",
-        f"{COHORT}::test_a_purchase_that_took_an_order_and_died_finds_it_again",
-    ),
-    Mutant(
-        "an order adopted beside the one that the record knows by then",
-        "Ownership._adopt",
-        "if stored not in (None, record):",
-        "if False:",
-        f"{COHORT}::test_a_record_that_knows_an_order_by_then_takes_no_other",
-    ),
-    Mutant(
-        "an intent presumed although a store misses none",
-        "Purchase._known",
-        "self._presumed_since < self._store.complete_since",
-        "True",
-        f"{NEXT_TRY}::test_a_store_that_misses_no_intent_needs_no_query",
-    ),
-    Mutant(
-        "the clocks of machines compared although the store has one",
-        "Purchase._ahead",
-        "self._clock() - self._action.client.clock() if self._store.has_clock else 0.0",
-        "0.0",
-        f"{CLOCK}::test_a_clock_of_the_store_that_is_hours_ahead_changes_nothing",
-    ),
-    Mutant(
-        "an order left to another that may be about to send",
-        "Purchase._take_over",
-        "if not self._inquiry.hand_over():",
-        "if False:",
-        f"{COHORT}::test_an_order_that_is_left_to_another_purchase_is_in_its_record_before_anything_is_sent",
-    ),
-    Mutant(
-        "an order kept after a standstill although another has taken it",
-        "Purchase._keep",
-        "if self._clock() > record.sending_until and self._is_anothers(record, order):",
-        "if False:",
-        f"{COHORT}::test_an_order_that_was_taken_during_a_standstill_is_given_back",
-    ),
-    Mutant(
         "orders of another day taken",
         "_standing",
         "if is_new is False:",
@@ -348,8 +277,8 @@ PURCHASES = (
     Mutant(
         "judged while a request is under way",
         "_search",
-        "if may_be_under_way and time.time() < (quiet := purchase.quiet_from(record)):",
-        "if time.time() < (quiet := 0.0):",
+        "if may_be_under_way and found.store.now() < (quiet := purchase.quiet_from(record)):",
+        "if found.store.now() < (quiet := 0.0):",
         "tests/cli/test_explain.py::test_each_state_and_finding_has_its_next_step",
     ),
     Mutant(
@@ -417,8 +346,8 @@ PURCHASES = (
     ),
     Mutant(
         "a ledger that is not mounted taken for an empty one",
-        "read",
-        "next(store.all(), None)",
+        "refuse_if_away",
+        'next(store.others("", since=MOMENTS[1]), None)',
         "pass",
         f"{CLI}::test_a_ledger_that_is_not_mounted_is_not_an_empty_one",
     ),

@@ -146,7 +146,7 @@ TEXTS = (
     ),
     Mutant(
         "control characters within JSON obeyed by a terminal",
-        "_as_json",
+        "as_json",
         'c if c == "\\n" or visible(c) == c else json.dumps(c)[1:-1]',
         "c",
         f"{CLI}::test_json_is_json_and_steers_nothing",
@@ -238,7 +238,7 @@ TEXTS = (
     Mutant(
         "not bought, said within the ten minutes",
         "Settlement._doubt_that_nothing_was_bought",
-        "        elif time.time() < (decidable",
+        "        elif self.found.store.now() < (decidable",
         "        elif 0 > (decidable",
         "tests/cli/test_settle.py::test_for_ten_minutes_no_user_can_say_that_nothing_was_bought",
     ),

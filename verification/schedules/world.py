@@ -298,6 +298,7 @@ class World:
         try:
             order = purchase.place()
         except Died:
+            buyer.stop = None  # Another copy may have stopped meanwhile; this one is tried again.
             return "died"
         except PurchaseOutcomeUnknown as stop:
             buyer.stop = stop

@@ -1,0 +1,1 @@
+"""A cluster on one machine: nodes that are lost like machines, scenarios, and the books of each."""
