@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text as sql
 
 from airflow_provider_tcbilling.api.endpoint import server_name
-from airflow_provider_tcbilling.ledger import database_changes, database_form
+from airflow_provider_tcbilling.ledger import database_changes, database_events, database_form
 from airflow_provider_tcbilling.ledger.database_rows import id_of
 from airflow_provider_tcbilling.ledger.database_search import Query
 from airflow_provider_tcbilling.ledger.database_statements import execute_all
@@ -120,6 +120,17 @@ def test_an_edit_of_the_events_shows(ledger, edit):
     assert any("book 1" in flaw for flaw in ledger.verify_chain())
 
 
+def test_an_event_that_was_edited_together_with_its_hash_shows(sqlite):
+    for key in ("a", "b"):
+        sqlite.create(key, record(key))
+    edited = {**sqlite.events_of("a")[0], "who": "nobody"}
+    forged = database_events.hash_of(database_events.FIRST, edited)
+
+    assert execute(sqlite, "UPDATE tcbilling_events SET who = 'nobody', hash = :hash WHERE seq = 1", hash=forged)
+
+    assert any("event 2 or the one before it" in flaw for flaw in sqlite.verify_chain())
+
+
 def test_a_change_that_fails_before_its_end_leaves_nothing(ledger, monkeypatch):
     ledger.create("k", record())
 
@@ -161,6 +172,7 @@ def test_what_changed_between_the_reading_and_the_writing_of_a_change_is_read_ag
     assert ledger.replace("k", record(owner="another"))
 
     assert outdated
+    assert ledger.read("k")["owner"] == "another"
     assert kinds(ledger) == ["intended", "taken_over"]
     assert ledger.verify_chain() == []
 

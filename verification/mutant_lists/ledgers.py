@@ -70,7 +70,7 @@ LEDGERS = (
         "hash_of",
         "[before, *(event[name] for name in HASHED)]",
         "[*(event[name] for name in HASHED)]",
-        f"{DATABASE}::test_an_edit_of_the_events_shows",
+        f"{DATABASE}::test_an_event_that_was_edited_together_with_its_hash_shows",
     ),
     Mutant(
         "a ledger used whose schema was not checked",
