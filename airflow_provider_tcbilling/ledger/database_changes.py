@@ -17,6 +17,7 @@ from airflow_provider_tcbilling.ledger.database_rows import (
     columns_of,
     id_of,
     kind_of,
+    order_of,
     record_of,
     server_of,
     written,
@@ -93,7 +94,7 @@ class Change:
 
     def _place(self, connection: Connection, record: Mapping[str, Any]) -> Place:
         server = server_of(record)
-        order = server, columns_of(record)["order_id"]
+        order = server, order_of(record)
         return locked_place(connection, (server, account_of(record)), self.id, order)
 
     def _insert(self, connection: Connection, place: Place, record: Mapping[str, Any]) -> bool:

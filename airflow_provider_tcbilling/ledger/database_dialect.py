@@ -269,13 +269,13 @@ class SQLite(Dialect):
             raw.execute(setting)
 
     def listen(self, engine: Engine) -> None:
-        """Lock the file before a change reads it."""
+        """Lock the file before a change reads it. A query begins no transaction."""
         event.listen(engine, "begin", self._on_begin)
 
     @staticmethod
     def _on_begin(connection: Connection) -> None:
-        changes = connection.get_execution_options().get("tcbilling_changes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if changes else "BEGIN")
+        if connection.get_execution_options().get("tcbilling_changes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def dialect_of(kind: str) -> Dialect:
