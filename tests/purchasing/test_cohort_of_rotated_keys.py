@@ -23,7 +23,6 @@ def test_identical_purchases_share_their_orders_over_a_rotation_of_keys(start_sa
     sealed = stored["fingerprint"]
     head, _, tail = sealed.partition(":")
     key, _, seal = tail.partition(":")
-    print(sealed)
     stored["fingerprint"] = ":".join(filter(None, [head, "f" * len(key), seal]))
     ledger.texts["two"] = json.dumps(stored, indent=2) + "\n"
     passing_time.sleep(340)

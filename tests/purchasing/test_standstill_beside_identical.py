@@ -53,7 +53,6 @@ def test_an_order_that_an_identical_purchase_has_is_not_called_a_second_one(
     for key in ("one", "two", "three"):
         assert purchase(sandbox, ledger, key=key).place().order_id == results[key]
 
-    print(results, orders(sandbox), [(o.order_id, o.big_deal_id) for o in sandbox.account.orders()])
     canonical = {n: o.order_id for o in sandbox.account.orders() for n in (o.order_id, o.big_deal_id)}
     assert sorted(canonical[one] for one in results.values()) == sorted(orders(sandbox))
     assert "SECOND" not in caplog.text
