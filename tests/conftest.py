@@ -86,19 +86,19 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Any]:
-    """A PostgreSQL of this machine, for the whole test run."""
-    from tests.support.databases import postgresql, server_or_skip
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A PostgreSQL of this machine, for the whole test run. No test stops it."""
+    from tests.support.databases import postgresql, shared
 
-    yield from server_or_skip(postgresql)
+    yield from shared("postgres", postgresql, tmp_path_factory.getbasetemp().parent)
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[Any]:
-    """A MariaDB of this machine, for the whole test run."""
-    from tests.support.databases import mariadb, server_or_skip
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A MariaDB of this machine, for the whole test run. No test stops it."""
+    from tests.support.databases import mariadb, shared
 
-    yield from server_or_skip(mariadb)
+    yield from shared("mariadb", mariadb, tmp_path_factory.getbasetemp().parent)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from airflow_provider_tcbilling.ledger import (
     database_search,
 )
 from airflow_provider_tcbilling.ledger.database_address import Address
-from airflow_provider_tcbilling.ledger.database_changes import Change, Taken, assign, row_of
+from airflow_provider_tcbilling.ledger.database_changes import Change, Taken, assign, owners, row_of
 from airflow_provider_tcbilling.ledger.database_engine import CommitUnknown, database_of
 from airflow_provider_tcbilling.ledger.database_rows import OPEN, PRUNED, StoredText, id_of, milliseconds, written
 from airflow_provider_tcbilling.ledger.database_tables import orders, purchases
@@ -120,13 +120,9 @@ class DatabaseStore(Store):
         """Return the key of the purchase that each order was assigned to."""
 
         def read(connection: Connection) -> dict[str, str]:
-            found = {}
+            found: dict[str, str] = {}
             for chunk in _chunks(order_ids):
-                wanted = select(orders.c.order_id, orders.c.purchase, purchases.c.key).select_from(
-                    orders.outerjoin(purchases, purchases.c.id == orders.c.purchase)
-                )
-                rows = connection.execute(wanted.where(orders.c.order_id.in_(chunk), orders.c.server == server))
-                found.update({row.order_id: row.key or f"purchase {row.purchase}" for row in rows})
+                found.update(owners(connection, server, chunk))
             return found
 
         return self.database.reading(read)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
 
-from airflow_provider_tcbilling.ledger.database_events import Book, append, locked_book
+from airflow_provider_tcbilling.ledger.database_engine import Outdated
+from airflow_provider_tcbilling.ledger.database_events import Place, locked_place
 from airflow_provider_tcbilling.ledger.database_form import compressed
 from airflow_provider_tcbilling.ledger.database_rows import (
     StoredText,
@@ -17,6 +17,7 @@ from airflow_provider_tcbilling.ledger.database_rows import (
     columns_of,
     id_of,
     kind_of,
+    order_of,
     record_of,
     server_of,
     written,
@@ -24,17 +25,17 @@ from airflow_provider_tcbilling.ledger.database_rows import (
 from airflow_provider_tcbilling.ledger.database_statements import (
     NEW_ORDER,
     NEW_PURCHASE,
-    OWNER,
     PURCHASE,
     PURCHASE_GOES_ON,
-    PURCHASE_LOCKED,
+    execute_all,
 )
-from airflow_provider_tcbilling.ledger.database_tables import books, purchases
+from airflow_provider_tcbilling.ledger.database_tables import books, orders, purchases
 from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
 
+    from airflow_provider_tcbilling.ledger.database_statements import Write
     from airflow_provider_tcbilling.ledger.store import Text
 
 
@@ -45,7 +46,7 @@ class Taken(Exception):
 @dataclass(frozen=True)
 class Change:
     """
-    One change of a purchase. Rows are locked in the order book, purchase, order, so no two changes block each other.
+    One change of a purchase. Rows are locked in the order book, order, purchase, so no two changes block each other.
 
     :param text: Its record from now on.
     :param at_ms: The moment, in epoch milliseconds of the ledger's clock.
@@ -69,103 +70,97 @@ class Change:
         :raises Taken: There is one.
         """
         record = record_of(self.text)
-        self._insert(connection, record, self._book(connection, record))
-        return True
+        place = self._place(connection, record)
+        if place.row is not None:
+            raise Taken
+        return self._insert(connection, place, record)
 
     def update(self, connection: Connection, expected: Text | None) -> bool:
         """Store a record in place of the expected one; return False if there is another one by now."""
         record = record_of(self.text)
-        book = self._book(connection, record)
-        row = row_of(connection, self.id, is_locked=True)
+        place = self._place(connection, record)
+        row = place.row
         if row is None:
-            return expected is None and self._insert(connection, record, book)
+            return expected is None and self._insert(connection, place, record)
         if expected is not None and not _is_expected(row, expected):
             return False
         columns = columns_of(record)
-        values = {**columns, "book": book.id, "version": row.version + 1, "record": compressed(self.text)}
+        values = {**columns, "book": place.book, "version": row.version + 1, "record": compressed(self.text)}
         new = {f"new_{name}": value for name, value in values.items()}
-        if PURCHASE_GOES_ON.on(connection, {"id": self.id, "old_version": row.version, **new}).rowcount != 1:
-            return False
-        self._note(connection, book, _record_in(row), record, columns)
+        goes_on = PURCHASE_GOES_ON, {"id": self.id, "old_version": row.version, **new}
+        if execute_all(connection, [*self._notes(place, _record_in(row), record, columns), goes_on]) != 1:
+            raise Outdated
         return True
 
-    @staticmethod
-    def _book(connection: Connection, record: Mapping[str, Any]) -> Book:
-        return locked_book(connection, server_of(record), account_of(record))
+    def _place(self, connection: Connection, record: Mapping[str, Any]) -> Place:
+        server = server_of(record)
+        order = server, order_of(record)
+        return locked_place(connection, (server, account_of(record)), self.id, order)
 
-    def _insert(self, connection: Connection, record: Mapping[str, Any], book: Book) -> bool:
+    def _insert(self, connection: Connection, place: Place, record: Mapping[str, Any]) -> bool:
         columns = columns_of(record)
-        own = {"id": self.id, "key": written(self.key, len(self.key)), "book": book.id, "version": 1}
-        try:
-            NEW_PURCHASE.on(connection, {**own, **columns, "record": compressed(self.text)})
-        except IntegrityError:
-            raise Taken from None
-        self._note(connection, book, {}, record, columns)
+        own = {"id": self.id, "key": written(self.key, len(self.key)), "book": place.book, "version": 1}
+        new = NEW_PURCHASE, {**own, **columns, "record": compressed(self.text)}
+        execute_all(connection, [*self._notes(place, {}, record, columns), new])
         return True
 
-    def _note(
-        self,
-        connection: Connection,
-        book: Book,
-        old: Mapping[str, Any],
-        new: Mapping[str, Any],
-        columns: Mapping[str, Any],
-    ) -> None:
-        """Give the purchase its order, and append the event."""
+    def _notes(
+        self, place: Place, old: Mapping[str, Any], new: Mapping[str, Any], columns: Mapping[str, Any]
+    ) -> Iterator[Write]:
+        """
+        Yield the statements that give the purchase its order and append the event.
+
+        :raises OrderIsAnothers: Another purchase has it.
+        """
         order_id, cents = columns["order_id"], columns["paid_cents"]
         is_placed = order_id is not None and order_id != old.get("order_id")
         is_paid = cents is not None and cents != old.get("paid_cents")
-        if is_placed:
-            self._own(connection, server_of(new), order_id)
+        if is_placed and place.owner not in (None, self.id):
+            raise OrderIsAnothers(order_id, str(place.owner))
+        if is_placed and place.owner is None:
+            yield NEW_ORDER, {"order_id": order_id, "server": server_of(new), "purchase": self.id, "key": None}
         who = written(new.get("owner"), 100)
-        event = {
-            "purchase": self.id,
-            "kind": self.kind or kind_of(old, new),
-            "at_ms": self.at_ms,
-            "who": who if who != old.get("owner") else "",
-            "order_id": order_id if is_placed else None,
-            "cents": cents if is_paid else None,
-            "currency": columns["currency"] if is_paid else None,
-        }
-        append(connection, book, event)
-
-    def _own(self, connection: Connection, server: str, order_id: str) -> None:
-        owner = owner_of(connection, server, order_id)
-        if owner is None:
-            give(connection, server, order_id, self.id)
-        elif owner != self.id:
-            raise OrderIsAnothers(order_id, owner)
+        yield from place.next_event(
+            {
+                "purchase": self.id,
+                "kind": self.kind or kind_of(old, new),
+                "at_ms": self.at_ms,
+                "who": who if who != old.get("owner") else "",
+                "order_id": order_id if is_placed else None,
+                "cents": cents if is_paid else None,
+                "currency": columns["currency"] if is_paid else None,
+            }
+        )
 
 
-def row_of(connection: Connection, purchase: str, *, is_locked: bool = False) -> Row[Any] | None:
+def row_of(connection: Connection, purchase: str) -> Row[Any] | None:
     """Return the row of a purchase; ``None`` if there is none."""
-    return (PURCHASE_LOCKED if is_locked else PURCHASE).on(connection, {"id": purchase}).first()
-
-
-def owner_of(connection: Connection, server: str, order_id: str) -> str | None:
-    """Return the primary key of the purchase that has an order; ``None`` if none has it."""
-    owner = OWNER.on(connection, {"order_id": order_id, "server": server}).scalar()
-    return None if owner is None else str(owner)
-
-
-def give(connection: Connection, server: str, order_id: str, purchase: str) -> None:
-    """Give an order to a purchase. Where another process does so at the same moment, one of the two is done again."""
-    NEW_ORDER.on(connection, {"order_id": order_id, "server": server, "purchase": purchase})
+    return PURCHASE.on(connection, {"id": purchase}).first()
 
 
 def assign(connection: Connection, server: str, order_id: str, key: str, at_ms: int) -> str:
     """Give an order to a purchase unless another one has it; return the key of the one that has it then."""
-    purchase, owner = id_of(key), owner_of(connection, server, order_id)
-    if owner == purchase:
+    purchase = id_of(key)
+    place = locked_place(connection, (server, _account_of(connection, purchase)), purchase, (server, order_id))
+    if place.owner == purchase:
         return key
-    if owner:
-        found = connection.execute(select(purchases.c.key).where(purchases.c.id == owner)).scalar()
-        return str(found or f"purchase {owner}")
-    book = locked_book(connection, server, _account_of(connection, purchase))
-    give(connection, server, order_id, purchase)
+    if place.owner:
+        return owners(connection, server, [order_id])[order_id]
+    own = None if place.row is not None else written(key, len(key))
+    order = {"order_id": order_id, "server": server, "purchase": purchase, "key": own}
     event = {"purchase": purchase, "kind": "assigned", "at_ms": at_ms, "who": "", "order_id": order_id}
-    append(connection, book, event)
+    execute_all(connection, [(NEW_ORDER, order), *place.next_event(event)])
     return key
+
+
+def owners(connection: Connection, server: str, order_ids: Collection[str]) -> dict[str, str]:
+    """Return the key of the purchase that has each order. A purchase that has no record left its key at the order."""
+    key = func.coalesce(purchases.c.key, orders.c.key).label("key")
+    wanted = select(orders.c.order_id, key).select_from(
+        orders.outerjoin(purchases, purchases.c.id == orders.c.purchase)
+    )
+    rows = connection.execute(wanted.where(orders.c.order_id.in_(order_ids), orders.c.server == server))
+    return {row.order_id: str(row.key) for row in rows}
 
 
 def _account_of(connection: Connection, purchase: str) -> str:

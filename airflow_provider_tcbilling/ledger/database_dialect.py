@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from enum import Enum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sqlalchemy import event
 from sqlalchemy.engine import URL
 
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Engine
 
     from airflow_provider_tcbilling.ledger.database_address import Address
 
@@ -45,6 +47,9 @@ class Dialect:
 
     extra: ClassVar[str] = ""
     """The extra of this package that brings a driver."""
+
+    isolation_level: ClassVar[str | None] = None
+    """The isolation level that the driver is set to, where it is not its default."""
 
     has_own_clock = True
     clock: ClassVar[str] = ""
@@ -90,8 +95,8 @@ class Dialect:
     def on_connect(self, raw: Any) -> None:
         """Prepare a new connection of the driver."""
 
-    def begin(self, connection: Connection) -> None:
-        """Begin a transaction."""
+    def listen(self, engine: Engine) -> None:
+        """Let the transactions of an engine begin and end as this kind of database needs it."""
 
     def code_of(self, error: BaseException) -> Any:
         """Return the code of an error of the driver."""
@@ -123,15 +128,27 @@ class PostgreSQL(Dialect):
         (r"timeout expired", Trouble.FULL),  # As a server that is overloaded lets a client wait.
         (r"authentication failed|(database|role) .* does not exist|no pg_hba", Trouble.REFUSED),
     )
+    isolation_level = "AUTOCOMMIT"
+    """So that the driver sends no BEGIN of its own, which would be a message more."""
+
     settings = "; ".join(
         (
             f"SET LOCAL statement_timeout = {STATEMENT_SECONDS * 1000}",
             f"SET LOCAL lock_timeout = {LOCK_SECONDS * 1000}",
             f"SET LOCAL idle_in_transaction_session_timeout = {LOCK_SECONDS * 1000}",
+        )
+    )
+    """The time-outs of a transaction."""
+
+    begin = "; ".join(
+        (
+            "BEGIN",
+            settings,
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
         )
     )
+    """The begin of a transaction that changes something, in one message."""
 
     def connect_args(self, address: Address) -> dict[str, Any]:
         """Return the arguments of the driver."""
@@ -144,9 +161,37 @@ class PostgreSQL(Dialect):
             options["prepare_threshold"] = None
         return {"connect_timeout": CONNECT_SECONDS, **options}
 
-    def begin(self, connection: Connection) -> None:
-        """Begin a transaction."""
-        connection.exec_driver_sql(self.settings)
+    def listen(self, engine: Engine) -> None:
+        """
+        Send the begin of a transaction with its first statement.
+
+        A query begins none: each of its statements has the time-outs, and sees what was stored when it began.
+        """
+        event.listen(engine, "begin", self._on_begin)
+        event.listen(engine, "before_cursor_execute", self._before_statement, retval=True)
+        event.listen(engine, "commit", lambda connection: self._end(connection, "COMMIT"))
+        event.listen(engine, "rollback", lambda connection: self._end(connection, "ROLLBACK"))
+
+    def _on_begin(self, connection: Connection) -> None:
+        changes = connection.get_execution_options().get("tcbilling_changes")
+        connection.info["before"], connection.info["began"] = (self.begin if changes else self.settings), False
+
+    def _before_statement(
+        self, connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any
+    ) -> tuple[str, Any]:
+        before = connection.info.get("before", "")
+        if before == self.begin:
+            connection.info["before"], connection.info["began"] = "", True
+        if before and connection.dialect.driver != "psycopg2":  # It takes one statement at a time.
+            cursor.execute(before)
+            before = ""
+        return (f"{before}; {statement}" if before else statement), parameters
+
+    @staticmethod
+    def _end(connection: Connection, how: str) -> None:
+        if connection.info.pop("began", False):
+            with contextlib.closing(connection.connection.cursor()) as cursor:
+                cursor.execute(how)
 
     def code_of(self, error: BaseException) -> Any:
         """Return the code of an error of the driver."""
@@ -223,10 +268,14 @@ class SQLite(Dialect):
         for setting in self.settings:
             raw.execute(setting)
 
-    def begin(self, connection: Connection) -> None:
-        """Begin a transaction."""
-        changes = connection.get_execution_options().get("tcbilling_changes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if changes else "BEGIN")
+    def listen(self, engine: Engine) -> None:
+        """Lock the file before a change reads it. A query begins no transaction."""
+        event.listen(engine, "begin", self._on_begin)
+
+    @staticmethod
+    def _on_begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("tcbilling_changes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def dialect_of(kind: str) -> Dialect:

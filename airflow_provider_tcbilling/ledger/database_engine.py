@@ -61,6 +61,10 @@ class CommitUnknown(Exception):
     """The answer to a COMMIT was lost: the change may have been stored, or may still be."""
 
 
+class Outdated(Exception):
+    """What a change has read was changed before it was locked, so it is rolled back and done again."""
+
+
 class Database:
     """
     The database of a ledger, as one process uses it.
@@ -89,10 +93,11 @@ class Database:
             pool_size=POOL,
             max_overflow=OVERFLOW,
             hide_parameters=True,
+            **({"isolation_level": level} if (level := self.dialect.isolation_level) else {}),
             connect_args=self.dialect.connect_args(address),
         )
         event.listen(self._engine, "connect", self._on_connect)
-        event.listen(self._engine, "begin", self.dialect.begin)
+        self.dialect.listen(self._engine)
 
     def reading(self, work: Callable[[Connection], T]) -> T:
         """
@@ -171,6 +176,9 @@ class Database:
                 if not tries_left or not trouble.may_pass:
                     raise StoreFailed(self._sentence(error, trouble)) from error
                 _pause(0.02 * 2 ** (REPEATS - tries_left))
+            except Outdated as error:
+                if not tries_left:
+                    raise StoreFailed(f"{self.about_first} is changed by others all the time") from error
             except SQLAlchemyError as error:
                 raise StoreFailed(f"{self.about_first} cannot be read or written: {error!r}") from error
         raise AssertionError("unreachable")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from airflow_provider_tcbilling.ledger.database_statements import BOOK, BOOK_GOES_ON, NEW_BOOK, NEW_EVENT
+from airflow_provider_tcbilling.ledger.database_statements import BOOK_GOES_ON, NEW_BOOK, NEW_EVENT, PLACE
 from airflow_provider_tcbilling.ledger.database_tables import books, events
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
+
+    from airflow_provider_tcbilling.ledger.database_statements import Write
 
 FIRST = str(uuid.UUID(int=0))
 """The hash before the first event of a book."""
@@ -27,34 +29,48 @@ CHUNK = 5_000
 
 
 @dataclass(frozen=True)
-class Book:
-    """A book as it is while its last event is locked: the events of one account at one server."""
+class Place:
+    """
+    A book as it is while its last event is locked: the events of one account at one server.
 
-    id: int
+    :param row: The purchase that a change is of; ``None`` if there is none.
+    :param owner: The primary key of the purchase that has its order; ``None`` if none has it.
+    """
+
+    book: int
     seq: int
     hash: str
+    row: Row[Any] | None
+    owner: str | None
+
+    def next_event(self, event: dict[str, Any]) -> list[Write]:
+        """
+        Return the statements that append an event.
+
+        :param event: Its columns, but ``book``, ``seq`` and ``hash``.
+        """
+        row = {"order_id": None, "cents": None, "currency": None, **event, "book": self.book, "seq": self.seq + 1}
+        row["hash"] = hash_of(self.hash, row)
+        goes_on = {"book": self.book, "new_seq": row["seq"], "new_hash": row["hash"]}
+        return [(NEW_EVENT, row), (BOOK_GOES_ON, goes_on)]
 
 
-def locked_book(connection: Connection, server: str, account: str) -> Book:
-    """Return a book, which stays locked until the transaction ends; it is opened if there is none."""
-    wanted = {"server": server, "account": account}
-    found = BOOK.on(connection, wanted).first()
+def locked_place(connection: Connection, book: tuple[str, str], purchase: str, order: tuple[str, str | None]) -> Place:
+    """
+    Return the place of a change in a book, which stays locked until the transaction ends.
+
+    :param book: Its server and its account. It is opened if there is none.
+    :param order: The server and the number of the order of the change.
+    """
+    server, account = book
+    wanted = {"server": server, "account": account, "purchase": purchase}
+    wanted.update(order_server=order[0], order_id=order[1] or "")
+    found = PLACE.on(connection, wanted).first()
     if found is None:
-        NEW_BOOK.on(connection, {**wanted, "seq": 0, "hash": FIRST})
-        found = BOOK.on(connection, wanted).one()
-    return Book(found.id, found.seq, str(found.hash))
-
-
-def append(connection: Connection, book: Book, event: dict[str, Any]) -> None:
-    """
-    Append an event to a book.
-
-    :param event: Its columns, but ``book``, ``seq`` and ``hash``.
-    """
-    row = {"order_id": None, "cents": None, "currency": None, **event, "book": book.id, "seq": book.seq + 1}
-    row["hash"] = hash_of(book.hash, row)
-    NEW_EVENT.on(connection, row)
-    BOOK_GOES_ON.on(connection, {"book": book.id, "new_seq": row["seq"], "new_hash": row["hash"]})
+        NEW_BOOK.on(connection, {"server": server, "account": account, "seq": 0, "hash": FIRST})
+        found = PLACE.on(connection, wanted).one()
+    owner = None if found.owner is None else str(found.owner)
+    return Place(found.id, found.seq, str(found.hash), None if found.version is None else found, owner)
 
 
 def hash_of(before: str, event: Mapping[str, Any]) -> str:

@@ -71,7 +71,7 @@ def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "account": written(record.get("account"), 100),
         "action": written(record.get("action"), 60),
         "state": written(record.get("state"), 20),
-        "order_id": written(record.get("order_id"), 100) or None,
+        "order_id": order_of(record),
         "product": written(payload.get("ProductCode") or payload.get("InstanceId"), 255),
         "dag_id": written(placed_by.get("dag_id"), 255),
         "intended_at": _moment(record.get("intended_at")),
@@ -79,6 +79,11 @@ def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "paid_cents": _cents(record.get("paid_cents")),
         "currency": written(record.get("currency"), 20) or None,
     }
+
+
+def order_of(record: Mapping[str, Any]) -> str | None:
+    """Return the number of the order of a record; ``None`` if it has none."""
+    return written(record.get("order_id"), 100) or None
 
 
 def server_of(record: Mapping[str, Any]) -> str:

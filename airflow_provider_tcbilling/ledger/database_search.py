@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.sql import ColumnElement
 
-MOST_COUNTED = 10_000
+MOST_COUNTED = 1_000
 """So many purchases are counted: to count a million takes longer than to show the first of them."""
 
 PRUNED_AT_ONCE = 500

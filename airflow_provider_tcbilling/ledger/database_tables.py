@@ -88,8 +88,10 @@ orders = Table(
     Column("order_id", String(100), primary_key=True),
     Column("server", String(300), primary_key=True),
     Column("purchase", ID, nullable=False),
+    Column("key", LONG_TEXT),
     **OPTIONS,
 )
+"""An order and its purchase, with the key of a purchase that had no row when it was assigned the order."""
 
 events = Table(
     "tcbilling_events",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from base64 import b64decode
@@ -10,9 +11,10 @@ import pytest
 from sqlalchemy import text as sql
 
 from airflow_provider_tcbilling.api.endpoint import server_name
-from airflow_provider_tcbilling.ledger import database_form
+from airflow_provider_tcbilling.ledger import database_changes, database_events, database_form
 from airflow_provider_tcbilling.ledger.database_rows import id_of
 from airflow_provider_tcbilling.ledger.database_search import Query
+from airflow_provider_tcbilling.ledger.database_statements import execute_all
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderIsAnothers, StoreFailed
 from tests.support import ledgers
 
@@ -118,6 +120,70 @@ def test_an_edit_of_the_events_shows(ledger, edit):
     assert any("book 1" in flaw for flaw in ledger.verify_chain())
 
 
+def test_an_event_that_was_edited_together_with_its_hash_shows(sqlite):
+    for key in ("a", "b"):
+        sqlite.create(key, record(key))
+    edited = {**sqlite.events_of("a")[0], "who": "nobody"}
+    forged = database_events.hash_of(database_events.FIRST, edited)
+
+    assert execute(sqlite, "UPDATE tcbilling_events SET who = 'nobody', hash = :hash WHERE seq = 1", hash=forged)
+
+    assert any("event 2 or the one before it" in flaw for flaw in sqlite.verify_chain())
+
+
+def test_a_change_that_fails_before_its_end_leaves_nothing(ledger, monkeypatch):
+    ledger.create("k", record())
+
+    def breaks(connection, writes):
+        execute_all(connection, writes)
+        raise ValueError("broken off")
+
+    monkeypatch.setattr(database_changes, "execute_all", breaks)
+    for change in (
+        lambda: ledger.create("new", record()),
+        lambda: ledger.replace("k", record("k", "ordered", order_id="1")),
+    ):
+        with pytest.raises(StoreFailed, match="broken off"):
+            change()
+
+    assert ledger.read("new") is None
+    assert ledger.read("k") == record()
+    assert kinds(ledger) == ["intended"]
+    assert ledger.owners(SERVER, ["1"]) == {}
+    assert ledger.verify_chain() == []
+
+
+def test_what_changed_between_the_reading_and_the_writing_of_a_change_is_read_again(ledger, monkeypatch):
+    ledger.create("k", record())
+    place = database_changes.locked_place
+    outdated = []
+
+    def late(*args):
+        """Return the purchase as it was before another one changed it, as PostgreSQL may after it has waited."""
+        found = place(*args)
+        if not outdated:
+            outdated.append(found.row)
+            monkeypatch.setattr(database_changes, "locked_place", place)
+            return dataclasses.replace(found, row=StaleRow(found.row))
+        return found
+
+    monkeypatch.setattr(database_changes, "locked_place", late)
+
+    assert ledger.replace("k", record(owner="another"))
+
+    assert outdated
+    assert ledger.read("k")["owner"] == "another"
+    assert kinds(ledger) == ["intended", "taken_over"]
+    assert ledger.verify_chain() == []
+
+
+class StaleRow:
+    """The row of a purchase in a version that is not that of the table."""
+
+    def __init__(self, row):
+        self.version, self.record = row.version + 1, row.record
+
+
 def test_each_account_has_events_of_its_own(sqlite):
     for number, key_id in enumerate(("one", "two", "one")):
         sqlite.create(f"k{number}", record(key_id=key_id))
@@ -151,10 +217,11 @@ def test_an_order_is_assigned_to_the_first_purchase_that_takes_it(ledger):
     assert ledger.assign(SERVER, "1", "theirs") == "mine"
     assert ledger.assign(SERVER, "1", "mine") == "mine"
     assert ledger.assign("another.server", "1", "theirs") == "theirs"
+    assert ledger.assign("another.server", "1", "mine") == "theirs"
 
     assert ledger.replace("mine", record("mine", "ordered", order_id="1"))
     assert kinds(ledger, "mine") == ["intended", "assigned", "placed"]
-    assert ledger.owners("another.server", ["1"]) == {"1": f"purchase {id_of('theirs')}"}
+    assert ledger.owners("another.server", ["1"]) == {"1": "theirs"}
     assert ledger.verify_chain() == []
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import event
 
 from airflow_provider_tcbilling.ledger import database_engine
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
@@ -19,7 +20,7 @@ from tests.support.databases import PASSWORD, address, free_port
 COUNT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tcbilling ledger' AND datname = '{}'"
 
 FORKS = """
-import os, sys
+import os
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
 from airflow_provider_tcbilling.ledger.database_address import Address
 
@@ -37,7 +38,7 @@ for number in range(20):
         created = ledger.create("k", {{"number": number}})
         taken = ledger.replace("before", {{"number": number}}, text)
         print(f"{{created}} {{taken}} {{number}}\\n", end="", flush=True)
-        sys.exit(0)
+        os._exit(0)
     pids.append(pid)
 os.close(start)
 ends = [os.waitpid(pid, 0)[1] for pid in pids]
@@ -59,6 +60,22 @@ def test_of_20_processes_of_one_parent_one_creates_one_takes_over_and_the_parent
     taken = [line.split()[2] for line in children if line.split()[1] == "True"]
     assert (len(children), len(created), len(taken)) == (20, 1, 1)
     assert parent == f"parent {created[0]} {taken[0]} []"
+
+
+def test_a_purchase_sends_few_messages_to_postgresql(postgres):
+    ledger = DatabaseStore(address(postgres, postgres.new_database()))
+    ledger.upgrade()
+    ledger.create("first", {})
+    sent = []
+    for name in ("commit", "rollback"):
+        event.listen(ledger._database._engine, name, lambda connection: sent.append(connection.info.get("began")))
+    event.listen(ledger._database._engine, "before_cursor_execute", lambda *args: sent.append(True))
+
+    assert ledger.text("k") is None
+    ledger.create("k", {"state": "intended"})
+    ledger.replace("k", {"state": "ordered", "order_id": "1"})
+
+    assert sum(map(bool, sent)) <= 7
 
 
 def test_no_connection_is_open_soon_after_its_use(postgres):

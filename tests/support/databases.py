@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
 import os
 import shutil
 import socket
@@ -56,6 +58,9 @@ class Server:
     def execute(self, statement: str, database: str = "") -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
+    def stop(self) -> None:
+        raise NotImplementedError
+
     def new_database(self) -> str:
         name = f"ledger_{uuid.uuid4().hex[:12]}"
         self.execute(f"CREATE DATABASE {name}")
@@ -98,9 +103,11 @@ class PostgreSQL(Server):
     def stop(self, mode: str = "immediate") -> None:
         self._control("stop", "-m", mode)
 
+    def control(self, *command: str) -> list[str]:
+        return [*_unprivileged(), str(self.programs() / "pg_ctl"), "-D", str(self.folder / "data"), *command]
+
     def _control(self, *command: str) -> None:
-        control = [*_unprivileged(), str(self.programs() / "pg_ctl"), "-D", str(self.folder / "data"), *command]
-        subprocess.run(control, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
+        subprocess.run(self.control(*command), check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         import psycopg2
@@ -113,6 +120,60 @@ class PostgreSQL(Server):
             return cursor.fetchall() if cursor.description else []
 
 
+WATCH = 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; cd "$2"; shift 2; "$@"; rm -rf "$PWD"'
+"""A script that waits for the end of a process, and then stops a server and removes its folder."""
+
+
+_OF_ALL_WORKERS: list[tuple[Server, subprocess.Popen[bytes]]] = []
+"""Servers that outlive the worker that started them, with what ends them."""
+
+
+@contextlib.contextmanager
+def _kept(server: Server, process: int, stop: list[str]) -> Iterator[None]:
+    """
+    Stop a server and remove its folder at the end, and also if this process is killed.
+
+    :param process: Its end, instead of that of the block, is the end of the server; 0 is none.
+    """
+    command = ["sh", "-c", WATCH, "sh", str(process or os.getpid()), str(server.folder), *stop]
+    null = subprocess.DEVNULL
+    watcher = subprocess.Popen(command, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    if process:
+        _OF_ALL_WORKERS.append((server, watcher))
+    try:
+        yield
+    finally:
+        if not process:
+            watcher.kill()
+            watcher.wait()
+            with contextlib.suppress(Exception):
+                server.stop()
+            shutil.rmtree(server.folder, ignore_errors=True)
+
+
+def shared(
+    kind: str, start: Callable[..., contextlib.AbstractContextManager[Server]], folder: Path
+) -> Iterator[Server]:
+    """
+    Yield a server of the whole test run, or skip the test where it is not installed.
+
+    With several workers the first one starts it, and it ends with the process that started the workers.
+
+    :param folder: A folder that the workers share.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield from server_or_skip(start)
+        return
+    fields = folder / f"{kind}.json"
+    with (folder / f"{kind}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not fields.exists():
+            for server in server_or_skip(lambda: start(os.getppid())):
+                fields.write_text(json.dumps([server.kind, server.port, server.user, str(server.folder)]))
+    kind, port, user, place = json.loads(fields.read_text())
+    yield (PostgreSQL if kind == "postgres" else MariaDB)(kind, port, user, Path(place))
+
+
 def _new_folder(kind: str) -> Path:
     """Return a new folder, in memory where there is room: each ledger of a test has a database of its own."""
     memory = Path("/dev/shm")
@@ -121,8 +182,12 @@ def _new_folder(kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def postgresql(*, is_durable: bool = False) -> Iterator[PostgreSQL]:
-    """Start a PostgreSQL, and stop it."""
+def postgresql(process: int = 0, *, is_durable: bool = False) -> Iterator[PostgreSQL]:
+    """
+    Start a PostgreSQL, and stop it.
+
+    :param process: It ends with this process at the latest; 0 is this one.
+    """
     programs = PostgreSQL.programs()
     folder = Path(tempfile.mkdtemp(prefix="tcbilling-postgres-")) if is_durable else _new_folder("postgres")
     if _unprivileged():
@@ -132,15 +197,11 @@ def postgresql(*, is_durable: bool = False) -> Iterator[PostgreSQL]:
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
     make = [str(programs / "initdb"), "-D", str(folder / "data"), "-U", server.user, f"--pwfile={secret}", "-A", "md5"]
-    try:
+    with _kept(server, process, server.control("stop", "-m", "immediate")):
         command = [*_unprivileged(), *make, "-E", "UTF8", "--no-sync"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
         server.start()
         yield server
-    finally:
-        with contextlib.suppress(subprocess.SubprocessError, OSError):
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class MariaDB(Server):
@@ -192,8 +253,12 @@ class MariaDB(Server):
 
 
 @contextlib.contextmanager
-def mariadb() -> Iterator[MariaDB]:
-    """Start a MariaDB, and stop it."""
+def mariadb(process: int = 0) -> Iterator[MariaDB]:
+    """
+    Start a MariaDB, and stop it.
+
+    :param process: It ends with this process at the latest; 0 is this one.
+    """
     if not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
         raise NotInstalled("MariaDB is not installed")
     folder = _new_folder("mariadb")
@@ -204,14 +269,10 @@ def mariadb() -> Iterator[MariaDB]:
     server = MariaDB("mysql", free_port(), "owner", folder)
     make = ["mariadb-install-db", "--no-defaults", f"--datadir={folder / 'data'}", "--skip-test-db", *user]
     make.append("--auth-root-authentication-method=normal")
-    try:
+    with _kept(server, process, ["sh", "-c", "kill -9 $(cat pid)"]):
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         server.start()
         yield server
-    finally:
-        with contextlib.suppress(Exception):
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def server_or_skip(start: Callable[[], contextlib.AbstractContextManager[Server]]) -> Iterator[Server]:

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("order_id", sa.String(100), primary_key=True),
         sa.Column("server", sa.String(300), primary_key=True),
         sa.Column("purchase", ID, nullable=False),
+        sa.Column("key", LONG_TEXT),
     )
     _create(
         "tcbilling_events",
