@@ -18,8 +18,10 @@ def test_a_process_notices_that_another_ledger_has_taken_the_place(tmp_path):
     place, other = tmp_path / "ledger.db", tmp_path / "other.db"
     ledger = DatabaseStore(Address("sqlite", str(place)))
     assert ledger.create("one", RECORD)
-    DatabaseStore(Address("sqlite", str(other))).upgrade()
-    ledger.database.close()
+    another = DatabaseStore(Address("sqlite", str(other)))
+    another.upgrade()
+    for one in (ledger, another):
+        one.database.close()
     for name in (f"{place}-wal", f"{place}-shm"):
         if os.path.exists(name):
             os.unlink(name)
