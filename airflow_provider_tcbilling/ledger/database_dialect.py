@@ -236,11 +236,12 @@ class MySQL(Dialect):
 
 
 def _mysql_options(address: Address) -> dict[str, Any]:
-    """Return the options of the driver; those that begin with ``ssl_`` are together one."""
+    """Return the options of the driver: those that begin with ``ssl_`` are together one, and a time-out is a number."""
     given = dict(address.options)
     ssl = {name[4:]: value for name, value in given.items() if name.startswith("ssl_")}
     plain = {name: value for name, value in given.items() if not name.startswith("ssl_")}
-    return {**plain, "ssl": ssl} if ssl else plain
+    seconds = {name: float(value) for name, value in plain.items() if name == "connect_timeout"}
+    return {**plain, **seconds, **({"ssl": ssl} if ssl else {})}
 
 
 class SQLite(Dialect):
