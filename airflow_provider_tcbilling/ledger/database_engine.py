@@ -261,6 +261,21 @@ class Database:
         self.dialect.on_connect(raw)
         if self.dialect.has_own_clock:
             self._measure(raw)
+        if "identity" in self.facts:
+            self._refuse_another_ledger(raw, str(self.facts["identity"].id))
+
+    def _refuse_another_ledger(self, raw: Any, known: str) -> None:
+        """Refuse a connection to what has another identity: a fail-over or a rename may have put it in the place."""
+        cursor = raw.cursor()
+        cursor.execute("SELECT id FROM tcbilling_identity")
+        found = [str(row[0]) for row in cursor.fetchall()]
+        cursor.close()
+        raw.rollback()
+        if found != [known]:
+            raise StoreFailed(
+                f"{self.about_first} is another ledger than a moment ago: its id is {', '.join(found) or 'missing'}, "
+                f"and was {known}. Nothing was written to it."
+            )
 
     def _measure(self, raw: Any) -> None:
         """Measure the database's clock; of slow round trips the fastest counts."""

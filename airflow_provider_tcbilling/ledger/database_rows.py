@@ -43,8 +43,11 @@ class StoredText(str):
 
     @classmethod
     def of(cls, record: bytes, version: int) -> StoredText:
-        """Return the text of a row."""
-        text = cls(expanded(record))
+        """Return the text of a row; of a damaged one its bytes, which are no JSON."""
+        try:
+            text = cls(expanded(record))
+        except ValueError:
+            text = cls(record.decode("latin-1"))
         text.version = version
         return text
 

@@ -32,10 +32,19 @@ class Intents:
     placed_by: Mapping[str, Any] = field(default_factory=dict)
 
     def first(
-        self, now: float, *, generation: int = 0, before: Mapping[str, Any] | None = None, account: str = ""
+        self,
+        now: float,
+        generation: int = 0,
+        before: Mapping[str, Any] | None = None,
+        account: str = "",
+        pause: float = 0.0,
     ) -> Record:
-        """Return the record of a request that no request came before."""
-        sending_until = now + self.pause + 2 * self.rules.request_seconds
+        """
+        Return the record of a request that no request came before.
+
+        :param pause: Seconds that the process waits before it sends.
+        """
+        sending_until = now + pause + 2 * self.rules.request_seconds
         return Record(
             key=self.key,
             client_token=self.client_token or client_token_for(self.key, generation),

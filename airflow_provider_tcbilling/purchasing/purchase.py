@@ -110,7 +110,7 @@ class Purchase:
         self._observed: Mapping[str, Any] = {}
         self._account = self.order_id = ""
         self.is_in_doubt: bool | None = None
-        """Whether a request may have been carried out; ``None`` while the record was not read."""
+        """Whether a request may have been carried out; ``None`` if that is unread."""
         self._ownership = Ownership(store, self._intents.first(self._clock()), self._clock, self._sleep, action)
         self._inquiry = Inquiry(action, self._ownership, self._rules, self._twins, clock=self._clock, ahead=self._ahead)
 
@@ -173,8 +173,9 @@ class Purchase:
         self._observed = self._action.observe()
         if self._action.has_temporary_key:
             self._account = self._action.account()
+        pause = 0.0 if self._store.creates_exclusively else self._store.pause_seconds
         generation = declined.generation if declined else 0
-        intent = self._intents.first(self._clock(), generation=generation, before=self._observed, account=self._account)
+        intent = self._intents.first(self._clock(), generation, self._observed, self._account, pause)
         self._checkpoint("begin")
         if not self._ownership.begin(declined, intent):
             self._sleep(PAUSE_SECONDS)
@@ -369,7 +370,7 @@ class Purchase:
         return stopped(record, self._ownership.location, found, why=why, finding=finding, not_before=not_before)
 
     def second_orders(self, record: Record) -> Sequence[Candidate]:
-        """Return orders beside the known one: see :meth:`Inquiry.second_orders`."""
+        """Return orders beside the known one."""
         return self._inquiry.second_orders(record, self._last_sent)
 
     def checked_from(self, record: Record) -> float:

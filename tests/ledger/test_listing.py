@@ -13,11 +13,14 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tcbilling.ledger import objects
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
+from airflow_provider_tcbilling.ledger.store import MARGIN
 
 pytestmark = pytest.mark.airflow
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 DAY = 86_400.0
+AT = NOW.timestamp() - DAY + MARGIN
+"""A record that is older than a day does not matter for a purchase that begins then."""
 
 
 def record(number, **fields):
@@ -96,12 +99,12 @@ def filled(details, count=4):
 
 
 @pytest.mark.parametrize("details", DETAILS.values(), ids=DETAILS)
-def test_records_that_were_not_changed_since_a_day_before_the_time_are_not_read(details):
+def test_records_that_were_not_changed_since_the_margin_before_the_time_are_not_read(details):
     ledger, files = filled(details)
 
-    assert keys_of(ledger.others("none", NOW.timestamp())) == ["key 0", "key 1"]
+    assert keys_of(ledger.others("none", AT)) == ["key 0", "key 1"]
     assert files.since_last() == 2
-    assert keys_of(ledger.others("none", NOW.timestamp() - DAY, ["1"])) == ["key 0", "key 1", "key 2"]
+    assert keys_of(ledger.others("none", AT - DAY, ["1"])) == ["key 0", "key 1", "key 2"]
     assert keys_of(ledger.others("none")) == keys_of(ledger.all()) == [f"key {number}" for number in range(4)]
 
 
@@ -110,16 +113,16 @@ def test_a_storage_that_does_not_tell_when_a_record_changed_has_all_of_them_read
     ledger, files = filled(details)
 
     for _ in range(3):
-        assert len(keys_of(ledger.others("none", NOW.timestamp() + 90 * DAY))) == 4
+        assert len(keys_of(ledger.others("none", AT + 90 * DAY))) == 4
         assert files.since_last() == 4
 
 
 @pytest.mark.parametrize("name", DETAILS)
 def test_a_record_is_not_read_again_where_the_storage_says_that_its_content_is_the_same(name):
     ledger, files = filled(DETAILS[name])
-    assert len(keys_of(ledger.others("none", NOW.timestamp()))) == files.since_last() == 2
+    assert len(keys_of(ledger.others("none", AT))) == files.since_last() == 2
 
-    assert len(keys_of(ledger.others("none", NOW.timestamp()))) == 2
+    assert len(keys_of(ledger.others("none", AT))) == 2
 
     assert files.since_last() == (0 if name in IDENTIFY_CONTENT else 2)
 
@@ -127,26 +130,26 @@ def test_a_record_is_not_read_again_where_the_storage_says_that_its_content_is_t
 @pytest.mark.parametrize("details", DETAILS.values(), ids=DETAILS)
 def test_a_record_that_has_changed_is_read_again_even_if_its_size_and_its_second_are_the_same(details):
     ledger, files = filled(details, count=1)
-    assert keys_of(ledger.others("none", NOW.timestamp())) == ["key 0"]
+    assert keys_of(ledger.others("none", AT)) == ["key 0"]
     files.put(f"0-{'0' * 24}.json", record(7))
 
-    assert keys_of(ledger.others("none", NOW.timestamp())) == ["key 7"]
+    assert keys_of(ledger.others("none", AT)) == ["key 7"]
 
 
 def test_an_old_record_that_has_changed_since_is_read():
     ledger, files = filled(DETAILS["s3"])
-    assert keys_of(ledger.others("none", NOW.timestamp() + DAY)) == ["key 0"]
+    assert keys_of(ledger.others("none", AT + DAY)) == ["key 0"]
     files.put(f"3-{'0' * 24}.json", record(3, order_id="1"), NOW + timedelta(days=1))
 
-    assert keys_of(ledger.others("none", NOW.timestamp() + DAY)) == ["key 0", "key 3"]
+    assert keys_of(ledger.others("none", AT + DAY)) == ["key 0", "key 3"]
 
 
 def test_a_record_that_was_deleted_is_no_longer_found():
     ledger, files = filled(DETAILS["s3"], count=2)
-    assert len(keys_of(ledger.others("none", NOW.timestamp()))) == 2
+    assert len(keys_of(ledger.others("none", AT))) == 2
     del files.objects[f"0-{'0' * 24}.json"]
 
-    assert keys_of(ledger.others("none", NOW.timestamp())) == ["key 1"]
+    assert keys_of(ledger.others("none", AT)) == ["key 1"]
 
 
 def test_what_is_kept_of_one_ledger_is_not_found_in_another(monkeypatch):
@@ -155,7 +158,7 @@ def test_what_is_kept_of_one_ledger_is_not_found_in_another(monkeypatch):
     other._uri = "file:///other"
     files.put(f"0-{'0' * 24}.json", record(7))
     files.changes = {name: (1, NOW) for name in files.changes}
-    assert keys_of(ledger.others("none", NOW.timestamp())) == ["key 0"]
+    assert keys_of(ledger.others("none", AT)) == ["key 0"]
 
     assert keys_of(other.others("none", NOW.timestamp())) == ["key 7"]
 
@@ -166,7 +169,7 @@ def test_a_process_keeps_no_more_records_than_it_may(monkeypatch):
     for number in range(10):
         files.put(f"new {number}-{'0' * 24}.json", record(f"new {number}"))
 
-    found = [sorted(keys_of(ledger.others("none", NOW.timestamp()))) for _ in range(2)]
+    found = [sorted(keys_of(ledger.others("none", AT))) for _ in range(2)]
 
     assert found[0] == found[1]
     assert len(found[0]) == 12
@@ -178,7 +181,7 @@ def test_a_foreign_object_is_no_record_however_often_it_is_listed():
     files.put("package.json", b'{"name": "package"}')
 
     for _ in range(2):
-        assert keys_of(ledger.others("none", NOW.timestamp())) == ["key 0"]
+        assert keys_of(ledger.others("none", AT)) == ["key 0"]
 
 
 RECORDS, NEW = 2_000, 25

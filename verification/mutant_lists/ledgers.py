@@ -129,4 +129,11 @@ LEDGERS = (
         "return True",
         f"{COHORT}::test_a_purchase_that_goes_on_with_an_old_decision_finds_the_order_that_was_left_to_it",
     ),
+    Mutant(
+        "another database in the place of the ledger",
+        "Database._refuse_another_ledger",
+        "if found != [known]:",
+        "if False:",
+        "tests/ledger/test_database_changed.py::test_a_process_notices_that_another_ledger_has_taken_the_place",
+    ),
 )
