@@ -44,7 +44,7 @@ class Clock:
 @pytest.fixture
 def server(postgres):
     """The address of a database in PostgreSQL that has the table, without rows."""
-    address = address_in(postgres, "postgres")
+    address = address_in(postgres, postgres.new_database())
     make_table(address)
     return address
 
