@@ -156,7 +156,7 @@ class Purchase:
 
     def _known(self) -> Record | None:
         """Return the record, or that of an earlier try of which there is none."""
-        self._give_up, self._error = None, None
+        self._give_up, self._error, self._has_renewed = None, None, False
         record, self.is_in_doubt = self._ownership.read(), False
         if record:
             self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""
@@ -206,11 +206,11 @@ class Purchase:
         self.order_id, stored = "", self._ownership.refresh(record)
         if stored.owner != record.owner or stored.order_id not in (None, order.order_id):
             return stored
-        if self._intents.client_token:
+        if self._intents.client_token or self._has_renewed:
             why = f"the server answers with order {order.order_id}, which another purchase has: is its token the same?"
             raise self._stopped(record, [], why, Finding.UNCLEAR)
         log.warning("Order %s is an identical purchase's by now, so a new client token is sent.", order.order_id)
-        renewed = self._intents.with_next_token(record, self._clock())
+        renewed, self._has_renewed = self._intents.with_next_token(record, self._clock()), True
         return renewed if self._ownership.claim(stored, renewed) else self._ownership.refresh(stored)
 
     def _keep(self, record: Record, order: Order) -> Record:

@@ -69,7 +69,8 @@ def _as_anothers(draw: Draw, stored: Any) -> list[str]:
     since = {"presumed_since": NOW - 60} if draw.happens(0.5) else {}
     with server.listening():
         bought, wrong = designed(lambda: purchase_of(client_of(clock), clock, Shelf({"x": stored}), **since).place())
-    if not isinstance(bought, Order):
+    has_that_order = isinstance(stored, Mapping) and stored.get("order_id") == NUMBERED  # The server gives it twice.
+    if not isinstance(bought, Order) and not has_that_order:
         wrong.append(f"a record of another purchase stops one that the order book does not show: {bought!r}")
     return wrong
 
