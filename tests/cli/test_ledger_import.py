@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from tests.api.test_text import steers
 from tests.support.shop import KEY, Shop
@@ -150,7 +151,7 @@ def test_an_import_is_repeated_without_effect(shop, folder, take):
     assert take() == (0, f"2 in the ledger already\n{shop.ledger.address} has every purchase of the folder.\n")
 
     assert shop.files() == before
-    assert (shop.ledger.identity, shop.ledger.complete_since) == (identity, identity.created_at)
+    assert (shop.ledger.identity, shop.ledger.complete_since) == (identity, identity.created_at + CLOCK_MARGIN)
     assert records(shop) == {stored["key"]: stored for _, stored in ObjectStore(folder.folder.as_uri()).all()}
 
 
