@@ -35,11 +35,15 @@ def cohort_of(record: Record, open_alike: Iterable[Record], beside: float = 0.0)
 
 
 def is_identical(record: Record, other: Record) -> bool:
-    """Whether two purchases surely ask for the same, their secrets included."""
+    """Whether two purchases surely ask for the same, their secrets included, and of the same account."""
     if record.payload != other.payload:
         return False
-    # A payload without secrets is whole in its record, whichever key has sealed its fingerprint.
-    return not is_masked(record.payload) or is_same(record.fingerprint, other.fingerprint) is True
+    if is_same(record.fingerprint, other.fingerprint) is True:
+        return True  # One SecretKey has sealed both.
+    # A payload without secrets is whole in its record, but the orders of another account are not in the order book.
+    same = ((record.key_id, other.key_id), (record.account, other.account))
+    is_of_one_account = any(one and one == another for one, another in same)
+    return is_of_one_account and not is_masked(record.payload)
 
 
 def shares_of(choices: Mapping[str, Sequence[Candidate]]) -> Mapping[str, Candidate]:

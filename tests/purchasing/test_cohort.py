@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
-from airflow_provider_tcbilling.purchasing.cohort import shares_of
+from airflow_provider_tcbilling.purchasing.cohort import is_identical, shares_of
 from airflow_provider_tcbilling.purchasing.errors import OrderNotRecorded, PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.money_action import Candidate
 from airflow_provider_tcbilling.sandbox.options import Tokens
@@ -206,6 +207,25 @@ def test_an_order_that_was_taken_during_a_standstill_is_given_back(start_sandbox
 
     assert taken != [late]
     assert sorted([*taken, late]) == sorted(orders(sandbox))
+
+
+@pytest.mark.parametrize(
+    ("other", "is_one"),
+    [
+        ({}, True),
+        ({"fingerprint": "another key's"}, True),
+        ({"fingerprint": "another key's", "key_id": "other"}, False),
+        ({"fingerprint": "another key's", "key_id": "other", "account": "100"}, True),
+        ({"fingerprint": "another key's", "key_id": "other", "account": "200"}, False),
+        ({"fingerprint": "another key's", "payload": {"Parameter": "***"}}, False),
+    ],
+)
+def test_purchases_of_what_may_be_another_account_share_nothing(start_sandbox, ledger, other, is_one):
+    sandbox = start_sandbox()
+    dead(sandbox, ledger, {"one": False})
+    record = replace(record_of(ledger, "one"), account="100")
+
+    assert is_identical(record, replace(record, **{"account": "", **other})) is is_one
 
 
 def test_as_many_as_possible_take_an_order_and_the_earlier_first():

@@ -78,4 +78,11 @@ COHORTS = (
         "if False:",
         f"{COHORT}::test_an_order_that_was_taken_during_a_standstill_is_given_back",
     ),
+    Mutant(
+        "purchases of another account share orders",
+        "is_identical",
+        "return is_of_one_account and not is_masked(record.payload)",
+        "return not is_masked(record.payload)",
+        f"{COHORT}::test_purchases_of_what_may_be_another_account_share_nothing",
+    ),
 )
