@@ -47,7 +47,7 @@ class StoredText(str):
         try:
             text = cls(expanded(record))
         except ValueError:
-            text = cls(record.decode("latin-1"))
+            text = cls(bytes(record).decode("latin-1"))
         text.version = version
         return text
 

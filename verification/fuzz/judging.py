@@ -18,7 +18,7 @@ from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from verification.fuzz.server import NOW, ORDER
 
-SLOW = 5.0
+SLOW = 60.0
 """Seconds after which a call hangs: nothing here waits for anything, and sleeping takes no time."""
 
 NUMBERED = "20261130000007"
