@@ -148,6 +148,7 @@ def test_the_form_is_known_without_importing_the_hook(airflow):
         "read_timeout",
         "order_book_lag",
         "clock_margin",
+        "ledger_conn_id",
         "ledger_uri",
         "language",
         "console_url",
