@@ -39,7 +39,7 @@ Test = tuple[str, Callable[[Any], str], bool]
 
 def checks_of(store: Store) -> Iterator[Check]:
     """
-    Test a ledger, property by property. What a test writes is removed by it.
+    Test a ledger, property by property. Each test removes its own writes.
 
     :raises Refused: The ledger is of a class of the deployment's own, whose properties are not known here.
     """

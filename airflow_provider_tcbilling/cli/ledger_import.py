@@ -27,7 +27,7 @@ BESIDE = (".identity", ".owner", ".claim", ".draft", ".canary")
 
 
 class Fate(Enum):
-    """What became of an object, in the words of the answer."""
+    """The fate of an object, in the words of the answer."""
 
     TAKEN = "taken"
     THERE = "in the ledger already"
@@ -99,7 +99,7 @@ def import_from(uri: str, ledger: DatabaseStore) -> Import:
 
     :param uri: The folder, as ``ledger_uri`` names it.
     :raises Refused: It is no such address, or there is nothing at all.
-    :raises StoreFailed: The folder cannot be read, or the ledger cannot be written. What was taken stays taken.
+    :raises StoreFailed: The folder cannot be read, or the ledger cannot be written. Earlier records stay.
     """
     for mistake in _ledger_mistakes(uri or "nothing", ""):
         raise Refused(mistake.replace("extra ledger_uri", "FROM"))

@@ -1,4 +1,4 @@
-"""Prune: remove the records of purchases that were delivered long ago. What they cost, and their orders, stay."""
+"""Prune: remove the records of purchases that were delivered long ago. Their cost and their orders stay."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Change:
 
     :param text: Its record from now on.
     :param at_ms: The moment, in epoch milliseconds of the ledger's clock.
-    :param kind: What the event is called, where the record does not tell.
+    :param kind: The name of the event, where the record does not tell it.
     """
 
     key: str

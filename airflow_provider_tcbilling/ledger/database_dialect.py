@@ -25,7 +25,7 @@ LOCK_SECONDS = 15
 
 
 class Trouble(Enum):
-    """What an error of a database means for another try."""
+    """The meaning of a database error for another try."""
 
     PASSING = "a lost connection, a deadlock, a server that starts"
     FULL = "no connection is free"
@@ -62,10 +62,10 @@ class Dialect:
     """The statement that ends this, where the end of the transaction does not."""
 
     codes: ClassVar[dict[Any, Trouble]] = {}
-    """What the codes of errors mean."""
+    """The meaning of each error code."""
 
     phrases: ClassVar[tuple[tuple[str, Trouble], ...]] = ()
-    """What an error without a code means, by a pattern in its text."""
+    """The meaning of an error without a code, by a pattern in its text."""
 
     def driver(self) -> str:
         """

@@ -1,7 +1,7 @@
 """
 Database: the connections of one process to the database of a ledger, the rules of a transaction, and its clock.
 
-What fails before a COMMIT is sent has changed nothing, so it is done again where that may help: another connection, a
+A failure before COMMIT has changed nothing, so the work is done again where that may help: another connection, a
 deadlock. Once a COMMIT is sent without an answer, the change may have happened: :class:`CommitUnknown`.
 """
 
