@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.cli.lookup import Refused, reading
-from airflow_provider_tcbilling.hooks.connection import _ledger_mistakes
+from airflow_provider_tcbilling.hooks.connection import ledger_mistakes
 from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderIsAnothers
 from airflow_provider_tcbilling.purchasing.record import FORMAT, VERSION, Record
@@ -101,7 +101,7 @@ def import_from(uri: str, ledger: DatabaseStore) -> Import:
     :raises Refused: It is no such address, or there is nothing at all.
     :raises StoreFailed: The folder cannot be read, or the ledger cannot be written. Earlier records stay.
     """
-    for mistake in _ledger_mistakes(uri or "nothing", ""):
+    for mistake in ledger_mistakes(uri or "nothing", ""):
         raise Refused(mistake.replace("extra ledger_uri", "FROM"))
     source = reading(uri, lambda: ObjectStore(uri))
     result, records = Import(), dict(source.all())

@@ -16,7 +16,7 @@ from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 
-__all__ = ["CONN_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "ExtraField", "Settings", "endpoint_of"]
+__all__ = ["CONN_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "ExtraField", "Settings", "endpoint_of", "ledger_mistakes"]
 
 CONN_TYPE = "tcbilling"
 DEFAULT_CONN_ID = "tcbilling_default"
@@ -292,13 +292,14 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
             yield f"extra {extra_field.name} must be one of {', '.join(extra_field.choices)}"
         elif extra_field.type == "string" and not (isinstance(value, str) and value.isprintable()):
             yield f"extra {extra_field.name} must be a text of one line"
-    yield from _ledger_mistakes(extra.get("ledger_uri"), extra.get("ledger_conn_id"))
+    yield from ledger_mistakes(extra.get("ledger_uri"), extra.get("ledger_conn_id"))
     console = extra.get("console_url")
     if console and not _is_web_address(str(console)):
         yield "extra console_url must be an http or https address"
 
 
-def _ledger_mistakes(ledger: Any, conn_id: Any) -> Iterator[str]:
+def ledger_mistakes(ledger: Any, conn_id: Any) -> Iterator[str]:
+    """Yield the mistakes in the address of a ledger, and in the name of its connection."""
     if ledger and conn_id:
         yield "extra ledger_uri and ledger_conn_id name two ledgers, and a purchase is remembered by one: leave one out"
     if ledger and not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", str(ledger)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,6 +10,7 @@ from typing import Any
 
 from verification.cluster.nodes import METADATA
 from verification.cluster.servers import PostgreSQL
+from verification.xcoms import plain
 
 RUNS = "SELECT run_id, state FROM dag_run"
 TASKS = """
@@ -62,19 +62,9 @@ class Watch:
 
     def returned(self, run_id: str) -> dict[int, Any]:
         """Return what the tasks of a run returned, by map index."""
-        return {map_index: _plain(value) for map_index, value in self._rows(RETURNED, run_id, TASK)}
+        return {map_index: plain(value) for map_index, value in self._rows(RETURNED, run_id, TASK)}
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with closing(self._server.connect(METADATA)) as connection, connection.cursor() as cursor:
             cursor.execute(query, values)
             return list(cursor.fetchall())
-
-
-def _plain(value: Any) -> Any:
-    """Return the JSON data of an XCom, which may be stored as text of text."""
-    while isinstance(value, (str, bytes)):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return value
-    return value

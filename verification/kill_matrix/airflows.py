@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from tests.support.real_airflow import HOST, AirflowTrouble, RealAirflow
 from verification.kill_matrix.cells import LOOP_LINES
 from verification.kill_matrix.trial import TASK
+from verification.xcoms import plain
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = Path(__file__).parent / "dags"
@@ -142,7 +142,7 @@ class Watched:
 
     def xcoms(self, run_id: str) -> dict[int, Any]:
         """Return what the tasks of a run returned, by map index."""
-        return {map_index: _plain(value) for map_index, value in self._rows(self._returned, run_id, TASK)}
+        return {map_index: plain(value) for map_index, value in self._rows(self._returned, run_id, TASK)}
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         connection = sqlite3.connect(self._uri, uri=True, timeout=30.0)
@@ -248,13 +248,3 @@ class RunningAirflow(Watched):
         """Kill a component and all of its children, and start it again."""
         self.real.stop_component(component, hard=True)
         self.real.start_component(component)
-
-
-def _plain(value: Any) -> Any:
-    """Return the JSON data of an XCom; some lines store it as text of text."""
-    while isinstance(value, (str, bytes)):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return value
-    return value

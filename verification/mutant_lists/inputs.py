@@ -175,7 +175,7 @@ INPUTS = (
     ),
     Mutant(
         "a ledger wherever the process happens to run",
-        "_ledger_mistakes",
+        "ledger_mistakes",
         "    elif ledger and re.match(",
         "    elif None and re.match(",
         f"{CONNECTIONS}::test_a_ledger_in_the_working_directory_of_a_process_is_a_mistake",
