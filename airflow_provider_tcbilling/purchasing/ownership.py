@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.errors import TcBillingError
@@ -35,6 +35,7 @@ WRITE_TRIES, WRITE_PAUSE = 3, 2.0
 """How often, and seconds after which, something is stored again that must not be lost."""
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Ownership:
@@ -206,10 +207,9 @@ class Ownership:
         :return: ``None`` if it has become another purchase's meanwhile, or the record has changed.
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
-        try:
-            return self._adopt(record, order_id)
-        except StoreFailed:
-            return self.keep(record, Order(order_id, client_token=record.client_token))
+        order = Order(order_id, client_token=record.client_token)
+        ordered = record.ordered(order, self._clock())
+        return self._insist(lambda: self._adopt(record, order_id), ordered, order, StoreFailed)
 
     def _adopt(self, record: Record, order_id: str) -> Record | None:
         try:
@@ -244,16 +244,7 @@ class Ownership:
         :raises OrderNotRecorded: The store fails. The order is in the log, with the record to restore.
         """
         ordered = self._ordered(record, order)
-        for tries_left in reversed(range(WRITE_TRIES)):
-            try:
-                self.write(ordered)
-                break
-            except OrderIsAnothers:
-                raise
-            except StoreFailed as failed:
-                if not tries_left:
-                    raise self._not_recorded(ordered, order, failed) from failed
-                self._sleep(WRITE_PAUSE)
+        self._insist(lambda: self.write(ordered), ordered, order, StoreFailed)
         return ordered
 
     def is_anothers(self, record: Record, order: Order, query: Callable[[Record, Order], bool]) -> bool:
@@ -262,18 +253,26 @@ class Ownership:
 
         :raises OrderNotRecorded: It cannot be answered. The next try finds the order in the order book.
         """
+        ordered = record.ordered(order, self._clock())
+        return self._insist(lambda: query(record, order), ordered, order, TcBillingError)
+
+    def _insist(self, use: Callable[[], T], ordered: Record, order: Order, failure: type[TcBillingError]) -> T:
+        """
+        Use the store for an order that is known, and try again if it fails.
+
+        :raises OrderNotRecorded: It fails each time. The order is in the log, with the record to restore.
+        """
         for tries_left in reversed(range(WRITE_TRIES)):
             try:
-                return query(record, order)
-            except TcBillingError as failed:
+                return use()
+            except OrderIsAnothers:
+                raise
+            except failure as failed:
                 if not tries_left:
-                    raise self._not_recorded(record.ordered(order, self._clock()), order, failed) from failed
+                    log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
+                    raise OrderNotRecorded(order.order_id, self.location) from failed
                 self._sleep(WRITE_PAUSE)
         raise AssertionError("the last try returns or raises")
-
-    def _not_recorded(self, ordered: Record, order: Order, failed: TcBillingError) -> OrderNotRecorded:
-        log.error("%s The record to restore: %s", failed, json.dumps(ordered.as_json()))
-        return OrderNotRecorded(order.order_id, self.location)
 
     def _ordered(self, record: Record, order: Order) -> Record:
         """Return the record with its order, or with that of another process that went on while this one stood still."""

@@ -209,6 +209,24 @@ def test_an_order_that_was_taken_during_a_standstill_is_given_back(start_sandbox
     assert sorted([*taken, late]) == sorted(orders(sandbox))
 
 
+def test_an_order_of_the_order_book_is_not_taken_while_nobody_can_say_whose_it_is(start_sandbox, passing_time):
+    ledger = Shelf()
+    sandbox = start_sandbox(tokens=Tokens.parse("ignore"))
+    dead(sandbox, ledger, {"one": True})
+    passing_time.sleep(340)
+
+    def is_down(*given):
+        raise StoreFailed("the ledger is down")
+
+    ledger.assign = is_down
+    with pytest.raises(OrderNotRecorded, match=orders(sandbox)[0]):
+        purchase(sandbox, ledger, key="one").place()
+    assert record_of(ledger, "one").order_id is None
+    del ledger.assign
+
+    assert [purchase(sandbox, ledger, key="one").place().order_id] == orders(sandbox)
+
+
 @pytest.mark.parametrize(
     ("other", "is_one"),
     [

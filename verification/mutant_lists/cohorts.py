@@ -85,4 +85,11 @@ COHORTS = (
         "return not is_masked(record.payload)",
         f"{COHORT}::test_purchases_of_what_may_be_another_account_share_nothing",
     ),
+    Mutant(
+        "an order written although nobody could say whose it is",
+        "Ownership.adopt",
+        "return self._insist(lambda: self._adopt(record, order_id), ordered, order, StoreFailed)",
+        "return self.keep(record, order)",
+        f"{COHORT}::test_an_order_of_the_order_book_is_not_taken_while_nobody_can_say_whose_it_is",
+    ),
 )

@@ -220,9 +220,9 @@ PURCHASES = (
     ),
     Mutant(
         "a store that fails after the purchase passed over",
-        "Ownership.keep",
-        "raise self._not_recorded(ordered, order, failed) from failed",
-        "break",
+        "Ownership._insist",
+        "raise OrderNotRecorded(order.order_id, self.location) from failed",
+        "return None",
         f"{BROKEN_RECORDS}::test_a_store_that_fails_after_the_purchase_leaves_the_order_and_its_record_in_the_log",
     ),
     Mutant(
