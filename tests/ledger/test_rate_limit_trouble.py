@@ -20,12 +20,15 @@ from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.ledger.database_engine import Database
 from airflow_provider_tcbilling.ledger.database_queue import TABLE
 from airflow_provider_tcbilling.ledger.rate_limit import AWAY_SECONDS, AWAY_SHARE, Queues
+from tests.support.databases import address as address_in
+from tests.support.databases import postgresql
 from tests.support.fleet_limit import (
     ACTION,
     PER_SECOND,
     address,
     fleet,
     limiter,
+    make_table,
     own_folder,
     rows,
     server,
@@ -224,8 +227,17 @@ def test_a_request_with_little_time_leaves_half_of_it_to_the_purchase(silent, wi
     assert WARNING not in caplog.text
 
 
-def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(server, caplog):
-    held = [Database(server) for _ in range(120)]
+@pytest.fixture
+def small(postgres):
+    """The address of a database on a server that no other test needs: this one takes all of its connections."""
+    with postgresql() as own:
+        place = address_in(own, own.new_database())
+        make_table(place)
+        yield place
+
+
+def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(small, caplog):
+    held = [Database(small) for _ in range(120)]
     holding, opened = threading.Event(), []
 
     def hold(database):
@@ -244,7 +256,7 @@ def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(serve
     while len(opened) < len(held):
         time.sleep(0.01)
     assert 0 in opened
-    client, answers = limiter(queues_at(server), 1e4), []
+    client, answers = limiter(queues_at(small), 1e4), []
     asking = threading.Thread(target=lambda: answers.append(client.wait(ACTION, 240, time.sleep)), daemon=True)
     asking.start()
     asking.join(1)
