@@ -104,6 +104,10 @@ EXTRA_FIELDS = (
     ),
 )
 
+LEDGERS = ("ledger_conn_id", "ledger_uri")
+LIKENESS = 0.75
+"""A field that is so much like that of a ledger is a slip, which must not switch the ledger off."""
+
 HIDDEN_FIELDS = ("port", "schema")
 LABELS = {"login": "SecretId", "password": "SecretKey", "host": "Endpoint"}
 PLACEHOLDERS = {
@@ -167,6 +171,7 @@ class Settings:
         """
         extra, mistakes = _extra_of(connection)
         for name in sorted(set(extra) - {extra_field.name for extra_field in EXTRA_FIELDS}):
+            mistakes += _slips(str(name))
             log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
         given = {extra_field.name: extra.get(extra_field.name) or extra_field.default for extra_field in EXTRA_FIELDS}
         address = _address(connection.host, connection.port)
@@ -296,6 +301,14 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
     console = extra.get("console_url")
     if console and not _is_web_address(str(console)):
         yield "extra console_url must be an http or https address"
+
+
+def _slips(name: str) -> Iterator[str]:
+    """Yield a mistake if an unknown field is a slip that would leave out the ledger."""
+    from difflib import get_close_matches
+
+    if meant := get_close_matches(name.lower(), LEDGERS, 1, LIKENESS):
+        yield f"extra {name!r} is not known here, and would leave out the ledger: is {meant[0]} meant?"
 
 
 def ledger_mistakes(ledger: Any, conn_id: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_provider_tcbilling.api.errors import DeliveryTimeout, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.api.text import amount
+from airflow_provider_tcbilling.api.text import amount, visible
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK
 from airflow_provider_tcbilling.purchasing.errors import LeftAlone, OrderNotRecorded, RunRefused
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
@@ -208,10 +208,10 @@ class Execution:
                 "Purchase %s is meant to be one in all runs, and %s does not remember it from run to run: between runs "
                 "only the server's memory of the client token guards it. Set ledger_conn_id or ledger_uri in the "
                 "connection.",
-                key,
+                visible(key),
                 store.about,
             )
-        task.log.info("Purchase %s is remembered by %s.", key, store.about)
+        task.log.info("Purchase %s is remembered by %s.", visible(key), store.about)
         lateness = task.value_of("max_lateness")
         return Purchase(
             key,

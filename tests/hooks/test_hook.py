@@ -82,6 +82,16 @@ def test_the_extra_is_read_by_name(connect, caplog):
 
 
 @pytest.mark.parametrize(
+    "name", ["ledger_con_id", "ledger-conn-id", "LEDGER_CONN_ID", "ledger_url", "ledger", "ledgeruri"]
+)
+def test_a_slip_in_the_name_of_the_ledger_does_not_leave_it_out(connect, name):
+    connect(extra={name: "file:///mnt/ledger"})
+
+    with pytest.raises(InvalidRequest, match=rf"extra '{name}' is not known here.* is ledger_(uri|conn_id) meant\?"):
+        settings()
+
+
+@pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"login": ""}, "login (SecretId) is missing"),

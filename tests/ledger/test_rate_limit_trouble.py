@@ -269,7 +269,7 @@ def test_a_database_that_is_full_is_tried_again_until_a_connection_is_free(small
 
     assert answers == [True]
     assert caplog.text == ""
-    assert len(rows(queues_at(server))) == 1
+    assert len(rows(queues_at(small))) == 1
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,19 @@ def slow(start_sandbox, connect):
     return sandbox
 
 
+def test_a_key_forges_no_line_in_the_log(sandbox, connect, context, caplog, logged):
+    connect(host=sandbox.url)
+
+    with caplog.at_level(logging.INFO):
+        buying(purchase_key=LINES, deferrable=False).execute(context)
+
+    text = logged()
+    assert "ERROR forged" in text
+    assert LINES not in text
+    assert "\x1b[2J" not in text
+    assert not [line for line in text.splitlines() if line.startswith("[2026-11-28]")]
+
+
 @pytest.mark.parametrize(
     "forged",
     [
