@@ -68,14 +68,18 @@ def code_of(
 
 def payload_fingerprint(action: MoneyAction) -> str:
     """
-    Return the fingerprint that a code binds.
+    Return the fingerprint that a code binds: the hash of all that the approver is shown, and a seal of the rest.
 
-    A payload with a secret in it is sealed with the SecretKey, so that an edit of the secret counts, too. A temporary
-    key is another one within hours, so with such a key only the other parts count: all that the approver was shown.
+    A payload with a secret in it is sealed with the SecretKey as well, so that an edit of the secret counts. A
+    temporary key is another one within hours, so with such a key only the parts that are shown count.
     """
-    if action.secrets and not action.has_temporary_key:
-        return action.fingerprint
-    return f"shown:{fingerprint_of(action.action.name, action.payload_shown)}"
+    fingerprint = fingerprint_of_shown(action.action.name, action.payload_shown)
+    return f"{fingerprint} {action.fingerprint}" if action.secrets and not action.has_temporary_key else fingerprint
+
+
+def fingerprint_of_shown(action: str, payload_shown: Mapping[str, Any]) -> str:
+    """Return the hash of a request without its secrets. Whoever has the request can compute it."""
+    return f"shown:{fingerprint_of(action, payload_shown)}"
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,12 @@ class Question:
             max_cents=self.max_cents,
             currency=self.currency,
         )
+
+    @property
+    def is_as_shown(self) -> bool:
+        """Whether the code is that of this question, and its fingerprint is that of the request that is shown."""
+        shown, _, _ = self.fingerprint.partition(" ")
+        return self.code == self.own_code and shown == fingerprint_of_shown(self.action, self.payload_shown)
 
     @property
     def price(self) -> str:

@@ -210,11 +210,27 @@ def test_a_question_is_about_the_action_as_it_is():
 
     assert question.code == question.own_code
     assert (question.action, question.price) == ("CreateInstance", "0.05 USD")
+    assert question.is_as_shown
     for changed in ({"generation": 3}, {"max_cents": 6}, {"key": "db"}, {"account": "2"}, {"currency": "CNY"}):
         other = Question.of(action_of(ORDER), price_from="remembered", rules=ApprovalRules(0), **{**terms, **changed})
         assert refusal_of(question.approved("alice", NOW), other, NOW)
     other = Question.of(action_of({**ORDER, "project_id": 2}), price_from="remembered", rules=ApprovalRules(0), **terms)
     assert "another payload" in refusal_of(question.approved("alice", NOW), other, NOW)
+
+
+def test_a_question_that_shows_another_request_than_its_code_binds_is_noticed():
+    terms = {"key": "web", "account": "1", "generation": 0, "max_cents": 5, "currency": "USD"}
+    for order in (ORDER, with_password("one-long-password")):
+        question = Question.of(action_of(order), price_from="max_cents", rules=ApprovalRules(0), **terms)
+        assert question.is_as_shown
+        for changed in (
+            {"payload_shown": {**question.payload_shown, "Quantity": 7}},
+            {"action": "RenewInstance"},
+            {"max_cents": 4},
+            {"fingerprint": question.fingerprint.replace("shown:", "shown")},
+            {"fingerprint": ""},
+        ):
+            assert not replace(question, **changed).is_as_shown
 
 
 def with_password(password):
