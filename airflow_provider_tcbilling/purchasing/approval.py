@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +60,12 @@ def code_of(
         raise InvalidRequest("The price to approve", [f"{harmless(max_cents)} is not from 0 to {MAX_CENTS} cents"])
     if not isinstance(currency, str) or not currency.strip():
         raise InvalidRequest("The price to approve", ["it has no currency"])
-    bound = [_PURPOSE, account, server_name(endpoint), key, generation, fingerprint, max_cents, currency]
-    digest = hashlib.sha256(canonical_json(bound).encode()).digest()
-    text = base64.b32encode(digest).translate(bytes.maketrans(_FROM, _TO)).decode()
-    return "-".join(text[start : start + _GROUP] for start in range(0, _GROUPS * _GROUP, _GROUP))
+    return _code_of([_PURPOSE, account, server_name(endpoint), key, generation, fingerprint, max_cents, currency])
+
+
+def code_of_batch(codes: Sequence[str]) -> str:
+    """Return the code of purchases that are approved together, in whatever order their codes stand."""
+    return _code_of([_PURPOSE, sorted(codes)])
 
 
 def payload_fingerprint(action: MoneyAction) -> str:
@@ -262,6 +264,12 @@ def _other_time(approval: Approval, question: Question, now: float) -> str:
     if not (now < approval.valid_until and now < approval.approved_at + question.rules.valid_for):
         return "the approval has expired"
     return ""
+
+
+def _code_of(bound: Sequence[Any]) -> str:
+    digest = hashlib.sha256(canonical_json(bound).encode()).digest()
+    text = base64.b32encode(digest).translate(bytes.maketrans(_FROM, _TO)).decode()
+    return "-".join(text[start : start + _GROUP] for start in range(0, _GROUPS * _GROUP, _GROUP))
 
 
 def _folded(name: str) -> str:

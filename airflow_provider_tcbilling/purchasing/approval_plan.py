@@ -51,8 +51,8 @@ def plan_of(purchases: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, An
     """
     Return a plan as it is written.
 
-    :param purchases: From :func:`entry_of`, perhaps with more fields. One whose price is not known has the ``max_cents``
-        and the ``approval_code`` ``None``, and cannot be approved.
+    :param purchases: From :func:`entry_of`, perhaps with more fields. One whose price is not known has ``None`` as its
+        ``max_cents`` and its ``approval_code``, and cannot be approved.
     :param more: More fields of the plan.
     """
     currencies = unique(str(purchase["currency"]) for purchase in purchases)

@@ -11,7 +11,7 @@ import pendulum
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.text import MAX_CELL, amount, in_markdown, inert
-from airflow_provider_tcbilling.purchasing.approval import UNKNOWN_REQUESTER, Question
+from airflow_provider_tcbilling.purchasing.approval import UNKNOWN_REQUESTER, Question, code_of_batch
 
 REFUSE = "Do not buy"
 """The option that approves nothing. It is the default."""
@@ -29,6 +29,9 @@ MAX_NAME = 60
 """Characters of a name in a subject or an option."""
 
 _VERBS: Mapping[str, str] = {CREATE_INSTANCE.name: "Buy", RENEW_INSTANCE.name: "Renew"}
+
+_NO_ACCOUNT = "not readable with this key"
+_BINDS = "The code binds the answer to exactly this. If a request or a price changes, the answer approves nothing."
 
 _SOURCES: Mapping[str, str] = {
     "max_cents": "the limit that this purchase sets itself, max_cents",
@@ -56,14 +59,12 @@ def subject_of(question: Question) -> str:
 def body_of(question: Question) -> str:
     """Return the question in Markdown: the price, the total, the purchase, its payload, the conditions."""
     facts = {
-        "Account": question.account or "not readable with this key",
+        "Account": question.account or _NO_ACCOUNT,
         "Server": question.endpoint,
         "Purchase": question.key,
         "Operation": question.action,
         "Refusals before": str(question.generation),
-        "Requested by": _requester(question.requester),
-        "Approvers": ", ".join(question.rules.approvers) or "any named user",
-        "Counts for": _span(question.rules.valid_for),
+        **_conditions(question),
         "Code": question.code,
     }
     return "\n".join(
@@ -78,9 +79,53 @@ def body_of(question: Question) -> str:
             "",
             *_table("Purchase", "Value", facts.items()),
             "",
-            "The code binds the answer to exactly this. If the request or the price changes, nothing is bought.",
+            _BINDS,
         ]
     )
+
+
+def batch_option(questions: Sequence[Question]) -> str:
+    """Return the option that approves purchases together, such as ``Buy all 3 for at most 300.00 USD [...]``."""
+    verbs = unique(map(_verb, questions))
+    verb = verbs[0] if len(verbs) == 1 else "Pay"
+    code = code_of_batch([question.code for question in questions])
+    return f"{verb} all {len(questions)} for at most {inert(total_of(questions), MAX_NAME)} [{code}]"
+
+
+def batch_subject(questions: Sequence[Question]) -> str:
+    """Return one line: the total, then the number of purchases."""
+    return f"At most {inert(total_of(questions), MAX_NAME)} in all: {len(questions)} purchases"
+
+
+def batch_body(questions: Sequence[Question]) -> str:
+    """Return the question about several purchases in Markdown: the total, then each price with what it is for."""
+    first = questions[0]
+    facts = {"Account": first.account or _NO_ACCOUNT, "Server": first.endpoint, **_conditions(first)}
+    return "\n".join(
+        [
+            f"**At most {_cell(total_of(questions))} in all, for {len(questions)} purchases**",
+            "",
+            "| At most | Operation | Subject | Purchase | Price from | Code |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(_row(question) for question in questions),
+            "",
+            *_table("All", "Value", facts.items()),
+            "",
+            _BINDS,
+        ]
+    )
+
+
+def _row(question: Question) -> str:
+    parts = (
+        question.price,
+        question.action,
+        _subject(question),
+        question.key,
+        question.price_from,
+        question.code,
+    )
+    return f"| {' | '.join(map(_cell, parts))} |"
 
 
 def total_of(questions: Sequence[Question]) -> str:
@@ -143,6 +188,14 @@ def _subject(question: Question) -> str:
     payload = question.payload_shown
     named = payload.get("InstanceId") or payload.get("SubProductCode") or payload.get("ProductCode") or question.key
     return inert(named, MAX_NAME)
+
+
+def _conditions(question: Question) -> dict[str, str]:
+    return {
+        "Requested by": _requester(question.requester),
+        "Approvers": ", ".join(question.rules.approvers) or "any named user",
+        "Counts for": _span(question.rules.valid_for),
+    }
 
 
 def _requester(requester: str) -> str:

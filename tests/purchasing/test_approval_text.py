@@ -13,6 +13,9 @@ from airflow_provider_tcbilling.purchasing.approval_text import (
     MAX_ROWS,
     REFUSE,
     approving_option,
+    batch_body,
+    batch_option,
+    batch_subject,
     body_of,
     options_of,
     subject_of,
@@ -86,7 +89,9 @@ def texts_of(text):
         price_from=text,
         action=text,
     )
-    return [body_of(question), subject_of(question), *options_of(question)]
+    batch = [question, QUESTION]
+    lines = [subject_of(question), *options_of(question), batch_subject(batch), batch_option(batch)]
+    return [f"{body_of(question)}\n\n{batch_body(batch)}", *lines]
 
 
 def test_a_long_request_is_bounded_and_says_what_it_leaves_out():
@@ -98,6 +103,31 @@ def test_a_long_request_is_bounded_and_says_what_it_leaves_out():
     assert f"{5_001 - MAX_ROWS} more fields" in body
     assert len(subject_of(replace(QUESTION, payload_shown=payload))) < 200
     assert len(approving_option(replace(QUESTION, currency="U" * 10_000))) < 200
+
+
+def test_a_batch_shows_the_total_first_and_each_price_with_its_purchase():
+    batch = [question_of(key="web"), question_of(key="db", max_cents=5_000)]
+
+    lines = batch_body(batch).split("\n")
+
+    assert lines[0] == "**At most 150.00 USD in all, for 2 purchases**"
+    assert [line.split(" | ")[0] for line in lines if "CreateInstance" in line] == ["| 100.00 USD", "| 50.00 USD"]
+    assert batch_subject(batch) == "At most 150.00 USD in all: 2 purchases"
+    assert batch_option(batch).startswith("Buy all 2 for at most 150.00 USD [")
+    assert batch_option([batch[0], replace(batch[1], action="RenewInstance")]).startswith("Pay all 2 for at most")
+
+
+def test_the_option_of_a_batch_binds_each_purchase_whatever_their_order():
+    batch = [question_of(key="web"), question_of(key="db", max_cents=5_000)]
+
+    assert batch_option(batch) == batch_option(batch[::-1])
+    for other in (
+        batch[:1],
+        [*batch, question_of(key="cache", max_cents=0)],
+        [question_of(key="web", max_cents=5_000), question_of(key="db", max_cents=10_000)],
+        [question_of(key="web", generation=1), batch[1]],
+    ):
+        assert batch_option(other).partition("[")[2] != batch_option(batch).partition("[")[2]
 
 
 def test_a_deep_parameter_is_shown_as_text():
