@@ -125,7 +125,7 @@ class Prices:
         :raises WrongControl: The description has a mistake, or there are too many.
         """
         price = Price.of(wanted)
-        others = [other for other in self._set if _orders_of(other) != _orders_of(price)]
+        others = [other for other in self._set if replace(other, cents=price.cents, currency=price.currency) != price]
         if len(others) >= MOST_PRICES:
             raise WrongControl(f"there are {MOST_PRICES} prices, and that is the most")
         self._set = [*others, price]
@@ -157,10 +157,6 @@ class Prices:
         parameter = _object(instance.parameter if instance else request.get("Parameter", ""))
         counting = (price for price in reversed(self._set) if price.counts_for(order, parameter))
         return next(counting, Price(self._monthly_cents))
-
-
-def _orders_of(price: Price) -> dict[str, Any]:
-    return {name: value for name, value in asdict(price).items() if name not in ("cents", "currency")}
 
 
 def _object(text: str) -> dict[str, Any]:

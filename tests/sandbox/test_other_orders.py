@@ -11,7 +11,7 @@ from airflow_provider_tcbilling.sandbox.prices import Price
 from tests.conftest import PRICE
 from tests.support.account import DAY, bought, control, deals, listed, renewed, shown, stop_clock
 
-NO_NUMBERS = [None, -1, 1.5, True, "1", float("nan"), 10**16, [1], {}]
+NUMBERS = ["cents", "voucher_cents", "quantity", "period", "project_id", "status"]
 
 
 def place(sandbox, **wanted):
@@ -23,11 +23,7 @@ def place(sandbox, **wanted):
 @pytest.mark.parametrize(
     ("wanted", "field"),
     [
-        *[
-            ({name: value}, name)
-            for name in ("cents", "voucher_cents", "quantity", "period")
-            for value in (-1, "1", True)
-        ],
+        *[({name: value}, name) for name in NUMBERS for value in (-1, 1.5, "1", True, None, 10**16, [1], {})],
         ({"colour": "red"}, "colour"),
         ({"action": "refund"}, "action"),
         ({"action": "renew"}, "instance_id"),
@@ -107,17 +103,25 @@ def test_it_can_be_of_any_time(sandbox):
     stop_clock(sandbox, "2027-03-15T12:00:00Z")
     place(sandbox, create_time="2027-02-28T16:00:00Z")
     place(sandbox, days_ago=0.5)
-    place(sandbox, days_ago=-1, cents=1)
     bought(sandbox)
 
     times = [(row["CreateTime"], row["OrderId"][:8]) for row in deals(sandbox)]
 
     assert times == [
-        ("2027-03-16 20:00:00", "20270316"),
         ("2027-03-15 20:00:00", "20270315"),
         ("2027-03-15 08:00:00", "20270315"),
         ("2027-03-01 00:00:00", "20270301"),
     ]
+
+
+def test_it_is_listed_when_its_time_has_come(sandbox):
+    moment = stop_clock(sandbox, "2027-03-15T12:00:00Z")
+    place(sandbox, days_ago=-1)
+    assert deals(sandbox) == []
+
+    stop_clock(sandbox, moment + DAY)
+
+    assert len(deals(sandbox)) == 1
 
 
 def test_the_expiry_counts_from_its_own_time(sandbox):
