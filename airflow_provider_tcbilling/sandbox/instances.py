@@ -43,6 +43,7 @@ class Instance:
     :param renewed_cents: Money of its renewals, without vouchers.
     :param order_ids: Its purchase and its renewals.
     :param renewals_under_way: The requests of renewals that are paid and not carried out yet.
+    :param parameter: The text of the ``Parameter`` of its purchase.
     """
 
     instance_id: str
@@ -63,6 +64,7 @@ class Instance:
     renewed_cents: int = 0
     order_ids: list[str] = field(default_factory=list)
     renewals_under_way: list[Mapping[str, Any]] = field(default_factory=list)
+    parameter: str = ""
     _shown_expiry: float | None = None
     _shown_until: float = 0.0
 
