@@ -44,9 +44,6 @@ LARGEST_QUANTITY = 10_000
 LONGEST_MONTHS = 36
 """How far ahead a renewal may move an expiry."""
 
-RENEWAL_PERIODS = {"m": 11, "y": 5}
-"""The longest automatic renewal, by unit."""
-
 
 class Account:
     """
@@ -142,13 +139,7 @@ class Account:
 
         :raises Refused: There is no such instance, or its product cannot renew itself for so long.
         """
-        instance = self._named(request)
-        unit = request.get("RenewPeriodUnit") or instance.renew_period_unit
-        period = int(request.get("RenewPeriod") or instance.renew_period)
-        if period > RENEWAL_PERIODS[unit]:
-            raise Refused("InvalidParameter.ApiParamError", f"A renewal has at most {RENEWAL_PERIODS[unit]} {unit}.")
-        instance.renew_flag = request["RenewFlag"]
-        instance.renew_period, instance.renew_period_unit = period, unit
+        self._named(request).set_renewal(request)
 
     def add_instance(
         self,

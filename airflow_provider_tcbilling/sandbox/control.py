@@ -22,7 +22,7 @@ from airflow_provider_tcbilling.sandbox.clock import Clock
 from airflow_provider_tcbilling.sandbox.errors import TooLarge, WrongControl
 from airflow_provider_tcbilling.sandbox.existing_instances import add_instances, read_time
 from airflow_provider_tcbilling.sandbox.faults import KINDS
-from airflow_provider_tcbilling.sandbox.limits import MAX_CONTROL_BYTES, YEAR, Range, body_of, read_json
+from airflow_provider_tcbilling.sandbox.limits import MAX_CONTROL_BYTES, YEAR, Range, read_body, read_json
 from airflow_provider_tcbilling.sandbox.options import LIMITS, check_currency
 from airflow_provider_tcbilling.sandbox.other_orders import add_orders
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
@@ -163,7 +163,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
 
     A form of another site can send everything but ``application/json`` without a preflight request.
     """
-    body = await body_of(request.stream(), MAX_CONTROL_BYTES)
+    body = await read_body(request.stream(), MAX_CONTROL_BYTES)
     kind = request.headers.get("content-type", "")
     if (body or kind) and kind.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "send the body with Content-Type: application/json")

@@ -10,6 +10,7 @@ from typing import Any
 import pendulum
 
 from airflow_provider_tcbilling.api.values import InstanceState, RenewFlag
+from airflow_provider_tcbilling.sandbox.errors import Refused
 
 MONTHS = {"m": 1, "y": 12}
 DAY = 86_400.0
@@ -19,6 +20,9 @@ NORMAL, ISOLATED = InstanceState.NORMAL.value, InstanceState.ISOLATED.value
 
 ISOLATED_DAYS = 7
 """How long an expired instance can still be renewed. Invented: it is not documented, and differs between products."""
+
+RENEWAL_PERIODS = {"m": 11, "y": 5}
+"""The longest automatic renewal, by unit."""
 
 FULL_REFUND_DAYS = 5
 """How long after the purchase a first refund gives everything back."""
@@ -102,6 +106,18 @@ class Instance:
             for name, fact in facts.items()
             if request.get(name, fact) != fact
         ]
+
+    def set_renewal(self, request: Mapping[str, Any]) -> None:
+        """
+        Set what happens when it expires.
+
+        :raises Refused: Its product cannot renew itself for so long.
+        """
+        unit = request.get("RenewPeriodUnit") or self.renew_period_unit
+        period = int(request.get("RenewPeriod") or self.renew_period)
+        if period > RENEWAL_PERIODS[unit]:
+            raise Refused("InvalidParameter.ApiParamError", f"A renewal has at most {RENEWAL_PERIODS[unit]} {unit}.")
+        self.renew_flag, self.renew_period, self.renew_period_unit = request["RenewFlag"], period, unit
 
     def refund(self, now: float, *, is_first: bool) -> tuple[int, str]:
         """

@@ -272,3 +272,43 @@ def price(chance):
     if chance.random() < 0.3:
         wanted |= {"period": chance.randint(1, 3), "period_unit": "m"}
     return wanted
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_control_call_about_money_makes_the_server_fail(sandbox, seed):
+    chance = random.Random(seed)
+    names = ["cents", "action", "product_code", "parameter", "period", "period_unit", "currency", "balance_cents", ""]
+    names += ["voucher_cents", "creator", "create_time", "days_ago", "status", "instance_id", "quantity", "\ud800"]
+    values = [
+        None,
+        -1,
+        1.5,
+        True,
+        "1",
+        10**16,
+        [1],
+        {},
+        0,
+        1,
+        5,
+        12,
+        "m",
+        "y",
+        "renew",
+        "purchase",
+        "\ud800",
+        "2026-12-31",
+        "0",
+        {"pid": 1},
+        -100_000,
+    ]
+    for _ in range(200):
+        body = {chance.choice(names): chance.choice(values) for _ in range(chance.randint(0, 4))}
+
+        answer = control(sandbox, "POST", chance.choice(["prices", "money", "orders"]), body)
+
+        assert answer.status_code in (200, 201, 400), (answer.text, body)
+        assert answer.status_code != 400 or answer.json()["error"]
+        for path in ("state", "orders", "prices", "money"):
+            assert control(sandbox, "GET", path).status_code == 200, body
+    assert client_to(sandbox).describe_account_balance().balance_cents == sandbox.account.balance_cents

@@ -117,7 +117,7 @@ SANDBOXES = (
     ),
     Mutant(
         "a body is read whatever its length",
-        "body_of",
+        "read_body",
         "        if size > most:\n            raise TooLarge\n",
         "",
         f"{ODD}::test_a_body_in_chunks_is_bounded_while_it_is_read",
