@@ -87,6 +87,7 @@ class Authorization:
             "reserved_currency": reservation.currency,
             "reserved_at": now,
             "approved_by": approved_by,
+            "account": reservation.account,
         }
         return Authorized(fields, reservation if self._store.counts_money else None)
 
