@@ -100,8 +100,8 @@ COMMANDS = (
             Option("--restore", "decide: the record is the JSON in this file, - for the standard input"),
             Option(
                 "--accept-price",
-                "accept a price above its reservation, up to so many cents; without a number, the price that was paid",
-                {"nargs": "?", "const": "", "metavar": "CENTS"},
+                "decide: a price above its reservation is right, up to so many cents; left out, the price that was paid",
+                {"nargs": "?", "const": ""},
             ),
             Option("--price-key", "with --accept-price, in place of a purchase: the price key that a message names"),
             Option("--force", "go on although the order book leaves a doubt", {"action": "store_true"}),
