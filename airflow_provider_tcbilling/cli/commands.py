@@ -68,6 +68,23 @@ def settle(chosen: argparse.Namespace) -> Answer:
         return settlement.is_order(chosen.order_id) if chosen.order_id else settlement.not_bought(), DONE
 
 
+def approve(chosen: argparse.Namespace) -> Answer:
+    """Approve the purchases of a plan."""
+    import getpass
+
+    from airflow_provider_tcbilling.cli.approve import approve as approve_plan
+    from airflow_provider_tcbilling.hooks.money_fields import A_VALIDITY
+
+    if chosen.plan == "-" and chosen.yes_total is None:
+        raise WrongUsage("a plan from the standard input needs --yes-total, since nobody can type the total there")
+    if chosen.until is not None and (mistake := A_VALIDITY.mistake("--until", chosen.until)):
+        raise WrongUsage(mistake)
+    seconds = None if chosen.until is None else A_VALIDITY.read(chosen.until)
+    text, by = _text_of(chosen.plan), chosen.by if chosen.by is not None else getpass.getuser()
+    with connected(chosen.conn_id) as tencent:
+        return approve_plan(text, tencent, by=by, seconds=seconds, yes_total=chosen.yes_total), DONE
+
+
 COMMANDS = (
     Command(
         "explain",
@@ -87,6 +104,18 @@ COMMANDS = (
             CONN_ID,
         ),
         settle,
+    ),
+    Command(
+        "approve",
+        "approve the purchases of a plan, each at its price and for a time; buys nothing",
+        (
+            Option("--plan", "the plan: JSON in this file, - for the standard input", {"required": True}),
+            Option("--until", "how long it counts, such as P1D; at most, and else, as long as the connection allows"),
+            Option("--by", "name of the user who approves; else that of this session"),
+            Option("--yes-total", "for scripts: the total in cents, in place of typing it", {"type": int}),
+            CONN_ID,
+        ),
+        approve,
     ),
     list_command("all purchases of the ledger, one line each: ledger list without a limit", 0),
     LEDGER,

@@ -52,7 +52,7 @@ def options_of(question: Question) -> list[str]:
 
 def subject_of(question: Question) -> str:
     """Return one line: the price, then the purchase."""
-    subject = _subject(question)
+    subject = subject_of_request(question)
     return f"At most {inert(question.price, MAX_NAME)}: {_verb(question).lower()} {subject}"
 
 
@@ -120,7 +120,7 @@ def _row(question: Question) -> str:
     parts = (
         question.price,
         question.action,
-        _subject(question),
+        subject_of_request(question),
         question.key,
         question.price_from,
         question.code,
@@ -184,7 +184,8 @@ def _verb(question: Question) -> str:
     return _VERBS.get(question.action, "Pay")
 
 
-def _subject(question: Question) -> str:
+def subject_of_request(question: Question) -> str:
+    """Return the name of what is bought: the instance, the product, or else the purchase."""
     payload = question.payload_shown
     named = payload.get("InstanceId") or payload.get("SubProductCode") or payload.get("ProductCode") or question.key
     return inert(named, MAX_NAME)

@@ -56,6 +56,7 @@ class Words:
 READS = Words(
     paid="Nothing was bought by this task. Order {order_id} stays as it is.", acts="it looks again", orders=False
 )
+APPROVES = Words(nothing="Nothing was approved", acts="it asks again", orders=False)
 SETS = Words(nothing="Nothing was paid", acts="it sets what differs", orders=False)
 WORDS: Mapping[str, Words] = {
     CREATE_INSTANCE.name: Words(),
