@@ -253,7 +253,7 @@ def shop(sandbox, connect, tmp_path, passing_time):
 
 @pytest.fixture
 def run(shop, capsys, monkeypatch):
-    """Run a command; it must buy nothing, and write only if it is for that; ``settle`` and ``approve`` only if they succeed."""
+    """Run a command; it must buy nothing, and write only if it is for that, ``settle`` and ``approve`` on success."""
     from airflow_provider_tcbilling.cli import commands
 
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")

@@ -131,4 +131,3 @@ def _confirm(questions: Sequence[Question], yes_total: int | None, read: Callabl
 
 def _count(questions: Sequence[Question]) -> str:
     return f"{len(questions)} purchase{'' if len(questions) == 1 else 's'}"
-

@@ -80,9 +80,7 @@ def wait(task: Any, ti: Any, prompt: Prompt) -> NoReturn:
     """Leave the worker until a user has answered, or the time to answer is over."""
     if awaiting := _awaiting():
         # No triggerer is needed: the API server or the scheduler resumes the task.
-        raise awaiting(
-            method_name=METHOD, kwargs={"code": prompt.code}, timeout=timedelta(seconds=prompt.seconds)
-        )
+        raise awaiting(method_name=METHOD, kwargs={"code": prompt.code}, timeout=timedelta(seconds=prompt.seconds))
     import pendulum
 
     trigger: Any = _trigger()

@@ -137,7 +137,7 @@ class Execution:
         :param deadline: Epoch seconds.
         """
         from airflow_provider_tcbilling.triggers.base import pause
-        from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
+        from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch, priced_as
 
         task = self.task
         self._link(order.order_id)
@@ -152,7 +152,7 @@ class Execution:
             raise AirflowFailException("\n".join(task.end(self.context).report(error))) from None
         listed, self.paid = delivery.order, delivery.amount
         ids = unique([*order.instance_ids, *listed.instance_ids])
-        delivered = replace(order, instance_ids=ids, paid_cents=listed.paid_cents, currency=listed.currency)
+        delivered = replace(priced_as(order, listed), instance_ids=ids)
         self.note_delivery(delivered)
         return self.ended(delivered, delivery.order_ids)
 
@@ -189,12 +189,14 @@ class Execution:
         self.order_id, self.task.console_link = order_id, self.tencent.settings.order_url(order_id)
 
     def _begin(self) -> Purchase:
+        from airflow_provider_tcbilling.purchasing.authorization import Authorization
         from airflow_provider_tcbilling.purchasing.decision import Rules
         from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
             may_have_run_before,
             placed_by,
             refuse_unless_due,
+            requester_of,
             since_when,
         )
         from airflow_provider_tcbilling.task.replay_window import retry_seconds
@@ -228,6 +230,7 @@ class Execution:
             ),
             client_token=self._token,
             placed_by=placed_by(context),
+            authorization=Authorization(store, action, task.money_rules(settings), requester_of(context)),
             presumed_since=since_when(context) if may_have_run_before(context) else None,
             twins=TWINS if task.has_twins(context) else "",
             check=lambda: refuse_unless_due(

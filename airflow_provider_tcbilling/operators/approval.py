@@ -10,8 +10,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
-from airflow_provider_tcbilling.hooks.money_fields import A_VALIDITY, APPROVERS
 from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_FLAG, one_of, optional
+from airflow_provider_tcbilling.task.money_checks import A_VALIDITY, APPROVERS
 from airflow_provider_tcbilling.task.policies import OnRefusedRun
 from airflow_provider_tcbilling.triggers._task import BillingTask
 

@@ -63,8 +63,6 @@ def test_each_purchase_of_a_plan_is_approved_once_its_total_is_typed(shop, appro
     assert code == 0
     assert out.startswith("Approved by alice until ")
     assert all(is_approved(shop, one) for one in batch)
-    lines = err.splitlines()
-    assert [line.split("  ")[0].strip() for line in lines[-6:-4]] == ["", ""] or "100.00 USD" in err
     assert "Total: 150.00 USD for 2 purchases." in err
     assert err.index("100.00 USD") < err.index("web") < err.index("Total:")
 
@@ -123,7 +121,9 @@ def test_a_plan_that_was_edited_approves_nothing(shop, approve):
     assert not is_approved(shop, one)
 
 
-@pytest.mark.parametrize("plan", ["", "{", "[]", "null", '{"format": "airflow-provider-tcbilling purchase"}', "[" * 9999])
+@pytest.mark.parametrize(
+    "plan", ["", "{", "[]", "null", '{"format": "airflow-provider-tcbilling purchase"}', "[" * 9999]
+)
 def test_what_is_no_plan_approves_nothing(shop, approve, plan):
     code, out, err = approve([], "--yes-total", "1", plan=plan)
 

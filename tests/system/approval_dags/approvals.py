@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_tcbilling.operators.approval import ApproveSpendingOperator
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 
 ORDER = {
