@@ -49,8 +49,8 @@ TEXTS = (
     Mutant(
         "the name of a renewal rendered",
         "RenewInstanceOperator.template_fields",
-        '        "renew_isolated",\n        *BuyingOperator',
-        '        "renew_isolated",\n        "instance_name",\n        *BuyingOperator',
+        '        "renew_isolated",\n        *Buying',
+        '        "renew_isolated",\n        "instance_name",\n        *Buying',
         "tests/operators/test_renewal.py::test_the_name_of_an_instance_is_no_template",
     ),
     Mutant(
