@@ -46,8 +46,8 @@ class Prompt:
 
 
 def can_ask() -> bool:
-    """Whether this line of Airflow can ask a user from within a task: 3.1 and newer."""
-    return _awaiting() is not None or _trigger() is not None
+    """Whether this line of Airflow can ask a user from within a task: 3.1 and newer, where a server runs the task."""
+    return _supervisor() is not None and (_awaiting() is not None or _trigger() is not None)
 
 
 def kept_options(ti: Any, prompt: Prompt) -> Sequence[str]:
@@ -56,10 +56,9 @@ def kept_options(ti: Any, prompt: Prompt) -> Sequence[str]:
 
     An earlier answer to it is dropped by that.
     """
-    from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
 
-    kept: Any = task_runner.SUPERVISOR_COMMS.send(
+    kept: Any = _supervisor().send(
         msg=CreateHITLDetailPayload(
             ti_id=ti.id,
             options=prompt.options,
@@ -98,6 +97,15 @@ def wait(task: Any, ti: Any, prompt: Prompt) -> NoReturn:
         timeout=timedelta(seconds=prompt.seconds + AFTER),
     )
     raise AssertionError("defer returns to nobody")
+
+
+def _supervisor() -> Any:
+    """Return what a task talks to; ``None`` where there is nothing."""
+    try:
+        from airflow.sdk.execution_time import task_runner
+    except ImportError:  # Airflow 2
+        return None
+    return getattr(task_runner, "SUPERVISOR_COMMS", None)
 
 
 def _awaiting() -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_tcbilling.api.check import Check
+from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_FLAG, one_of, optional
 from airflow_provider_tcbilling.task.money_checks import A_VALIDITY, APPROVERS
@@ -125,6 +126,8 @@ class ApproveSpendingOperator(BillingTask):
         self._refuse_mistakes()
         questions = self._questions(context, tencent)
         store, prompt = store_of(context, tencent.settings), approval.prompt_of_all(questions)
+        if not store.counts_money:
+            raise InvalidRequest(self.task_id, [f"only a ledger in a database remembers approvals, not {store.about}"])
         approval.log_plan(self, questions)
         try:
             if answer:

@@ -28,7 +28,6 @@ INSTANCE = {name: ORDER[name] for name in ("product_code", "region_code")}
 SUBSCRIPTION = {**INSTANCE, "sub_product_code": ORDER["sub_product_code"]}
 
 
-
 class Approving:
     """An ApproveSpendingOperator with a plan. It ends before it asks, since its connection has no ledger."""
 

@@ -92,7 +92,9 @@ def test_before_airflow_3_3_the_task_is_deferred_and_the_trigger_times_out_first
     assert (kwargs["options"], kwargs["defaults"]) == (PROMPT.options, ["Do not buy"])
 
 
-def test_a_line_without_questions_cannot_ask(monkeypatch):
+def test_a_line_without_questions_cannot_ask(monkeypatch, comms):
+    assert not dialects.can_ask()
+    comms()
     assert dialects.can_ask()
     monkeypatch.setattr(dialects, "_awaiting", lambda: None)
     assert dialects.can_ask()

@@ -185,5 +185,14 @@ def test_only_approvers_of_the_task_and_of_the_connection_approve(questions, san
     task.execute_approved(context(), event(option, by="carol"))
 
 
+def test_without_a_ledger_that_remembers_it_nobody_is_asked(questions, sandbox, connect, tmp_path):
+    for extra in ({}, {"ledger_uri": (tmp_path / "objects").as_uri()}):
+        connect(host=sandbox.url, extra=extra)
+        with pytest.raises(AirflowFailException, match="only a ledger in a database remembers approvals"):
+            approve([plan(sandbox, "web")]).execute(context())
+
+    assert questions.parked == []
+
+
 def test_one_plan_need_not_be_in_a_list(questions, sandbox):
     assert "[" in asked(questions, approve(plan(sandbox, "web")))
