@@ -297,8 +297,8 @@ class Ownership:
                 self.write(delivered)
                 if delivered.is_overrun:
                     log.error(
-                        "Order %s cost %s, and %s was reserved for it. The order stays. Within limits, nothing more of this "
-                        "price is bought until a user accepts it: settle --accept-price.",
+                        "Order %s cost %s, and %s was reserved for it. The order stays. Within limits, nothing more of "
+                        "this price is bought until a user accepts it: settle --accept-price.",
                         order.order_id,
                         *delivered.prices,
                     )
