@@ -115,9 +115,10 @@ def _limit(limit: Limit, subject: Subject) -> str:
     amounts = {"settled": counted.settled, "reserved": counted.reserved, "left": max(left, 0)}
     shown = ", ".join(f"{amount(cents, limit.currency)} {name}" for name, cents in amounts.items())
     text = f"{rule}. From {_local(begin, zone)} to {_local(end, zone)} ({zone}): {shown}"
-    if counted.unknown or counted.foreign:
-        odd = "in another currency" if counted.foreign else "whose price is not known"
-        raise Failed(f"{text}. {counted.foreign or counted.unknown} purchases {odd} let it refuse every purchase")
+    if counted.foreign:
+        raise Failed(f"{text}. Purchases in another currency: {counted.foreign}, so every purchase is refused")
+    if counted.unknown:
+        raise Warned(f"{text}. Purchases whose price is not known: {counted.unknown}. Until it is, each one is refused")
     if left <= 0:
         raise Warned(f"{text}, so every purchase is refused until then")
     return text
