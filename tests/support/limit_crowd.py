@@ -85,7 +85,8 @@ class Crowd:
 
 def _done(process: subprocess.Popen[str], job: Job) -> list[tuple[str, str]]:
     """Let a process do a job; return each purchase and its outcome."""
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     outcomes, seed, began = [], job.seed, time.monotonic()
     left = list(job.keys)
     while left:
@@ -106,18 +107,24 @@ def main() -> None:
     from airflow_provider_tcbilling.ledger import database
     from airflow_provider_tcbilling.purchasing import purchase
 
-    assert database and purchase
-    print("ready", flush=True)
+    assert database
+    assert purchase
+    _say("ready\n")
     for line in sys.stdin:
         if child := os.fork():
             _, status = os.waitpid(child, 0)
             if status:
-                assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, "a buyer failed: see above"
-                print(json.dumps(["", KILLED]), flush=True)
-            print(DONE, end="", flush=True)
+                assert status == signal.SIGKILL, "a buyer failed: see above"
+                _say(json.dumps(["", KILLED]) + "\n")
+            _say(DONE)
         else:
             _do(Job(**json.loads(line)))
             os._exit(0)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _do(job: Job) -> None:
@@ -130,7 +137,7 @@ def _do(job: Job) -> None:
     die = _Death(random.Random(job.seed), job.death)
     die.lurk()
     for key in job.keys:
-        print(json.dumps([key, _outcome(job, store, key, die)]), flush=True)
+        _say(json.dumps([key, _outcome(job, store, key, die)]) + "\n")
 
 
 class _Death:
