@@ -102,11 +102,7 @@ class SpendingOperator(BillingTask):
         self.delivery_timeout = delivery_timeout
         self.console_link = ""
         self._run: Execution | None = None
-        refuse_literals(self.task_id, self.checks, self.literals())
-
-    def literals(self) -> dict[str, Any]:
-        """Return the arguments that are no templates, which are checked when the DAG is imported."""
-        return literals_of(self, SPENDING)
+        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
 
     def money_rules(self, settings: Settings) -> MoneyRules | None:
         """Return the rules for the price; ``None`` if the task takes no money."""
