@@ -29,6 +29,7 @@ from airflow_provider_tcbilling.cli.command import (
     as_json,
     connected,
     purchase_name,
+    read_all_connections,
 )
 from airflow_provider_tcbilling.cli.ledger import LEDGER, list_command
 
@@ -73,6 +74,17 @@ def settle(chosen: argparse.Namespace) -> Answer:
         return settlement.is_order(chosen.order_id) if chosen.order_id else settlement.not_bought(), DONE
 
 
+def preflight(chosen: argparse.Namespace) -> Answer:
+    """Test everything about a connection that can be tested without buying."""
+    read_all_connections()
+    from airflow_provider_tcbilling.cli.preflight import as_text
+    from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+    result = TcBillingHook(chosen.conn_id).preflight()
+    answer = as_json(result.as_dict()) if chosen.json else as_text(result, chosen.width)
+    return answer, DONE if result.has_passed else NOT_DONE
+
+
 def _accept_price(chosen: argparse.Namespace) -> str:
     from airflow_provider_tcbilling.cli.accept_price import accept_price
     from airflow_provider_tcbilling.cli.lookup import find
@@ -108,6 +120,12 @@ COMMANDS = (
             CONN_ID,
         ),
         settle,
+    ),
+    Command(
+        "preflight",
+        "test everything about a connection that can be tested without buying, one line each",
+        (CONN_ID, JSON),
+        preflight,
     ),
     list_command("all purchases of the ledger, one line each: ledger list without a limit", 0),
     LEDGER,
