@@ -26,6 +26,9 @@ FORMAT, VERSION = "airflow-provider-tcbilling plan", 1
 MAX_PURCHASES = 10_000
 """Purchases of one plan."""
 
+PAY_NOTHING = ("return", "adopt", "leave alone")
+"""Next steps of a purchase that cost nothing more: see :class:`airflow_provider_tcbilling.purchasing.plan.Step`."""
+
 _TEXTS = ("key", "account", "endpoint", "action", "fingerprint", "currency", "price_from", "approval_code")
 """Fields of a purchase that are text."""
 
@@ -55,9 +58,10 @@ def plan_of(purchases: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, An
         ``max_cents`` and its ``approval_code``, and cannot be approved.
     :param more: More fields of the plan.
     """
-    currencies = unique(str(purchase["currency"]) for purchase in purchases)
-    cents = [purchase["max_cents"] for purchase in purchases]
-    is_known = None not in cents and len(currencies) == 1
+    to_pay = [purchase for purchase in purchases if is_to_pay(purchase)]
+    currencies = unique(str(purchase["currency"]) for purchase in to_pay)
+    cents = [purchase["max_cents"] for purchase in to_pay]
+    is_known = None not in cents and len(currencies) <= 1
     plan = {
         **more,
         "format": FORMAT,
@@ -67,6 +71,12 @@ def plan_of(purchases: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, An
         "currency": currencies[0] if len(currencies) == 1 else None,
     }
     return {**plan, "digest": _digest(plan)}
+
+
+def is_to_pay(purchase: Mapping[str, Any]) -> bool:
+    """Whether a purchase of a plan would still be paid, as far as the plan says: else nothing is to be approved."""
+    step = purchase.get("next")
+    return not isinstance(step, Mapping) or step.get("step") not in PAY_NOTHING
 
 
 def questions_in(plan: Any, rules: ApprovalRules, requester: str = "") -> list[Question]:
