@@ -149,6 +149,18 @@ class SpendingOperator(BillingTask):
         """
         raise InvalidRequest(self.task_id, [f"{self.action.name} has no plan, so nothing is done in a dry run"])
 
+    def planned(self, context: Context, **options: Any) -> dict[str, Any]:
+        """
+        Return the plan whatever *dry_run* says, by clients that cannot spend. It only reads.
+
+        :param options: Further arguments of the clients, such as ``attempts``.
+        :raises TcBillingError: A mistake, or something could not be read.
+        """
+        for name in ("dry_run",) if "dry_run" in self.checks else ():
+            setattr(self, self.held_as.get(name, name), True)
+        with self.hook.session(only_reads=True, **options) as tencent:
+            return self.plan(Execution(self, context, tencent))
+
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """Whether an order need not be waited for: its record names the instances already."""
         return bool(order.instance_ids)

@@ -121,7 +121,7 @@ class PlannedPurchase(Purchase):
         try:
             record = self._known()
         except (InvalidRecord, PurchaseChanged) as error:
-            record, step = None, _step(Step.STOP, why_of(error))
+            record, step = None, _next_step(Step.STOP, why_of(error))
         intent = self._intended(record)
         entry, refusals = self._priced(intent)
         refusals = [] if record and record.order else [*self._obstacles(), *refusals]
@@ -272,23 +272,23 @@ class PlannedPurchase(Purchase):
         if record is None or record.state is State.DECLINED:
             return self._start(Step.BUY, refusals)
         if record.order:
-            return _step(Step.RETURN, order_id=record.order.order_id)
+            return _next_step(Step.RETURN, order_id=record.order.order_id)
         if not record.is_presumed and self._clock() < (quiet := self.quiet_from(record)):
-            return _step(Step.WAIT, f"until {_moment(quiet)}, since a request may be under way until then")
+            return _next_step(Step.WAIT, f"until {_moment(quiet)}, since a request may be under way until then")
         evidence, decision = self.foresee(record)
         if decision.step is Next.ADOPT:
-            return _step(Step.ADOPT, evidence.orders[0].summary, evidence.orders[0].order_id)
+            return _next_step(Step.ADOPT, evidence.orders[0].summary, evidence.orders[0].order_id)
         if decision.step is Next.SEND:
             return self._start(Step.BUY if record.is_presumed else Step.SEND_AGAIN, refusals)
-        return _step(Step.STOP, decision.why)
+        return _next_step(Step.STOP, decision.why)
 
     def _start(self, step: Step, refusals: list[Refusal]) -> dict[str, str]:
         if not refusals:
-            return _step(step)
+            return _next_step(step)
         first = refusals[0]
         if first.by is By.APPROVAL:
-            return _step(Step.ASK, first.why)
-        return _step(Step.LEAVE if first.by is By.NEED else Step.REFUSE, first.why)
+            return _next_step(Step.ASK, first.why)
+        return _next_step(Step.LEAVE if first.by is By.NEED else Step.REFUSE, first.why)
 
 
 def why_of(error: TcBillingError) -> str:
@@ -296,7 +296,7 @@ def why_of(error: TcBillingError) -> str:
     return harmless(" ".join(line.strip() for line in error.lines()), MAX_LINE)
 
 
-def _step(step: Step, why: str = "", order_id: str = "") -> dict[str, str]:
+def _next_step(step: Step, why: str = "", order_id: str = "") -> dict[str, str]:
     return {"step": step.value, "why": harmless(why, MAX_LINE), "order_id": order_id}
 
 

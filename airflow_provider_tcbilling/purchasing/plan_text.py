@@ -77,7 +77,7 @@ def _facts(purchase: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Purchase", purchase["key"] or "one in each run"
     yield "Client token", purchase["client_token"] or "one in each run"
     yield "Generation", purchase["generation"]
-    yield "Record", f"{purchase['state']}, {purchase['where']}"
+    yield "Record", f"{purchase['state']}, {purchase['where'] or 'one in each run'}"
     for name, value in fields_of(purchase["payload"]):
         yield f"  {name}", value
 
@@ -106,11 +106,11 @@ def _balance(balance: Mapping[str, Any], currency: str) -> str:
 
 
 def _approval(purchase: Mapping[str, Any]) -> str:
-    approval, code = purchase["approval"], purchase["approval_code"]
+    approval, code = purchase["approval"], purchase["approval_code"] or "another one in each run"
     if approval["is_approved"]:
         until = f" until {approval['valid_until']}" if approval["valid_until"] else ""
         return f"given by {approval['approved_by']}{until}, code {code}"
     if approval["is_needed"]:
         above = amount(approval["above_cents"], purchase["currency"])
         return f"needed above {above}, and not given: code {code}"
-    return f"not needed{f', code {code}' if code else ''}"
+    return "not needed" if purchase["max_cents"] is None else f"not needed, code {code}"

@@ -10,9 +10,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
-from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
+from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
+from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator, SetRenewalOperator
 from airflow_provider_tcbilling.purchasing.approval import refusal_of
 from airflow_provider_tcbilling.purchasing.approval_plan import plan_of, questions_in
 from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules
@@ -424,3 +427,42 @@ def test_a_ledger_that_cannot_be_read_lets_the_plan_be_tried_again(ledger, monke
 
     assert getattr(failed.value, "transient", False)
     assert address_of("ledger")
+
+
+def test_a_deployments_dry_run_reaches_a_refund_that_was_confirmed(ledger, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__TCBILLING__DRY_RUN", "True")
+    instance = ledger.sandbox.account.add_instance(expires_at=time.time() + 20 * DAY).instance_id
+
+    plan = planned(ledger, RefundInstanceOperator(task_id="refund", **PRODUCT, instance_id=instance, confirm=True))
+
+    assert plan["instance_id"] == instance
+
+
+def test_a_deployments_dry_run_leaves_a_renew_flag_as_it_is(ledger, monkeypatch, logged):
+    monkeypatch.setenv("AIRFLOW__TCBILLING__DRY_RUN", "True")
+    instance = ledger.sandbox.account.add_instance(expires_at=time.time() + 20 * DAY).instance_id
+    wanted = {"product_code": PRODUCT["product_code"], "region_code": PRODUCT["region_code"], "instance_id": instance}
+
+    result = planned(ledger, SetRenewalOperator(task_id="set", **wanted, renew_flag="DISABLE_NOTIFY_AND_MANUAL_RENEW"))
+
+    assert (result["changed"], result["before"]["renew_flag"]) == (False, "NOTIFY_AND_MANUAL_RENEW")
+    assert result["after"]["renew_flag"] == "DISABLE_NOTIFY_AND_MANUAL_RENEW"
+    assert "Nothing was sent: this is a dry run." in logged()
+
+
+def test_a_deployments_dry_run_binds_code_that_uses_the_hook_itself(ledger, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__TCBILLING__DRY_RUN", "True")
+    client = TcBillingHook().get_conn()
+
+    with pytest.raises(InvalidRequest, match="this client only reads"):
+        client.create_instance(client_token="token", **ORDER)
+
+    assert client.describe_account_balance().spendable_cents
+    assert "CreateInstance" not in ledger.sandbox.requests
+
+
+def test_a_client_for_waiting_cannot_spend(ledger):
+    with TcBillingHook().session() as tencent, pytest.raises(InvalidRequest, match="this client only reads"):
+        tencent.waiting.create_instance(client_token="token", **ORDER)
+
+    assert "CreateInstance" not in ledger.sandbox.requests
