@@ -14,6 +14,9 @@ from airflow_provider_tcbilling.cli.task_of_dag import TaskName, rendered
 from airflow_provider_tcbilling.purchasing.approval_plan import FORMAT, plan_of
 from airflow_provider_tcbilling.purchasing.plan_text import HEAD, facts_of, total_of
 
+STYLES = {"At most": "bold", "Refused": "red"}
+"""Styles of the facts of a purchase."""
+
 OF_THE_RUN = ("key", "client_token", "approval_code", "where")
 """Fields of a purchase that is another one in each run, which are not known before there is the run."""
 
@@ -48,5 +51,5 @@ def as_text(plan: Mapping[str, Any], width: int | None) -> str:
     """
     if plan.get("format") != FORMAT:
         return json.dumps(plan, indent=2)
-    tables = [table(HEAD, list(facts_of(purchase)), width) for purchase in plan["purchases"]]
+    tables = [table(HEAD, list(facts_of(purchase)), width, STYLES) for purchase in plan["purchases"]]
     return "\n".join([f"Total: at most {total_of(plan)}. Nothing was sent.", *tables])

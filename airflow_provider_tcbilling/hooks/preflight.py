@@ -66,7 +66,9 @@ def preflight_of(conn_id: str, tencent: Session) -> Preflight:
         names = (*(name for name, *_ in SERVER), "ledger", *MONEY)
         checks += [Check(name, NOT_TESTED, f"since {checks[0].name} failed") for name in names]
     else:
-        checks += [*checks_of(SERVER, subject), *_of_ledger(subject), *checks_of(money_tests(subject), subject)]
+        # The ledger first: it has the queue of the requests, and a new one is made when it is opened.
+        of_ledger = [*_of_ledger(subject)]
+        checks += [*checks_of(SERVER, subject), *of_ledger, *checks_of(money_tests(subject), subject)]
     checks.append(Check("purchases", NOT_TESTED, f"{CREATE_INSTANCE.permission} cannot be tested without buying"))
     shown = [replace(check, result=NOT_TESTED) if check.result == SKIPPED else check for check in checks]
     return Preflight(conn_id, tuple(shown), tuple(subject.limits))

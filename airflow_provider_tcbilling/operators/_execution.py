@@ -18,6 +18,7 @@ from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import amount, visible
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK
 from airflow_provider_tcbilling.purchasing.errors import LeftAlone, OrderNotRecorded, RunRefused
+from airflow_provider_tcbilling.purchasing.money_errors import ApprovalRefused
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers.event import refuse_another
 
@@ -109,7 +110,7 @@ class Execution:
             raise
         except LeftAlone as error:
             raise AirflowSkipException(str(error)) from None
-        except RunRefused as error:
+        except (RunRefused, ApprovalRefused) as error:
             if self.task.value_of("on_refused_run") is OnRefusedRun.SKIP and not self.purchase.is_in_doubt:
                 raise AirflowSkipException(str(error)) from None
             raise
@@ -166,10 +167,16 @@ class Execution:
         return self.ended(delivered, delivery.order_ids)
 
     def price(self, order: Order) -> Order:
-        """Return an order that is delivered already with what was paid, if the order book shows it within moments."""
+        """
+        Return an order that is delivered already with what was paid, if the order book shows it within moments.
+
+        Where limits count the price, the order book gets its lag to show it.
+        """
         from airflow_provider_tcbilling.waiting.delivery import with_price
 
-        priced = with_price(self.tencent.waiting, order, self.task.action.name)
+        rules, lag = self.task.money_rules(self.tencent.settings), self.tencent.settings.order_book_lag
+        patience = lag if rules and rules.is_in_force else 0.0
+        priced = with_price(self.tencent.waiting, order, self.task.action.name, patience)
         if priced.paid_cents is not None:
             self.purchase.note_delivery(priced)
         return priced

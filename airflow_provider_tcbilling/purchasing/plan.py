@@ -119,7 +119,7 @@ class PlannedPurchase(Purchase):
         """
         step = None
         try:
-            record = self._known()
+            record = self.read()
         except (InvalidRecord, PurchaseChanged) as error:
             record, step = None, _next_step(Step.STOP, why_of(error))
         intent = self._intended(record)
@@ -233,8 +233,8 @@ class PlannedPurchase(Purchase):
         self, intent: Record, reservation: Reservation, source: str, question: Question | None
     ) -> tuple[dict[str, Any], str]:
         """Return the approval that is needed, and why there is none; empty if nobody must approve, or a user has."""
-        rules, cents = self._authorization.approval_rules, reservation.cents
-        is_needed = rules is not None and cents is not None and cents > rules.above_cents
+        rules = self._authorization.approval_rules
+        is_needed = self._authorization.approval_rules_for(reservation) is not None
         by, why = "", ""
         try:
             by = self._authorization.approved_by(intent, reservation, source, self._clock()) if question else ""

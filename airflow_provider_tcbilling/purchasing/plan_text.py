@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.text import MAX_SHOWN, amount, harmless
 from airflow_provider_tcbilling.purchasing.approval_plan import is_to_pay
-from airflow_provider_tcbilling.purchasing.approval_text import fields_of
+from airflow_provider_tcbilling.purchasing.approval_text import shown_fields
 from airflow_provider_tcbilling.purchasing.plan import Step
 
 HEAD = ("Fact", "Value")
@@ -78,7 +78,7 @@ def _facts(purchase: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Client token", purchase["client_token"] or "one in each run"
     yield "Generation", purchase["generation"]
     yield "Record", f"{purchase['state']}, {purchase['where'] or 'one in each run'}"
-    for name, value in fields_of(purchase["payload"]):
+    for name, value in shown_fields(purchase["payload"]):
         yield f"  {name}", value
 
 

@@ -13,8 +13,7 @@ from tests.conftest import PRICE
 
 pytestmark = pytest.mark.airflow
 
-DAG = (
-    """
+DAG = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
@@ -29,8 +28,6 @@ ORDER = dict(
 with DAG("fleet", start_date=datetime(2026, 1, 1), schedule=None, params={"months": 1}, catchup=False) as dag:
     {tasks}
 """
-    % PRICE
-)
 
 
 @pytest.fixture
@@ -155,3 +152,15 @@ def test_hostile_text_of_a_dag_steers_no_terminal(plan):
 
     assert "\x1b" not in out + err
     assert out.count("\nTotal") == 0
+
+
+def test_a_plan_is_approved_on_the_command_line_as_it_is(plan, shop, run, tmp_path, monkeypatch):
+    _, out, _ = plan("CreateInstanceOperator(task_id='buy', purchase_key='edge', **ORDER)", "--json")
+    (tmp_path / "plan.json").write_text(out)
+
+    from airflow_provider_tcbilling.cli import commands
+
+    total = ("--yes-total", str(PRICE), "--by", "alice")
+    assert commands.main(["approve", "--plan", str(tmp_path / "plan.json"), *total]) == 0
+
+    assert shop.ledger.approval(json.loads(out)["purchases"][0]["approval_code"]).approved_by == "alice"

@@ -8,11 +8,12 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
+from airflow_provider_tcbilling.operators.approval import ApproveSpendingOperator
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator, SetRenewalOperator
@@ -24,6 +25,7 @@ from airflow_provider_tcbilling.task.ledger_connection import address_of
 from tests.conftest import ORDER, PRICE, context_of
 from tests.support.account import DAY, PRODUCT
 from tests.support.database_shop import DatabaseShop
+from tests.support.questions import Parked, Questions
 
 SPENDING = ("CreateInstance", "RenewInstance", "RefundInstance", "SetRenewal")
 RULES = ApprovalRules(0)
@@ -466,3 +468,17 @@ def test_a_client_for_waiting_cannot_spend(ledger):
         tencent.waiting.create_instance(client_token="token", **ORDER)
 
     assert "CreateInstance" not in ledger.sandbox.requests
+
+
+def test_a_question_for_all_plans_leaves_out_what_costs_nothing_more(ledger, monkeypatch):
+    buy(**CAPPED).execute(context_of(run_id="one"))
+    plans = [planned(ledger, buy(dry_run=True, **CAPPED), context_of(run_id=run_id)) for run_id in ("one", "two")]
+    questions = Questions(monkeypatch)
+
+    with pytest.raises(Parked):
+        ApproveSpendingOperator(task_id="approve", plans=plans).execute(context_of(task_id="approve"))
+    with pytest.raises(AirflowSkipException, match="no purchase of the plans costs anything more"):
+        ApproveSpendingOperator(task_id="approve", plans=plans[:1]).execute(context_of(task_id="approve"))
+
+    (parked,) = questions.parked
+    assert "100.00 USD" in parked.subject
