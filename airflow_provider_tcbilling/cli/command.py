@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -29,6 +30,10 @@ ATTEMPTS = 3
 
 Answer = tuple[str, int]
 """The text to print, and the exit code."""
+
+
+class Rendered(str):
+    """An answer with the colours of a terminal, made of texts that are harmless already."""
 
 
 class WrongUsage(Exception):
@@ -59,6 +64,7 @@ class Command:
         from airflow_provider_tcbilling.api.text import lines_of
         from airflow_provider_tcbilling.cli.lookup import Refused
 
+        chosen.width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         try:
             with _nothing_else_on_stdout():
                 answer, code = self.work(chosen)
@@ -68,7 +74,7 @@ class Command:
         except (Refused, TcBillingError) as error:
             _print(lines_of(str(error)), sys.stderr)
             return NOT_DONE
-        _print(lines_of(answer), sys.stdout)
+        _print(answer if isinstance(answer, Rendered) else lines_of(answer), sys.stdout)
         return code
 
     def run_and_exit(self, chosen: argparse.Namespace) -> None:

@@ -166,7 +166,6 @@ def report_of(
     span: Span,
     scope: Scope,
     *,
-    elsewhere: Collection[str] = (),
     released: Collection[str] = (),
     reasons: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
@@ -176,7 +175,6 @@ def report_of(
 
     :param entries: Purchases whose order may be of the span, and more.
     :param book: The orders of the span, and more.
-    :param elsewhere: Keys of purchases whose order is listed, but outside of what was read.
     :param released: Keys of purchases that were proven to have bought nothing.
     :param reasons: What is known of purchases without an order, by key.
     """
@@ -184,7 +182,7 @@ def report_of(
 
     join = joined(entries, book.deals, scope)
     zone = zone_of(join, book.listed_at)
-    found = [*_lines(join, zone[0], elsewhere, released, reasons or {})]
+    found = [*_lines(join, zone[0], released, reasons or {})]
     found += [_line_without_number(deal, zone[0]) for deal in book.unnamed]
     lines = [line for line in found if line.at is None or span.has(line.at)]
     urgency = {kind: place for place, kind in enumerate(MEANINGS)}
@@ -203,16 +201,14 @@ def _notes(others: list[Entry], zone: tuple[str, str], span: Span, book: Book) -
         yield "The span is not over: orders that come later are not part of this report."
 
 
-def _lines(
-    join: Join, zone: str, elsewhere: Collection[str], released: Collection[str], reasons: Mapping[str, str]
-) -> Iterator[Line]:
+def _lines(join: Join, zone: str, released: Collection[str], reasons: Mapping[str, str]) -> Iterator[Line]:
     second = _second_orders([*(entry for entry, _ in join.owned), *join.missing])
     for entry, deals in join.owned:
         yield _owned(entry, deals, zone, is_contested=entry.key in join.contested)
     for group in join.free:
         yield _free(group, zone, second)
     for entry in join.missing:
-        if entry.key not in elsewhere and (line := _without_a_deal(entry, released, reasons)):
+        if line := _without_a_deal(entry, released, reasons):
             yield line
 
 

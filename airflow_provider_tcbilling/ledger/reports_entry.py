@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE
@@ -150,3 +150,11 @@ def entry_of_stored(stored: Any, where: str) -> Entry:
             server=server_name(endpoint) if isinstance(endpoint, str) else "",
             reason=error.reason,
         )
+
+
+def with_price(record: Record, price: Price, now: float) -> Record:
+    """Return a record that knows its price, which a report has read in the order book."""
+    known = {"paid_cents": price.paid_cents, "currency": price.currency, "changed_at": now}
+    if any(one.name == "gross_cents" for one in fields(record)):
+        known["gross_cents"] = price.gross_cents
+    return replace(record, **known)  # type: ignore[arg-type]

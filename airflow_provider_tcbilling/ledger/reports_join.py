@@ -1,4 +1,4 @@
-"""Join: which sub-orders of the order book are of which purchase of the ledger, and the zone in which the book writes."""
+"""Join: which sub-orders of the order book are of which purchase of the ledger; and the zone of the book's times."""
 
 from __future__ import annotations
 
