@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_tcbilling.api.models import Deal
-from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN, SERVER_ZONES, readings
+from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN, SERVER_ZONES, moment_in
 from airflow_provider_tcbilling.ledger.reports_entry import Entry
 from airflow_provider_tcbilling.waiting.order_end import can_be_one
 
@@ -166,6 +166,6 @@ def _votes(entry: Entry, deals: Sequence[Deal]) -> Iterator[str]:
 def moment_of(deal: Deal, zone: str, unknown: float) -> float:
     """Return when a sub-order was made, in epoch seconds, if the book writes in a zone; *unknown* if it is no time."""
     try:
-        return dict(zip(SERVER_ZONES, readings(deal.created_at), strict=True))[zone]
+        return moment_in(deal.created_at, zone)
     except ValueError:
         return unknown
