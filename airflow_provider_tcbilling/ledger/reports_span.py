@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import pendulum
 
@@ -96,11 +97,13 @@ def _read(written: str, zone: str) -> pendulum.DateTime:
     if not (_DAY.fullmatch(written) or _TIME.fullmatch(written)):
         raise ValueError(f"{written!r} is not a day such as 2026-11-01, or a time such as 2026-11-01T08:00")
     try:
+        ZoneInfo(zone)
+    except (ValueError, LookupError, OSError):
+        raise ValueError(f"there is no zone {zone!r}") from None
+    try:
         read = pendulum.parse(written, tz=zone)
     except ValueError as error:
         raise ValueError(f"{written!r} is no day: {error}") from None
-    except Exception as error:  # pendulum has an error of its own for a zone.
-        raise ValueError(f"there is no zone {zone!r}") from error
     if not isinstance(read, pendulum.DateTime):
         raise ValueError(f"{written!r} is no time")
     return read
