@@ -94,5 +94,7 @@ def _form_field(extra: ExtraField) -> dict[str, Any]:
         schema |= {"enum": list(extra.choices), "default": extra.default}
     if extra.is_secret:
         schema["format"] = "password"
+    if extra.is_long:
+        schema["format"] = "multiline"
     default = f" Default: {extra.default}." if extra.default else ""
     return {"label": extra.label, "description": f"{extra.about}{default}", "schema": schema}

@@ -67,6 +67,7 @@ class Order:
     :param request_id: The request that bought it, for the support desk; ``None`` likewise.
     :param paid_cents: Money that was really paid, in 1/100 of *currency*; ``None`` until the order book was read.
     :param currency: As the order book names it, for example ``USD``; ``None`` likewise.
+    :param voucher_cents: Paid with vouchers, in 1/100 of *currency*; ``None`` likewise.
     """
 
     order_id: str
@@ -75,6 +76,7 @@ class Order:
     request_id: str | None = None
     paid_cents: int | None = None
     currency: str | None = None
+    voucher_cents: int | None = None
 
     @classmethod
     def from_wire(cls, answer: Mapping[str, Any], client_token: str) -> Order:
@@ -95,8 +97,16 @@ class Order:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the order as plain JSON types."""
-        return {**vars(self), "instance_ids": list(self.instance_ids)}
+        """Return the order as plain JSON types, for XCom; its vouchers are only in the record."""
+        shown = {**vars(self), "instance_ids": list(self.instance_ids)}
+        del shown["voucher_cents"]
+        return shown
+
+    @property
+    def gross_cents(self) -> int | None:
+        """Its price before vouchers, in 1/100 of *currency*; ``None`` if the order book shows none that can be one."""
+        gross = total_of((self.paid_cents, self.voucher_cents))
+        return None if gross is None or min(gross, self.paid_cents or 0, self.voucher_cents or 0) < 0 else gross
 
 
 @dataclass(frozen=True)

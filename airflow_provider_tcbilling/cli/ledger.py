@@ -52,10 +52,10 @@ def upgrade(chosen: argparse.Namespace) -> Answer:
 
 def check(chosen: argparse.Namespace) -> Answer:
     """Test the ledger, and print one line for each property of it."""
-    from airflow_provider_tcbilling.cli.ledger_check import checks_of, hold, lines_of
+    from airflow_provider_tcbilling.cli.ledger_check import checks_of_ledger, hold, lines_of
 
     store = _ledger(chosen.conn_id)
-    checks = [*checks_of(store)]
+    checks = checks_of_ledger(store)
     code = DONE if hold(checks) else NOT_DONE
     if chosen.json:
         return as_json({"ledger": store.about, "holds": hold(checks), "checks": [vars(one) for one in checks]}), code

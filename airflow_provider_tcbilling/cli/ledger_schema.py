@@ -6,16 +6,12 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from airflow_provider_tcbilling.hooks._ledger_check_database import AIRFLOWS_OWN
 from airflow_provider_tcbilling.ledger.database_engine import database_of
 from airflow_provider_tcbilling.ledger.database_schema import revision_of
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.database import DatabaseStore
-
-AIRFLOWS_OWN = (
-    "this is the metadata database of Airflow. A restore or a reset of Airflow takes the ledger along, and a purchase "
-    "that is forgotten can be bought again. Give the ledger a database, or a schema, of its own"
-)
 
 
 def upgraded(store: DatabaseStore) -> Iterator[str]:

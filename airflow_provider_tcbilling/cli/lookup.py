@@ -20,9 +20,8 @@ from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFai
 from airflow_provider_tcbilling.purchasing.evidence import order_numbered
 from airflow_provider_tcbilling.purchasing.key import client_token_for
 from airflow_provider_tcbilling.purchasing.record import VERSION, Record
-from airflow_provider_tcbilling.purchasing.record_json import MOMENTS
 from airflow_provider_tcbilling.task.dag_run import task_run_key
-from airflow_provider_tcbilling.task.store import open_ledger
+from airflow_provider_tcbilling.task.store import open_ledger, refuse_if_away
 
 T = TypeVar("T")
 
@@ -277,15 +276,6 @@ def read(name: PurchaseName, store: Store, key: str) -> FoundPurchase:
     if record is None and store.is_shared:
         refuse_if_away(store)
     return FoundPurchase(name, store, record.key if record else key, record)
-
-
-def refuse_if_away(store: Store) -> None:
-    """
-    Raise if a store cannot be read. A folder that is not mounted would look like an empty ledger.
-
-    :raises StoreFailed: It cannot be read.
-    """
-    next(store.others("", since=MOMENTS[1]), None)
 
 
 def task_of(record: Record) -> Task | None:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_tcbilling.api.access import SECONDS
-from airflow_provider_tcbilling.api.actions import ENDPOINT, SENT_PER_SECOND
+from airflow_provider_tcbilling.api.actions import ENDPOINT
 from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.hooks.extra_fields import COMMON_FIELDS, ExtraField, mistakes_in
+from airflow_provider_tcbilling.hooks.money_fields import MONEY_FIELDS, MoneySettings, money_mistakes, money_values
 
 __all__ = ["CONN_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "ExtraField", "Settings", "endpoint_of", "ledger_mistakes"]
 
@@ -30,83 +31,17 @@ MAINLAND_CONSOLE = "https://console.cloud.tencent.com/expense/deal"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ExtraField:
-    """
-    One named field of the connection's extra. Other names are logged and ignored.
+EXTRA_FIELDS = (*COMMON_FIELDS, *MONEY_FIELDS)
 
-    :param default: The value that is assumed when it is left out, as text.
-    :param is_secret: Airflow masks it wherever it is shown.
-    """
+GUARDS = {
+    **{name: name for name in ("ledger_conn_id", "ledger_uri", *(extra_field.name for extra_field in MONEY_FIELDS))},
+    **dict.fromkeys(("limit", "limits", "budget", "spending_cap", "max_cents"), "spending_limits"),
+    **{"min_balance": "min_balance_cents", "approve_above": "approve_above_cents"},
+}
+"""Fields that guard money, by their names and by others that a user may give them."""
 
-    name: str
-    label: str
-    about: str
-    default: str = ""
-    type: str = "string"
-    choices: tuple[str, ...] = ()
-    is_secret: bool = False
-
-
-EXTRA_FIELDS = (
-    ExtraField("token", "Session token", "Of a temporary key pair; empty for a permanent one.", is_secret=True),
-    ExtraField(
-        "connect_timeout", "Connect timeout", "Seconds until a connection attempt is given up.", "10", type="number"
-    ),
-    ExtraField(
-        "read_timeout",
-        "Read timeout",
-        "Seconds until an answer is given up; a purchase can be slow.",
-        "60",
-        type="number",
-    ),
-    ExtraField(
-        "requests_per_second",
-        "Requests a second",
-        "For each action, by all processes of a machine, or of all machines with ledger_conn_id. Tencent allows an "
-        "account 20.",
-        str(SENT_PER_SECOND),
-        type="number",
-    ),
-    ExtraField(
-        "order_book_lag",
-        "Order book lag",
-        "Seconds after which a new order is surely listed; the real figure is not documented.",
-        "30",
-        type="number",
-    ),
-    ExtraField(
-        "clock_margin",
-        "Clock margin",
-        "Seconds by which the clocks of your workers may differ. A try that takes a purchase over from another process "
-        "waits for this time.",
-        "300",
-        type="number",
-    ),
-    ExtraField(
-        "ledger_uri",
-        "Ledger",
-        "Folder in object storage in which every purchase is recorded, such as s3://aws_default@bucket/purchases or "
-        "file:///mnt/ledger. All workers must share it.",
-    ),
-    ExtraField(
-        "ledger_conn_id",
-        "Ledger connection",
-        "Airflow connection (postgres, mysql or sqlite) of the database in which every purchase is recorded. Give this "
-        "or ledger_uri, not both.",
-    ),
-    ExtraField("language", "Language", "Of Tencent's error messages.", "en-US", choices=("en-US", "zh-CN")),
-    ExtraField(
-        "console_url",
-        "Console address",
-        "Where the link of a task leads; {order_id} in it becomes the order's number. "
-        "Left out, it leads to the order list of the site that the endpoint belongs to.",
-    ),
-)
-
-LEDGERS = ("ledger_conn_id", "ledger_uri")
 LIKENESS = 0.75
-"""A field that is so much like that of a ledger is a slip, which must not switch the ledger off."""
+"""A field that is so much like that of a guard is a slip, which must not switch the guard off."""
 
 HIDDEN_FIELDS = ("port", "schema")
 LABELS = {"login": "SecretId", "password": "SecretKey", "host": "Endpoint"}
@@ -132,7 +67,7 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(MoneySettings):
     """
     A connection that was read and has no mistake.
 
@@ -171,9 +106,11 @@ class Settings:
         """
         extra, mistakes = _extra_of(connection)
         for name in sorted(set(extra) - {extra_field.name for extra_field in EXTRA_FIELDS}):
-            mistakes += _slips(str(name))
+            if slips := [*_slips(str(name))]:
+                mistakes += slips
+                continue
             log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
-        given = {extra_field.name: extra.get(extra_field.name) or extra_field.default for extra_field in EXTRA_FIELDS}
+        given = {field.name: extra.get(field.name) or field.default for field in COMMON_FIELDS}
         address = _address(connection.host, connection.port)
         mistakes += [
             *_key_mistakes("login (SecretId)", connection.login),
@@ -182,6 +119,7 @@ class Settings:
             *(() if isinstance(connection.host, (str, type(None))) else ["host is not a text"]),
             *_endpoint_mistakes(address, allowed_hosts),
             *_extra_mistakes(extra),
+            *money_mistakes(extra),
         ]
         if mistakes:
             raise InvalidRequest(f"Connection {connection.conn_id}", mistakes)
@@ -200,6 +138,7 @@ class Settings:
             ledger_conn_id=str(given["ledger_conn_id"]),
             language=str(given["language"]),
             console_url=str(given["console_url"] or _console_of(endpoint)),
+            **money_values(extra),
         )
 
     @property
@@ -287,16 +226,7 @@ def _hosts(names: Collection[str]) -> Iterator[str]:
 
 
 def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
-    for extra_field in EXTRA_FIELDS:
-        value = extra.get(extra_field.name)
-        if value is None or value == "" or extra_field.is_secret:
-            continue
-        if extra_field.type == "number" and (mistake := SECONDS.demand(f"extra {extra_field.name}", value)):
-            yield mistake
-        elif extra_field.choices and value not in extra_field.choices:
-            yield f"extra {extra_field.name} must be one of {', '.join(extra_field.choices)}"
-        elif extra_field.type == "string" and not (isinstance(value, str) and value.isprintable()):
-            yield f"extra {extra_field.name} must be a text of one line"
+    yield from mistakes_in(extra, COMMON_FIELDS)
     yield from ledger_mistakes(extra.get("ledger_uri"), extra.get("ledger_conn_id"))
     console = extra.get("console_url")
     if console and not _is_web_address(str(console)):
@@ -304,11 +234,13 @@ def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _slips(name: str) -> Iterator[str]:
-    """Yield a mistake if an unknown field is a slip that would leave out the ledger."""
+    """Yield a mistake if an unknown field is a slip that would leave out a guard of money."""
     from difflib import get_close_matches
 
-    if meant := get_close_matches(name.lower(), LEDGERS, 1, LIKENESS):
-        yield f"extra {name!r} is not known here, and would leave out the ledger: is {meant[0]} meant?"
+    if alike := get_close_matches(name.lower(), GUARDS, 1, LIKENESS):
+        meant = GUARDS[alike[0]]
+        guard = "the ledger" if meant.startswith("ledger") else "a guard of your money"
+        yield f"extra {name!r} is not known here, and would leave out {guard}: is {meant} meant?"
 
 
 def ledger_mistakes(ledger: Any, conn_id: Any) -> Iterator[str]:

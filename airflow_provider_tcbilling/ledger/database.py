@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,8 +18,10 @@ from sqlalchemy import select
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.ledger import (
     database_check,
+    database_decisions,
     database_events,
     database_lookup,
+    database_reservations,
     database_schema,
     database_search,
 )
@@ -37,6 +40,10 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.database_engine import Database
     from airflow_provider_tcbilling.ledger.database_schema import Identity
     from airflow_provider_tcbilling.ledger.database_search import Found, Query
+    from airflow_provider_tcbilling.purchasing.approval import Approval
+    from airflow_provider_tcbilling.purchasing.limits import Limit
+    from airflow_provider_tcbilling.purchasing.prices import Acceptance, Price
+    from airflow_provider_tcbilling.purchasing.reservation import Reservation, Usage
 
 UNSURE_TRIES = 3
 """How often a change is made sure of whose answers were lost."""
@@ -57,7 +64,6 @@ class DatabaseStore(Store):
 
     is_shared = True
     replaces_conditionally = True
-    counts_money: ClassVar[bool] = True
     has_clock: ClassVar[bool] = True
 
     def __init__(self, address: Address) -> None:
@@ -67,6 +73,11 @@ class DatabaseStore(Store):
     @property
     def creates_exclusively(self) -> bool:
         """Yes: the key is unique."""
+        return True
+
+    @property
+    def counts_money(self) -> bool:
+        """Yes: a change is one transaction, in which no other reserves."""
         return True
 
     @property
@@ -138,6 +149,42 @@ class DatabaseStore(Store):
             with contextlib.suppress(CommitUnknown):  # It is done, or is done again.
                 return self.database.attempting(change)
         return self.database.changing(change)
+
+    def price(self, server: str, account: str, price_key: str) -> Price:
+        """Return what is remembered of a price."""
+        return self.database.reading(
+            lambda connection: database_reservations.price_of(connection, server, account, price_key)
+        )
+
+    def accept_price(self, server: str, account: str, price_key: str, price: Acceptance) -> None:
+        """Accept a price that was above its reservation, so that it blocks no further purchase."""
+        at = self.now()
+        self.database.changing(
+            lambda connection: database_decisions.accept_price(connection, (server, account), price_key, price, at)
+        )
+
+    def usage(self, reservation: Reservation) -> Usage:
+        """Return what counts beside a reservation at this moment."""
+        now = self.now()
+        return self.database.reading(lambda connection: database_reservations.usage_of(connection, reservation, now))
+
+    def open_in(self, reservation: Reservation, limit: Limit) -> Sequence[str]:
+        """Return in words the purchases in the window of a limit whose price is not known yet."""
+        now = self.now()
+        return self.database.reading(
+            lambda connection: database_reservations.open_in(connection, reservation, limit, now)
+        )
+
+    def approval(self, code: str) -> Approval | None:
+        """Return the approval of a code."""
+        return self.database.reading(lambda connection: database_decisions.approval_of(connection, code))
+
+    def approve(self, approvals: Sequence[Approval], server: str, account: str) -> None:
+        """Remember approvals, all of them or none."""
+        at_ms = milliseconds(self.now())
+        self.database.changing(
+            lambda connection: database_decisions.approve(connection, (server, account), approvals, at_ms)
+        )
 
     def import_text(self, key: str, text: str) -> bool:
         """
@@ -215,6 +262,11 @@ class DatabaseStore(Store):
 
     def _created(self, key: str, text: str, kind: str = "") -> bool:
         return self._sure(key, text, self._change(key, text, kind).insert)
+
+    def _reserve(self, key: str, text: str, expected: Text | None, reservation: Reservation) -> bool:
+        change = replace(self._change(key, text), reservation=reservation)
+        store = change.insert if expected is None else partial(change.update, expected=expected)
+        return self._sure(key, text, store)
 
     def _replace(self, key: str, text: str, expected: Text | None) -> bool:
         change = self._change(key, text)

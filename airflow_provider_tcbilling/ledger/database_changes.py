@@ -11,12 +11,14 @@ from sqlalchemy import func, select
 from airflow_provider_tcbilling.ledger.database_engine import Outdated
 from airflow_provider_tcbilling.ledger.database_events import Place, locked_place
 from airflow_provider_tcbilling.ledger.database_form import compressed
+from airflow_provider_tcbilling.ledger.database_reservations import check
 from airflow_provider_tcbilling.ledger.database_rows import (
     StoredText,
     account_of,
     columns_of,
     id_of,
     kind_of,
+    money_of,
     order_of,
     record_of,
     server_of,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_tcbilling.ledger.database_statements import Write
     from airflow_provider_tcbilling.ledger.store import Text
+    from airflow_provider_tcbilling.purchasing.reservation import Reservation
 
 
 class Taken(Exception):
@@ -51,12 +54,14 @@ class Change:
     :param text: Its record from now on.
     :param at_ms: The moment, in epoch milliseconds of the ledger's clock.
     :param kind: The name of the event, where the record does not tell it.
+    :param reservation: Must hold when the record is stored: nobody else reserves before the transaction ends.
     """
 
     key: str
     text: str
     at_ms: int
     kind: str = ""
+    reservation: Reservation | None = None
 
     @property
     def id(self) -> str:
@@ -73,6 +78,7 @@ class Change:
         place = self._place(connection, record)
         if place.row is not None:
             raise Taken
+        self._check(connection)
         return self._insert(connection, place, record)
 
     def update(self, connection: Connection, expected: Text | None) -> bool:
@@ -84,6 +90,7 @@ class Change:
             return expected is None and self._insert(connection, place, record)
         if expected is not None and not _is_expected(row, expected):
             return False
+        self._check(connection)
         columns = columns_of(record)
         values = {**columns, "book": place.book, "version": row.version + 1, "record": compressed(self.text)}
         new = {f"new_{name}": value for name, value in values.items()}
@@ -95,7 +102,14 @@ class Change:
     def _place(self, connection: Connection, record: Mapping[str, Any]) -> Place:
         server = server_of(record)
         order = server, order_of(record)
-        return locked_place(connection, (server, account_of(record)), self.id, order)
+        book = server, account_of(record)
+        reserving = {"reserves": True} if self.reservation else {}
+        return locked_place(connection, book, self.id, order, **reserving)
+
+    def _check(self, connection: Connection) -> None:
+        """Raise unless the reservation holds."""
+        if self.reservation:
+            check(connection, self.reservation, self.at_ms / 1000)
 
     def _insert(self, connection: Connection, place: Place, record: Mapping[str, Any]) -> bool:
         columns = columns_of(record)
@@ -112,9 +126,10 @@ class Change:
 
         :raises OrderIsAnothers: Another purchase has it.
         """
-        order_id, cents = columns["order_id"], columns["paid_cents"]
+        order_id, before = columns["order_id"], money_of(old)
         is_placed = order_id is not None and order_id != old.get("order_id")
-        is_paid = cents is not None and cents != old.get("paid_cents")
+        cents, currency = _amount_of(columns, before, old)
+        is_overrun = columns["overrun_cents"] is not None and before["overrun_cents"] is None
         if is_placed and place.owner not in (None, self.id):
             raise OrderIsAnothers(order_id, str(place.owner))
         if is_placed and place.owner is None:
@@ -123,14 +138,26 @@ class Change:
         yield from place.next_event(
             {
                 "purchase": self.id,
-                "kind": self.kind or kind_of(old, new),
+                "kind": self.kind or kind_of(old, new, is_overrun=is_overrun),
                 "at_ms": self.at_ms,
                 "who": who if who != old.get("owner") else "",
                 "order_id": order_id if is_placed else None,
-                "cents": cents if is_paid else None,
-                "currency": columns["currency"] if is_paid else None,
+                "cents": cents,
+                "currency": currency,
             }
         )
+
+
+def _amount_of(
+    columns: Mapping[str, Any], before: Mapping[str, Any], old: Mapping[str, Any]
+) -> tuple[int | None, str | None]:
+    """Return the amount that a change is about: what is counted from now on, what is released, or what was paid."""
+    if columns["counted_cents"] != before["counted_cents"] and (columns["counted_cents"] or before["counted_cents"]):
+        cents = columns["counted_cents"] or before["counted_cents"]
+        return cents, columns["counted_currency"] or before["counted_currency"]
+    if columns["paid_cents"] not in (None, old.get("paid_cents")):
+        return columns["paid_cents"], columns["currency"]
+    return None, None
 
 
 def row_of(connection: Connection, purchase: str) -> Row[Any] | None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from airflow_provider_tcbilling.ledger.database_statements import BOOK_GOES_ON, NEW_BOOK, NEW_EVENT, PLACE
+from airflow_provider_tcbilling.ledger.database_statements import (
+    BOOK_GOES_ON,
+    NEW_BOOK,
+    NEW_EVENT,
+    PLACE,
+    PLACE_THAT_RESERVES,
+)
 from airflow_provider_tcbilling.ledger.database_tables import books, events
 
 if TYPE_CHECKING:
@@ -55,20 +61,29 @@ class Place:
         return [(NEW_EVENT, row), (BOOK_GOES_ON, goes_on)]
 
 
-def locked_place(connection: Connection, book: tuple[str, str], purchase: str, order: tuple[str, str | None]) -> Place:
+def locked_place(
+    connection: Connection,
+    book: tuple[str, str],
+    purchase: str,
+    order: tuple[str, str | None] = ("", None),
+    *,
+    reserves: bool = False,
+) -> Place:
     """
     Return the place of a change in a book, which stays locked until the transaction ends.
 
     :param book: Its server and its account. It is opened if there is none.
     :param order: The server and the number of the order of the change.
+    :param reserves: Lock the whole ledger against other reservations, whose books may be of the same account.
     """
+    place = PLACE_THAT_RESERVES if reserves else PLACE
     server, account = book
     wanted = {"server": server, "account": account, "purchase": purchase}
     wanted.update(order_server=order[0], order_id=order[1] or "")
-    found = PLACE.on(connection, wanted).first()
+    found = place.on(connection, wanted).first()
     if found is None:
         NEW_BOOK.on(connection, {"server": server, "account": account, "seq": 0, "hash": FIRST})
-        found = PLACE.on(connection, wanted).one()
+        found = place.on(connection, wanted).one()
     owner = None if found.owner is None else str(found.owner)
     return Place(found.id, found.seq, str(found.hash), None if found.version is None else found, owner)
 

@@ -15,6 +15,8 @@ from airflow_provider_tcbilling.api.reading import UNREADABLE, cents_of, json_of
 from airflow_provider_tcbilling.ledger.database_form import expanded
 from airflow_provider_tcbilling.ledger.store import Text
 from airflow_provider_tcbilling.purchasing.key import key_bytes
+from airflow_provider_tcbilling.purchasing.prices import MOST_CENTS
+from airflow_provider_tcbilling.purchasing.record import sums_of
 from airflow_provider_tcbilling.purchasing.record_json import moment
 
 OPEN = ("intended", "charged", "refused", "")
@@ -81,7 +83,31 @@ def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "changed_at": _moment(record.get("changed_at")) or ALWAYS,
         "paid_cents": _cents(record.get("paid_cents")),
         "currency": written(record.get("currency"), 20) or None,
+        "run": written(placed_by.get("run_id"), 255),
+        **money_of(record),
     }
+
+
+def money_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that limits and the memory of prices read. An amount that cannot be read is unknown."""
+    gross, paid, reserved = (_price(record.get(name)) for name in ("gross_cents", "paid_cents", "reserved_cents"))
+    currency, reserved_currency = (written(record.get(name), 20) for name in ("currency", "reserved_currency"))
+    settled, counted = sums_of(record.get("state"), record.get("action"), gross, paid, reserved)
+    is_overrun = reserved is not None and gross is not None and (gross > reserved or currency != reserved_currency)
+    return {
+        "price_key": written(record.get("price_key"), 32),
+        "reserved_cents": reserved,
+        "gross_cents": settled,
+        "overrun_cents": gross if is_overrun else None,
+        "counted_cents": counted,
+        "counted_currency": currency or reserved_currency,
+        "counted_at": _moment(record.get("reserved_at")) or _moment(record.get("intended_at")),
+    }
+
+
+def _price(cents: Any) -> int | None:
+    """Return an amount as it is summed up; ``None`` if it is none."""
+    return min(cents, MOST_CENTS) if type(cents) is int and cents >= 0 else None
 
 
 def order_of(record: Mapping[str, Any]) -> str | None:
@@ -107,9 +133,15 @@ def written(value: Any, size: int) -> str:
     return value.encode("utf-8", "replace").decode().replace("\0", "")[:size]
 
 
-def kind_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return what a change is called among the events: one word."""
+def kind_of(old: Mapping[str, Any], new: Mapping[str, Any], *, is_overrun: bool = False) -> str:
+    """
+    Return what a change is called among the events: one word.
+
+    :param is_overrun: It shows for the first time a price above the reservation.
+    """
     was, state = old.get("state"), new.get("state")
+    if is_overrun and not str(new.get("owner") or "").startswith(_USER):
+        return "overrun"
     if str(new.get("owner") or "").startswith(_USER):
         return "settled" if old else "restored"
     if state == was:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, insert, select, true, update
 
-from airflow_provider_tcbilling.ledger.database_tables import books, events, orders, purchases
+from airflow_provider_tcbilling.ledger.database_tables import books, events, identity, orders, purchases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Table
+    from sqlalchemy import Select, Table
     from sqlalchemy.engine import Connection, CursorResult
     from sqlalchemy.sql import ClauseElement
 
@@ -63,22 +63,28 @@ def _row_of(table: Table) -> dict[str, Any]:
 
 _SHOWN = (purchases.c.version, purchases.c.state, purchases.c.order_id, purchases.c.record)
 
-PLACE = Prepared(
-    select(books.c.id, books.c.seq, books.c.hash, *_SHOWN, orders.c.purchase.label("owner"))
-    .select_from(
-        books.outerjoin(purchases, purchases.c.id == bindparam("purchase")).outerjoin(
-            orders, and_(orders.c.order_id == bindparam("order_id"), orders.c.server == bindparam("order_server"))
-        )
+
+def _place(locked: Any, *locks: Table) -> Select[Any]:
+    order = and_(orders.c.order_id == bindparam("order_id"), orders.c.server == bindparam("order_server"))
+    joined = locked.outerjoin(purchases, purchases.c.id == bindparam("purchase")).outerjoin(orders, order)
+    return (
+        select(books.c.id, books.c.seq, books.c.hash, *_SHOWN, orders.c.purchase.label("owner"))
+        .select_from(joined)
+        .where(books.c.server == bindparam("server"), books.c.account == bindparam("account"))
+        .with_for_update(of=locks)
     )
-    .where(books.c.server == bindparam("server"), books.c.account == bindparam("account"))
-    .with_for_update(of=books)
-)
+
+
+PLACE = Prepared(_place(books, books))
 """
 The last event of a book, which stays locked until the transaction ends; with it a purchase and the owner of an order.
 
 The purchase and the owner may be those of before the lock, so a change compares the version again, and an order is
 unique.
 """
+
+PLACE_THAT_RESERVES = Prepared(_place(books.join(identity, true()), books, identity))
+"""The same, and the one row of the ledger's identity: of all reservations in a ledger one is made at a time."""
 
 NEW_BOOK = Prepared(insert(books).values({k: v for k, v in _row_of(books).items() if k != "id"}))
 BOOK_GOES_ON = Prepared(

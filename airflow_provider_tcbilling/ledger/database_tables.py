@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeEngine
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The migrations that this package has, the oldest first. The code needs the last one."""
 
 VERSION_TABLE = "tcbilling_alembic_version"
@@ -75,12 +75,27 @@ purchases = Table(
     Column("changed_at", SECONDS, nullable=False),
     Column("paid_cents", BigInteger),
     Column("currency", String(20)),
+    Column("run", String(255), nullable=False, server_default=""),
+    Column("price_key", String(32), nullable=False, server_default=""),
+    Column("reserved_cents", BigInteger),
+    Column("gross_cents", BigInteger),
+    Column("overrun_cents", BigInteger),
+    Column("counted_cents", BigInteger),
+    Column("counted_currency", String(20), nullable=False, server_default=""),
+    Column("counted_at", SECONDS),
     Column("version", Integer, nullable=False),
     Column("record", BLOB, nullable=False),
     Index("tcbilling_purchases_by_state", "state", "changed_at"),
     Index("tcbilling_purchases_by_dag", "dag_id", "changed_at", mysql_length={"dag_id": 100}),
+    Index("tcbilling_purchases_by_counted", "counted_at"),
+    Index("tcbilling_purchases_by_priced", "price_key"),
+    Index("tcbilling_purchases_by_run", "run", mysql_length={"run": 100}),
     **OPTIONS,
 )
+"""
+Limits and the memory of prices read the columns from *run* to *counted_at*. *counted_cents* is what a purchase counts:
+its price before vouchers, else what it reserves; 0 if nothing was bought, and null if nothing tells.
+"""
 
 orders = Table(
     "tcbilling_orders",
@@ -119,6 +134,35 @@ totals = Table(
     Column("currency", String(20), primary_key=True),
     Column("purchases", Integer, nullable=False),
     Column("cents", BigInteger, nullable=False),
+    **OPTIONS,
+)
+
+prices = Table(
+    "tcbilling_prices",
+    metadata,
+    Column("server", String(300), primary_key=True),
+    Column("price_key", String(32), primary_key=True),
+    Column("account", String(100), primary_key=True),
+    Column("accepted_cents", BigInteger, nullable=False),
+    Column("currency", String(20), nullable=False),
+    Column("accepted_by", String(100), nullable=False),
+    Column("accepted_at", SECONDS, nullable=False),
+    **OPTIONS,
+)
+"""Prices above their reservation that a user has accepted."""
+
+approvals = Table(
+    "tcbilling_approvals",
+    metadata,
+    Column("code", String(64), primary_key=True),
+    Column("purchase", ID, nullable=False),
+    Column("key", LONG_TEXT, nullable=False),
+    Column("cents", BigInteger, nullable=False),
+    Column("currency", String(20), nullable=False),
+    Column("approved_by", String(100), nullable=False),
+    Column("approved_at", SECONDS, nullable=False),
+    Column("valid_until", SECONDS, nullable=False),
+    Index("tcbilling_approvals_by_purchase", "purchase"),
     **OPTIONS,
 )
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.ledger.store import Store, Text
-from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
+from airflow_provider_tcbilling.purchasing.approval import Approval
+from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, OrderIsAnothers
+from airflow_provider_tcbilling.purchasing.prices import Acceptance, Price
+from airflow_provider_tcbilling.purchasing.record import Record
+from airflow_provider_tcbilling.purchasing.reservation import Reservation, Usage, price_of, usage_of
 
 _ORDER = "\0order of "
 """Begins the key of an assignment in the dictionary of the records. No purchase key begins with it."""
@@ -40,6 +45,8 @@ class MemoryStore(Store):
         self.is_shared = is_shared
         self.replaces_conditionally = replaces_conditionally
         self.is_exclusive = is_shared
+        self.accepted: dict[tuple[str, str], int] = {}
+        self.approvals: dict[str, Approval] = {}
         self.began_at = complete_since
 
     @property
@@ -69,6 +76,50 @@ class MemoryStore(Store):
         with self._lock:
             owner: str = json.loads(self.texts.setdefault(f"{_ORDER}{server} {order_id}", json.dumps(key)))
             return owner
+
+    @property
+    def counts_money(self) -> bool:
+        """Whether it checks a reservation and stores a record in one step."""
+        return self.is_shared and self.replaces_conditionally
+
+    def price(self, server: str, account: str, price_key: str) -> Price:
+        """Return what is remembered of a price."""
+        return price_of(self._records(), server, account, price_key, self.accepted.get((server, price_key), 0))
+
+    def accept_price(self, server: str, account: str, price_key: str, price: Acceptance) -> None:
+        """Accept a price."""
+        self.accepted[server, price_key] = price.cents
+
+    def usage(self, reservation: Reservation) -> Usage:
+        """Return what counts beside a reservation."""
+        price = self.price(reservation.server, reservation.account, reservation.price_key)
+        return usage_of(reservation, self._records(), self.now(), price.blocked_cents)
+
+    def approval(self, code: str) -> Approval | None:
+        """Return the approval of a code."""
+        return self.approvals.get(code)
+
+    def approve(self, approvals: Sequence[Approval], server: str, account: str) -> None:
+        """Remember approvals."""
+        self.approvals.update({approval.code: approval for approval in approvals})
+
+    def _reserve(self, key: str, text: str, expected: Text | None, reservation: Reservation) -> bool:
+        with self._lock:
+            if not self.counts_money:
+                return super()._reserve(key, text, expected, reservation)
+            if (self.texts.get(key) != expected) if expected is not None else key in self.texts:
+                return False
+            reservation.check(self.usage(reservation), self.now(), lambda limit: ())
+            self._own(key, text)
+            self.texts[key] = text
+            return True
+
+    def _records(self) -> list[Record]:
+        found = []
+        for location, text in self._list():
+            with contextlib.suppress(InvalidRecord):
+                found.append(Record.from_json(json.loads(text), location))
+        return found
 
     def location(self, key: str) -> str:
         """Return a name of the record."""

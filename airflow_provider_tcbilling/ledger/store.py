@@ -11,12 +11,18 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, StoreFailed
+from airflow_provider_tcbilling.purchasing.prices import Acceptance, Price
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.purchasing.approval import Approval
+    from airflow_provider_tcbilling.purchasing.limits import Limit
+    from airflow_provider_tcbilling.purchasing.reservation import Reservation, Usage
 
 T = TypeVar("T")
 
@@ -56,15 +62,17 @@ class Store(ABC):
     not refuse one of two. A process that needs longer for its own change gives it up, so a slow store needs more.
     """
 
-    counts_money: ClassVar[bool] = False
-    """It can hold a spending limit."""
-
     has_clock: ClassVar[bool] = False
     """:meth:`now` is one clock for all machines, so deadlines in records need no margin for clocks that differ."""
 
     @property
     def creates_exclusively(self) -> bool:
         """Of two processes that create one record at the same moment one is refused."""
+        return False
+
+    @property
+    def counts_money(self) -> bool:
+        """It checks a reservation and stores an intent in one step, so it can hold a spending limit."""
         return False
 
     @property
@@ -93,6 +101,53 @@ class Store(ABC):
     def now(self) -> float:
         """Return the time in epoch seconds, by which the deadlines of records are written and read."""
         return time.time()
+
+    def price(self, server: str, account: str, price_key: str) -> Price:
+        """
+        Return what is remembered of a price. A store that does not count money remembers none.
+
+        :param server: The name of the API's server, as :func:`.server_name` gives it.
+        :param account: Orders of other accounts do not count; empty counts those of all.
+        :raises StoreFailed: It could not be read. Nothing was sent.
+        """
+        return Price()
+
+    def accept_price(self, server: str, account: str, price_key: str, price: Acceptance) -> None:
+        """
+        Accept a price that was above its reservation, so that it blocks no further purchase.
+
+        :raises StoreFailed: It could not be written.
+        """
+        raise StoreFailed(f"{self._about_first} remembers no prices, so none can be accepted.")
+
+    def usage(self, reservation: Reservation) -> Usage:
+        """
+        Return what counts beside a reservation at this moment. It only reads: a later answer may differ.
+
+        :raises StoreFailed: It could not be read. Nothing was sent.
+        """
+        raise StoreFailed(f"{self._about_first} counts no money.")
+
+    def open_in(self, reservation: Reservation, limit: Limit) -> Sequence[str]:
+        """Return in words the purchases in the window of a limit whose price is not known yet."""
+        return ()
+
+    def approval(self, code: str) -> Approval | None:
+        """
+        Return the approval of a code, ``None`` if there is none. Whether it counts, :func:`.refusal_of` says.
+
+        :raises StoreFailed: It could not be read. Nothing was sent.
+        """
+        return None
+
+    def approve(self, approvals: Sequence[Approval], server: str, account: str) -> None:
+        """
+        Remember approvals, all of them or none. A later approval of the same code replaces the one before.
+
+        :param account: That of their questions.
+        :raises StoreFailed: They could not be written.
+        """
+        raise StoreFailed(f"{self._about_first} remembers no approvals.")
 
     def owners(self, server: str, order_ids: Collection[str]) -> Mapping[str, str]:
         """
@@ -131,6 +186,18 @@ class Store(ABC):
             stores nothing, if there is another one by now. ``None`` replaces whatever is there.
         """
 
+    def _reserve(self, key: str, text: str, expected: Text | None, reservation: Reservation) -> bool:
+        """
+        Store as :meth:`_replace` does, or as :meth:`_create` if nothing is expected, if a reservation holds.
+
+        A store that counts money checks the reservation and stores the text in one step.
+        """
+        raise StoreFailed(f"{self._about_first} counts no money, so nothing was sent.")
+
+    @property
+    def _about_first(self) -> str:
+        return self.about[:1].upper() + self.about[1:]
+
     @abstractmethod
     def _list(self) -> Iterable[tuple[str, Text]]:
         """Yield the location and the text of each record; of one that cannot be read an empty text."""
@@ -168,22 +235,36 @@ class Store(ABC):
         except (ValueError, RecursionError) as error:
             raise InvalidRecord(self.location(key), f"it is not JSON ({len(text)} bytes)") from error
 
-    def create(self, key: str, record: Mapping[str, Any]) -> bool:
+    def create(self, key: str, record: Mapping[str, Any], reservation: Reservation | None = None) -> bool:
         """
         Store the first record of a purchase; return False, and store nothing, if there is one.
 
+        :param reservation: Must hold in the moment in which the record is stored.
+        :raises MoneyRefused: The reservation does not hold. Nothing was stored.
         :raises StoreFailed: It could not be written, or its outcome is unknown.
         """
+        if reservation:
+            return self._tried(key, lambda: self._reserve(key, _text(record), None, reservation))
         return self._tried(key, lambda: self._create(key, _text(record)))
 
-    def replace(self, key: str, record: Mapping[str, Any], expected: Text | None = None) -> bool:
+    def replace(
+        self,
+        key: str,
+        record: Mapping[str, Any],
+        expected: Text | None = None,
+        reservation: Reservation | None = None,
+    ) -> bool:
         """
         Store a record in place of the one before.
 
         :param expected: The text before, from :meth:`text`. Where the store ``replaces_conditionally``, another text
             stays, and False is returned. ``None`` replaces whatever is there.
+        :param reservation: Must hold in the moment in which the record is stored, in place of an expected one.
+        :raises MoneyRefused: The reservation does not hold. Nothing was stored.
         :raises StoreFailed: It could not be written, or its outcome is unknown.
         """
+        if reservation:
+            return self._tried(key, lambda: self._reserve(key, _text(record), expected, reservation))
         return self._tried(key, lambda: self._replace(key, _text(record), expected))
 
     def all(self) -> Iterator[tuple[str, Any]]:

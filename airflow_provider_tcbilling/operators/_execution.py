@@ -136,7 +136,7 @@ class Execution:
         :param deadline: Epoch seconds.
         """
         from airflow_provider_tcbilling.triggers.base import pause
-        from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch
+        from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch, priced_as
 
         task = self.task
         self._link(order.order_id)
@@ -151,7 +151,7 @@ class Execution:
             raise AirflowFailException("\n".join(task.end(self.context).report(error))) from None
         listed, self.paid = delivery.order, delivery.amount
         ids = unique([*order.instance_ids, *listed.instance_ids])
-        delivered = replace(order, instance_ids=ids, paid_cents=listed.paid_cents, currency=listed.currency)
+        delivered = replace(priced_as(order, listed), instance_ids=ids)
         self.note_delivery(delivered)
         return self.ended(delivered, delivery.order_ids)
 

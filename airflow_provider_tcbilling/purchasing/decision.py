@@ -7,14 +7,18 @@ pure function applies it, so every combination can be tested.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.purchasing.money_action import Evidence
 from airflow_provider_tcbilling.purchasing.record import Record, State
+
+log = logging.getLogger(__name__)
 
 ORDER_BOOK_LAG = 30.0
 """Seconds after which a new order is surely listed. The real figure is not documented."""
@@ -343,3 +347,26 @@ def _step(row: Row, it: Situation) -> Next:
         return Next.WAIT
     may_send = row.override is Override.YES or (row.override is Override.IF_SAFE and it.replay_is_safe)
     return Next.SEND if may_send and it.trusts_token and not it.record.state.is_final else Next.STOP
+
+
+def step_if_unreadable(rules: Rules, record: Record, error: TcBillingError) -> Next:
+    """Return the step where the order book cannot be read this time, or at all."""
+    if not error.transient:
+        return Next.SEND if rules.trust_token and not record.state.is_final else Next.STOP
+    log.warning("The order book cannot be read: %s", error)
+    return Next.WAIT
+
+
+def step_after(error: TcBillingError, *, is_over: bool) -> tuple[Next, str, Finding]:
+    """
+    Return the step where no order matches and the try before ended with an error: a refusal proves nothing.
+
+    :param is_over: It was tried for long enough.
+    """
+    if not error.transient:
+        why = f"no order matches, an earlier try may have been carried out, and the server says: {error}"
+        return Next.STOP, why, Finding.NONE
+    if is_over:
+        why = f"It may have been carried out, and no order matches yet. The last try: {error}"
+        raise OutcomeUnknown(why) from error
+    return Next.SEND, "", Finding.SEND

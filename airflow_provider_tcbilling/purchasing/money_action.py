@@ -138,6 +138,17 @@ class MoneyAction(ABC):
         """Return the number of the account; empty if the key may not read it."""
         return self.client.account
 
+    def spendable_cents(self) -> int:
+        """
+        Return the cents that the account can spend, in its currency, which the server does not name.
+
+        :raises OutcomeUnknown: The server does not say.
+        """
+        spendable = self.client.describe_account_balance().spendable_cents
+        if spendable is None:
+            raise OutcomeUnknown("The answer to DescribeAccountBalance does not say what the account can spend.")
+        return spendable
+
     def lists(self, order_id: str) -> bool:
         """Return whether the account's order book lists an order; True also where the key may not read it."""
         try:

@@ -14,6 +14,7 @@ from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
+from airflow_provider_tcbilling.purchasing.differences import differences_of
 from airflow_provider_tcbilling.purchasing.errors import (
     InvalidRecord,
     OrderIsAnothers,
@@ -27,12 +28,18 @@ from airflow_provider_tcbilling.purchasing.record import Record, State
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.store import Store, Text
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
+    from airflow_provider_tcbilling.purchasing.reservation import Reservation
 
 LATEST_CHANGE = 2 * 86_400.0
 """Seconds by which a record may come from the future: a process whose clock is farther off can have sent nothing."""
 
 WRITE_TRIES, WRITE_PAUSE = 3, 2.0
 """How often, and seconds after which, something is stored again that must not be lost."""
+
+OVERRUN = (
+    "Order %s cost %s, and %s was reserved for it. The order stays. Nothing more of this price is bought within limits "
+    "until a user accepts the price: settle --accept-price."
+)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -95,7 +102,7 @@ class Ownership:
             record = self._with_request(record)
         if self._action and record.fingerprint == self._action.plain_fingerprint:
             record = replace(record, fingerprint=self._wanted.fingerprint)
-        differences = _differences(record, self._wanted)
+        differences = differences_of(record, self._wanted)
         if differences and record.state is not State.DECLINED:
             raise PurchaseChanged(self.location, differences)
         self._warn_of_secrets_not_compared(record)
@@ -145,13 +152,13 @@ class Ownership:
         """Return the record as it is stored by now, or as it was if nothing is stored."""
         return self.read() or record
 
-    def begin(self, declined: Record | None, intent: Record) -> bool:
+    def begin(self, declined: Record | None, intent: Record, reservation: Reservation | None = None) -> bool:
         """Store the intent; return False if another process may have stored its own, at the same moment or before."""
         if declined is None and self._store.creates_exclusively:
-            return self._store.create(intent.key, intent.as_json())
-        return self.claim(declined, intent)
+            return self.put(intent, None, reservation)
+        return self.claim(declined, intent, reservation)
 
-    def claim(self, expected: Record | None, mine: Record) -> bool:
+    def claim(self, expected: Record | None, mine: Record, reservation: Reservation | None = None) -> bool:
         """
         Store a record in place of the expected one; return whether it is surely ours.
 
@@ -166,7 +173,7 @@ class Ownership:
         stored, text = self._read()
         if stored != expected:
             return False
-        if not self.put(mine, text):
+        if not self.put(mine, text, reservation):
             if text is not None and self._store.text(mine.key) == text:
                 raise StoreFailed(f"{self.location} refuses to replace a record that has not changed.")
             return False
@@ -179,11 +186,12 @@ class Ownership:
             return False
         return self.is_still_owned_by(mine.owner)
 
-    def put(self, record: Record, expected: Text | None) -> bool:
+    def put(self, record: Record, expected: Text | None, reservation: Reservation | None = None) -> bool:
         """Store a record in place of a text, or as the first one; return False if there is another one by now."""
+        reserving = {"reservation": reservation} if reservation else {}
         if expected is None:
-            return self._store.create(record.key, record.as_json())
-        return self._store.replace(record.key, record.as_json(), expected)
+            return self._store.create(record.key, record.as_json(), **reserving)
+        return self._store.replace(record.key, record.as_json(), expected, **reserving)
 
     def _given_up(self, mine: Record) -> Record:
         """Return it without an owner: what it may have overwritten can be under way for a lease from now on."""
@@ -290,7 +298,10 @@ class Ownership:
         try:
             record = self.read()
             if record and record.order_id == order.order_id and record.state is not State.DELIVERED:
-                self.write(record.ordered(order, self._clock(), State.DELIVERED))
+                delivered = record.ordered(order, self._clock(), State.DELIVERED)
+                self.write(delivered)
+                if delivered.is_overrun:
+                    log.error(OVERRUN, order.order_id, *delivered.prices)
         except TcBillingError as error:
             log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
 
@@ -379,20 +390,3 @@ class Ownership:
     def _without_secrets(self, reason: str) -> str:
         """Return what the server said, which may repeat what it does not like, as it may be stored."""
         return without_these(self._action.secrets, reason) if self._action else reason
-
-
-def _differences(record: Record, wanted: Record) -> list[str]:
-    """Return the differences between a record and the purchase that is wanted now."""
-    compared = {
-        "purchase": (record.key, wanted.key),
-        "endpoint": (server_name(record.endpoint), server_name(wanted.endpoint)),
-        "action": (record.action, wanted.action),
-        **{
-            name: (record.payload.get(name), wanted.payload.get(name))
-            for name in sorted({*record.payload, *wanted.payload})
-        },
-    }
-    differences = [f"{what}: it was {was!r}, and is {is_!r} now" for what, (was, is_) in compared.items() if was != is_]
-    if is_same(record.fingerprint, wanted.fingerprint) is False and not differences:
-        return ["a part of it that is not shown here"]
-    return differences

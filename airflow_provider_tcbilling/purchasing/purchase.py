@@ -25,6 +25,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.api.errors import (
@@ -35,7 +36,17 @@ from airflow_provider_tcbilling.api.errors import (
     TcBillingError,
 )
 from airflow_provider_tcbilling.api.models import Order, unique
-from airflow_provider_tcbilling.purchasing.decision import SHARED_CLOCK_MARGIN, Attempt, Decision, Finding, Next, Rules
+from airflow_provider_tcbilling.purchasing.authorization import Authorization
+from airflow_provider_tcbilling.purchasing.decision import (
+    SHARED_CLOCK_MARGIN,
+    Attempt,
+    Decision,
+    Finding,
+    Next,
+    Rules,
+    step_after,
+    step_if_unreadable,
+)
 from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers, PurchaseOutcomeUnknown, StoreFailed
 from airflow_provider_tcbilling.purchasing.inquiry import Inquiry
 from airflow_provider_tcbilling.purchasing.intent import Intents
@@ -64,6 +75,7 @@ class Purchase:
     :param placed_by: The origin of the purchase, for the record.
     :param presumed_since: Epoch seconds from when on an earlier try may have sent something, without a record.
     :param twins: Others that may buy the same at the same time, in a few words; empty if there are none.
+    :param authorization: The limits, the price and the approval that it needs; the default needs none.
     :param check: Called before anything is sent; raises if it must not be.
     :param checkpoint: Called with each of :data:`CHECKPOINTS` that is reached, for crash tests.
     """
@@ -90,6 +102,7 @@ class Purchase:
         twins: str = "",
         check: Callable[[], None] = lambda: None,
         checkpoint: Callable[[str], None] | None = None,
+        authorization: Authorization | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
@@ -104,6 +117,7 @@ class Purchase:
         self._intents = Intents(
             key, action, self._rules, uuid.uuid4().hex, store.pause_seconds, client_token, dict(placed_by or {})
         )
+        self._authorization = authorization or Authorization(store, action)
         self._last_sent = 0.0
         self._give_up: float | None = None
         self._error: TcBillingError | None = None
@@ -171,13 +185,15 @@ class Purchase:
         self._give_up, self._error, self.is_in_doubt = None, None, False
         self._check()
         self._observed = self._action.observe()
-        if self._action.has_temporary_key:
+        if self._action.has_temporary_key or self._authorization.is_in_force:
             self._account = self._action.account()
         pause = 0.0 if self._store.creates_exclusively else self._store.pause_seconds
         generation = declined.generation if declined else 0
-        intent = self._intents.first(self._clock(), generation, self._observed, self._account, pause)
+        first = partial(self._intents.first, generation=generation, account=self._account, pause=pause)
+        authorized = self._authorization.of(first(self._clock()), self._clock())
+        intent = replace(first(self._clock(), before=self._observed), **authorized.fields)
         self._checkpoint("begin")
-        if not self._ownership.begin(declined, intent):
+        if not self._ownership.begin(declined, intent, authorized.reservation):
             self._sleep(PAUSE_SECONDS)
             return self._ownership.refresh(intent), None
         self._checkpoint("intent stored")
@@ -308,34 +324,17 @@ class Purchase:
         except TcBillingError as error:
             if error.transient and not is_patient:
                 raise
-            found, step, finding = list[Candidate](), self._unreadable(record, error), Finding.UNREADABLE
+            found, step, finding = list[Candidate](), step_if_unreadable(self._rules, record, error), Finding.UNREADABLE
             why = f"the order book cannot be read: {error}"
         else:
             evidence, decision = self._inquiry.decision(record, evidence, patient_until=give_up)
             found, step, why = [*evidence.orders, *evidence.unclear], decision.step, decision.why
             finding = decision.finding
         if step is Next.SEND and self._error:
-            step, why, finding = self._after(self._error, give_up)
+            step, why, finding = step_after(self._error, is_over=self._clock() >= give_up)
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
         return found, step, why, finding
-
-    def _unreadable(self, record: Record, error: TcBillingError) -> Next:
-        """Return the step where the order book cannot be read this time, or at all."""
-        if not error.transient:
-            return Next.SEND if self._rules.trust_token and not record.state.is_final else Next.STOP
-        log.warning("The order book cannot be read: %s", error)
-        return Next.WAIT
-
-    def _after(self, error: TcBillingError, give_up: float) -> tuple[Next, str, Finding]:
-        """Return the step where no order matches and the try before ended with an error: a refusal proves nothing."""
-        if not error.transient:
-            why = f"no order matches, an earlier try may have been carried out, and the server says: {error}"
-            return Next.STOP, why, Finding.NONE
-        if self._clock() >= give_up:
-            why = f"It may have been carried out, and no order matches yet. The last try: {error}"
-            raise OutcomeUnknown(why) from error
-        return Next.SEND, "", Finding.SEND
 
     def _take_over(self, record: Record) -> tuple[Record, Attempt | None]:
         """Become the owner of a record without an order; return it as it stands then, and the attempt to make."""
@@ -347,8 +346,9 @@ class Purchase:
             return record, None
         self._check()
         before = record.before or self._action.observe()
-        mine = self._intents.taken_over(record, self._clock(), before)
-        if not self._ownership.claim(stored, mine):
+        authorized = self._authorization.of(record, self._clock())
+        mine = replace(self._intents.taken_over(record, self._clock(), before), **authorized.fields)
+        if not self._ownership.claim(stored, mine, authorized.reservation):
             self._error = None
             self._sleep(PAUSE_SECONDS)
             return self._ownership.refresh(mine), None

@@ -10,11 +10,12 @@ from typing import Any
 
 import pendulum
 
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.endpoint import NoSuchHost, parsed, server_name
 from airflow_provider_tcbilling.api.masking import payload_without_secrets
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
-from airflow_provider_tcbilling.api.text import inert
+from airflow_provider_tcbilling.api.text import amount, inert
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord
 from airflow_provider_tcbilling.purchasing.record_json import TIMES, fields_of
 
@@ -23,6 +24,11 @@ VERSION = 2
 READABLE = (1, VERSION)
 """Versions that are read. In version 1 the fingerprint is a plain hash, and fewer parts of the payload are masked."""
 
+SPENDING_ACTIONS = (CREATE_INSTANCE.name, RENEW_INSTANCE.name)
+"""The actions that take money. A refund gives no room back."""
+
+_MONEY = ("gross_cents", "reserved_cents", "reserved_currency", "reserved_at", "price_key", "approved_by")
+"""Fields that are written only where they are set."""
 
 _LISTS = ("instance_ids", "twins")
 
@@ -72,6 +78,11 @@ class Record:
     :param before: The state before the first request, such as an instance's expiry; empty if it was not queried.
     :param reason: Why it was declined, or what the server said of it.
     :param paid_cents: What was paid, in 1/100 of *currency*; ``None`` until the order book was read.
+    :param gross_cents: The price before vouchers, in 1/100 of *currency*; ``None`` likewise.
+    :param reserved_cents: The most that it may cost, in 1/100 of *reserved_currency*; ``None`` if nothing said so.
+    :param reserved_at: Epoch seconds from when on it counts towards limits; ``None`` is *intended_at*.
+    :param price_key: What it has the same price as; empty if that is not known.
+    :param approved_by: The user that approved it; empty if nobody had to.
     :param key_id: Hash of the SecretId that was used. The same key is of the same account.
     :param account: Number of the account, where it was read; empty if it is not known.
     :param is_resent: The request was sent more than once, so there may be two orders.
@@ -100,6 +111,12 @@ class Record:
     instance_ids: tuple[str, ...] = ()
     paid_cents: int | None = None
     currency: str | None = None
+    gross_cents: int | None = None
+    reserved_cents: int | None = None
+    reserved_currency: str = ""
+    reserved_at: float | None = None
+    price_key: str = ""
+    approved_by: str = ""
     key_id: str = ""
     account: str = ""
     is_resent: bool = False
@@ -124,6 +141,42 @@ class Record:
     def is_presumed(self) -> bool:
         """Whether no process has written it: an earlier try may have sent something, and there is no record of it."""
         return not self.owner
+
+    @property
+    def settled_cents(self) -> int | None:
+        """The price that is known, in 1/100 of :attr:`counted_currency`. A record of before limits has no vouchers."""
+        return self._sums[0]
+
+    @property
+    def counted_cents(self) -> int | None:
+        """What it counts towards limits, in 1/100 of :attr:`counted_currency`; ``None`` if nothing tells its price."""
+        return self._sums[1]
+
+    @property
+    def _sums(self) -> tuple[int | None, int | None]:
+        return sums_of(self.state.value, self.action, self.gross_cents, self.paid_cents, self.reserved_cents)
+
+    @property
+    def counted_currency(self) -> str:
+        """The currency of what it counts; empty if it is not known."""
+        return self.currency or self.reserved_currency
+
+    @property
+    def counts_from(self) -> float:
+        """Epoch seconds from when on it counts towards limits."""
+        return self.intended_at if self.reserved_at is None else self.reserved_at
+
+    @property
+    def prices(self) -> tuple[str, str]:
+        """What it cost, and what was reserved for it, for a user."""
+        return amount(self.gross_cents, self.currency), amount(self.reserved_cents, self.reserved_currency)
+
+    @property
+    def is_overrun(self) -> bool:
+        """Whether it cost more than was reserved for it, or was paid in another currency."""
+        if self.reserved_cents is None or self.gross_cents is None:
+            return False
+        return self.gross_cents > self.reserved_cents or self.currency != self.reserved_currency
 
     def overlaps(self, other: Record, beside: float = 0.0) -> bool:
         """Whether the two may have placed orders at the same time, as far as clocks can be trusted."""
@@ -151,12 +204,19 @@ class Record:
             instance_ids=tuple(order.instance_ids),
             paid_cents=order.paid_cents,
             currency=order.currency,
+            gross_cents=order.gross_cents,
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return what is stored: plain JSON that a user can read."""
-        plain = {"format": FORMAT, "version": VERSION, **vars(self)}
-        written = {name: pendulum.from_timestamp(plain[name]).to_iso8601_string() for name in TIMES}
+        unset = [name for name in _MONEY if getattr(self, name) in (None, "")]
+        own = {name: value for name, value in vars(self).items() if name not in unset}
+        plain = {"format": FORMAT, "version": VERSION, **own}
+        written = {
+            name: pendulum.from_timestamp(plain[name]).to_iso8601_string()
+            for name in (*TIMES, "reserved_at")
+            if name in plain
+        }
         return {**plain, **written, "state": self.state.value, **{name: list(plain[name]) for name in _LISTS}}
 
     @classmethod
@@ -188,3 +248,23 @@ class Record:
             word = "with" if record.order_id else "without"
             raise InvalidRecord(where, f"it is damaged (state {record.state.value} {word} an order)")
         return record
+
+
+def sums_of(
+    state: Any, action: Any, gross: int | None, paid: int | None, reserved: int | None
+) -> tuple[int | None, int | None]:
+    """
+    Return the price that is settled, and what counts towards limits, in cents; ``None`` where nothing tells.
+
+    A declined purchase counts nothing, and so does a refund. A record of before limits has only what was paid.
+
+    :param gross: Its price before vouchers, *paid* the part that was paid with money; *reserved* the worst case.
+    """
+    if action not in SPENDING_ACTIONS:
+        return None, 0
+    paid = paid if paid is None or paid >= 0 else None
+    settled = paid if gross is None and reserved is None else gross
+    if state == State.DECLINED.value:
+        return settled, 0
+    known = [cents for cents in (paid, reserved) if cents is not None]
+    return settled, settled if settled is not None else max(known, default=None)

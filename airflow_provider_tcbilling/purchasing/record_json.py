@@ -7,6 +7,7 @@ damaged. An informational field is left out where it is odd: an order must not b
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -193,6 +194,21 @@ def _odd_in(action: str, fields: Mapping[str, Any]) -> str:
     return next(odd, "")
 
 
+def _price(value: Any) -> int | None:
+    """Return an amount that no server has written; ``None`` if it is none, so that its price is unknown."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def _moment_or_none(value: Any) -> float | None:
+    with contextlib.suppress(*UNREADABLE):
+        return moment(value)
+    return None
+
+
+def _text_or_nothing(value: Any) -> str:
+    return harmless(value) if isinstance(value, str) else ""
+
+
 _DECIDING: dict[str, Callable[[Any], Any]] = {
     "key": _name,
     "client_token": _token,
@@ -220,6 +236,9 @@ _INFORMING: dict[str, Callable[[Any], Any]] = {
     "currency": lambda value: value if isinstance(value, str) else None,
     "instance_ids": _instance_ids,
     "paid_cents": lambda value: None if value in (None, "") else cents_of(value),
+    **dict.fromkeys(("gross_cents", "reserved_cents"), _price),
+    "reserved_at": _moment_or_none,
+    **dict.fromkeys(("reserved_currency", "price_key", "approved_by"), _text_or_nothing),
     "twins": lambda value: tuple(harmless(one) for one in _list(value)),
 }
 

@@ -8,6 +8,7 @@ from airflow_provider_tcbilling.ledger.objects import ObjectStore
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
 from airflow_provider_tcbilling.ledger.task_state import TaskStateStore
 from airflow_provider_tcbilling.purchasing.errors import StoreFailed
+from airflow_provider_tcbilling.purchasing.record_json import MOMENTS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -47,6 +48,15 @@ def open_ledger(settings: Settings) -> Store:
         raise
     except Exception as error:
         raise StoreFailed(f"The ledger {settings.ledger} cannot be opened, so nothing was sent: {error!r}") from error
+
+
+def refuse_if_away(store: Store) -> None:
+    """
+    Raise if a store cannot be read. A folder that is not mounted would look like an empty ledger.
+
+    :raises StoreFailed: It cannot be read.
+    """
+    next(store.others("", since=MOMENTS[1]), None)
 
 
 def _opened_by_class(ledger_uri: str) -> Store:

@@ -141,8 +141,8 @@ class DeliveryWatch:
             raise DeliveryFailed(self.order_id, why, payment, self._latest.amount)
         if not deals or not all(self._order_end.is_done(deal) for deal in deals):
             return None
-        paid = total_of(deal.paid_cents for deal in deals)
-        return Order(self.order_id, ids, paid_cents=paid, currency=deals[0].currency)
+        paid, vouchers = (total_of(getattr(deal, name) for deal in deals) for name in ("paid_cents", "voucher_cents"))
+        return Order(self.order_id, ids, paid_cents=paid, currency=_currency_of(deals), voucher_cents=vouchers)
 
     def _note(self, latest: Delivery) -> None:
         """Keep the result of a query; log a new state at once, and the same state once a minute."""
@@ -175,4 +175,15 @@ def with_price(client: BillingClient, order: Order, action: str) -> Order:
     except TcBillingError as error:
         log.info("The price of order %s is not known yet. %s", order.order_id, error)
         return order
-    return replace(order, paid_cents=listed.paid_cents, currency=listed.currency) if listed else order
+    return priced_as(order, listed) if listed else order
+
+
+def priced_as(order: Order, listed: Order) -> Order:
+    """Return an order with the price that the order book lists."""
+    prices = {name: getattr(listed, name) for name in ("paid_cents", "currency", "voucher_cents")}
+    return replace(order, **prices)
+
+
+def _currency_of(deals: Sequence[Deal]) -> str:
+    """Return the currency of all sub-orders; of several, each of them, so that none is taken for the other."""
+    return ", ".join(unique(deal.currency for deal in deals))

@@ -141,8 +141,8 @@ def test_an_upgrade_is_done_once(shop, run, tmp_path):
 
     first, second = run("ledger", "upgrade"), run("ledger", "upgrade")
 
-    assert first[:2] == (0, f"The ledger sqlite://{tmp_path}/new.db had no tables, and has revision 0001 now.\n")
-    assert second[:2] == (0, f"The ledger sqlite://{tmp_path}/new.db has revision 0001 already: nothing was changed.\n")
+    assert first[:2] == (0, f"The ledger sqlite://{tmp_path}/new.db had no tables, and has revision 0002 now.\n")
+    assert second[:2] == (0, f"The ledger sqlite://{tmp_path}/new.db has revision 0002 already: nothing was changed.\n")
 
 
 def test_the_sql_is_printed_alone_and_nothing_is_changed(shop, run, tmp_path):
@@ -444,5 +444,5 @@ class TestOnPostgreSQL:
         postgres.execute(sql, empty)
         shop.database.facts.clear()
 
-        assert "has revision 0001 already" in run("ledger", "upgrade")[1]
+        assert "has revision 0002 already" in run("ledger", "upgrade")[1]
         assert failed(checked(run)[1]).keys() <= {"survives a crash"}

@@ -91,10 +91,10 @@ def test_a_schema_of_another_version_stops_everything_and_is_named(ledger, revis
 def test_an_older_schema_names_the_upgrade(ledger, monkeypatch):
     if ledger.address.kind == "sqlite":
         pytest.skip("a SQLite file is upgraded where it is used")
-    monkeypatch.setattr("airflow_provider_tcbilling.ledger.database_schema.REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr("airflow_provider_tcbilling.ledger.database_schema.REVISIONS", ("0001", "0002", "9999"))
     ledger._database.facts.clear()
 
-    with pytest.raises(StoreFailed, match=r"older schema \(0001\), so nothing was sent.*ledger upgrade"):
+    with pytest.raises(StoreFailed, match=r"older schema \(0002\), so nothing was sent.*ledger upgrade"):
         ledger.read("k")
 
 

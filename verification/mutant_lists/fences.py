@@ -70,7 +70,7 @@ FENCES = (
     Mutant(
         "a comparison that failed is passed over",
         "Ownership.claim",
-        "if not self.put(mine, text):",
+        "if not self.put(mine, text, reservation):",
         "if self.put(mine, text) and False:",
         "tests/ledger/test_stores.py::test_of_two_processes_that_take_over_at_once_a_store_that_compares_lets_one_send",
     ),

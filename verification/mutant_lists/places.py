@@ -116,7 +116,7 @@ PLACES = (
     ),
     Mutant(
         "a worker that writes the server differently cannot go on",
-        "_differences",
+        "differences_of",
         '"endpoint": (server_name(record.endpoint), server_name(wanted.endpoint)),',
         '"endpoint": (record.endpoint, wanted.endpoint),',
         f"{ENDPOINT}::test_two_workers_that_write_the_server_differently_have_one_record",

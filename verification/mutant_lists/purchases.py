@@ -25,7 +25,7 @@ PURCHASES = (
     Mutant(
         "no intent",
         "Ownership.begin",
-        "return self._store.create(intent.key, intent.as_json())",
+        "return self.put(intent, None, reservation)",
         "return True",
         f"{PURCHASE}::test_the_intent_is_stored_before_the_first_byte_is_sent",
     ),
@@ -39,7 +39,7 @@ PURCHASES = (
     Mutant(
         "no exclusive creation",
         "Ownership.begin",
-        "return self._store.create(intent.key, intent.as_json())",
+        "return self.put(intent, None, reservation)",
         "return self.write(intent) is None",
         f"{TWO_COPIES}::test_of_two_copies_that_begin_at_the_same_moment_one_sends",
     ),
@@ -59,7 +59,7 @@ PURCHASES = (
     ),
     Mutant(
         "hidden part of the fingerprint",
-        "_differences",
+        "differences_of",
         "if is_same(record.fingerprint, wanted.fingerprint) is False and not differences:",
         "if False:",
         f"{BROKEN_RECORDS}::test_an_edited_secret_is_noticed_without_being_told",
@@ -185,9 +185,9 @@ PURCHASES = (
     ),
     Mutant(
         "an unknown code sent again",
-        "Purchase._after",
-        '        if not error.transient:\n            why = f"no order matches, an earlier',
-        '        if False:\n            why = f"no order matches, an earlier',
+        "step_after",
+        "if not error.transient:",
+        "if False:",
         f"{LOST_ANSWER}::test_a_code_that_may_mean_anything_is_not_sent_again",
     ),
     Mutant(
@@ -207,7 +207,7 @@ PURCHASES = (
     Mutant(
         "renewed without asking who owns it",
         "Purchase._take_over",
-        "if not self._ownership.claim(stored, mine):",
+        "if not self._ownership.claim(stored, mine, authorized.reservation):",
         "if self._ownership.write(mine) is not None:",
         f"{TWO_COPIES}::test_a_process_whose_purchase_is_taken_over_while_it_renews_does_not_send",
     ),

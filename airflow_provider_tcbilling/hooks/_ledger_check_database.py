@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from airflow_provider_tcbilling.cli.ledger_schema import AIRFLOWS_OWN
-from airflow_provider_tcbilling.cli.ledger_verdict import Failed, Warned
+from airflow_provider_tcbilling.hooks._checks import Failed, Warned
 from airflow_provider_tcbilling.ledger.database_engine import database_of
 from airflow_provider_tcbilling.ledger.database_lookup import server_of
 from airflow_provider_tcbilling.ledger.database_race import creation_flaw, queue_flaw, replacement_flaw
@@ -14,6 +13,11 @@ from airflow_provider_tcbilling.task.next_steps import moment
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.ledger.database import DatabaseStore
+
+AIRFLOWS_OWN = (
+    "this is the metadata database of Airflow. A restore or a reset of Airflow takes the ledger along, and a purchase "
+    "that is forgotten can be bought again. Give the ledger a database, or a schema, of its own"
+)
 
 MOST_SECONDS = 60.0
 """The difference of two clocks that is tolerated."""

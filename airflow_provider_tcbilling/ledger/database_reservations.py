@@ -1,0 +1,162 @@
+"""Reservations of a ledger in a database: what its purchases count beside one, in one statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, case, func, literal, null, or_, select
+
+from airflow_provider_tcbilling.api.text import amount, folded, harmless
+from airflow_provider_tcbilling.ledger.database_rows import OPEN, id_of
+from airflow_provider_tcbilling.ledger.database_tables import books, prices, purchases
+from airflow_provider_tcbilling.purchasing.limits import Window
+from airflow_provider_tcbilling.purchasing.money_errors import MOST_NAMED
+from airflow_provider_tcbilling.purchasing.prices import Price
+from airflow_provider_tcbilling.purchasing.record import SPENDING_ACTIONS, State
+from airflow_provider_tcbilling.purchasing.reservation import Counted, Usage
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.sql import ColumnElement
+
+    from airflow_provider_tcbilling.purchasing.limits import Limit
+    from airflow_provider_tcbilling.purchasing.reservation import Reservation
+
+_ROW = purchases.c
+
+
+def check(connection: Connection, reservation: Reservation, now: float) -> None:
+    """
+    Raise unless a reservation holds at this moment.
+
+    :raises MoneyRefused: It does not. The transaction must be rolled back.
+    """
+    usage = usage_of(connection, reservation, now)
+    reservation.check(usage, now, lambda limit: open_in(connection, reservation, limit, now))
+
+
+def usage_of(connection: Connection, reservation: Reservation, now: float) -> Usage:
+    """Return what counts beside a reservation."""
+    blocked = _blocked(reservation.server, reservation.account, reservation.price_key)
+    sums: list[Any] = [blocked.label("blocked")]
+    scopes = [(limit, _in_window(limit, reservation, now)) for limit in reservation.limits]
+    counting = [(limit, scope) for limit, scope in scopes if scope is not None]
+    for limit, scope in counting:
+        sums += [
+            _sum(scope, _ROW.gross_cents),
+            _sum(and_(scope, _ROW.gross_cents.is_(None)), _ROW.counted_cents),
+            _count(and_(scope, _ROW.counted_cents.is_(None))),
+            _count(and_(scope, _ROW.counted_currency.not_in(("", limit.currency)))),
+        ]
+    under_way = None if reservation.least_balance is None else _under_way(reservation.recent_since)
+    if under_way is not None:
+        sums += [_sum(under_way, _ROW.counted_cents), _count(and_(under_way, _ROW.counted_cents.is_(None)))]
+    wanted = select(*sums)
+    relevant = [scope for _, scope in counting] + ([under_way] if under_way is not None else [])
+    if relevant:
+        wanted = wanted.select_from(purchases).where(_beside(reservation), or_(*relevant))
+    row = [None if value is None else int(value) for value in connection.execute(wanted).one()]
+    numbers = iter(row[1:])
+    by_limit = {limit: Counted(limit, *(next(numbers) or 0 for _ in range(4))) for limit, _ in counting}
+    counted = [by_limit.get(limit, Counted(limit)) for limit in reservation.limits]
+    return Usage(counted, next(numbers, 0) or 0, next(numbers, 0) or 0, row[0])
+
+
+def open_in(connection: Connection, reservation: Reservation, limit: Limit, now: float) -> list[str]:
+    """Return in words the purchases in the window of a limit whose price is not known; more than are named count."""
+    scope = _in_window(limit, reservation, now)
+    if scope is None:
+        return []
+    wanted = select(_ROW.key, _ROW.counted_cents, _ROW.counted_currency, _ROW.order_id).where(
+        _beside(reservation), scope, _ROW.gross_cents.is_(None)
+    )
+    rows = connection.execute(wanted.order_by(_ROW.counted_at).limit(20 * MOST_NAMED)).all()
+    return [
+        f"{harmless(row.key, 200)}: {amount(row.counted_cents, row.counted_currency)}, "
+        + (f"order {row.order_id}" if row.order_id else "no order is known")
+        for row in rows
+    ]
+
+
+def price_of(connection: Connection, server: str, account: str, price_key: str) -> Price:
+    """Return what is remembered of a price."""
+    if not price_key:
+        return Price()
+    same = and_(_of_account(server, account), *_priced(price_key))
+    wanted = select(
+        func.max(_ROW.gross_cents),
+        func.min(_ROW.counted_currency),
+        func.max(_ROW.counted_currency),
+        _blocked(server, account, price_key),
+    ).where(same)
+    highest, first, last, blocked = connection.execute(wanted).one()
+    currencies = tuple(sorted({currency for currency in (first, last) if currency is not None}))
+    return Price(highest, currencies[0] if currencies else "", currencies, blocked)
+
+
+def _blocked(server: str, account: str, price_key: str) -> Any:
+    """Return the query of the highest price above its reservation that no user has accepted."""
+    if not price_key:
+        return null()
+    of = (prices.c.server == server, prices.c.price_key == price_key, prices.c.account.in_(("", account)))
+    accepted = select(func.max(prices.c.accepted_cents)).where(*of).scalar_subquery()
+    other = purchases.alias("overrun")
+    row = other.c
+    overrun = select(func.max(row.overrun_cents)).where(
+        row.price_key == price_key,
+        row.state != State.DECLINED.value,
+        row.book.in_(select(books.c.id).where(books.c.server == server)),
+        *([row.account.in_(("", account))] if account else []),
+        row.overrun_cents > func.coalesce(accepted, -1),
+    )
+    return overrun.scalar_subquery()
+
+
+def _priced(price_key: str) -> tuple[ColumnElement[bool], ...]:
+    return _ROW.price_key == price_key, _ROW.gross_cents.is_not(None), _ROW.state != State.DECLINED.value
+
+
+def _beside(reservation: Reservation) -> ColumnElement[bool]:
+    """Return the condition of the purchases that may count beside a reservation."""
+    return and_(
+        _of_account(reservation.server, reservation.account),
+        _ROW.id != id_of(reservation.key),
+        _ROW.action.in_(SPENDING_ACTIONS),
+        _ROW.state != State.DECLINED.value,
+    )
+
+
+def _of_account(server: str, account: str) -> ColumnElement[bool]:
+    """Return the condition of the purchases at a server, without those that are surely of another account."""
+    at_server = _ROW.book.in_(select(books.c.id).where(books.c.server == server))
+    return and_(at_server, _ROW.account.in_(("", account))) if account else at_server
+
+
+def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElement[bool] | None:
+    """Return the condition of the purchases that a limit counts; ``None`` if it counts each by itself."""
+    if limit.window is Window.ORDER:
+        return None
+    begin, _ = limit.span(now, reservation.zone)
+    if limit.window is Window.RUN:
+        conditions = [_ROW.run == reservation.run, _ROW.dag_id == reservation.origin]
+    else:
+        # One without a moment is of a damaged record, and may be of this window.
+        conditions = [or_(_ROW.counted_at >= begin, _ROW.counted_at.is_(None))]
+    if limit.product:
+        conditions.append(func.lower(_ROW.product) == folded(limit.product))
+    if limit.origin:
+        conditions.append(_ROW.dag_id == limit.origin)
+    return and_(*conditions)
+
+
+def _under_way(since: float) -> ColumnElement[bool]:
+    """Return the condition of the purchases that the balance may not show yet."""
+    return or_(_ROW.state.in_(OPEN), _ROW.changed_at >= since)
+
+
+def _sum(condition: ColumnElement[bool], column: Any) -> Any:
+    return func.sum(case((condition, column), else_=literal(0)))
+
+
+def _count(condition: ColumnElement[bool]) -> Any:
+    return func.sum(case((condition, 1), else_=0))

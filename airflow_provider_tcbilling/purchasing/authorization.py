@@ -1,0 +1,211 @@
+"""
+Authorization: whether a purchase may be started, in the order price, limits, balance, approval.
+
+What is found here may change until the intent is stored, so a store that counts money checks the reservation again, in
+the transaction of the intent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tcbilling.api.endpoint import server_name
+from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.text import amount
+from airflow_provider_tcbilling.purchasing.approval import Question, refusal_of
+from airflow_provider_tcbilling.purchasing.limits import Limit
+from airflow_provider_tcbilling.purchasing.money_errors import (
+    ApprovalNeeded,
+    MixedCurrencies,
+    PriceBlocked,
+    PriceTooHigh,
+    PriceUnknown,
+)
+from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules, MoneyRules
+from airflow_provider_tcbilling.purchasing.prices import UNKNOWN, Price, price_key_of
+from airflow_provider_tcbilling.purchasing.record import SPENDING_ACTIONS, Record
+from airflow_provider_tcbilling.purchasing.reservation import Reservation
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.ledger.store import Store
+    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
+
+NO_RULES = MoneyRules()
+
+
+@dataclass(frozen=True)
+class Authorized:
+    """
+    A purchase that may be started.
+
+    :param fields: The fields of its record that say what it reserves.
+    :param reservation: Must hold when the record is stored; ``None`` if nothing limits it.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    reservation: Reservation | None = None
+
+
+class Authorization:
+    """
+    The rules that one purchase must keep.
+
+    :param rules: Of its connection and of itself.
+    :param requester: The user who started it; empty if nobody is named.
+    """
+
+    def __init__(self, store: Store, action: MoneyAction, rules: MoneyRules | None = None, requester: str = "") -> None:
+        self._store, self._action, self._requester = store, action, requester
+        self._rules = rules or NO_RULES
+        self._spends = action.action.name in SPENDING_ACTIONS
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether a rule may refuse the purchase."""
+        return self._spends and self._rules.is_in_force
+
+    def of(self, intent: Record, now: float) -> Authorized:
+        """
+        Return what an intent reserves, and the condition on which a store that counts money may store it.
+
+        :param now: Epoch seconds of the ledger's clock.
+        :raises MoneyRefused: The purchase may not be started.
+        :raises ApprovalNeeded: A user must approve it first.
+        """
+        if not self._spends:
+            return Authorized()
+        record = replace(intent, price_key=price_key_of(self._action.action.name, self._action.payload_shown))
+        if not self._rules.is_in_force:
+            return Authorized({"price_key": record.price_key})
+        reservation, source = self.reservation(record)
+        if self._store.counts_money:
+            reservation.check(
+                self._store.usage(reservation), now, lambda limit: self._store.open_in(reservation, limit)
+            )
+        approved_by = self._approved_by(record, reservation, source, now)
+        fields = {
+            "price_key": record.price_key,
+            "reserved_cents": reservation.cents,
+            "reserved_currency": reservation.currency,
+            "reserved_at": now,
+            "approved_by": approved_by,
+        }
+        return Authorized(fields, reservation if self._store.counts_money else None)
+
+    def reservation(self, record: Record) -> tuple[Reservation, str]:
+        """
+        Return what a purchase would reserve, and the origin of its worst case. It only reads.
+
+        :raises MoneyRefused: Its price speaks against it already.
+        """
+        rules, placed_by = self._rules, record.placed_by
+        product, origin, run = (
+            record.payload.get("ProductCode") or "",
+            placed_by.get("dag_id") or "",
+            placed_by.get("run_id") or "",
+        )
+        limits = tuple(limit for limit in rules.limits if limit.counts(product, origin))
+        self._refuse_a_store_that_does_not_count()
+        account, server = record.account or self._action.account(), server_name(record.endpoint)
+        price = self._store.price(server, account, record.price_key) if self._store.counts_money else UNKNOWN
+        cents, currency, source = self._worst_case(price, limits, record.price_key)
+        reservation = Reservation(
+            key=record.key,
+            cents=cents,
+            currency=currency,
+            limits=limits,
+            zone=rules.zone,
+            server=server,
+            account=account,
+            product=product,
+            origin=origin,
+            run=run,
+            price_key=record.price_key,
+        )
+        if rules.min_balance_cents is None:
+            return reservation, source
+        balance_at = self._store.now()
+        return replace(
+            reservation,
+            balance=self._action.spendable_cents(),
+            balance_at=balance_at,
+            least_balance=rules.min_balance_cents,
+        ), source
+
+    def _refuse_a_store_that_does_not_count(self) -> None:
+        rules = self._rules
+        needs = {
+            "spending_limits": bool(rules.limits),
+            "min_balance_cents": rules.min_balance_cents is not None,
+            "approve_above_cents": rules.approval is not None,
+        }
+        if (named := [name for name, is_set in needs.items() if is_set]) and not self._store.counts_money:
+            raise InvalidRequest(
+                ", ".join(named),
+                [f"only a ledger in a database (ledger_conn_id) counts money, and {self._store.about} does not"],
+            )
+
+    def _worst_case(self, price: Price, limits: tuple[Limit, ...], price_key: str) -> tuple[int | None, str, str]:
+        """Return the most that the purchase may cost, its currency, and where that is from."""
+        rules = self._rules
+        named = {currency for currency in (rules.currency, *(limit.currency for limit in rules.limits)) if currency}
+        if len({*named, *price.currencies}) > 1:
+            raise MixedCurrencies(
+                f"Nothing was sent: max_cents and the limits are in {_listed(named)}, and orders of the same were paid "
+                f"in {_listed(price.currencies)}."
+            )
+        currency = next(iter((*named, *price.currencies)), "")
+        if price.blocked_cents is not None:
+            raise PriceBlocked(amount(price.blocked_cents, currency), price_key)
+        if rules.max_cents is not None:
+            if not currency:
+                raise InvalidRequest("max_cents", ["its currency is missing"])
+            if price.highest_cents is not None and price.highest_cents > rules.max_cents:
+                raise PriceTooHigh(*(amount(cents, currency) for cents in (price.highest_cents, rules.max_cents)))
+            return rules.max_cents, currency, "max_cents"
+        if price.highest_cents is not None:
+            return price.highest_cents, currency, "remembered"
+        if limits or rules.approval or rules.min_balance_cents is not None:
+            raise PriceUnknown(_rule_that_needs_it(limits, rules))
+        return None, currency, "unknown"
+
+    def _approved_by(self, record: Record, reservation: Reservation, source: str, now: float) -> str:
+        """Return the user that has approved the purchase; empty if nobody must."""
+        rules, cents = self._rules.approval, reservation.cents
+        if rules is None or cents is None or cents <= rules.above_cents:
+            return ""
+        if record.approved_by and record.reserved_cents is not None and cents <= record.reserved_cents:
+            return record.approved_by
+        question = self.question(record, reservation, source, rules)
+        approval = self._store.approval(question.code)
+        if approval is None:
+            raise ApprovalNeeded(question)
+        if why := refusal_of(approval, question, now):
+            raise ApprovalNeeded(question, why)
+        return approval.approved_by
+
+    def question(self, record: Record, reservation: Reservation, source: str, rules: ApprovalRules) -> Question:
+        """Return what a user would have to approve."""
+        return Question.of(
+            self._action,
+            key=record.key,
+            account=reservation.account or self._action.key_id,
+            generation=record.generation,
+            max_cents=reservation.cents or 0,
+            currency=reservation.currency,
+            price_from=source,
+            rules=rules,
+            requester=self._requester,
+        )
+
+
+def _rule_that_needs_it(limits: tuple[Limit, ...], rules: MoneyRules) -> str:
+    if limits:
+        return f"limit {limits[0].name!r} is in force"
+    return "an approval is needed above a price" if rules.approval else "min_balance_cents is in force"
+
+
+def _listed(currencies: Any) -> str:
+    return " and ".join(sorted(currency or "a currency that is not named" for currency in currencies)) or "none"
