@@ -94,7 +94,10 @@ def months(sent: float) -> Compared:
 
     def agrees(length: Any, unit: Any) -> bool | None:
         number, factor = number_of(length), MONTHS.get(folded(unit))
-        return None if number is None or number <= 0 or factor is None else number * factor == sent
+        if number is None or number <= 0 or factor is None:
+            return None
+        # A part of a month is no length that can be ordered, so it speaks neither for an order nor against it.
+        return number * factor == sent if (number * factor).is_integer() else None
 
     return Compared(("TimeSpan", "TimeUnit"), agrees)
 

@@ -16,10 +16,11 @@ from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.sandbox.clock import Clock
 from airflow_provider_tcbilling.sandbox.errors import Refused
 from airflow_provider_tcbilling.sandbox.ids import Ids
-from airflow_provider_tcbilling.sandbox.instances import MONTHS, NOTIFY, Instance, Instances, later
+from airflow_provider_tcbilling.sandbox.instances import NOTIFY, Instance, Instances, later
 from airflow_provider_tcbilling.sandbox.options import FROM_NOW, Options
 from airflow_provider_tcbilling.sandbox.orders import (
     AIMS,
+    AS_LISTED,
     PURCHASE,
     REFUND,
     RENEW,
@@ -27,10 +28,14 @@ from airflow_provider_tcbilling.sandbox.orders import (
     Fate,
     Orders,
     PlacedOrder,
+    Terms,
     as_read,
+    parts_of,
 )
+from airflow_provider_tcbilling.sandbox.prices import Prices
+from airflow_provider_tcbilling.sandbox.token_memory import TokenMemory
+from airflow_provider_tcbilling.sandbox.wallet import Wallet
 
-CURRENCY = "USD"
 SECONDS_UNTIL_DELIVERING = 1.0
 
 LARGEST_QUANTITY = 10_000
@@ -38,9 +43,6 @@ LARGEST_QUANTITY = 10_000
 
 LONGEST_MONTHS = 36
 """How far ahead a renewal may move an expiry."""
-
-RENEWAL_PERIODS = {"m": 11, "y": 5}
-"""The longest automatic renewal, by unit."""
 
 
 class Account:
@@ -57,10 +59,10 @@ class Account:
         self.ids = Ids(source or random.Random(options.seed), options.zone)
         self.uin = 100_000_000_001
         self.owned = Instances()
-        self.voucher_cents = options.voucher_cents
-        self._balance_cents = options.balance_cents
+        self.prices = Prices(options.prices, options.price_cents)
+        self.wallet = Wallet(options)
         self._orders = Orders()
-        self._placed_with: dict[str, PlacedOrder] = {}
+        self._tokens = TokenMemory(options.tokens)
         # Tests read the account in their own thread while the server's thread carries requests out.
         self._lock = threading.RLock()
 
@@ -68,11 +70,21 @@ class Account:
     def balance_cents(self) -> int:
         """Money on the account, after everything that has fallen due by now."""
         self.move_on()
-        return self._balance_cents
+        return self.wallet.balance_cents
 
     @balance_cents.setter
     def balance_cents(self, cents: int) -> None:
-        self._balance_cents = cents
+        self.wallet.balance_cents = cents
+
+    @property
+    def voucher_cents(self) -> int:
+        """Vouchers on the account, after everything that has fallen due by now."""
+        self.move_on()
+        return self.wallet.voucher_cents
+
+    @voucher_cents.setter
+    def voucher_cents(self, cents: int) -> None:
+        self.wallet.voucher_cents = cents
 
     def orders(self) -> list[PlacedOrder]:
         """Return all orders as they stand now, the oldest first. It does not count as a query of a client."""
@@ -127,13 +139,7 @@ class Account:
 
         :raises Refused: There is no such instance, or its product cannot renew itself for so long.
         """
-        instance = self._named(request)
-        unit = request.get("RenewPeriodUnit") or instance.renew_period_unit
-        period = int(request.get("RenewPeriod") or instance.renew_period)
-        if period > RENEWAL_PERIODS[unit]:
-            raise Refused("InvalidParameter.ApiParamError", f"A renewal has at most {RENEWAL_PERIODS[unit]} {unit}.")
-        instance.renew_flag = request["RenewFlag"]
-        instance.renew_period, instance.renew_period_unit = period, unit
+        self._named(request).set_renewal(request)
 
     def add_instance(
         self,
@@ -161,7 +167,6 @@ class Account:
         with self._lock:
             self.move_on()
             now = self.clock.now()
-            paid = self.options.price_cents if paid_cents is None else paid_cents
             request = {
                 "ProductCode": product_code,
                 "SubProductCode": sub_product_code,
@@ -170,32 +175,60 @@ class Account:
                 "RenewFlag": renew_flag,
             }
             moment = now if bought_at is None else bought_at
+            price = self.prices.of(PURCHASE, as_read(request), None)
+            paid = price.cents_for(1, "m") if paid_cents is None else paid_cents
             order = self._place(PURCHASE, request, paid + voucher_cents, Fate(), voucher_cents=voucher_cents, at=moment)
-            (instance,) = self._instances_of(order, moment)
+            order.moves_money = False
+            (instance,) = order.hand_over(self.ids, moment, self.options.zone)
             instance.name, instance.expires_at, instance.is_locked = name, expires_at, is_locked
             self.owned.add(instance, now)
             order.become(DealStatus.DELIVERED, moment)
             return instance
 
+    def add_order(
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        terms: Terms,
+        *,
+        at: float,
+        ends_as: int | None,
+    ) -> list[PlacedOrder]:
+        """
+        Place an order of another user of the account, and end it at once.
+
+        :param action: ``purchase`` or ``renew``.
+        :param at: When it was placed, in epoch seconds.
+        :param ends_as: Its last status; ``None`` lets it go on like an order of a client.
+        :return: Its sub-orders.
+        :raises Refused: There is too little money, or no such instance.
+        """
+        with self._lock:
+            self.move_on()
+            instance = self._named(request) if action == RENEW else None
+            first = self._pay(action, request, Fate(ends_as), instance, at=at, terms=terms)
+            orders = self.numbered(first.big_deal_id)
+            for order in orders:
+                if ends_as is None:
+                    self._advance(order)
+                    continue
+                if not terms.is_paid:
+                    order.history.clear()
+                self._end(order, order.created_at)
+            return orders
+
     def _once(self, action: str, request: Mapping[str, Any], place: Callable[[], PlacedOrder]) -> PlacedOrder:
         with self._lock:
             self.move_on()
             token = request["ClientToken"]
-            earlier = self._placed_with.get(token)
-            if earlier is not None and self._remembers(earlier):
-                if self.options.tokens.repeat == "reject-repeat":
-                    raise Refused("FailedOperation.InvalidDeal", "Only unpaid orders can be paid.")
-                if self.options.tokens.repeat == "honour":
-                    if (earlier.action, earlier.request) != (action, request):
-                        raise Refused("InvalidParameter.ApiParamError", "ClientToken was used with other parameters.")
-                    return earlier
-            order = self._placed_with[token] = place()
-            self._advance(order)
+            earlier = self._tokens.earlier(token, action, request, self.clock.now())
+            if earlier is not None:
+                return earlier
+            order = place()
+            self._tokens.add(token, order)
+            for part in self.numbered(order.big_deal_id):
+                self._advance(part)
             return order
-
-    def _remembers(self, order: PlacedOrder) -> bool:
-        seconds = self.options.tokens.remembered_seconds
-        return seconds is None or self.clock.now() - order.created_at < seconds
 
     def _named(self, request: Mapping[str, Any]) -> Instance:
         """Return the instance that a request names."""
@@ -261,18 +294,28 @@ class Account:
         request: Mapping[str, Any],
         fate: Fate,
         instance: Instance | None = None,
+        *,
         at: float | None = None,
+        terms: Terms = AS_LISTED,
     ) -> PlacedOrder:
+        """Take the money, and place the sub-orders of one big deal; return the first of them."""
         read = as_read(request)
-        months = read["Period"] * MONTHS[read["PeriodUnit"]]
-        cost = int(self.options.price_cents * months * read["Quantity"])
-        voucher_cents = min(self.voucher_cents, cost)
-        if cost - voucher_cents > self._balance_cents:
-            raise Refused("FailedOperation.BalanceInsufficient", "The account balance is insufficient.")
-        order = self._place(action, request, cost, fate, voucher_cents=voucher_cents, instance=instance, at=at)
-        self.voucher_cents -= voucher_cents
-        self._balance_cents -= order.paid_cents
-        return order
+        price = self.prices.of(action, read, instance)
+        cost = price.cents_for(read["Period"], read["PeriodUnit"]) * read["Quantity"]
+        cost = cost if terms.cents is None else terms.cents
+        vouchers = self.wallet.pay(cost, terms.voucher_cents) if terms.is_paid else 0
+        big_deal_id, placed = "", []
+        for quantity, part in parts_of(read["Quantity"], cost, self.options.suborder_quantity):
+            voucher_cents = min(vouchers, part)
+            vouchers -= voucher_cents
+            order = self._place(
+                action, request, part, fate, voucher_cents, instance=instance, at=at, big_deal_id=big_deal_id
+            )
+            order.quantity, order.moves_money, order.creator = quantity, terms.is_paid, terms.creator
+            order.currency = terms.currency or price.currency or order.currency
+            big_deal_id = order.big_deal_id
+            placed.append(order)
+        return placed[0]
 
     def _place(
         self,
@@ -280,15 +323,16 @@ class Account:
         request: Mapping[str, Any],
         cost: int,
         fate: Fate,
-        *,
         voucher_cents: int = 0,
+        *,
         instance: Instance | None = None,
         at: float | None = None,
+        big_deal_id: str = "",
     ) -> PlacedOrder:
         moment, place = self.clock.now() if at is None else at, len(self._orders.all)
         order = PlacedOrder(
             self.ids.order_number(place, moment),
-            self.ids.order_number(place, moment, "801"),
+            big_deal_id or self.ids.order_number(place, moment, "801"),
             request.get("ClientToken", ""),
             dict(request),
             cost,
@@ -297,6 +341,7 @@ class Account:
             action,
             voucher_cents,
             instance,
+            currency=self.wallet.currency,
         )
         if instance and not fate.is_nameless:
             order.instance_ids = [instance.instance_id]
@@ -319,7 +364,7 @@ class Account:
         if order.ends_as == AIMS[order.action]:
             self._carry_out(order, now)
         if order.ends_as == DealStatus.REFUNDED:
-            self._balance_cents += order.paid_cents
+            self.wallet.give_back(order.paid_cents)
         if order.instance and order.action == REFUND:
             order.instance.is_locked = False
         if order.instance and order.request in order.instance.renewals_under_way:
@@ -329,7 +374,7 @@ class Account:
     def _carry_out(self, order: PlacedOrder, now: float) -> None:
         """Hand the instances of a purchase over, extend the instance of a renewal, take that of a refund back."""
         if order.instance is None:
-            for instance in self._instances_of(order, now):
+            for instance in order.hand_over(self.ids, now, self.options.zone):
                 self.owned.add(instance, now)
             return
         order.instance_ids = [order.instance.instance_id]
@@ -347,29 +392,3 @@ class Account:
             instance.show_late(now + order.fate.expiry_late_seconds, now)
         start = self._renewal_starts_at(instance.expires_at, order.created_at, now)
         self.owned.extend(instance, later(start, order.period, order.period_unit, self.options.zone), now)
-
-    def _instances_of(self, order: PlacedOrder, now: float) -> list[Instance]:
-        bought, quantity = order.request, as_read(order.request)["Quantity"]
-        order.instance_ids = [self.ids.instance_id() for _ in range(quantity)]
-        return [
-            Instance(
-                instance_id,
-                bought["ProductCode"],
-                bought["SubProductCode"],
-                bought["RegionCode"],
-                order.zone_code,
-                now,
-                later(now, order.period, order.period_unit, self.options.zone),
-                order.project_id,
-                renew_flag=bought.get("RenewFlag") or NOTIFY,
-                paid_cents=_share(order.paid_cents, quantity, number),
-                voucher_cents=_share(order.voucher_cents, quantity, number),
-                order_ids=[order.order_id],
-            )
-            for number, instance_id in enumerate(order.instance_ids)
-        ]
-
-
-def _share(cents: int, parts: int, number: int) -> int:
-    """Return one of the equal parts of an amount; the first ones take the remainder."""
-    return cents // parts + (number < cents % parts)

@@ -16,12 +16,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.browser_guard import PAGE_HEADERS
 from airflow_provider_tcbilling.sandbox.clock import Clock
 from airflow_provider_tcbilling.sandbox.errors import TooLarge, WrongControl
 from airflow_provider_tcbilling.sandbox.existing_instances import add_instances, read_time
 from airflow_provider_tcbilling.sandbox.faults import KINDS
-from airflow_provider_tcbilling.sandbox.limits import MAX_CONTROL_BYTES, YEAR, Range, body_of, read_json
+from airflow_provider_tcbilling.sandbox.limits import MAX_CONTROL_BYTES, YEAR, Range, read_body, read_json
+from airflow_provider_tcbilling.sandbox.options import LIMITS, check_currency
+from airflow_provider_tcbilling.sandbox.other_orders import add_orders
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 
 _JUMP = Range(-10 * YEAR, 10 * YEAR)
@@ -38,7 +41,9 @@ def routes_of(sandbox: Sandbox) -> list[Route]:
         Route("/", control.page, methods=["GET"]),
         Route("/_sandbox/health", control.health, methods=["GET"]),
         Route("/_sandbox/state", control.state, methods=["GET"]),
-        Route("/_sandbox/orders", control.orders, methods=["GET"]),
+        Route("/_sandbox/orders", control.orders, methods=["GET", "POST"]),
+        Route("/_sandbox/prices", control.prices, methods=["GET", "POST", "DELETE"]),
+        Route("/_sandbox/money", control.money, methods=["GET", "POST"]),
         Route("/_sandbox/instances", control.instances, methods=["GET", "POST"]),
         Route("/_sandbox/journal", control.journal, methods=["GET"]),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
@@ -68,8 +73,31 @@ class _Control:
         return _Json(self._sandbox.state())
 
     async def orders(self, request: Request) -> Response:
-        orders = self._sandbox.account.orders()
-        return _Json({"orders": [self._sandbox.described(order) for order in orders]})
+        account = self._sandbox.account
+        if request.method == "GET":
+            return _Json({"orders": [self._sandbox.described(order) for order in account.orders()]})
+        added = add_orders(account, await _json_object(request))
+        return _Json({"orders": [self._sandbox.described(order) for order in added]}, status_code=201)
+
+    async def prices(self, request: Request) -> Response:
+        prices = self._sandbox.account.prices
+        if request.method == "POST":
+            return _Json(prices.add(await _json_object(request)).as_json(), status_code=201)
+        if request.method == "DELETE":
+            prices.clear()
+        return _Json({"prices": prices.listed(), "month_price_cents": self._sandbox.options.price_cents})
+
+    async def money(self, request: Request) -> Response:
+        account = self._sandbox.account
+        if request.method == "POST":
+            _set_money(account, await _json_object(request))
+        return _Json(
+            {
+                "balance_cents": account.balance_cents,
+                "voucher_cents": account.voucher_cents,
+                "currency": account.wallet.currency,
+            }
+        )
 
     async def instances(self, request: Request) -> Response:
         account = self._sandbox.account
@@ -102,6 +130,17 @@ class _Control:
         return _Json(self._sandbox.health())
 
 
+def _set_money(account: Account, wanted: dict[str, Any]) -> None:
+    if unknown := sorted(set(wanted) - {"balance_cents", "voucher_cents", "currency"}):
+        raise WrongControl(f"{', '.join(unknown)}: not known here; there are balance_cents, voucher_cents, currency")
+    check_currency(wanted.get("currency", ""))
+    for name in ("balance_cents", "voucher_cents"):
+        LIMITS[name].check(name, wanted.get(name, 0))
+    account.balance_cents = wanted.get("balance_cents", account.balance_cents)
+    account.voucher_cents = wanted.get("voucher_cents", account.voucher_cents)
+    account.wallet.currency = wanted.get("currency", account.wallet.currency)
+
+
 def _move(clock: Clock, wanted: dict[str, Any]) -> None:
     now = clock.now()
     if set(wanted) == {"advance"}:
@@ -124,7 +163,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
 
     A form of another site can send everything but ``application/json`` without a preflight request.
     """
-    body = await body_of(request.stream(), MAX_CONTROL_BYTES)
+    body = await read_body(request.stream(), MAX_CONTROL_BYTES)
     kind = request.headers.get("content-type", "")
     if (body or kind) and kind.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "send the body with Content-Type: application/json")

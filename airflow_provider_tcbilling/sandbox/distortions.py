@@ -101,6 +101,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def _float(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
 def _iso(value: Any) -> Any:
     return f"{value[:10]}T{value[11:]}Z" if isinstance(value, str) and value[10:11] == " " else value
 
@@ -154,6 +158,8 @@ DISTORTIONS: Mapping[str, Distortion] = {
     "true": Distortion("the field is true", of_value=lambda value: True),
     "nan": Distortion("the field is NaN", of_value=lambda value: float("nan")),
     "negative": Distortion("the field is -1", of_value=lambda value: -1),
+    "fraction": Distortion("the field is a quarter more", of_value=lambda value: _float(value) + 0.25),
+    "overflow": Distortion("the field is 9223372036854775808", of_value=lambda value: 2**63),
     "huge": Distortion("the field is 1e308", of_value=lambda value: 1e308),
     "upper-case": Distortion("the field is in upper case", of_value=lambda value: _text(value).upper()),
     "blanks": Distortion("the field has blanks around it", of_value=lambda value: f"\t {_text(value)} \n"),

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.schema import MistakeKind
-from airflow_provider_tcbilling.sandbox.account import CURRENCY, Account
+from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.errors import Refused
 from airflow_provider_tcbilling.sandbox.instances import ISOLATED, NORMAL, Instance
 from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
@@ -43,7 +43,8 @@ def answer(account: Account, action: str, request: Mapping[str, Any], fate: Fate
 
 def _create_instance(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
     order = account.buy(request, fate)
-    return {"OrderId": order.answer_id, "InstanceIdList": list(order.instance_ids)}
+    parts = account.numbered(order.big_deal_id)
+    return {"OrderId": order.answer_id, "InstanceIdList": [one for part in parts for one in part.instance_ids]}
 
 
 def _renew_instance(account: Account, request: Mapping[str, Any], fate: Fate) -> dict[str, Any]:
@@ -182,16 +183,16 @@ def _deal(account: Account, order: PlacedOrder) -> dict[str, Any]:
         "ProductName": bought["ProductCode"],
         "SubProductName": bought["SubProductCode"],
         "PayMode": "prePay",
-        "Price": float(account.options.price_cents),
+        "Price": order.cost_cents / order.quantity,
         "TotalCost": float(order.cost_cents),
         "RealTotalCost": order.paid_cents,
         "VoucherDecline": order.voucher_cents,
         "Policy": 100.0,
-        "Currency": CURRENCY,
+        "Currency": order.currency,
         "TimeSpan": float(order.period),
         "TimeUnit": order.period_unit,
         "CreateTime": account.clock.written(order.created_at),
-        "Creator": str(account.uin),
+        "Creator": order.creator or str(account.uin),
         "Payer": str(account.uin),
         "ProjectId": order.project_id,
         "GoodsCategoryId": 100019,

@@ -10,6 +10,7 @@ from typing import Any
 import pendulum
 
 from airflow_provider_tcbilling.api.values import InstanceState, RenewFlag
+from airflow_provider_tcbilling.sandbox.errors import Refused
 
 MONTHS = {"m": 1, "y": 12}
 DAY = 86_400.0
@@ -19,6 +20,9 @@ NORMAL, ISOLATED = InstanceState.NORMAL.value, InstanceState.ISOLATED.value
 
 ISOLATED_DAYS = 7
 """How long an expired instance can still be renewed. Invented: it is not documented, and differs between products."""
+
+RENEWAL_PERIODS = {"m": 11, "y": 5}
+"""The longest automatic renewal, by unit."""
 
 FULL_REFUND_DAYS = 5
 """How long after the purchase a first refund gives everything back."""
@@ -43,6 +47,7 @@ class Instance:
     :param renewed_cents: Money of its renewals, without vouchers.
     :param order_ids: Its purchase and its renewals.
     :param renewals_under_way: The requests of renewals that are paid and not carried out yet.
+    :param parameter: The text of the ``Parameter`` of its purchase.
     """
 
     instance_id: str
@@ -63,6 +68,7 @@ class Instance:
     renewed_cents: int = 0
     order_ids: list[str] = field(default_factory=list)
     renewals_under_way: list[Mapping[str, Any]] = field(default_factory=list)
+    parameter: str = ""
     _shown_expiry: float | None = None
     _shown_until: float = 0.0
 
@@ -100,6 +106,18 @@ class Instance:
             for name, fact in facts.items()
             if request.get(name, fact) != fact
         ]
+
+    def set_renewal(self, request: Mapping[str, Any]) -> None:
+        """
+        Set what happens when it expires.
+
+        :raises Refused: Its product cannot renew itself for so long.
+        """
+        unit = request.get("RenewPeriodUnit") or self.renew_period_unit
+        period = int(request.get("RenewPeriod") or self.renew_period)
+        if period > RENEWAL_PERIODS[unit]:
+            raise Refused("InvalidParameter.ApiParamError", f"A renewal has at most {RENEWAL_PERIODS[unit]} {unit}.")
+        self.renew_flag, self.renew_period, self.renew_period_unit = request["RenewFlag"], period, unit
 
     def refund(self, now: float, *, is_first: bool) -> tuple[int, str]:
         """

@@ -60,7 +60,7 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MAX_TEXT
 
 
-async def body_of(stream: AsyncIterator[bytes], most: int) -> bytes:
+async def read_body(stream: AsyncIterator[bytes], most: int) -> bytes:
     """
     Return a body of at most so many bytes, whatever its headers say of its length.
 

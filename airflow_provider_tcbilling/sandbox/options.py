@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
-from airflow_provider_tcbilling.sandbox.limits import YEAR, Range
+from airflow_provider_tcbilling.sandbox.errors import WrongControl
+from airflow_provider_tcbilling.sandbox.limits import MAX_TEXT, YEAR, Range, is_text
+from airflow_provider_tcbilling.sandbox.prices import Price
 
 FORGET_AFTER = "forget-after:"
 FROM_EXPIRY, FROM_NOW = "from-expiry", "from-now"
@@ -21,7 +24,9 @@ LIMITS: Mapping[str, Range] = {
     "balance_cents": _CENTS,
     "price_cents": _CENTS,
     "voucher_cents": _CENTS,
+    "voucher_percent": Range(0, 100, is_whole=True),
     "rate_limit": _COUNT,
+    "suborder_quantity": _COUNT,
 }
 """The options that are numbers, and which numbers each can be."""
 
@@ -65,9 +70,14 @@ class Options:
     :param delivery_seconds: How long delivery takes at least, on the sandbox's clock.
     :param balance_cents: Money on the account at the start.
     :param price_cents: The price of one instance a month. Invented: the API has no price list.
+    :param prices: The prices of some orders instead; of several that count, the last one wins.
+    :param currency: The currency of the account.
     :param rate_limit: Requests a second for each action; 0 is no limit.
     :param session_token: The only right value of ``X-TC-Token``; empty for a permanent key.
     :param voucher_cents: Vouchers on the account at the start. They are used before money.
+    :param voucher_percent: The part of a price that vouchers pay at most.
+    :param suborder_quantity: The most instances of a sub-order: a purchase of more is several sub-orders of one big
+        deal. 0 is one sub-order, whatever the quantity.
     :param isolated_renewal: Whether the renewal of an expired instance counts ``from-expiry`` or ``from-now``, which
         is the moment of its delivery.
     :param seed: Makes the numbers of orders, instances and requests repeatable. ``None`` takes other ones at each
@@ -82,7 +92,11 @@ class Options:
     delivery_seconds: float = 0.0
     balance_cents: int = 1_000_000
     price_cents: int = 10_000
+    prices: tuple[Price, ...] = ()
+    currency: str = "USD"
     voucher_cents: int = 0
+    voucher_percent: int = 100
+    suborder_quantity: int = 0
     isolated_renewal: str = FROM_EXPIRY
     rate_limit: int = REQUESTS_PER_SECOND
     tokens: Tokens = Tokens()
@@ -92,6 +106,7 @@ class Options:
     def __post_init__(self) -> None:
         for name, limit in LIMITS.items():
             limit.check(name, getattr(self, name))
+        check_currency(self.currency)
 
 
 _NUMBERS: Mapping[str, tuple[str, str, str]] = {
@@ -103,6 +118,12 @@ _NUMBERS: Mapping[str, tuple[str, str, str]] = {
     "--delivery-seconds": ("delivery_seconds", "T", "least time that delivery takes"),
     "--balance": ("balance_cents", "CENTS", "money on the account"),
     "--vouchers": ("voucher_cents", "CENTS", "vouchers on the account, which are used before money"),
+    "--voucher-percent": ("voucher_percent", "N", "the part of a price that vouchers pay at most"),
+    "--suborder-quantity": (
+        "suborder_quantity",
+        "N",
+        "the most instances of a sub-order, 0 for one sub-order whatever the quantity",
+    ),
     "--rate-limit": ("rate_limit", "N", "requests a second for each action, 0 for no limit"),
 }
 """The flags for numbers: the option, the placeholder and the help of each."""
@@ -124,6 +145,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"{text} (%(default)s)",
         )
     parser.add_argument(
+        "--price",
+        dest="prices",
+        action=_OneMore,
+        type=_price,
+        default=default.prices,
+        metavar="JSON",
+        help='a price, such as {"product_code": "p_waf", "cents": 900}; can be repeated; the last that counts wins',
+    )
+    parser.add_argument("--currency", default=default.currency, help="the currency of the account (%(default)s)")
+    parser.add_argument(
         "--tokens",
         type=Tokens.parse,
         default=default.tokens,
@@ -142,6 +173,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.seed,
         help="makes all numbers and ids repeatable; without it they differ from one start to the next",
     )
+
+
+class _OneMore(argparse.Action):
+    """Adds a value to a tuple."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), values))
+
+
+def check_currency(value: Any) -> None:
+    """
+    Refuse a value that the sandbox does not write as a currency.
+
+    :raises WrongControl: It is none.
+    """
+    if not is_text(value):
+        raise WrongControl(f"currency must be a text of at most {MAX_TEXT} characters")
+
+
+def _price(text: str) -> Price:
+    try:
+        return Price.parse(text)
+    except WrongControl as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def reader_of(limit: Range) -> Callable[[str], float]:

@@ -6,12 +6,14 @@ from bisect import insort
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import DealStatus
 from airflow_provider_tcbilling.api.values import DealAction
-from airflow_provider_tcbilling.sandbox.instances import Instance
+from airflow_provider_tcbilling.sandbox.ids import Ids
+from airflow_provider_tcbilling.sandbox.instances import NOTIFY, Instance, later
 
 PURCHASE, RENEW, REFUND = DealAction.PURCHASE.value, DealAction.RENEW.value, DealAction.REFUND.value
 AIMS: Mapping[str, int] = {
@@ -48,10 +50,33 @@ class Fate:
     expiry_late_seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Terms:
+    """
+    The facts of an order that another user of the account placed, instead of those that the account gives it.
+
+    :param cents: The cost of all its instances, vouchers included; ``None`` is that of the price list.
+    :param voucher_cents: The part of it that vouchers paid; ``None`` is as much as they may.
+    :param currency: Empty is that of the price, or of the account.
+    :param creator: The user's number.
+    :param is_paid: It takes money from the account.
+    """
+
+    cents: int | None = None
+    voucher_cents: int | None = None
+    currency: str = ""
+    creator: str = ""
+    is_paid: bool = True
+
+
+AS_LISTED = Terms()
+"""Those of an order that a client places."""
+
+
 @dataclass
 class PlacedOrder:
     """
-    One order: a big deal with one sub-order.
+    One order: a sub-order of a big deal, which has one of them, or several for a larger quantity.
 
     :param cost_cents: Its cost, vouchers included; of a refund, the money that comes back.
     :param action: ``purchase``, ``renew`` or ``refund``.
@@ -60,6 +85,9 @@ class PlacedOrder:
     :param returned_order_ids: Of a refund, the orders whose money it gives back.
     :param formula: Of a refund, in words, how much that is.
     :param queries: Queries of the order book that asked for it, listed or not.
+    :param quantity: How many instances it is for.
+    :param creator: The user who placed it, by number; empty for the account of the key.
+    :param moves_money: It was paid from the account, or pays money back: it is neither unpaid nor of before the start.
     """
 
     order_id: str
@@ -78,6 +106,10 @@ class PlacedOrder:
     queries: int = 0
     instance_ids: list[str] = field(default_factory=list)
     history: list[tuple[float, int]] = field(default_factory=list)
+    quantity: int = 1
+    currency: str = ""
+    creator: str = ""
+    moves_money: bool = True
 
     @property
     def answer_id(self) -> str:
@@ -88,6 +120,11 @@ class PlacedOrder:
     def paid_cents(self) -> int:
         """The money that it moves."""
         return self.cost_cents - self.voucher_cents
+
+    @property
+    def has_refunded(self) -> bool:
+        """Its money has come to the account: a refund that was carried out, or an order that ended as refunded."""
+        return self.status == DealStatus.REFUNDED and self.moves_money
 
     @property
     def ends_as(self) -> int:
@@ -114,10 +151,49 @@ class PlacedOrder:
         """The project that it is booked on."""
         return self.instance.project_id if self.instance else int(as_read(self.request)["ProjectId"])
 
+    def hand_over(self, ids: Ids, now: float, zone: str) -> list[Instance]:
+        """Return the instances of a purchase, which are new."""
+        bought = self.request
+        self.instance_ids = [ids.instance_id() for _ in range(self.quantity)]
+        paid, vouchers = (_equal_parts(cents, self.quantity) for cents in (self.paid_cents, self.voucher_cents))
+        return [
+            Instance(
+                instance_id,
+                bought["ProductCode"],
+                bought["SubProductCode"],
+                bought["RegionCode"],
+                self.zone_code,
+                now,
+                later(now, self.period, self.period_unit, zone),
+                self.project_id,
+                renew_flag=bought.get("RenewFlag") or NOTIFY,
+                paid_cents=paid[number],
+                voucher_cents=vouchers[number],
+                order_ids=[self.order_id],
+                parameter=bought.get("Parameter") or "",
+            )
+            for number, instance_id in enumerate(self.instance_ids)
+        ]
+
     def become(self, status: int, now: float) -> None:
         """Take a status and remember when."""
         self.status = status
         self.history.append((now, status))
+
+
+def _equal_parts(cents: int, count: int) -> list[int]:
+    """Divide an amount; the first parts take the remainder."""
+    return [cents // count + (number < cents % count) for number in range(count)]
+
+
+def parts_of(quantity: int, cost: int, most: int) -> list[tuple[int, int]]:
+    """Return quantity and cost of each sub-order of at most so many instances; 0 is no limit."""
+    size = most or quantity
+    counts = [min(size, quantity - first) for first in range(0, quantity, size)]
+    if len(counts) == 1:
+        return [(quantity, cost)]
+    shares = iter(_equal_parts(cost, quantity))
+    return [(count, sum(islice(shares, count))) for count in counts]
 
 
 class Orders:

@@ -21,7 +21,7 @@ from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
 from airflow_provider_tcbilling.sandbox.gateway import Gateway
 from airflow_provider_tcbilling.sandbox.instances import Instance
 from airflow_provider_tcbilling.sandbox.options import Options
-from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder, as_read
+from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
 
 JOURNAL_ENTRIES = 10_000
 
@@ -201,6 +201,7 @@ class Sandbox:
             "time": self.written(self.account.clock.now()),
             "balance_cents": self.account.balance_cents,
             "voucher_cents": self.account.voucher_cents,
+            "currency": self.account.wallet.currency,
             "orders": len(self.account.orders()),
             "requests": dict(self.requests),
         }
@@ -208,12 +209,18 @@ class Sandbox:
     def state(self) -> dict[str, Any]:
         """Return the content of the page, as JSON."""
         hidden = {"secret_key": "***", "session_token": "***"}
+        prices = [price.as_json() for price in self.options.prices]
+        orders = self.account.orders()
         return {
             **self.health(),
-            "start_balance_cents": self.options.balance_cents,
+            "start_balance_cents": self.options.balance_cents + self.account.wallet.added_cents,
+            "start_voucher_cents": self.options.voucher_cents + self.account.wallet.added_voucher_cents,
+            "refunded_cents": sum(order.paid_cents for order in orders if order.has_refunded),
+            "month_price_cents": self.options.price_cents,
+            "prices": self.account.prices.listed(),
             "uin": self.account.uin,
-            "rules": {**asdict(self.options), **hidden, "tokens": str(self.options.tokens)},
-            "all_orders": [self.described(order) for order in reversed(self.account.orders())],
+            "rules": {**asdict(self.options), **hidden, "tokens": str(self.options.tokens), "prices": prices},
+            "all_orders": [self.described(order) for order in reversed(orders)],
             "subscriptions": [self.summarised(instance) for instance in self.account.instances()],
             "journal": [asdict(entry) for entry in list(self.journal)[-50:]][::-1],
             "faults": self.faults.listed(),
@@ -231,11 +238,15 @@ class Sandbox:
             "product_code": order.request["ProductCode"],
             "sub_product_code": order.request["SubProductCode"],
             "region_code": order.request["RegionCode"],
-            "quantity": as_read(order.request)["Quantity"],
+            "quantity": order.quantity,
             "period": order.period,
             "period_unit": order.period_unit,
             "cost_cents": order.cost_cents,
             "voucher_cents": order.voucher_cents,
+            "currency": order.currency,
+            "creator": order.creator,
+            "moves_money": order.moves_money,
+            "returned_order_ids": list(order.returned_order_ids),
             "instance_ids": list(order.instance_ids),
             "looks": order.queries,
             "created_at": self.written(order.created_at),

@@ -23,7 +23,7 @@ from airflow_provider_tcbilling.sandbox.browser_guard import Guard, Hosts
 from airflow_provider_tcbilling.sandbox.control import ERROR_RESPONSES, routes_of
 from airflow_provider_tcbilling.sandbox.errors import TooLarge
 from airflow_provider_tcbilling.sandbox.faults import Fault
-from airflow_provider_tcbilling.sandbox.limits import MAX_REQUEST_BYTES, body_of
+from airflow_provider_tcbilling.sandbox.limits import MAX_REQUEST_BYTES, read_body
 from airflow_provider_tcbilling.sandbox.responses import Response, response_of
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 
@@ -126,7 +126,7 @@ class _Billing:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            body = await body_of(request.stream(), MAX_REQUEST_BYTES)
+            body = await read_body(request.stream(), MAX_REQUEST_BYTES)
         except TooLarge:
             await PlainTextResponse(status_code=413)(scope, receive, send)
             return

@@ -71,7 +71,7 @@ UNCLEAR = {
     "ProductCode": ["cloudfirewall", "Cloud Firewall", 7],
     "SubProductCode": ["svv1", 7],
     "ProjectId": ["Default Project", 0.5],
-    "TimeSpan": ["one", 0],
+    "TimeSpan": ["one", 0, 1.25, "0.999"],
     "TimeUnit": ["month", "d", "p"],
     "Action": ["buy", "newPurchase", "购买", 1],
     "ResourceId": ["ins-1", [7], [""]],

@@ -80,14 +80,14 @@ def refusal(call, *arguments, **options):
 
 
 def reckoned(sandbox):
-    """Return what must be left of money and vouchers, from the order book alone."""
-    rules = sandbox.options
-    money, vouchers = rules.balance_cents, rules.voucher_cents
+    """Return what must be left of money and vouchers: those of the start, what a test added, and the order book."""
+    rules, wallet = sandbox.options, sandbox.account.wallet
+    money, vouchers = rules.balance_cents + wallet.added_cents, rules.voucher_cents + wallet.added_voucher_cents
     for order in sandbox.account.orders():
         came_back = order.status == 6
         if order.action == "refund":
             money += order.cost_cents * came_back
-        elif order.action == "renew" or order.client_token:
+        elif order.moves_money:
             money -= order.paid_cents * (not came_back)
             vouchers -= order.voucher_cents
     return money, vouchers

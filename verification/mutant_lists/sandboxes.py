@@ -5,6 +5,7 @@ from __future__ import annotations
 from verification.mutant_lists.mutant import Mutant
 
 NUMBERS, MOMENTS = "tests/sandbox/test_numbers.py", "tests/sandbox/test_moments.py"
+PRICES, OTHERS = "tests/sandbox/test_prices.py", "tests/sandbox/test_other_orders.py"
 ODD, CONTROL, GUARD = (f"tests/sandbox/test_{name}.py" for name in ("odd_requests", "control", "browser_guard"))
 ONE_FAULT = f"{MOMENTS}::test_a_fault_strikes_before_the_request_is_carried_out_or_after_it"
 
@@ -87,8 +88,36 @@ SANDBOXES = (
         f"{GUARD}::test_what_a_form_can_send_is_no_control_call",
     ),
     Mutant(
+        "an order that was never paid takes money",
+        "Account._pay",
+        "if terms.is_paid else 0",
+        "if True else 0",
+        f"{OTHERS}::test_an_order_that_was_never_paid_takes_no_money_and_brings_no_instance",
+    ),
+    Mutant(
+        "vouchers pay the whole price",
+        "Wallet.pay",
+        "cost * self._most_voucher_percent // 100",
+        "cost",
+        f"{PRICES}::test_vouchers_pay_no_more_than_their_part_of_a_price",
+    ),
+    Mutant(
+        "a price counts for every order",
+        "Price.counts_for",
+        "all(facts) and ",
+        "",
+        f"{PRICES}::test_a_price_counts_from_the_next_order_on_and_for_the_orders_that_it_names",
+    ),
+    Mutant(
+        "sub-orders lose cents",
+        "_equal_parts",
+        " + (number < cents % count)",
+        "",
+        f"{OTHERS}::test_its_quantity_is_divided_too_and_its_cost_to_the_cent",
+    ),
+    Mutant(
         "a body is read whatever its length",
-        "body_of",
+        "read_body",
         "        if size > most:\n            raise TooLarge\n",
         "",
         f"{ODD}::test_a_body_in_chunks_is_bounded_while_it_is_read",
