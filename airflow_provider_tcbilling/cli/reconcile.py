@@ -7,7 +7,7 @@ rules of ``settle`` without ``--force``. Both are compare-and-set: a record that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ _REFUSED = "Nothing was written: "
 
 def zone_of(settings: Settings) -> str:
     """Return the zone of the months of a connection."""
-    return getattr(settings, "limits_zone", "") or ZONE
+    return settings.limits_zone or ZONE
 
 
 def reconcile(tencent: Session, span: Span, *, settles: bool = True) -> Report:
@@ -166,7 +166,7 @@ class Reconciliation:
             record = None if text is None else _record(self.store, entry.key, text)
         except InvalidRecord:
             return
-        if record is None or record.order_id != entry.order_id or record.paid_cents is not None:
+        if record is None or record.order_id != entry.order_id or record.settled_cents is not None:
             return
         settled = with_price(record, price, self.store.now())
         if self.store.replace(entry.key, settled.as_json(), text):
@@ -200,8 +200,3 @@ class Reconciliation:
 
 def _record(store: Store, key: str, text: str | bytes) -> Record:
     return Record.from_json(store.value_of(key, text), store.location(key))
-
-
-def owners_by_number(entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Return the purchases by the numbers of their orders."""
-    return {entry.order_id: entry for entry in entries.values() if entry.order_id}

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.ledger.database_rows import PRUNED, StoredText, columns_of, id_of, record_of, server_of
-from airflow_provider_tcbilling.ledger.database_tables import events, orders, purchases
+from airflow_provider_tcbilling.ledger.database_tables import approvals, events, orders, prices, purchases
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -36,11 +36,14 @@ STATES: Mapping[str, str] = {
 DECIDED = frozenset({"settled", "restored", "imported"})
 """Kinds of events after which a purchase may have any state, since a user decided, or another ledger did."""
 
-PRICED = frozenset({"placed", "delivered", "changed", *DECIDED})
-"""Kinds of events whose amount is the price of the purchase."""
+APART = frozenset({"approved", "accepted", "assigned"})
+"""Kinds of events that are not about the order or the amount of a purchase."""
 
-PRICES = ("gross_cents", "paid_cents")
-"""The columns that may be the price of an event."""
+RELEASING = frozenset({"declined", "changed", "taken_over", *DECIDED})
+"""Kinds of events after which a purchase may count nothing; the amount of such an event is what was released."""
+
+AMOUNTS = ("counted_cents", "gross_cents", "paid_cents")
+"""The columns of which the last amount among the events is one."""
 
 
 def flaws(connection: Connection) -> Iterator[str]:
@@ -57,6 +60,7 @@ def flaws(connection: Connection) -> Iterator[str]:
             break
         last = str(rows[-1].id)
     yield from _without_row(connection)
+    yield from _decisions(connection)
 
 
 def _page(connection: Connection, last: str) -> list[Row[Any]]:
@@ -99,7 +103,7 @@ def _beside_record(row: Row[Any], owners: Mapping[tuple[str, str], str]) -> Iter
         return
     for name, value in columns_of(record).items():
         shown = getattr(row, name)
-        if shown != value and not _is_near(shown, value):
+        if shown != value and not _is_near(shown, value) and not _is_of_before(row, name):
             yield f"its {name} is {_shown(shown)}, and {_shown(value)} in its record"
     if row.order_id and owners.get((row.order_id, server_of(record))) != str(row.id):
         yield f"order {harmless(row.order_id)} is not assigned to it"
@@ -110,6 +114,11 @@ def _record_of(row: Row[Any]) -> Mapping[str, Any]:
         return record_of(StoredText.of(row.record, 0))
     except Exception:
         return {}
+
+
+def _is_of_before(row: Row[Any], name: str) -> bool:
+    """Whether a column is empty because an earlier release wrote the row, which knew no run and no price key."""
+    return name == "run" and not row.run and not row.price_key
 
 
 def _is_near(shown: Any, value: Any) -> bool:
@@ -124,14 +133,24 @@ def _state_beside_events(row: Row[Any], own: Sequence[Row[Any]]) -> Iterator[str
 
 
 def _beside_events(row: Row[Any], own: Sequence[Row[Any]]) -> Iterator[str]:
-    """Yield where the order or the price of a purchase is not the last one of its events."""
-    numbers = [event.order_id for event in own if event.order_id and event.kind != "assigned"]
+    """Yield where the order or the amount of a purchase is not the last one of its events."""
+    about = [event for event in own if event.kind not in APART]
+    numbers = [event.order_id for event in about if event.order_id]
     if row.order_id and row.order_id not in numbers[-1:]:
         yield f"its order is {harmless(row.order_id)}, and {_shown(numbers[-1] if numbers else None)} by its events"
-    known = [cents for name in PRICES if (cents := getattr(row, name, None)) is not None]
-    priced = [event.cents for event in own if event.cents is not None and event.kind in PRICED]
-    if known and priced[-1:] != known[:1] and (not priced or priced[-1] not in known):
-        yield f"its price is {known[0]} cents, and {_shown(priced[-1] if priced else None)} by its events"
+    last = next((event for event in reversed(about) if event.cents is not None), None)
+    if not _agrees(row, last):
+        told = "none" if last is None else f"{last.cents} ({last.kind})"
+        yield f"it counts {_shown(row.counted_cents)} cents, and the last amount of its events is {told}"
+
+
+def _agrees(row: Row[Any], last: Row[Any] | None) -> bool:
+    """Whether the amount of a purchase may follow from the last event with an amount."""
+    if last is None:
+        return not row.counted_cents
+    if last.cents in [getattr(row, name) for name in AMOUNTS]:
+        return True
+    return not row.counted_cents and last.kind in RELEASING
 
 
 def _without_row(connection: Connection) -> Iterator[str]:
@@ -140,6 +159,18 @@ def _without_row(connection: Connection) -> Iterator[str]:
     lost = select(events.c.purchase).select_from(joined).where(purchases.c.id.is_(None))
     for (purchase,) in connection.execute(lost.where(events.c.kind.in_([*STATES, *DECIDED])).distinct()):
         yield f"purchase {purchase}: it has events, and its row is gone"
+
+
+def _decisions(connection: Connection) -> Iterator[str]:
+    """Yield each approval and each accepted price that no event tells so."""
+    wanted = select(events).where(events.c.kind.in_(["approved", "accepted"])).order_by(events.c.at_ms, events.c.seq)
+    told = {(event.kind, str(event.purchase), event.cents, event.who) for event in connection.execute(wanted)}
+    for row in connection.execute(select(approvals)):
+        if ("approved", str(row.purchase), row.cents, row.approved_by) not in told:
+            yield f"approval {harmless(row.code)} of {harmless(row.key)}: no event approves {row.cents} cents"
+    for row in connection.execute(select(prices)):
+        if ("accepted", id_of(f"price {row.price_key}"), row.accepted_cents, row.accepted_by) not in told:
+            yield f"price {harmless(row.price_key)}: no event accepts {row.accepted_cents} cents"
 
 
 def _shown(value: Any) -> str:

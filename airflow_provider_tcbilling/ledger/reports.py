@@ -229,6 +229,11 @@ def gross_of(deals: Sequence[Deal]) -> int | None:
     return total_of(total_of((deal.paid_cents, deal.voucher_cents)) for deal in deals)
 
 
+def _is_negative(deals: Sequence[Deal]) -> bool:
+    """Whether an amount of a purchase is below zero, so that it cannot be one."""
+    return any((cents or 0) < 0 for deal in deals for cents in (deal.paid_cents, deal.voucher_cents))
+
+
 def paid_of(deals: Sequence[Deal]) -> int | None:
     """Return what was paid for sub-orders with money; ``None`` if an amount cannot be read."""
     return total_of(deal.paid_cents for deal in deals)
@@ -273,7 +278,15 @@ def _judged(entry: Entry, deals: Sequence[Deal], book_cents: int | None, currenc
         return Kind.AMOUNT, ""
     if counted and _is_unpaid(deals):
         return Kind.AMOUNT, "the order was never paid, and the ledger counts it"
-    return (Kind.SETTLED if entry.is_settled_now else Kind.AGREED), ""
+    return (Kind.SETTLED, _overrun(entry)) if entry.is_settled_now else (Kind.AGREED, "")
+
+
+def _overrun(entry: Entry) -> str:
+    """Return what an order means that cost more than was reserved for it; empty if it did not."""
+    reserved, price = entry.reserved_cents, entry.price
+    if reserved is None or ((price.counted_cents or 0) <= reserved and price.currency == entry.reserved_currency):
+        return ""
+    return f"{reserved} cents were reserved: until a user accepts its price, nothing more of it is bought within limits"
 
 
 def _odd(
@@ -286,7 +299,7 @@ def _odd(
         return Kind.AMOUNT, f"the ledger says {entry.action}, the order book {', '.join(d.action for d in deals)}"
     if len(currencies) > 1:
         return Kind.AMOUNT, f"its sub-orders have several currencies: {', '.join(currencies)}"
-    if book_cents is None:
+    if book_cents is None or (_is_negative(deals) and not entry.is_refund):
         return Kind.UNREADABLE, "the order book shows an amount that cannot be read"
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE
@@ -97,8 +97,9 @@ class Entry:
 
 
 def price_of(record: Record) -> Price:
-    """Return the price that a record knows."""
-    return Price(getattr(record, "gross_cents", None), record.paid_cents, record.currency or "")
+    """Return the price that a record knows. One that reserved an amount knows its price only with its vouchers."""
+    is_known = record.settled_cents is not None or record.action == REFUND_INSTANCE.name
+    return Price(record.gross_cents, record.paid_cents if is_known else None, record.currency or "")
 
 
 def entry_of(record: Record) -> Entry:
@@ -114,8 +115,8 @@ def entry_of(record: Record) -> Entry:
         at=record.intended_at,
         until=record.sending_until if is_timed else None,
         price=price_of(record),
-        reserved_cents=getattr(record, "reserved_cents", None),
-        reserved_currency=getattr(record, "reserved_currency", ""),
+        reserved_cents=record.reserved_cents,
+        reserved_currency=record.reserved_currency,
         account=record.account,
         key_id=record.key_id,
         server=server_name(record.endpoint),
@@ -124,7 +125,7 @@ def entry_of(record: Record) -> Entry:
         if payload
         else "",
         client_token=record.client_token,
-        approved_by=getattr(record, "approved_by", ""),
+        approved_by=record.approved_by,
         instance_ids=record.instance_ids,
         twins=record.twins,
         origin=record.placed_by,
@@ -154,7 +155,5 @@ def entry_of_stored(stored: Any, where: str) -> Entry:
 
 def with_price(record: Record, price: Price, now: float) -> Record:
     """Return a record that knows its price, which a report has read in the order book."""
-    known = {"paid_cents": price.paid_cents, "currency": price.currency, "changed_at": now}
-    if any(one.name == "gross_cents" for one in fields(record)):
-        known["gross_cents"] = price.gross_cents
-    return replace(record, **known)  # type: ignore[arg-type]
+    known = replace(record, paid_cents=price.paid_cents, gross_cents=price.gross_cents)
+    return replace(known, currency=price.currency, changed_at=now)

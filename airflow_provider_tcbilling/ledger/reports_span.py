@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pendulum
 
-ZONE = "Asia/Shanghai"
+from airflow_provider_tcbilling.purchasing.limits import DEFAULT_ZONE
+
+ZONE = DEFAULT_ZONE
 """The zone of Tencent's bills, and of a report unless the connection names another one."""
 
 LONGEST_YEARS = 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from airflow_provider_tcbilling.ledger.reports import Kind
@@ -33,7 +35,7 @@ def test_orders_of_one_thing_within_minutes_are_named_and_no_others():
         assert all(any(pair <= group for group in found) for pair in world.alike), f"seed {seed}"
         for group in world.report().hints:
             moments = [line.at for line in group]
-            assert all(b - a <= CLOSE for a, b in zip(moments, moments[1:], strict=False)), f"seed {seed}"
+            assert all(b - a <= CLOSE for a, b in itertools.pairwise(moments)), f"seed {seed}"
             assert len({(line.deals[0].product_code, line.deals[0].sub_product_code) for line in group}) == 1
 
 
