@@ -24,7 +24,7 @@ COLUMNS = (
 
 ORIGIN = ("dag_id", "run_id", "task_id", "map_index")
 
-_FORMULA = re.compile(r"[\s\ufeff]*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """Texts that a spreadsheet may read as a formula, also in full width and after blanks."""
 
 
@@ -96,6 +96,7 @@ def _of_purchase(report: Report, line: Line, deal: Deal | None) -> dict[str, Any
 
 
 def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = harmless(value)
+    return f"'{text}" if _FORMULA.match(text) else text

@@ -189,7 +189,7 @@ class Reconciliation:
         record = found.record
         if releases and record and record.state is State.INTENDED and record.payload:
             try:
-                Settlement(found, self.settings, self.client, by="The monthly comparison").not_bought()
+                Settlement(found, self.settings, self.client, by="A comparison with the order book").not_bought()
             except Refused as error:
                 return harmless(str(error).removeprefix(_REFUSED).replace("\n", " "))
             self.released.add(record.key)

@@ -39,7 +39,7 @@ DECIDED = frozenset({"settled", "restored", "imported"})
 APART = frozenset({"approved", "accepted", "assigned"})
 """Kinds of events that are not about the order or the amount of a purchase."""
 
-RELEASING = frozenset({"declined", "changed", "taken_over", *DECIDED})
+RELEASING = frozenset({"declined", *DECIDED})
 """Kinds of events after which a purchase may count nothing; the amount of such an event is what was released."""
 
 AMOUNTS = ("counted_cents", "gross_cents", "paid_cents")
@@ -150,7 +150,8 @@ def _agrees(row: Row[Any], last: Row[Any] | None) -> bool:
         return not row.counted_cents
     if last.cents in [getattr(row, name) for name in AMOUNTS]:
         return True
-    return not row.counted_cents and last.kind in RELEASING
+    # An order that cost nothing has released what was reserved for it.
+    return not row.counted_cents and (last.kind in RELEASING or last.cents == row.reserved_cents)
 
 
 def _without_row(connection: Connection) -> Iterator[str]:

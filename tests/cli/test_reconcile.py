@@ -205,7 +205,7 @@ def test_a_purchase_that_surely_bought_nothing_is_released(shop, run):
     assert kinds(report) == [("released now", KEY)]
     assert shop.record().state is State.DECLINED
     assert shop.record().counted_cents == 0
-    assert "The monthly comparison said that nothing was bought" in shop.record().reason
+    assert "A comparison with the order book said that nothing was bought" in shop.record().reason
     assert reconciled(run, code=0)["lines"] == []
 
 
