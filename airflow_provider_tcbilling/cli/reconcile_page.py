@@ -22,6 +22,9 @@ MOST_ROWS = 2_000
 
 UNKNOWN = "currency not known"
 
+CSS = {"Made": "time", "Order": "time", "Order book": "money", "Ledger": "money", "Reserved": "money"}
+"""The class of a column, by its name."""
+
 HEAD = ("Made", "Order", "Product", "Order book", "Ledger", "Reserved", "Purchase", "Why")
 
 
@@ -60,7 +63,7 @@ def _of_currency(report: Report, currency: str, lines: list[Line]) -> Iterator[s
     )
     yield f'<h2>{_text(name)}</h2><dl class="sums">'
     for words, cents, css in figures:
-        yield f'<div class="{css}"><dt>{words}</dt><dd>{_text(amount(cents, name))}</dd></div>'
+        yield f'<div class="{css}"><dt>{words}</dt><dd>{money(cents, currency)}</dd></div>'
     yield "</dl>"
     legend = "".join(f'<li><i class="{css}"></i>{words}</li>' for css, words in PARTS)
     yield f'<h3>Each day</h3><ul class="legend">{legend}</ul>'
@@ -89,22 +92,44 @@ def _kinds(report: Report) -> Iterator[str]:
 
 
 def _table(lines: list[Line], zone: str) -> Iterator[str]:
-    yield f'<table class="rows"><thead><tr>{"".join(f"<th>{name}</th>" for name in HEAD)}</tr></thead><tbody>'
-    for line in lines[:MOST_ROWS]:
-        yield f"<tr>{''.join(_cells(line, zone))}</tr>"
+    """Yield a table, without the columns that are empty in each line."""
+    rows = [_cells(line, zone) for line in lines[:MOST_ROWS]]
+    shown = [place for place, column in enumerate(zip(*rows, strict=True)) if any(column)]
+    heads = "".join(f"<th{_css(name, name)}>{name}</th>" for name in (HEAD[place] for place in shown))
+    yield f'<table class="rows"><thead><tr>{heads}</tr></thead><tbody>'
+    for row in rows:
+        yield f"<tr>{''.join(_cell(HEAD[place], row[place]) for place in shown)}</tr>"
     yield "</tbody></table>"
     if len(lines) > MOST_ROWS:
         yield f"<p>{len(lines) - MOST_ROWS} more are not shown. The export has all.</p>"
 
 
-def _cells(line: Line, zone: str) -> Iterator[str]:
+def _cell(name: str, value: str) -> str:
+    return f'<td data-name="{name}"{_css(name, value)}>{value}</td>'
+
+
+def _css(name: str, value: str) -> str:
+    """Return the class of a cell: amounts are aligned, and a phone leaves out what is empty."""
+    found = " ".join(filter(None, [CSS.get(name, ""), "" if value else "none"]))
+    return f' class="{found}"' if found else ""
+
+
+def _cells(line: Line, zone: str) -> tuple[str, ...]:
+    """Return the cells of a line, escaped."""
     at = "" if line.at is None else written(line.at, zone)[:16].replace("T", " ")
-    money = (line.book_cents, line.ledger_cents, line.reserved_cents or None)
-    amounts = ("" if cents is None else amount(cents, line.currency or UNKNOWN) for cents in money)
-    why = ", ".join(filter(None, [line.reason, "" if line.kind is Kind.AGREED else line.status]))
-    for name, value in zip(HEAD, (at, line.order_id, line.product, *amounts, line.key, why), strict=True):
-        css = " ".join(filter(None, ["money" * (name in HEAD[3:6]), "none" * (not value)]))
-        yield f'<td data-name="{name}"{f" class={chr(34)}{css}{chr(34)}" * bool(css)}>{_text(value)}</td>'
+    amounts = (line.book_cents, line.ledger_cents, line.reserved_cents or None)
+    is_said = line.kind is Kind.AGREED or line.status in line.reason
+    why = ", ".join(filter(None, [line.reason, "" if is_said else line.status]))
+    texts = map(_text, (at, line.order_id, line.product))
+    return (*texts, *(money(cents, line.currency) for cents in amounts), _text(line.key), _text(why))
+
+
+def money(cents: int | None, currency: str) -> str:
+    """Return an amount as the page shows it, escaped: ``14,955.14 USD``; empty if it is not known."""
+    if cents is None:
+        return ""
+    whole, rest = divmod(abs(cents), 100)
+    return _text(f"{'-' if cents < 0 else ''}{whole:,}.{rest:02} {currency}".strip())
 
 
 def _hints(report: Report) -> Iterator[str]:

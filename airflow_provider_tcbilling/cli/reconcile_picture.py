@@ -17,6 +17,8 @@ WIDE, NARROW = 960, 360
 HEIGHT, TOP, BOTTOM, LEFT = 240, 12, 24, 68
 ROW, NAME_HEIGHT = 44, 16
 MOST_PRODUCTS = 12
+LEAST = 2.0
+"""The shortest part of a bar, so that a small amount is seen."""
 MOST_LABELS = {WIDE: 31, NARROW: 7}
 MAX_NAME = 40
 
@@ -51,7 +53,7 @@ def products_of(products: Mapping[str, Sums], currency: str, width: int) -> str:
         parts.append(f'<text class="name" x="0" y="{y + NAME_HEIGHT - 3}">{escape(harmless(name, MAX_NAME))}</text>')
         parts.append(f'<text x="{width}" y="{y + NAME_HEIGHT - 3}" text-anchor="end">{words}</text>')
         for css, cents in _parts(sums):
-            size = cents * width / most
+            size = max(cents * width / most, LEAST)
             parts.append(_bar(css, x, y + NAME_HEIGHT + 2, size, 16))
             x += size
         parts.append("</g>")
@@ -92,8 +94,9 @@ def short(cents: int) -> str:
 def _column(sums: Sums, x: float, wide: float, scale: float) -> Iterator[str]:
     y = float(HEIGHT - BOTTOM)
     for css, cents in _parts(sums):
-        y -= cents * scale
-        yield _bar(css, x, y, wide, cents * scale)
+        size = max(cents * scale, LEAST)
+        y -= size
+        yield _bar(css, x, y, wide, size)
 
 
 def _bar(css: str, x: float, y: float, wide: float, high: float) -> str:

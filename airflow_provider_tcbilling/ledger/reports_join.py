@@ -110,7 +110,7 @@ def _orders(free: Sequence[Deal]) -> Iterator[list[Deal]]:
     for deal in free:
         groups[deal.big_deal_id or deal.order_id].append(deal)
     for group in groups.values():
-        yield from [group] if can_be_one(group) else ([deal] for deal in group)
+        yield from [group] if len(group) == 1 or can_be_one(group) else ([deal] for deal in group)
 
 
 def _is_elsewhere(entry: Entry, scope: Scope) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pendulum
@@ -87,7 +88,7 @@ class Span:
 
 def day_of(moment: float, zone: str) -> str:
     """Return the day of a moment, in epoch seconds, in a zone."""
-    return pendulum.from_timestamp(moment, tz=zone).to_date_string()
+    return datetime.fromtimestamp(moment, ZoneInfo(zone)).date().isoformat()
 
 
 def last_month(now: float, zone: str = ZONE) -> str:

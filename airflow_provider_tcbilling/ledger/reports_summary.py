@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
-
-import pendulum
+from zoneinfo import ZoneInfo
 
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.ledger.reports import Kind, Line, Report, by_currency
@@ -32,6 +32,11 @@ class Sums:
     nobody_cents: int = 0
     refunded_cents: int = 0
     book_cents: int = 0
+
+    @property
+    def shown_cents(self) -> int:
+        """What is settled, reserved and owned by nobody, together."""
+        return self.settled_cents + self.reserved_cents + self.nobody_cents
 
     def add(self, line: Line) -> None:
         """Add a line. An amount that is not known adds nothing."""
@@ -72,7 +77,7 @@ def by_day(report: Report, lines: Iterable[Line]) -> dict[str, Sums]:
 def by_product(lines: Iterable[Line]) -> dict[str, Sums]:
     """Return the sums of each product, the most expensive one first."""
     products = _grouped(lines, lambda line: line.product or "not known")
-    return dict(sorted(products.items(), key=lambda item: (-item[1].book_cents - item[1].reserved_cents, item[0])))
+    return dict(sorted(products.items(), key=lambda item: (-item[1].shown_cents, item[0])))
 
 
 def _grouped(lines: Iterable[Line], key: Callable[[Line], str]) -> dict[str, Sums]:
@@ -130,4 +135,4 @@ def _origin(line: Line) -> Mapping[str, Any]:
 
 def written(moment: float, zone: str) -> str:
     """Write a moment in a zone, as ISO 8601."""
-    return str(pendulum.from_timestamp(int(moment), tz=zone).to_iso8601_string())
+    return datetime.fromtimestamp(int(moment), ZoneInfo(zone)).isoformat()

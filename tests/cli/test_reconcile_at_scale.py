@@ -10,10 +10,11 @@ from collections import Counter
 
 import pytest
 
+from airflow_provider_tcbilling.ledger.reports_span import ZONE, day_of
 from airflow_provider_tcbilling.sandbox.other_orders import add_orders
 from tests.conftest import SECRET_ID, SECRET_KEY
-from tests.support.database_shop import database_shop
 from tests.support.dag_runs import ROOT
+from tests.support.database_shop import database_shop
 
 pytestmark = pytest.mark.airflow
 
@@ -35,7 +36,7 @@ print(json.dumps({"code": code, "peak": tracemalloc.get_traced_memory()[1]}), fi
 
 @pytest.fixture
 def shop(request, sandbox, connect, tmp_path, passing_time, monkeypatch):
-    """A shop with 10,000 orders in its order book, of which some are its own, and moves while it is read."""
+    """A shop with 10,000 orders in its order book, of which some are its own."""
     shop = database_shop("sqlite", request, sandbox, connect, tmp_path / "ledger", passing_time, monkeypatch)
     sandbox.account.balance_cents = 10**15
     for number in range(OWNED):
@@ -49,12 +50,8 @@ def test_a_month_of_10_000_orders_takes_few_requests_and_little_memory(shop, tmp
     connection = {"conn_type": "tcbilling", "host": shop.sandbox.url, "login": SECRET_ID, "password": SECRET_KEY}
     connection["extra"] = {"ledger_conn_id": "ledger", "requests_per_second": 1000}
     before, page = Counter(shop.sandbox.requests), tmp_path / "page.html"
-    first, last = "2020-01-01", "2022-12-31"
-    from airflow_provider_tcbilling.ledger.reports_span import Span
-
     now = shop.sandbox.account.clock.now()
-    span = Span.of_month("2026-11")
-    first, last = span.day_of(now - 25 * 86_400), span.day_of(now + 86_400)
+    first, last = (day_of(now + days * 86_400, ZONE) for days in (-25, 1))
 
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, "reconcile", "--from", first, "--to", last, "--html", str(page), "--json"],
