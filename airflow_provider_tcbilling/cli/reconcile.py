@@ -49,8 +49,8 @@ LISTED_FOR = 60 * DAY
 """Seconds after its intent within which the order of a purchase was made."""
 
 ONLY_READ = (
-    "This ledger is not in a database. It was only read: missing prices stay missing, nothing is released, and it "
-    "knows no reservations."
+    "This ledger is not in a database, so it was only read: a price that it does not know stays unknown, nothing is "
+    "released, and it has no reservations."
 )
 
 _REFUSED = "Nothing was written: "
@@ -119,12 +119,17 @@ class Reconciliation:
             self.scope,
             released=self.released,
             reasons=self.reasons,
-            notes=[*notes, *([] if self.store.replaces_conditionally else [ONLY_READ])],
+            notes=[*notes, *([] if self._counts_money else [ONLY_READ])],
+            keeps_prices=self._counts_money,
         )
+
+    @property
+    def _counts_money(self) -> bool:
+        return self.store.counts_money and self.store.replaces_conditionally
 
     def carried_out(self, *, settles: bool) -> Report:
         """Add missing prices, release what surely bought nothing, and return the report of what is left."""
-        first, settles = self.report(), settles and self.store.replaces_conditionally
+        first, settles = self.report(), settles and self._counts_money
         for line in first.lines:
             if settles and is_settleable(line):
                 self._settle(line)

@@ -19,7 +19,7 @@ HEAD = ("RESULT", "AT", "ORDER", "ORDER BOOK", "LEDGER", "RESERVED", "PRODUCT", 
 RIGHT = frozenset({3, 4, 5})
 SUMS = ("CURRENCY", "ORDER BOOK", "LEDGER", "RESERVED", "OWNED BY NOBODY", "REFUNDED")
 
-QUIET = frozenset({Kind.AGREED, Kind.SETTLED, Kind.UNCHARGED})
+QUIET = frozenset({Kind.AGREED, Kind.SETTLED, Kind.UNPRICED, Kind.UNCHARGED})
 """Kinds that are counted and not listed."""
 
 

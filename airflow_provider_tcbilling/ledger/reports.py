@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from airflow_provider_tcbilling.api.models import ENDINGS, Deal, DealStatus, status_words, total_of, unique
@@ -30,6 +30,7 @@ class Kind(str, Enum):
 
     AGREED = "agreed"
     SETTLED = "settled now"
+    UNPRICED = "price not kept"
     UNSETTLED = "unsettled"
     AMOUNT = "amount differs"
     LEDGER_ONLY = "in the ledger only"
@@ -52,7 +53,7 @@ class Kind(str, Enum):
         return MEANINGS[self]
 
 
-_AGREEING = frozenset({Kind.AGREED, Kind.SETTLED, Kind.RELEASED, Kind.REFUND, Kind.UNCHARGED})
+_AGREEING = frozenset({Kind.AGREED, Kind.SETTLED, Kind.UNPRICED, Kind.RELEASED, Kind.REFUND, Kind.UNCHARGED})
 
 MEANINGS: Mapping[Kind, str] = {
     Kind.NOBODY: "Tencent lists the order, and no purchase of the ledger has it: somebody bought it elsewhere, such as "
@@ -64,6 +65,7 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.RESERVED: "A purchase was begun, and no order of it is known. Its amount stays reserved.",
     Kind.UNREADABLE: "A row of the order book, or a record of the ledger, cannot be read.",
     Kind.SETTLED: "The price was missing in the ledger, and this report has added it.",
+    Kind.UNPRICED: "Both have the order, and this kind of ledger need not know its price.",
     Kind.RELEASED: "A purchase was begun, and this report has proven that nothing was bought.",
     Kind.REFUND: "Money that came back. It is listed apart, and gives no room back in a spending limit.",
     Kind.UNCHARGED: "The order was never paid.",
@@ -169,6 +171,7 @@ def report_of(
     released: Collection[str] = (),
     reasons: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    keeps_prices: bool = True,
 ) -> Report:
     """
     Compare the purchases of a ledger with an order book.
@@ -177,6 +180,7 @@ def report_of(
     :param book: The orders of the span, and more.
     :param released: Keys of purchases that were proven to have bought nothing.
     :param reasons: What is known of purchases without an order, by key.
+    :param keeps_prices: The ledger counts money, so a price that it does not know is a difference.
     """
     from airflow_provider_tcbilling.ledger.reports_alike import close_together
 
@@ -185,6 +189,8 @@ def report_of(
     found = [*_lines(join, zone[0], released, reasons or {})]
     found += [_line_without_number(deal, zone[0]) for deal in book.unnamed]
     lines = [line for line in found if line.at is None or span.has(line.at)]
+    if not keeps_prices:
+        lines = [replace(line, kind=Kind.UNPRICED) if is_settleable(line) else line for line in lines]
     urgency = {kind: place for place, kind in enumerate(MEANINGS)}
     lines.sort(key=lambda line: (urgency[line.kind], line.at or 0.0, line.order_id, line.key))
     others = [entry for entry in join.others if entry.at is None or span.has(entry.at)]
