@@ -123,8 +123,8 @@ def purchase_name(chosen: argparse.Namespace, token: str | None = None, order_id
 
 @contextmanager
 def connected(conn_id: str) -> Iterator[Session]:
-    """Yield the connection's settings and clients. A user may use connections that only the database has."""
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    """Yield the connection's settings and clients."""
+    read_all_connections()
     from airflow_provider_tcbilling.api.errors import TcBillingError
     from airflow_provider_tcbilling.cli.lookup import Refused
     from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
@@ -137,6 +137,11 @@ def connected(conn_id: str) -> Iterator[Session]:
         except Exception as error:
             raise Refused(f"Connection {conn_id} cannot be read: {error}") from error
         yield tencent
+
+
+def read_all_connections() -> None:
+    """Let this process read connections that only Airflow's database has, as a user may."""
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
 
 
 def _print(text: str, stream: TextIO) -> None:

@@ -30,6 +30,7 @@ from airflow_provider_tcbilling.cli.command import (
     as_json,
     connected,
     purchase_name,
+    read_all_connections,
 )
 from airflow_provider_tcbilling.cli.ledger import LEDGER, list_command
 
@@ -55,8 +56,13 @@ def settle(chosen: argparse.Namespace) -> Answer:
     from airflow_provider_tcbilling.cli.lookup import PurchaseName, find, task_of
     from airflow_provider_tcbilling.cli.settle import Settlement, record_from
 
-    if sum(map(bool, (chosen.order_id, chosen.not_bought, chosen.restore))) != 1:
-        raise WrongUsage("give one of --order-id, --not-bought and --restore")
+    decisions = (chosen.order_id, chosen.not_bought, chosen.restore, chosen.accept_price is not None)
+    if sum(map(bool, decisions)) != 1:
+        raise WrongUsage("give one of --order-id, --not-bought, --restore and --accept-price")
+    if chosen.accept_price is not None:
+        return _accept_price(chosen), DONE
+    if chosen.price_key:
+        raise WrongUsage("--price-key belongs to --accept-price")
     if chosen.restore and any((chosen.key, chosen.token, chosen.dag_id, chosen.run_id, chosen.task_id)):
         raise WrongUsage("the record to restore names its purchase: leave --key and the task out")
     restored = record_from(_text_of(chosen.restore)) if chosen.restore else None
@@ -67,6 +73,44 @@ def settle(chosen: argparse.Namespace) -> Answer:
         if restored:
             return settlement.restore(restored), DONE
         return settlement.is_order(chosen.order_id) if chosen.order_id else settlement.not_bought(), DONE
+
+
+def approve(chosen: argparse.Namespace) -> Answer:
+    """Approve the purchases of a plan."""
+    import getpass
+
+    from airflow_provider_tcbilling.cli.approve import approve as approve_plan
+    from airflow_provider_tcbilling.task.money_checks import A_VALIDITY
+
+    if chosen.plan == "-" and chosen.yes_total is None:
+        raise WrongUsage("a plan from the standard input needs --yes-total, since nobody can type the total there")
+    if chosen.until is not None and (mistake := A_VALIDITY.mistake("--until", chosen.until)):
+        raise WrongUsage(mistake)
+    seconds = None if chosen.until is None else A_VALIDITY.read(chosen.until)
+    text, by = _text_of(chosen.plan), chosen.by if chosen.by is not None else getpass.getuser()
+    with connected(chosen.conn_id) as tencent:
+        return approve_plan(text, tencent, by=by, seconds=seconds, yes_total=chosen.yes_total), DONE
+
+
+def preflight(chosen: argparse.Namespace) -> Answer:
+    """Test everything about a connection that can be tested without buying."""
+    read_all_connections()
+    from airflow_provider_tcbilling.cli.preflight import as_text
+    from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+    result = TcBillingHook(chosen.conn_id).preflight()
+    answer = as_json(result.as_dict()) if chosen.json else as_text(result, chosen.width)
+    return answer, DONE if result.has_passed else NOT_DONE
+
+
+def _accept_price(chosen: argparse.Namespace) -> str:
+    from airflow_provider_tcbilling.cli.accept_price import accept_price
+    from airflow_provider_tcbilling.cli.lookup import find
+
+    name = None if chosen.price_key else purchase_name(chosen, token=chosen.token)
+    with connected(chosen.conn_id) as tencent:
+        found = find(name, tencent.settings, tencent.buying) if name else None
+        return accept_price(tencent, found, chosen.price_key or "", chosen.accept_price)
 
 
 COMMANDS = (
@@ -84,10 +128,34 @@ COMMANDS = (
             Option("--order-id", "decide: this order is the purchase; a clear then returns it"),
             Option("--not-bought", "decide: nothing was bought; a clear then BUYS", {"action": "store_true"}),
             Option("--restore", "decide: the record is the JSON in this file, - for the standard input"),
+            Option(
+                "--accept-price",
+                "decide: a price above its reservation is right, up to so many cents, or as it was paid",
+                {"nargs": "?", "const": ""},
+            ),
+            Option("--price-key", "with --accept-price, in place of a purchase: the price key that a message names"),
             Option("--force", "go on although the order book leaves a doubt", {"action": "store_true"}),
             CONN_ID,
         ),
         settle,
+    ),
+    Command(
+        "approve",
+        "approve the purchases of a plan, each at its price and for a time; buys nothing",
+        (
+            Option("--plan", "the plan: JSON in this file, - for the standard input", {"required": True}),
+            Option("--until", "how long it counts, such as P1D; at most, and else, as long as the connection allows"),
+            Option("--by", "name of the user who approves; else that of this session"),
+            Option("--yes-total", "for scripts: the total in cents, in place of typing it", {"type": int}),
+            CONN_ID,
+        ),
+        approve,
+    ),
+    Command(
+        "preflight",
+        "test everything about a connection that can be tested without buying, one line each",
+        (CONN_ID, JSON),
+        preflight,
     ),
     *BOOKS,
     list_command("all purchases of the ledger, one line each: ledger list without a limit", 0),

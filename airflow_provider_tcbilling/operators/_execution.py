@@ -18,6 +18,7 @@ from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import amount, visible
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK
 from airflow_provider_tcbilling.purchasing.errors import LeftAlone, OrderNotRecorded, RunRefused
+from airflow_provider_tcbilling.purchasing.money_errors import ApprovalRefused
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers.event import refuse_another
 
@@ -99,7 +100,7 @@ class Execution:
             raise
         except LeftAlone as error:
             raise AirflowSkipException(str(error)) from None
-        except RunRefused as error:
+        except (RunRefused, ApprovalRefused) as error:
             if self.task.value_of("on_refused_run") is OnRefusedRun.SKIP and not self.purchase.is_in_doubt:
                 raise AirflowSkipException(str(error)) from None
             raise
@@ -156,10 +157,16 @@ class Execution:
         return self.ended(delivered, delivery.order_ids)
 
     def price(self, order: Order) -> Order:
-        """Return an order that is delivered already with what was paid, if the order book shows it within moments."""
+        """
+        Return an order that is delivered already with what was paid, if the order book shows it within moments.
+
+        Where limits count the price, the order book gets its lag to show it.
+        """
         from airflow_provider_tcbilling.waiting.delivery import with_price
 
-        priced = with_price(self.tencent.waiting, order, self.task.action.name)
+        rules, lag = self.task.money_rules(self.tencent.settings), self.tencent.settings.order_book_lag
+        patience = lag if rules and rules.is_in_force else 0.0
+        priced = with_price(self.tencent.waiting, order, self.task.action.name, patience)
         if priced.paid_cents is not None:
             self.purchase.note_delivery(priced)
         return priced
@@ -188,12 +195,14 @@ class Execution:
         self.order_id, self.task.console_link = order_id, self.tencent.settings.order_url(order_id)
 
     def _begin(self) -> Purchase:
+        from airflow_provider_tcbilling.purchasing.authorization import Authorization
         from airflow_provider_tcbilling.purchasing.decision import Rules
         from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
             may_have_run_before,
             placed_by,
             refuse_unless_due,
+            requester_of,
             since_when,
         )
         from airflow_provider_tcbilling.task.replay_window import retry_seconds
@@ -227,6 +236,7 @@ class Execution:
             ),
             client_token=self._token,
             placed_by=placed_by(context),
+            authorization=Authorization(store, action, task.money_rules(settings), requester_of(context)),
             presumed_since=since_when(context) if may_have_run_before(context) else None,
             twins=TWINS if task.has_twins(context) else "",
             check=lambda: refuse_unless_due(

@@ -14,6 +14,7 @@ from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.links.console import OrderConsoleLink
+from airflow_provider_tcbilling.operators._approval import answer_of, asking, place_approved
 from airflow_provider_tcbilling.operators._execution import Execution
 from airflow_provider_tcbilling.task.arguments import SPENDING, literals_of, refuse_literals
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.api.schema import Action
+    from airflow_provider_tcbilling.hooks.connection import Settings
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
+    from airflow_provider_tcbilling.purchasing.money_rules import MoneyRules
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
 
 __all__ = ["OnRefusedRun", "OnUnknownOutcome", "SpendingOperator"]
@@ -100,6 +103,10 @@ class SpendingOperator(BillingTask):
         self._run: Execution | None = None
         refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
 
+    def money_rules(self, settings: Settings) -> MoneyRules | None:
+        """Return the rules for the price; ``None`` if the task takes no money."""
+        return None
+
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """
         Return the action: what is sent, and the evidence that it was carried out.
@@ -150,14 +157,35 @@ class SpendingOperator(BillingTask):
         with self._execution(context) as run:
             if (plan := self.plan(run.action)) is not None:
                 return plan
-            with run.placing():
+            with run.placing(), asking(run):
                 order = run.purchase.place()
-            run.announce(order.order_id)
-            if not self.value_of("wait_for_delivery"):
-                return run.ended(order, [order.order_id])
-            if not self.is_settled(order, run.fields):
-                return run.deliver(order, time.time() + self.value_of("delivery_timeout"))
-            return run.ended(run.price(order), [order.order_id])
+            return self._placed(run, order)
+
+    def execute_approved(self, context: Context, event: Any = None, code: str = "") -> dict[str, Any]:
+        """
+        Go on after a user has answered whether it may be bought.
+
+        The purchase is computed again. It is sent only if the answer approves exactly what it is now.
+
+        :param code: That of the question that was put, for a message. It decides nothing.
+        :raises AirflowSkipException: The user refused, or did not answer in time, and *on_refused_run* says ``skip``.
+        :raises AirflowFailException: The answer does not approve it. Nothing was sent. Else as in :meth:`execute`.
+        """
+        with self._execution(context) as run:
+            if (plan := self.plan(run.action)) is not None:
+                return plan
+            with run.placing():
+                order = place_approved(run, answer_of(event, code))
+            return self._placed(run, order)
+
+    def _placed(self, run: Execution, order: Order) -> dict[str, Any]:
+        """Wait for an order unless *wait_for_delivery* is false, and return what the task returns."""
+        run.announce(order.order_id)
+        if not self.value_of("wait_for_delivery"):
+            return run.ended(order, [order.order_id])
+        if not self.is_settled(order, run.fields):
+            return run.deliver(order, time.time() + self.value_of("delivery_timeout"))
+        return run.ended(run.price(order), [order.order_id])
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """
