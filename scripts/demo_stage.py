@@ -170,7 +170,6 @@ class Stage:
     dags = ROOT / "example_dags"
     dag_id = ""
     sandbox_options: Sequence[str] = ()
-    airflow_class = RealAirflow
     login = "no login"
 
     def __init__(self, folder: Path, show: Show, interruption: Interruption, *, keep: bool) -> None:
@@ -198,9 +197,9 @@ class Stage:
         """Return the environment variables of the connections."""
         return self.ledger.connections(self.sandbox.connection)
 
-    def settings(self) -> dict[str, str]:
-        """Return more variables for Airflow."""
-        return {}
+    def new_airflow(self) -> RealAirflow:
+        """Return the Airflow to start."""
+        return RealAirflow(self.folder, self.dags, self.connections(), self.tick)
 
     def play(self) -> str:
         """Show everything, and return what went wrong; empty if nothing did."""
@@ -242,6 +241,11 @@ class Stage:
         for name, state in (self._airflow.health if self._airflow else {}).items():
             self.show.see_component(name, state)
 
+    def hear(self, line: str) -> None:
+        """Take a line that a task wrote."""
+        if self.keep or self.sandbox.url not in line:
+            self.show.see_log(line)
+
     def follow(self, run_id: str, logs: TaskLogs, is_over: Callable[[str, Mapping[str, str]], bool]) -> str:
         """
         Watch a run, and return its state when it is over.
@@ -260,8 +264,7 @@ class Stage:
                 self.show.see_task(task_id, task_state)
             self.show.see_account(*self.sandbox.account())
             for line in logs.fresh():
-                if self.keep or self.sandbox.url not in line:
-                    self.show.see_log(line)
+                self.hear(line)
             if is_over(state, tasks):
                 return state
             if time.monotonic() > deadline:
@@ -279,8 +282,7 @@ class Stage:
             time.sleep(STEP_SECONDS)
         self.show.see_component("sandbox", "healthy")
         self.show.enter("Starting Airflow")
-        environment = {**self.connections(), **self.settings()}
-        self._airflow = self.airflow_class(self.folder, self.dags, environment, self.tick)
+        self._airflow = self.new_airflow()
         running.enter_context(self._airflow)
         self.tick()
         self.show.enter(f"Waiting for DAG {self.dag_id}")
