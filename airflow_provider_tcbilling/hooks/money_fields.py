@@ -8,56 +8,25 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
-from airflow_provider_tcbilling.api.schema import whole_number
-from airflow_provider_tcbilling.api.text import visible
 from airflow_provider_tcbilling.hooks.extra_fields import ExtraField, is_given, mistakes_in
-from airflow_provider_tcbilling.purchasing.limits import A_ZONE, DEFAULT_ZONE, MOST_CENTS, Limit, limits_of
+from airflow_provider_tcbilling.purchasing.limits import A_ZONE, DEFAULT_ZONE, Limit, limits_of
 from airflow_provider_tcbilling.purchasing.money_rules import DAY, ApprovalRules, MoneyRules
-from airflow_provider_tcbilling.task.arguments import LONGEST_DAYS, is_true, seconds_of
+from airflow_provider_tcbilling.task.arguments import is_true
+from airflow_provider_tcbilling.task.money_checks import (
+    A_VALIDITY,
+    AN_AMOUNT,
+    APPROVERS,
+    approvers_of,
+    cents_of,
+    valid_for_of,
+)
 
 __all__ = ["MONEY_FIELDS", "MoneySettings", "money_mistakes", "money_values"]
 
 ORIGIN = "dag"
 """The name that the origin of a purchase has in a limit of the connection."""
 
-MAX_APPROVER = 128
-"""Characters of the name of a user."""
 
-
-def _cents(value: Any) -> int:
-    """Return an amount from 0 on, also one that a form wrote as text; ``ValueError`` for anything else."""
-    if not 0 <= (cents := whole_number(value)) < MOST_CENTS:
-        raise ValueError("not an amount")
-    return cents
-
-
-def _approvers(value: Any) -> tuple[str, ...]:
-    """Return the names of users, from a list or a text with commas; ``ValueError`` if one of them is none."""
-    if not isinstance(value, (str, list, tuple)):
-        raise ValueError("not a list")
-    names = value.split(",") if isinstance(value, str) else list(value)
-    if not names or not all(isinstance(name, str) and _is_a_user(name.strip()) for name in names):
-        raise ValueError("not names")
-    return tuple(dict.fromkeys(name.strip() for name in names))
-
-
-def _is_a_user(name: str) -> bool:
-    return 0 < len(name) <= MAX_APPROVER and visible(name) == name
-
-
-def _valid_for(value: Any) -> float:
-    """Return the seconds for which an approval is valid; ``ValueError`` for 0, and for no span."""
-    if not (seconds := seconds_of(value)):
-        raise ValueError("never valid")
-    return seconds
-
-
-AN_AMOUNT = Check(_cents, f"a whole number of cents from 0 to {MOST_CENTS - 1}")
-APPROVERS = Check(_approvers, "names of users, as a list or as a text with commas between them, and none of them empty")
-A_VALIDITY = Check(
-    _valid_for,
-    f"a number of seconds above 0, or an ISO 8601 duration such as P1D, and at most {LONGEST_DAYS} days",
-)
 A_SWITCH = Check(is_true, "true or false")
 
 _LIMITS = ExtraField(
@@ -194,9 +163,9 @@ def money_values(extra: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "spending_limits": limits_of(given["spending_limits"], ORIGIN) if "spending_limits" in given else (),
         "limits_zone": given.get("limits_zone", DEFAULT_ZONE),
-        "min_balance_cents": _cents(given["min_balance_cents"]) if "min_balance_cents" in given else None,
-        "approve_above_cents": _cents(given["approve_above_cents"]) if "approve_above_cents" in given else None,
-        "approvers": _approvers(given["approvers"]) if "approvers" in given else (),
-        "approval_valid_for": _valid_for(given.get("approval_valid_for", DAY)),
+        "min_balance_cents": cents_of(given["min_balance_cents"]) if "min_balance_cents" in given else None,
+        "approve_above_cents": cents_of(given["approve_above_cents"]) if "approve_above_cents" in given else None,
+        "approvers": approvers_of(given["approvers"]) if "approvers" in given else (),
+        "approval_valid_for": valid_for_of(given.get("approval_valid_for", DAY)),
         "approver_is_not_requester": is_true(given.get("approver_is_not_requester", False)),
     }

@@ -188,12 +188,14 @@ class Execution:
         self.order_id, self.task.console_link = order_id, self.tencent.settings.order_url(order_id)
 
     def _begin(self) -> Purchase:
+        from airflow_provider_tcbilling.purchasing.authorization import Authorization
         from airflow_provider_tcbilling.purchasing.decision import Rules
         from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
             may_have_run_before,
             placed_by,
             refuse_unless_due,
+            requester_of,
             since_when,
         )
         from airflow_provider_tcbilling.task.replay_window import retry_seconds
@@ -227,6 +229,7 @@ class Execution:
             ),
             client_token=self._token,
             placed_by=placed_by(context),
+            authorization=Authorization(store, action, task.money_rules(settings), requester_of(context)),
             presumed_since=since_when(context) if may_have_run_before(context) else None,
             twins=TWINS if task.has_twins(context) else "",
             check=lambda: refuse_unless_due(

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.api.schema import Action
+    from airflow_provider_tcbilling.hooks.connection import Settings
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
+    from airflow_provider_tcbilling.purchasing.money_rules import MoneyRules
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
 
 __all__ = ["OnRefusedRun", "OnUnknownOutcome", "SpendingOperator"]
@@ -98,7 +100,15 @@ class SpendingOperator(BillingTask):
         self.delivery_timeout = delivery_timeout
         self.console_link = ""
         self._run: Execution | None = None
-        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
+        refuse_literals(self.task_id, self.checks, self.literals())
+
+    def literals(self) -> dict[str, Any]:
+        """Return the arguments that are no templates, which are checked when the DAG is imported."""
+        return literals_of(self, SPENDING)
+
+    def money_rules(self, settings: Settings) -> MoneyRules | None:
+        """Return the rules for the price; ``None`` if the task takes no money."""
+        return None
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.models import Order
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.operators._buying import Buying
 from airflow_provider_tcbilling.operators.base import SpendingOperator
 from airflow_provider_tcbilling.task.masker import mask_in_airflow
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CreateInstanceOperator", "OnRefusedRun", "OnUnknownOutcome"]
 
 
-class CreateInstanceOperator(SpendingOperator):
+class CreateInstanceOperator(Buying, SpendingOperator):
     """
     Buy a prepaid instance from the account balance, and return its ids when it is delivered.
 
@@ -52,6 +53,18 @@ class CreateInstanceOperator(SpendingOperator):
     :param period_unit: ``m`` months or ``y`` years; left out, the server assumes months. (templated)
     :param renew_flag: The action at the end of the subscription, such as ``NOTIFY_AND_AUTO_RENEW``; left out, the
         server assumes ``NOTIFY_AND_MANUAL_RENEW``. (templated)
+    :param dry_run: Show what would be bought, its worst case, the limits and the approval, and send nothing that pays.
+        ``[tcbilling] dry_run = True`` does it for a deployment.
+    :param max_cents: The most that it may cost, vouchers included, in 1/100 of *currency*. ``None`` takes the highest
+        price that the ledger remembers for the same. (templated)
+    :param currency: Of *max_cents*, such as ``USD``. ``None`` is that of the connection's limits. (templated)
+    :param approve_above_cents: Cents above which a user must approve the purchase; 0 for each that costs anything.
+        Where the connection has a number too, the lower one counts. (templated)
+    :param approvers: Names of the users who may approve, of those that the connection allows: a list, or a text with
+        commas. ``None`` is all of them. (templated)
+    :param approval_valid_for: Time to answer, and time from the answer on within which it may be sent: seconds, a
+        timedelta, or an ISO 8601 duration such as ``PT8H``. ``None`` is that of the connection. (templated)
+    :param approver_is_not_requester: The user who started the run may not approve.
     :param purchase_key: Business name of the purchase, such as ``edge-firewall-2026-12``. The same key is the same
         purchase in whatever run. Left out, each run of the task is a purchase of its own. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
@@ -87,7 +100,7 @@ class CreateInstanceOperator(SpendingOperator):
         "period",
         "period_unit",
         "renew_flag",
-        *SpendingOperator.template_fields,
+        *Buying.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameter": "json"}
     ui_color = "#d6eaff"
@@ -106,6 +119,13 @@ class CreateInstanceOperator(SpendingOperator):
         period: int | str | None = None,
         period_unit: str | None = None,
         renew_flag: str | None = None,
+        dry_run: bool | str = False,
+        max_cents: int | str | None = None,
+        currency: str | None = None,
+        approve_above_cents: int | str | None = None,
+        approvers: Sequence[str] | str | None = None,
+        approval_valid_for: timedelta | float | str | None = None,
+        approver_is_not_requester: bool | str = False,
         purchase_key: str | None = None,
         client_token: str | None = None,
         on_unknown_outcome: OnUnknownOutcome | str = OnUnknownOutcome.STOP,
@@ -120,6 +140,15 @@ class CreateInstanceOperator(SpendingOperator):
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
+        self.hold(
+            dry_run=dry_run,
+            max_cents=max_cents,
+            currency=currency,
+            approve_above_cents=approve_above_cents,
+            approvers=approvers,
+            approval_valid_for=approval_valid_for,
+            approver_is_not_requester=approver_is_not_requester,
+        )
         super().__init__(
             purchase_key=purchase_key,
             client_token=client_token,

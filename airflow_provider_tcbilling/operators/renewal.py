@@ -15,6 +15,7 @@ from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest, RenewalNotSet, TcBillingError
 from airflow_provider_tcbilling.api.schema import Action, whole_number
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
+from airflow_provider_tcbilling.operators._buying import Buying
 from airflow_provider_tcbilling.operators.base import SpendingOperator
 from airflow_provider_tcbilling.task.arguments import (
     A_CONNECTION,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["OnAutoRenew", "OnRefusedRun", "OnUnknownOutcome", "RenewInstanceOperator", "SetRenewalOperator"]
 
 
-class RenewInstanceOperator(SpendingOperator):
+class RenewInstanceOperator(Buying, SpendingOperator):
     """
     Renew one prepaid instance from the account balance, once, and return its old and new expiry.
 
@@ -72,6 +73,18 @@ class RenewInstanceOperator(SpendingOperator):
     :param renew_isolated: Renew an instance that has expired and is isolated, too. The start of its new period is not
         documented. (templated)
     :param instance_name: Shown to readers; Tencent does not see it. It may be the server's text, so it is no template.
+    :param dry_run: Show what would be bought, its worst case, the limits and the approval, and send nothing that pays.
+        ``[tcbilling] dry_run = True`` does it for a deployment.
+    :param max_cents: The most that it may cost, vouchers included, in 1/100 of *currency*. ``None`` takes the highest
+        price that the ledger remembers for the same. (templated)
+    :param currency: Of *max_cents*, such as ``USD``. ``None`` is that of the connection's limits. (templated)
+    :param approve_above_cents: Cents above which a user must approve the purchase; 0 for each that costs anything.
+        Where the connection has a number too, the lower one counts. (templated)
+    :param approvers: Names of the users who may approve, of those that the connection allows: a list, or a text with
+        commas. ``None`` is all of them. (templated)
+    :param approval_valid_for: Time to answer, and time from the answer on within which it may be sent: seconds, a
+        timedelta, or an ISO 8601 duration such as ``PT8H``. ``None`` is that of the connection. (templated)
+    :param approver_is_not_requester: The user who started the run may not approve.
     :param purchase_key: Business name of the renewal. Left out, it is the instance and its *expire_time*, or without
         one the run of the task. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
@@ -106,10 +119,10 @@ class RenewInstanceOperator(SpendingOperator):
         "renew_within",
         "on_auto_renew",
         "renew_isolated",
-        *SpendingOperator.template_fields,
+        *Buying.template_fields,
     )
     checks: ClassVar[Mapping[str, Check]] = {
-        **SpendingOperator.checks,
+        **Buying.checks,
         "expire_time": optional(A_SERVER_TIME),
         "renew_within": optional(A_SPAN),
         "on_auto_renew": one_of(OnAutoRenew),
@@ -132,6 +145,13 @@ class RenewInstanceOperator(SpendingOperator):
         on_auto_renew: OnAutoRenew | str = OnAutoRenew.SKIP,
         renew_isolated: bool | str = False,
         instance_name: str = "",
+        dry_run: bool | str = False,
+        max_cents: int | str | None = None,
+        currency: str | None = None,
+        approve_above_cents: int | str | None = None,
+        approvers: Sequence[str] | str | None = None,
+        approval_valid_for: timedelta | float | str | None = None,
+        approver_is_not_requester: bool | str = False,
         purchase_key: str | None = None,
         client_token: str | None = None,
         on_unknown_outcome: OnUnknownOutcome | str = OnUnknownOutcome.STOP,
@@ -146,6 +166,15 @@ class RenewInstanceOperator(SpendingOperator):
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
+        self.hold(
+            dry_run=dry_run,
+            max_cents=max_cents,
+            currency=currency,
+            approve_above_cents=approve_above_cents,
+            approvers=approvers,
+            approval_valid_for=approval_valid_for,
+            approver_is_not_requester=approver_is_not_requester,
+        )
         super().__init__(
             purchase_key=purchase_key,
             client_token=client_token,

@@ -19,7 +19,7 @@ from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.json_text import type_of
 from airflow_provider_tcbilling.api.reading import json_of
-from airflow_provider_tcbilling.api.text import shown, visible
+from airflow_provider_tcbilling.api.text import folded, shown, visible
 from airflow_provider_tcbilling.api.values import Value
 
 DEFAULT_ZONE = "Asia/Shanghai"
@@ -77,7 +77,7 @@ class Limit:
         :param zone: The zone of the calendar, such as ``Asia/Shanghai``. A day in it may have 23 or 25 hours.
         :return: From minus to plus infinity for an order and a run, which no calendar ends.
         """
-        import pendulum  # not above: Airflow reads the fields of a connection in every process
+        import pendulum  # not above: the fields of a connection are read in every process
 
         if self.window in (Window.ORDER, Window.RUN):
             return -math.inf, math.inf
@@ -90,7 +90,7 @@ class Limit:
 
     def counts(self, product: str, origin: str) -> bool:
         """Whether it counts a purchase of a product by an origin."""
-        return self.product in ("", product) and self.origin in ("", origin)
+        return folded(self.product) in ("", folded(product)) and self.origin in ("", origin)
 
 
 def limits_of(value: Any, origin_field: str = "origin") -> tuple[Limit, ...]:

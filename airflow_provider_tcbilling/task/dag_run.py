@@ -8,10 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tcbilling.ledger.task_state import loop_index_of
+from airflow_provider_tcbilling.purchasing.approval import UNKNOWN_REQUESTER, is_named
 from airflow_provider_tcbilling.purchasing.errors import RunRefused
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+_BY_ITSELF = ("scheduled", "asset_triggered", "dataset_triggered")
+"""Kinds of runs that no user starts."""
 
 
 def placed_by(context: Context) -> dict[str, Any]:
@@ -26,6 +30,19 @@ def placed_by(context: Context) -> dict[str, Any]:
         **place,
         "try_number": ti.try_number,
     }
+
+
+def requester_of(context: Context) -> str:
+    """
+    Return the user who started the run.
+
+    :return: Empty if its schedule did, or an asset; :data:`.UNKNOWN_REQUESTER` if a user did whom nothing names.
+    """
+    run = context["dag_run"]
+    name = getattr(run, "triggering_user_name", None)
+    if is_named(name):
+        return str(name)
+    return "" if _kind(run) in _BY_ITSELF and not name else UNKNOWN_REQUESTER
 
 
 def run_key(context: Context) -> str:
