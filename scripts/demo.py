@@ -69,7 +69,7 @@ class Demo(Stage):
         run_id = self.airflow.trigger(self.dag_id)
         self._run_url = f"{self.airflow.url}/dags/{self.dag_id}/runs/{quote(run_id, safe='')}"
         self.show.enter(f"Running {self.dag_id}")
-        state = self.follow(run_id, TaskLogs(self.airflow.logs, self.dag_id), is_over)
+        state = self.follow(self.dag_id, run_id, TaskLogs(self.airflow.logs, self.dag_id), is_over)
         if state != "success":
             states = "; ".join(f"{task_id}: {spells}" for task_id, spells in self.show.tasks.items())
             raise AirflowTrouble("\n  ".join([f"the run ended as {state} ({states})", *self.show.log]))

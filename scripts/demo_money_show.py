@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+WIDTH = 140
+"""Characters of the table where there is no terminal."""
+
+
 class NotAsPromised(Exception):
     """A step did not show what it should. The message says what it showed."""
 
@@ -47,9 +51,9 @@ def print_table(console: Console, steps: Sequence[Step]) -> None:
     kept = sum(step.is_kept for step in steps)
     title = f"Money under control: {kept} of {len(steps)} steps as promised"
     table = Table(title=title, title_justify="left", show_lines=True)
-    for name in ("Step", "Promise", "Shown", ""):
-        table.add_column(name, overflow="fold")
+    for name, ratio in (("Step", 3), ("Promise", 6), ("Shown", 12), ("", 1)):
+        table.add_column(name, overflow="fold", ratio=ratio)
     for number, step in enumerate(steps, 1):
         verdict = Text("yes", style="green") if step.is_kept else Text("NO", style="bold red")
         table.add_row(f"{number}. {step.name}", step.promise, Text(step.shown), verdict)
-    console.print(table)
+    console.print(table, width=None if console.is_terminal else WIDTH)

@@ -246,7 +246,9 @@ class Stage:
         if self.keep or self.sandbox.url not in line:
             self.show.see_log(line)
 
-    def follow(self, run_id: str, logs: TaskLogs, is_over: Callable[[str, Mapping[str, str]], bool]) -> str:
+    def follow(
+        self, dag_id: str, run_id: str, logs: TaskLogs, is_over: Callable[[str, Mapping[str, str]], bool]
+    ) -> str:
         """
         Watch a run, and return its state when it is over.
 
@@ -257,8 +259,8 @@ class Stage:
         while True:
             self.tick()
             time.sleep(STEP_SECONDS)
-            state = self.airflow.run_state(self.dag_id, run_id)
-            instances = self.airflow.task_instances(self.dag_id, run_id)
+            state = self.airflow.run_state(dag_id, run_id)
+            instances = self.airflow.task_instances(dag_id, run_id)
             tasks = {task["task_id"]: task["state"] or NO_STATUS for task in instances}
             for task_id, task_state in tasks.items():
                 self.show.see_task(task_id, task_state)
