@@ -54,8 +54,13 @@ def settle(chosen: argparse.Namespace) -> Answer:
     from airflow_provider_tcbilling.cli.lookup import PurchaseName, find, task_of
     from airflow_provider_tcbilling.cli.settle import Settlement, record_from
 
-    if sum(map(bool, (chosen.order_id, chosen.not_bought, chosen.restore))) != 1:
-        raise WrongUsage("give one of --order-id, --not-bought and --restore")
+    decisions = (chosen.order_id, chosen.not_bought, chosen.restore, chosen.accept_price is not None)
+    if sum(map(bool, decisions)) != 1:
+        raise WrongUsage("give one of --order-id, --not-bought, --restore and --accept-price")
+    if chosen.accept_price is not None:
+        return _accept_price(chosen), DONE
+    if chosen.price_key:
+        raise WrongUsage("--price-key belongs to --accept-price")
     if chosen.restore and any((chosen.key, chosen.token, chosen.dag_id, chosen.run_id, chosen.task_id)):
         raise WrongUsage("the record to restore names its purchase: leave --key and the task out")
     restored = record_from(_text_of(chosen.restore)) if chosen.restore else None
@@ -66,6 +71,16 @@ def settle(chosen: argparse.Namespace) -> Answer:
         if restored:
             return settlement.restore(restored), DONE
         return settlement.is_order(chosen.order_id) if chosen.order_id else settlement.not_bought(), DONE
+
+
+def _accept_price(chosen: argparse.Namespace) -> str:
+    from airflow_provider_tcbilling.cli.accept_price import accept_price
+    from airflow_provider_tcbilling.cli.lookup import find
+
+    name = None if chosen.price_key else purchase_name(chosen, token=chosen.token)
+    with connected(chosen.conn_id) as tencent:
+        found = find(name, tencent.settings, tencent.buying) if name else None
+        return accept_price(tencent, found, chosen.price_key or "", chosen.accept_price)
 
 
 COMMANDS = (
@@ -83,6 +98,12 @@ COMMANDS = (
             Option("--order-id", "decide: this order is the purchase; a clear then returns it"),
             Option("--not-bought", "decide: nothing was bought; a clear then BUYS", {"action": "store_true"}),
             Option("--restore", "decide: the record is the JSON in this file, - for the standard input"),
+            Option(
+                "--accept-price",
+                "accept a price above its reservation, up to so many cents; without a number, the price that was paid",
+                {"nargs": "?", "const": "", "metavar": "CENTS"},
+            ),
+            Option("--price-key", "with --accept-price, in place of a purchase: the price key that a message names"),
             Option("--force", "go on although the order book leaves a doubt", {"action": "store_true"}),
             CONN_ID,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.purchasing import errors as purchase_errors
 from airflow_provider_tcbilling.purchasing.decision import Finding
 from airflow_provider_tcbilling.purchasing.errors import Doubt
+from airflow_provider_tcbilling.purchasing.money_errors import MoneyRefused
 from airflow_provider_tcbilling.task import next_steps
-from airflow_provider_tcbilling.task.next_steps import moment
+from airflow_provider_tcbilling.task.next_steps import command_line, moment
 
 UNKNOWN_AMOUNT = amount(None, None)
 
@@ -28,7 +30,7 @@ BY_THIS_TRY = (purchase_errors.PurchaseChanged, purchase_errors.StoreFailed, pur
 NOT_LEFT_TO_A_RETRY = (errors.DeliveryTimeout, purchase_errors.OrderNotRecorded)
 """Errors whose step is the same whether or not Airflow tries again by itself."""
 
-TO_CORRECT = (errors.ApiError, errors.InvalidRequest)
+TO_CORRECT = (errors.ApiError, errors.InvalidRequest, MoneyRefused)
 """Errors that a user must correct before a clear."""
 
 
@@ -148,12 +150,15 @@ class TaskEnd:
         step = (
             self._stopped(error) if isinstance(error, purchase_errors.PurchaseOutcomeUnknown) else self.template(error)
         )
+        price_key = shlex.quote(str(getattr(error, "price_key", "")))
         return step.format(
             acts=self.words.acts,
             conn_id=self.conn_id,
             console=self.console,
             settle=self.settle,
             restore=self.restore,
+            accept=command_line("settle", f"--price-key {price_key} --accept-price", self.conn_id),
+            reconcile=command_line("reconcile", "--month MONTH", self.conn_id),
             order_id=self.order_id or getattr(error, "order_id", ""),
             decidable=moment(max(time.time(), _doubt_of(error).not_before)),
         )

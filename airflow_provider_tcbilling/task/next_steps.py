@@ -14,6 +14,7 @@ import pendulum
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import ORDER_BOOK_DAYS
 from airflow_provider_tcbilling.purchasing import errors as purchase_errors
+from airflow_provider_tcbilling.purchasing import money_errors
 from airflow_provider_tcbilling.purchasing.decision import Finding
 from airflow_provider_tcbilling.purchasing.record import State
 
@@ -203,6 +204,25 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
         "Bring back what keeps the record. A later try finds this order, or stops if it may be that of an identical "
         "task, and buys nothing. To have it return this order in any case:\n"
         "  {settle} --order-id {order_id}"
+    ),
+    money_errors.MoneyRefused: "Correct what the lines above name, then clear the task: {acts}.",
+    money_errors.PriceUnknown: (
+        "Set max_cents, the most that it may cost, and its currency on the task. Or buy the same once without limits: "
+        "the ledger remembers the price. Then clear the task: {acts}."
+    ),
+    money_errors.PriceTooHigh: "Raise max_cents, if that price is right, then clear the task: {acts}.",
+    money_errors.PriceBlocked: (
+        "Compare the price with Tencent's. If it is right:\n  {accept}\nThen clear the task: {acts}."
+    ),
+    money_errors.LimitReached: (
+        "Wait until the window ends, or have an administrator raise the limit in the connection {conn_id}. Then clear "
+        "the task: {acts}."
+    ),
+    money_errors.AmountUnknown: (
+        "Let reconcile settle the purchases that are named:\n  {reconcile}\nThen clear the task: {acts}."
+    ),
+    money_errors.BalanceTooLow: (
+        "Top up the account, or let the purchases under way end, then clear the task: {acts}."
     ),
     errors.Unreachable: "Bring the network back, or correct the connection's endpoint. Then clear the task: {acts}.",
     errors.AuthError: "Correct the connection {conn_id}, test it, then clear the task: {acts}.",
