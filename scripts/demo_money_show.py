@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-WIDTH = 140
-"""Characters of the table where there is no terminal."""
-
-
 class NotAsPromised(Exception):
     """A step did not show what it should. The message says what it showed."""
 
@@ -56,4 +52,4 @@ def print_table(console: Console, steps: Sequence[Step]) -> None:
     for number, step in enumerate(steps, 1):
         verdict = Text("yes", style="green") if step.is_kept else Text("NO", style="bold red")
         table.add_row(f"{number}. {step.name}", step.promise, Text(step.shown), verdict)
-    console.print(table, width=None if console.is_terminal else WIDTH)
+    console.print(table)

@@ -37,6 +37,10 @@ RUN_SECONDS = 240.0
 """How long a run may take: enough for one retry, which waits a minute."""
 
 
+WIDTH = 140
+"""Characters of a line where there is no terminal."""
+
+
 class Interrupted(Exception):
     """Somebody pressed Ctrl-C, or asked the demo to end in another way."""
 
@@ -324,7 +328,8 @@ def carried_out(kind: type[Stage], about: str | None) -> int:
     with own_folder() as folder:
         logs = f"Logs: {short(folder / 'logs')}/"
         try:
-            code = kind(folder, Show(Console(highlight=False)), interruption, keep=keep).run()
+            console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+            code = kind(folder, Show(console), interruption, keep=keep).run()
         except Interrupted:
             print(f"Stopped before the end; no process is left. {logs}")
             return 128 + interruption.number
