@@ -11,7 +11,6 @@ if __name__ == "__main__":
 import json
 import secrets
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +20,7 @@ import pendulum
 from scripts.demo_ledger import Finished
 from scripts.demo_money_show import NotAsPromised, Step, expect, print_table
 from scripts.demo_stage import ROOT, Stage, TaskLogs, carried_out, is_over, short
-from tests.support.named_airflow import NamedAirflow
+from tests.support.named_airflow import NamedAirflow, wait_until_left
 from tests.support.real_airflow import AirflowTrouble
 
 PLAN_ID, BUY_ID = "tcbilling_money_plan", "tcbilling_money"
@@ -42,16 +41,13 @@ RULES = {
 """The rules of the connection, which the administrator sets, beside the zone of the month."""
 
 ZONES = ("Asia/Shanghai", "UTC")
-"""The zone of Tencent's bills, and another one, for a demonstration that begins just before the end of a month there."""
+"""The zone of Tencent's bills, and another one for a demonstration that begins just before a month ends there."""
 
 MOST_MINUTES = 30
 """The longest that a demonstration takes before its last step, on a machine that has much else to do."""
 
 CONSOLE_USER, CONSOLE_CENTS = "100000000777", 33_300
 """The user of the account who buys something in the console, and its price."""
-
-ANSWER_SECONDS = 3.0
-"""An answer that comes as soon as the task waits can meet a task that has not left its worker yet."""
 
 WAITING = ("awaiting_input", "deferred")
 
@@ -161,7 +157,7 @@ class MoneyDemo(Stage):
         run_id = self._run(quantity=2, max_cents=2 * PRICE)
         self._follow(run_id, lambda state, tasks: tasks.get(TASK_ID) in WAITING or is_over(state, tasks))
         expect(self._state(run_id) in WAITING, f"the task does not wait, it is {self._state(run_id)}")
-        time.sleep(ANSWER_SECONDS)
+        wait_until_left(self.airflow, run_id)
         expect(self._sent() == sent, "it sent a purchase before the answer")
         path = f"/dags/{self.dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{TASK_ID}/-1/hitlDetails"
         question = self.airflow.api("GET", path)

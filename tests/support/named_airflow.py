@@ -10,6 +10,23 @@ from typing import Any
 from tests.support.real_airflow import HTTP_SECONDS, RealAirflow
 
 
+def wait_until_left(airflow: RealAirflow, run_id: str) -> None:
+    """
+    Return when the scheduler knows that the worker of a waiting task has ended.
+
+    An answer before that fails the task: the scheduler takes the end of the first worker for that of the second one.
+
+    :raises AirflowTrouble: It does not know it after the time for a start.
+    """
+    ended = "Received executor event with state success"
+
+    def has_left() -> bool:
+        with airflow.processes["scheduler"].log.open(errors="replace") as lines:
+            return any(ended in line and run_id in line for line in lines)
+
+    airflow.wait("the end of the first worker", has_left)
+
+
 class NamedAirflow(RealAirflow):
     """
     An Airflow whose users have names and passwords. All of them may do everything.
