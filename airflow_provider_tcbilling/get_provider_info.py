@@ -47,7 +47,12 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_modules("hooks.tcbilling")],
         "operators": [
             _modules(
-                "operators.instance", "operators.renewal", "operators.refund", "operators.expiry", "operators.base"
+                "operators.instance",
+                "operators.renewal",
+                "operators.refund",
+                "operators.approval",
+                "operators.expiry",
+                "operators.base",
             )
         ],
         "sensors": [_modules("sensors.delivery", "sensors.expiry")],

@@ -73,6 +73,23 @@ def settle(chosen: argparse.Namespace) -> Answer:
         return settlement.is_order(chosen.order_id) if chosen.order_id else settlement.not_bought(), DONE
 
 
+def approve(chosen: argparse.Namespace) -> Answer:
+    """Approve the purchases of a plan."""
+    import getpass
+
+    from airflow_provider_tcbilling.cli.approve import approve as approve_plan
+    from airflow_provider_tcbilling.task.money_checks import A_VALIDITY
+
+    if chosen.plan == "-" and chosen.yes_total is None:
+        raise WrongUsage("a plan from the standard input needs --yes-total, since nobody can type the total there")
+    if chosen.until is not None and (mistake := A_VALIDITY.mistake("--until", chosen.until)):
+        raise WrongUsage(mistake)
+    seconds = None if chosen.until is None else A_VALIDITY.read(chosen.until)
+    text, by = _text_of(chosen.plan), chosen.by if chosen.by is not None else getpass.getuser()
+    with connected(chosen.conn_id) as tencent:
+        return approve_plan(text, tencent, by=by, seconds=seconds, yes_total=chosen.yes_total), DONE
+
+
 def _accept_price(chosen: argparse.Namespace) -> str:
     from airflow_provider_tcbilling.cli.accept_price import accept_price
     from airflow_provider_tcbilling.cli.lookup import find
@@ -100,14 +117,26 @@ COMMANDS = (
             Option("--restore", "decide: the record is the JSON in this file, - for the standard input"),
             Option(
                 "--accept-price",
-                "accept a price above its reservation, up to so many cents; without a number, the price that was paid",
-                {"nargs": "?", "const": "", "metavar": "CENTS"},
+                "decide: a price above its reservation is right, up to so many cents, or as it was paid",
+                {"nargs": "?", "const": ""},
             ),
             Option("--price-key", "with --accept-price, in place of a purchase: the price key that a message names"),
             Option("--force", "go on although the order book leaves a doubt", {"action": "store_true"}),
             CONN_ID,
         ),
         settle,
+    ),
+    Command(
+        "approve",
+        "approve the purchases of a plan, each at its price and for a time; buys nothing",
+        (
+            Option("--plan", "the plan: JSON in this file, - for the standard input", {"required": True}),
+            Option("--until", "how long it counts, such as P1D; at most, and else, as long as the connection allows"),
+            Option("--by", "name of the user who approves; else that of this session"),
+            Option("--yes-total", "for scripts: the total in cents, in place of typing it", {"type": int}),
+            CONN_ID,
+        ),
+        approve,
     ),
     list_command("all purchases of the ledger, one line each: ledger list without a limit", 0),
     LEDGER,

@@ -83,15 +83,11 @@ def price_of(connection: Connection, server: str, account: str, price_key: str) 
     if not price_key:
         return Price()
     same = and_(_of_account(server, account), *_priced(price_key))
-    wanted = select(
-        func.max(_ROW.gross_cents),
-        func.min(_ROW.counted_currency),
-        func.max(_ROW.counted_currency),
-        _blocked(server, account, price_key),
-    ).where(same)
-    highest, first, last, blocked = connection.execute(wanted).one()
-    currencies = tuple(sorted({currency for currency in (first, last) if currency is not None}))
-    return Price(highest, currencies[0] if currencies else "", currencies, blocked)
+    latest = func.max(_ROW.counted_at)
+    by_currency = select(_ROW.counted_currency, func.max(_ROW.gross_cents), latest).where(same)
+    rows = connection.execute(by_currency.group_by(_ROW.counted_currency).order_by(latest.desc())).all()
+    blocked = connection.execute(select(_blocked(server, account, price_key))).scalar()
+    return Price(rows[0][1], rows[0][0], blocked) if rows else Price(blocked_cents=blocked)
 
 
 def _blocked(server: str, account: str, price_key: str) -> Any:

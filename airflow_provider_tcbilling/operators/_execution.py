@@ -18,6 +18,7 @@ from airflow_provider_tcbilling.api.models import Order, unique
 from airflow_provider_tcbilling.api.text import amount, visible
 from airflow_provider_tcbilling.links.console import CONSOLE_LINK
 from airflow_provider_tcbilling.purchasing.errors import LeftAlone, OrderNotRecorded, RunRefused
+from airflow_provider_tcbilling.purchasing.money_errors import ApprovalRefused
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers.event import refuse_another
 
@@ -99,7 +100,7 @@ class Execution:
             raise
         except LeftAlone as error:
             raise AirflowSkipException(str(error)) from None
-        except RunRefused as error:
+        except (RunRefused, ApprovalRefused) as error:
             if self.task.value_of("on_refused_run") is OnRefusedRun.SKIP and not self.purchase.is_in_doubt:
                 raise AirflowSkipException(str(error)) from None
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -14,6 +14,7 @@ from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.links.console import OrderConsoleLink
+from airflow_provider_tcbilling.operators._approval import answer_of, place
 from airflow_provider_tcbilling.operators._execution import Execution
 from airflow_provider_tcbilling.task.arguments import SPENDING, literals_of, refuse_literals
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.hooks.connection import Settings
+    from airflow_provider_tcbilling.operators._approval import Answer
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.money_rules import MoneyRules
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
@@ -157,11 +159,27 @@ class SpendingOperator(BillingTask):
             sent), a refusal, or an order that failed.
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
+        return self._spend(context, None)
+
+    def execute_approved(self, context: Context, event: Any = None, code: str = "") -> dict[str, Any]:
+        """
+        Go on after a user has answered whether it may be bought.
+
+        The purchase is computed again. It is sent only if the answer approves exactly what it is now.
+
+        :param code: That of the question that was put, for a message. It decides nothing.
+        :raises AirflowSkipException: The user refused, or did not answer in time, and *on_refused_run* says ``skip``.
+        :raises AirflowFailException: The answer does not approve it. Nothing was sent. Else as in :meth:`execute`.
+        """
+        return self._spend(context, lambda: answer_of(event, code))
+
+    def _spend(self, context: Context, read: Callable[[], Answer] | None) -> dict[str, Any]:
+        """Place the order and wait for it; *read* returns the answer with which the task was resumed."""
         with self._execution(context) as run:
             if (plan := self.plan(run.action)) is not None:
                 return plan
             with run.placing():
-                order = run.purchase.place()
+                order = place(run, read() if read else None)
             run.announce(order.order_id)
             if not self.value_of("wait_for_delivery"):
                 return run.ended(order, [order.order_id])

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.json_text import canonical_json
 from airflow_provider_tcbilling.api.models import unique
@@ -89,9 +90,41 @@ def questions_in(plan: Any, rules: ApprovalRules, requester: str = "") -> list[Q
     read = [_question_in(number, entry, rules, requester) for number, entry in enumerate(purchases, 1)]
     questions = [question for question in read if isinstance(question, Question)]
     mistakes = [mistake for mistake in read if isinstance(mistake, str)]
-    if mistakes := mistakes or list(_mistakes_together(questions, plan)):
+    if mistakes := mistakes or [*_mistakes_together(questions), *_mistakes_in_total(questions, plan)]:
         raise _refused(mistakes)
     return questions
+
+
+def joined(plans: Sequence[Sequence[Question]], most: int = MAX_PURCHASES) -> list[Question]:
+    """
+    Return the purchases of several plans that are approved together.
+
+    :param most: So many at most.
+    :raises InvalidRequest: They do not belong together, or are too many. Nothing was approved.
+    """
+    questions = [question for plan in plans for question in plan]
+    if len(questions) > most:
+        raise _refused([f"{len(questions)} purchases are more than are approved together, {most}"])
+    if mistakes := list(_mistakes_together(questions)):
+        raise _refused(mistakes)
+    return questions
+
+
+def refuse_another_place(questions: Sequence[Question], endpoint: str, accounts: Sequence[str]) -> None:
+    """
+    Raise if purchases are of another server or account than these.
+
+    :param accounts: What names the account.
+    :raises InvalidRequest: They are. Nothing was approved.
+    """
+    first, mistakes = questions[0], []
+    if server_name(first.endpoint) != server_name(endpoint):
+        mistakes.append(f"it is for {server_name(first.endpoint)}, and the connection is for {server_name(endpoint)}")
+    if first.account not in accounts:
+        own = next(filter(None, accounts), "another one")
+        mistakes.append(f"it is for account {harmless(first.account, 100)!r}, and the connection is for {own}")
+    if mistakes:
+        raise _refused(mistakes)
 
 
 def _question_in(number: int, entry: Any, rules: ApprovalRules, requester: str) -> Question | str:
@@ -131,18 +164,21 @@ def _is_entry(fields: Mapping[str, Any]) -> bool:
     )
 
 
-def _mistakes_together(questions: Sequence[Question], plan: Mapping[str, Any]) -> Iterator[str]:
+def _mistakes_together(questions: Sequence[Question]) -> Iterator[str]:
     for key, count in Counter(question.key for question in questions).items():
         if count > 1:
             yield f"purchase {harmless(key, 100)} stands in it {count} times"
-    places = {(question.account, question.endpoint) for question in questions}
-    if len(places) > 1:
+    if len({(question.account, server_name(question.endpoint)) for question in questions}) > 1:
         yield "its purchases are of more than one account or server"
-    currencies = {question.currency for question in questions}
-    total = sum(question.max_cents for question in questions)
-    if len(currencies) > 1:
+    if len(currencies := {question.currency for question in questions}) > 1:
         yield f"it mixes the currencies {', '.join(sorted(harmless(currency, 20) for currency in currencies))}"
-    elif (plan.get("total_cents"), plan.get("currency")) != (total, *currencies) or total > MAX_CENTS:
+    if sum(question.max_cents for question in questions) > MAX_CENTS:
+        yield f"its total is above {MAX_CENTS} cents"
+
+
+def _mistakes_in_total(questions: Sequence[Question], plan: Mapping[str, Any]) -> Iterator[str]:
+    total, currencies = sum(question.max_cents for question in questions), {one.currency for one in questions}
+    if len(currencies) == 1 and (plan.get("total_cents"), plan.get("currency")) != (total, *currencies):
         yield "its total is not the sum of its purchases"
 
 

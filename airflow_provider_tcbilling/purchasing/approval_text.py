@@ -52,7 +52,7 @@ def options_of(question: Question) -> list[str]:
 
 def subject_of(question: Question) -> str:
     """Return one line: the price, then the purchase."""
-    subject = _subject(question)
+    subject = subject_of_request(question)
     return f"At most {inert(question.price, MAX_NAME)}: {_verb(question).lower()} {subject}"
 
 
@@ -75,7 +75,7 @@ def body_of(question: Question) -> str:
             "",
             f"Total: {_cell(total_of([question]))} for 1 purchase.",
             "",
-            *_table("Request", "Value", fields_of(question.payload_shown)),
+            *_table("Request", "Value", shown_fields(question.payload_shown)),
             "",
             *_table("Purchase", "Value", facts.items()),
             "",
@@ -120,7 +120,7 @@ def _row(question: Question) -> str:
     parts = (
         question.price,
         question.action,
-        _subject(question),
+        subject_of_request(question),
         question.key,
         question.price_from,
         question.code,
@@ -142,7 +142,7 @@ def total_of(questions: Sequence[Question]) -> str:
     return " and ".join(amount(cents, currency) for cents, currency in sums)
 
 
-def fields_of(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def shown_fields(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the fields of a payload, those of an object in it too, and at the end the number of those left out."""
     fields = list(_flat(payload, "", 0))
     yield from fields[:MAX_ROWS]
@@ -184,7 +184,8 @@ def _verb(question: Question) -> str:
     return _VERBS.get(question.action, "Pay")
 
 
-def _subject(question: Question) -> str:
+def subject_of_request(question: Question) -> str:
+    """Return the name of what is bought: the instance, the product, or else the purchase."""
     payload = question.payload_shown
     named = payload.get("InstanceId") or payload.get("SubProductCode") or payload.get("ProductCode") or question.key
     return inert(named, MAX_NAME)
@@ -194,7 +195,7 @@ def _conditions(question: Question) -> dict[str, str]:
     return {
         "Requested by": _requester(question.requester),
         "Approvers": ", ".join(question.rules.approvers) or "any named user",
-        "Counts for": _span(question.rules.valid_for),
+        "Counts for": _in_words(question.rules.valid_for),
     }
 
 
@@ -204,6 +205,6 @@ def _requester(requester: str) -> str:
     )
 
 
-def _span(seconds: float) -> str:
+def _in_words(seconds: float) -> str:
     """Return a span in the words of a reader, such as ``1 day``."""
     return str(pendulum.duration(seconds=seconds).in_words(locale="en"))

@@ -80,10 +80,6 @@ class Authorization:
         if not self._rules.is_in_force:
             return Authorized({"price_key": record.price_key})
         reservation, source = self.reservation(record)
-        if self._store.counts_money:
-            reservation.check(
-                self._store.usage(reservation), now, lambda limit: self._store.open_in(reservation, limit)
-            )
         approved_by = self._approved_by(record, reservation, source, now)
         fields = {
             "price_key": record.price_key,
@@ -91,6 +87,7 @@ class Authorization:
             "reserved_currency": reservation.currency,
             "reserved_at": now,
             "approved_by": approved_by,
+            "account": reservation.account,
         }
         return Authorized(fields, reservation if self._store.counts_money else None)
 
@@ -142,21 +139,19 @@ class Authorization:
             "approve_above_cents": rules.approval is not None,
         }
         if (named := [name for name, is_set in needs.items() if is_set]) and not self._store.counts_money:
-            raise InvalidRequest(
-                ", ".join(named),
-                [f"only a ledger in a database (ledger_conn_id) counts money, and {self._store.about} does not"],
-            )
+            why = f"only a ledger in a database (ledger_conn_id) counts money, and {self._store.about} does not"
+            raise InvalidRequest(", ".join(named), [why])
 
     def _worst_case(self, price: Price, limits: tuple[Limit, ...], price_key: str) -> tuple[int | None, str, str]:
         """Return the most that the purchase may cost, its currency, and where that is from."""
         rules = self._rules
-        named = {currency for currency in (rules.currency, *(limit.currency for limit in rules.limits)) if currency}
-        if len({*named, *price.currencies}) > 1:
+        named = {rules.currency, price.currency, *(limit.currency for limit in rules.limits)} - {""}
+        if len(named) > 1:
             raise MixedCurrencies(
-                f"Nothing was sent: max_cents and the limits are in {_listed(named)}, and orders of the same were paid "
-                f"in {_listed(price.currencies)}."
+                "Nothing was sent: max_cents, the limits and the last order of the same must be in one currency, and "
+                f"they are in {' and '.join(sorted(named))}."
             )
-        currency = next(iter((*named, *price.currencies)), "")
+        currency = next(iter(named), "")
         if price.blocked_cents is not None:
             raise PriceBlocked(amount(price.blocked_cents, currency), price_key)
         if rules.max_cents is not None:
@@ -178,6 +173,9 @@ class Authorization:
             return ""
         if record.approved_by and record.reserved_cents is not None and cents <= record.reserved_cents:
             return record.approved_by
+        # Nobody is asked about what a limit refuses.
+        usage = self._store.usage(reservation)
+        reservation.check(usage, now, lambda limit: self._store.open_in(reservation, limit))
         question = self.question(record, reservation, source, rules)
         approval = self._store.approval(question.code)
         if approval is None:
@@ -205,7 +203,3 @@ def _rule_that_needs_it(limits: tuple[Limit, ...], rules: MoneyRules) -> str:
     if limits:
         return f"limit {limits[0].name!r} is in force"
     return "an approval is needed above a price" if rules.approval else "min_balance_cents is in force"
-
-
-def _listed(currencies: Any) -> str:
-    return " and ".join(sorted(currency or "a currency that is not named" for currency in currencies)) or "none"

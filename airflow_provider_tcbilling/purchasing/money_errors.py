@@ -12,7 +12,9 @@ The errors of money under control: a purchase that is not within what somebody h
         ├── LimitReached            settled + reserved + this purchase would exceed a limit
         ├── BalanceTooLow           the account would fall below min_balance_cents
         ├── ApprovalNeeded          nobody has approved exactly this purchase at this price
-        └── ApprovalRefused         the answer to the question does not approve it
+        ├── ApprovalRefused         the answer to the question does not approve it
+        ├── QuestionOutdated        the question that is shown is not that of the purchase as it is now
+        └── NobodyAsked             nobody can be asked here
 """
 
 from __future__ import annotations
@@ -210,6 +212,42 @@ class ApprovalRefused(MoneyRefused):
     def lines(self) -> Sequence[str]:
         """Return the message."""
         return [f"Nothing was sent: the purchase was not approved, {harmless(self.why)} (code {self.code})."]
+
+
+class QuestionOutdated(MoneyRefused):
+    """
+    The question that is shown, or was answered, is not that of the purchase as it is now.
+
+    :param code: The code of the question as it is now.
+    :param kept: The options of the other question, or the one that was chosen.
+    """
+
+    def __init__(self, code: str, kept: str) -> None:
+        super().__init__(code, kept)
+        self.code, self.kept = code, kept
+
+    def lines(self) -> Sequence[str]:
+        """Return the message."""
+        return [
+            f"Nothing was sent: the purchase or its price is not that of the question any more. The question says: "
+            f"{harmless(self.kept)}. It would have to say {self.code}."
+        ]
+
+
+class NobodyAsked(MoneyRefused):
+    """
+    Nobody could be asked, so nobody has approved it yet.
+
+    :param code: The code to approve.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def lines(self) -> Sequence[str]:
+        """Return the message."""
+        return [f"Nothing was sent: the purchase must be approved, and nobody could be asked (code {self.code})."]
 
 
 def _moment(seconds: float, zone: str) -> str:

@@ -36,11 +36,6 @@ LATEST_CHANGE = 2 * 86_400.0
 WRITE_TRIES, WRITE_PAUSE = 3, 2.0
 """How often, and seconds after which, something is stored again that must not be lost."""
 
-OVERRUN = (
-    "Order %s cost %s, and %s was reserved for it. The order stays. Nothing more of this price is bought within limits "
-    "until a user accepts the price: settle --accept-price."
-)
-
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -301,7 +296,12 @@ class Ownership:
                 delivered = record.ordered(order, self._clock(), State.DELIVERED)
                 self.write(delivered)
                 if delivered.is_overrun:
-                    log.error(OVERRUN, order.order_id, *delivered.prices)
+                    log.error(
+                        "Order %s cost %s, and %s was reserved for it. The order stays. Within limits, nothing more of "
+                        "this price is bought until a user accepts it: settle --accept-price.",
+                        order.order_id,
+                        *delivered.prices,
+                    )
         except TcBillingError as error:
             log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
 

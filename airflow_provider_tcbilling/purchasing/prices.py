@@ -32,14 +32,12 @@ class Price:
     The price memory of one price key: the gross prices (paid and vouchers) of its delivered orders.
 
     :param highest_cents: The highest of them, in 1/100 of *currency*; ``None`` if there is none.
-    :param currency: Its currency; of several, the first by name.
-    :param currencies: All currencies that orders of this key were paid in.
+    :param currency: That of the latest order. Prices in another currency do not count; empty if there is none.
     :param blocked_cents: The highest price above what was reserved for it that no user has accepted; ``None`` if none.
     """
 
     highest_cents: int | None = None
     currency: str = ""
-    currencies: tuple[str, ...] = ()
     blocked_cents: int | None = None
 
 

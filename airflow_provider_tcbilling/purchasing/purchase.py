@@ -142,7 +142,7 @@ class Purchase:
         :raises OutcomeUnknown: It may have been bought; the order book could not be read. Another try queries again.
         :raises ApiError: Refused, and nothing was bought.
         """
-        record = self._known()
+        record = self.read()
         while True:
             if record is None or record.state is State.DECLINED:
                 record, attempt = self._begin(record)
@@ -168,8 +168,8 @@ class Purchase:
         """Add the delivery to the record. Nothing depends on it, so a store that fails is only logged."""
         self._ownership.note_delivery(order)
 
-    def _known(self) -> Record | None:
-        """Return the record, or that of an earlier try of which there is none."""
+    def read(self) -> Record | None:
+        """Return the record, or that of an earlier try of which there is none, and nothing is sent."""
         self._give_up, self._error, self._has_renewed = None, None, False
         record, self.is_in_doubt = self._ownership.read(), False
         if record:

@@ -58,6 +58,7 @@ class Words:
 READS = Words(
     paid="Nothing was bought by this task. Order {order_id} stays as it is.", acts="it looks again", orders=False
 )
+APPROVES = Words(nothing="Nothing was approved", acts="it asks again", orders=False)
 SETS = Words(nothing="Nothing was paid", acts="it sets what differs", orders=False)
 WORDS: Mapping[str, Words] = {
     CREATE_INSTANCE.name: Words(),
@@ -158,6 +159,7 @@ class TaskEnd:
             settle=self.settle,
             restore=self.restore,
             accept=command_line("settle", f"--price-key {price_key} --accept-price", self.conn_id),
+            approve=command_line("approve", "--plan FILE", self.conn_id),
             reconcile=command_line("reconcile", "--month MONTH", self.conn_id),
             order_id=self.order_id or getattr(error, "order_id", ""),
             decidable=moment(max(time.time(), _doubt_of(error).not_before)),

@@ -182,6 +182,12 @@ CORRECT_AND_LOOK = (
 )
 RETRIED_WITHOUT_ORDERS = "Nothing: Airflow tries again by itself, and {acts}."
 
+_APPROVE = (
+    "approve it on the command line: save the JSON after the last 'The plan to approve:' of the log in a file, then:\n"
+    "  {approve}\n"
+    "Then clear the task: {acts}."
+)
+
 ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
     errors.TcBillingError: LOOKS_FIRST,
     errors.InvalidRequest: "Correct what the lines above name, then clear the task: {acts}.",
@@ -189,6 +195,16 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
         "Nothing, unless this run should spend: set allow_backfill=True for a backfill, or a larger max_lateness, and "
         "clear the task: {acts}."
     ),
+    money_errors.ApprovalNeeded: f"To buy it, {_APPROVE}",
+    money_errors.ApprovalRefused: (
+        "Nothing, unless it should be bought after all. Then clear the task: it asks again, and buys nothing without "
+        "an approval."
+    ),
+    money_errors.QuestionOutdated: (
+        "A clear asks nobody, since Airflow shows the first question of a task for as long as its run exists. Start a "
+        f"new run, which asks anew. Or {_APPROVE}"
+    ),
+    money_errors.NobodyAsked: f"Airflow asks users from 3.1 on. To buy it, {_APPROVE}",
     purchase_errors.LeftAlone: "Nothing: it is not needed as things are.",
     errors.RenewalNotSet: "Correct what the lines above name, then clear the task: {acts}.",
     purchase_errors.InvalidRecord: _RESTORE,
@@ -238,7 +254,16 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
 }
 """The next step after an error that ends a task, by its class; the nearest class counts. Stopped purchases: STEPS."""
 
+APPROVALS = (
+    money_errors.ApprovalNeeded,
+    money_errors.ApprovalRefused,
+    money_errors.QuestionOutdated,
+    money_errors.NobodyAsked,
+)
+"""Errors of an approval, whose step is the same whether or not an earlier try may have sent a request."""
+
 IN_DOUBT: Mapping[type[errors.TcBillingError], str] = {
+    **{kind: ERROR_STEPS[kind] for kind in APPROVALS},
     purchase_errors.StoreFailed: ERROR_STEPS[purchase_errors.StoreFailed],
     purchase_errors.RunRefused: (
         "Clear the task: it looks for an order again, and sends nothing while this run may not spend. To have the "

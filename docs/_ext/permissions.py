@@ -17,6 +17,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "RefundInstanceOperator": ("RefundInstance", "DescribeDealsByCond", "DescribeRenewInstances"),
     "SetRenewalOperator": ("SetRenewal", "DescribeRenewInstances"),
     "ExpiringInstancesOperator": ("DescribeRenewInstances",),
+    "ApproveSpendingOperator": (DESCRIBE_ACCOUNT_BALANCE.name,),
     "InstanceExpirySensor": ("DescribeRenewInstances",),
     "InstanceDeliverySensor": ("DescribeDealsByCond",),
     THE_TEST: (DESCRIBE_ACCOUNT_BALANCE.name,),

@@ -12,6 +12,8 @@ DOWNLOADS = "it needs a package index, or uses what came from there"
 NOT_RUN: dict[str, str] = {
     r"make (test|check)\b": SUITE,
     r"make demo\b": "it starts a whole Airflow; .ci/run runs it, and tests/system starts one too",
+    r"# waits for a user": "a user must answer; tests/system/test_approval.py does",
+    r"python -m airflow_provider_tcbilling approve\b": "its plan is in a task's log; tests/cli runs it",
     r"make sandbox\b": "it runs until it is stopped; other pages start the sandbox themselves",
     r"make (matrix|schedules|kill-matrix|cluster|mutants|bench)\b": HOURS,
     r"make (docs|dist|test-dist|release-check|pins|audit)\b": f"{DOWNLOADS}; make check builds the pages",

@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.operators.approval import ApproveSpendingOperator
 from airflow_provider_tcbilling.operators.expiry import ExpiringInstancesOperator
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator, SetRenewalOperator
+from airflow_provider_tcbilling.purchasing.approval import Question
+from airflow_provider_tcbilling.purchasing.approval_plan import entry_of, plan_of
+from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules
+from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from airflow_provider_tcbilling.sensors.expiry import InstanceExpirySensor
 from tests.conftest import ORDER, context_of
@@ -20,6 +26,19 @@ pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("connection")]
 
 INSTANCE = {name: ORDER[name] for name in ("product_code", "region_code")}
 SUBSCRIPTION = {**INSTANCE, "sub_product_code": ORDER["sub_product_code"]}
+
+
+class Approving:
+    """An ApproveSpendingOperator with a plan. It ends before it asks, since its connection has no ledger."""
+
+    def execute(self, context):
+        client = TcBillingHook().get_conn()
+        terms = {"max_cents": 1, "currency": "USD", "price_from": "max_cents", "rules": ApprovalRules(0)}
+        action = NewInstance(client, ORDER)
+        question = Question.of(action, key="web", account=client.account, generation=0, **terms)
+        with pytest.raises(AirflowFailException):
+            ApproveSpendingOperator(task_id="it", plans=plan_of([entry_of(question)])).execute(context)
+
 
 TASKS = {
     "CreateInstanceOperator": lambda it: CreateInstanceOperator(task_id="it", **ORDER),
@@ -31,6 +50,7 @@ TASKS = {
         task_id="it", instance_id=it.instance_id, renew_flag="NOTIFY_AND_AUTO_RENEW", **INSTANCE
     ),
     "ExpiringInstancesOperator": lambda it: ExpiringInstancesOperator(task_id="it", within="P14D"),
+    "ApproveSpendingOperator": lambda it: Approving(),
     "InstanceExpirySensor": lambda it: InstanceExpirySensor(task_id="it", within="P14D"),
     "InstanceDeliverySensor": lambda it: InstanceDeliverySensor(task_id="it", order_id=it.order_ids[0]),
 }

@@ -52,7 +52,7 @@ COHORTS = (
     ),
     Mutant(
         "an intent presumed although a store misses none",
-        "Purchase._known",
+        "Purchase.read",
         "self._ownership.may_miss(self._presumed_since)",
         "True",
         f"{NEXT_TRY}::test_a_store_that_misses_no_intent_needs_no_query",

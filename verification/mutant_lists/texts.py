@@ -49,8 +49,8 @@ TEXTS = (
     Mutant(
         "the name of a renewal rendered",
         "RenewInstanceOperator.template_fields",
-        '        "renew_isolated",\n        *SpendingOperator',
-        '        "renew_isolated",\n        "instance_name",\n        *SpendingOperator',
+        '        "renew_isolated",\n        *Buying',
+        '        "renew_isolated",\n        "instance_name",\n        *Buying',
         "tests/operators/test_renewal.py::test_the_name_of_an_instance_is_no_template",
     ),
     Mutant(
@@ -258,7 +258,7 @@ TEXTS = (
     ),
     Mutant(
         "an order of the record that is not told because the account could not be",
-        "Purchase._known",
+        "Purchase.read",
         'self.is_in_doubt, self.order_id = record.state is not State.DECLINED, record.order_id or ""',
         "pass",
         f"{MESSAGES_OUTCOME_UNKNOWN}::test_a_key_that_cannot_tell_its_account_does_not_hide_what_an_earlier_try_did",

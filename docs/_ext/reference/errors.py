@@ -8,6 +8,7 @@ from types import ModuleType
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.error_codes import ERROR_CODES, CarriedOut, ErrorCode
 from airflow_provider_tcbilling.purchasing import errors as purchase_errors
+from airflow_provider_tcbilling.purchasing import money_errors
 from airflow_provider_tcbilling.task import failure_message, next_steps
 from airflow_provider_tcbilling.task.failure_message import TaskEnd, Words
 from reference.markdown import first_sentence, link_to, table
@@ -26,6 +27,8 @@ ENDS = {
 ENDS_OTHERWISE: dict[Kind, str] = {
     purchase_errors.LeftAlone: "is skipped, with the reason",
     purchase_errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
+    money_errors.ApprovalNeeded: "asks a user, and waits",
+    money_errors.ApprovalRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
     errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on",
 }
 
@@ -43,6 +46,9 @@ STAND_INS = {
     "conn_id": "`CONN_ID`",
     "console": "the console",
     "settle": "settle ...",
+    "accept": "settle --accept-price CENTS ...",
+    "approve": "approve --plan FILE ...",
+    "reconcile": "reconcile --month MONTH ...",
     "restore": "settle --restore FILE",
     "decidable": "ten minutes after the first request",
     "replay": "the time that it names",
@@ -53,7 +59,12 @@ STAND_INS = {
 
 def parts() -> dict[str, str]:
     """Return every part by its name."""
-    kinds = [kind for module in (errors, purchase_errors) for kind in vars(module).values() if _is_error(kind, module)]
+    kinds = [
+        kind
+        for module in (errors, purchase_errors, money_errors)
+        for kind in vars(module).values()
+        if _is_error(kind, module)
+    ]
     ends = [(f"`{kind.__name__}`", _end(kind), first_sentence(kind)) for kind in kinds]
     return {
         "error_classes": table(("Error", "The task", "Meaning"), ends),

@@ -1,0 +1,122 @@
+"""ApprovingAirflow: a real Airflow with users who log in, and answer the questions of its tasks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.support.real_airflow import HTTP_SECONDS, RealAirflow
+
+USERS = ("requester", "alice", "bob", "mallory")
+"""All of them may do everything. The first one starts the runs."""
+
+PASSWORD = "a-password-of-a-test"
+SETTLED_SECONDS = 3.0
+"""Time from a question on before it is answered: the scheduler may fail a task whose answer comes at once."""
+
+WAITING = ("deferred", "awaiting_input")
+
+TOKEN = (
+    "import sys; from airflow.executors.base_executor import BaseExecutor as E; "
+    "g = vars(E)['jwt_generator']; g = getattr(g, 'func', getattr(g, '__func__', getattr(g, 'fget', g))); "
+    "print('TOKEN', g(None).generate({'sub': sys.argv[1]}))"
+)
+"""Prints a token of the execution API, such as a worker has for its task."""
+
+
+class ApprovingAirflow(RealAirflow):
+    """
+    An Airflow whose users have names.
+
+    :param environment: More variables for the components.
+    :param python: The interpreter whose Airflow is started.
+    """
+
+    def __init__(
+        self, home: Path, dags_folder: Path, environment: dict[str, str] | None = None, python: str = sys.executable
+    ) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        passwords = home / "passwords.json"
+        passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
+        settings = {
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:admin" for user in USERS),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
+            **(environment or {}),
+        }
+        super().__init__(home, dags_folder, settings, python=python)
+        self._tokens: dict[str, str] = {}
+        self.is_anonymous = False
+
+    def be_anonymous(self) -> None:
+        """Start the API server again, without logins."""
+        self.stop_component("api-server")
+        self._env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] = "True"
+        self.is_anonymous = True
+        self._session.headers.pop("Authorization", None)
+        self.start_component("api-server")
+        self.wait("the API server", self._is_healthy)
+
+    def _log_in(self) -> None:
+        if "Authorization" not in self._session.headers:
+            self._session.headers["Authorization"] = f"Bearer {self.token(USERS[0])}"
+
+    def token(self, user: str) -> str:
+        if self.is_anonymous:
+            return str(self._session.get(f"{self.url}/auth/token", timeout=HTTP_SECONDS).json()["access_token"])
+        if user not in self._tokens:
+            body = {"username": user, "password": PASSWORD}
+            answer = self._session.post(f"{self.url}/auth/token", json=body, timeout=HTTP_SECONDS)
+            self._tokens[user] = str(answer.json()["access_token"])
+        return self._tokens[user]
+
+    def question(self, dag_id: str, run_id: str, task_id: str = "buy") -> dict[str, Any]:
+        """Return the question of a task that waits for its answer."""
+        self.wait(f"the question of {run_id}", lambda: self.task_state(dag_id, run_id, task_id) in WAITING)
+        time.sleep(SETTLED_SECONDS)
+        return dict(self.api("GET", self._path(dag_id, run_id, task_id)))
+
+    def answer(self, user: str, option: str, dag_id: str, run_id: str, task_id: str = "buy") -> int:
+        """Answer a question as a user does in the page; return the HTTP status."""
+        answer = requests.patch(
+            f"{self.url}{self.api_path}{self._path(dag_id, run_id, task_id)}",
+            json={"chosen_options": [option], "params_input": {}},
+            headers={"Authorization": f"Bearer {self.token(user)}"},
+            timeout=HTTP_SECONDS,
+        )
+        return answer.status_code
+
+    def answer_as_worker(self, option: str, dag_id: str, run_id: str, task_id: str = "buy") -> int:
+        """Answer a question through the execution API, as code in a worker can; return the HTTP status."""
+        (task,) = (one for one in self.task_instances(dag_id, run_id) if one["task_id"] == task_id)
+        command = [self._python, "-c", TOKEN, task["id"]]
+        printed = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120, check=True).stdout
+        token = next(line.split()[1] for line in printed.splitlines() if line.startswith("TOKEN"))
+        answer = requests.patch(
+            f"{self.url}/execution/hitlDetails/{task['id']}",
+            json={"ti_id": task["id"], "chosen_options": [option], "params_input": {}},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=HTTP_SECONDS,
+        )
+        return answer.status_code
+
+    def clear(self, dag_id: str, run_id: str, task_id: str = "buy") -> None:
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": [task_id],
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self.api("POST", f"/dags/{dag_id}/clearTaskInstances", body)
+
+    @staticmethod
+    def _path(dag_id: str, run_id: str, task_id: str) -> str:
+        return f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
