@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -59,6 +60,7 @@ class Command:
         from airflow_provider_tcbilling.api.text import lines_of
         from airflow_provider_tcbilling.cli.lookup import Refused
 
+        chosen.width = _width()
         try:
             with _nothing_else_on_stdout():
                 answer, code = self.work(chosen)
@@ -116,8 +118,8 @@ def purchase_name(chosen: argparse.Namespace, token: str | None = None, order_id
 
 @contextmanager
 def connected(conn_id: str) -> Iterator[Session]:
-    """Yield the connection's settings and clients. A user may use connections that only the database has."""
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    """Yield the connection's settings and clients."""
+    read_all_connections()
     from airflow_provider_tcbilling.api.errors import TcBillingError
     from airflow_provider_tcbilling.cli.lookup import Refused
     from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
@@ -130,6 +132,16 @@ def connected(conn_id: str) -> Iterator[Session]:
         except Exception as error:
             raise Refused(f"Connection {conn_id} cannot be read: {error}") from error
         yield tencent
+
+
+def read_all_connections() -> None:
+    """Let this process read connections that only Airflow's database has, as a user may."""
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+
+
+def _width() -> int | None:
+    """Return the cells of the terminal that the answer goes to; ``None`` if it goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _print(text: str, stream: TextIO) -> None:

@@ -29,6 +29,7 @@ from airflow_provider_tcbilling.cli.command import (
     as_json,
     connected,
     purchase_name,
+    read_all_connections,
 )
 from airflow_provider_tcbilling.cli.ledger import LEDGER, list_command
 
@@ -90,6 +91,17 @@ def approve(chosen: argparse.Namespace) -> Answer:
         return approve_plan(text, tencent, by=by, seconds=seconds, yes_total=chosen.yes_total), DONE
 
 
+def preflight(chosen: argparse.Namespace) -> Answer:
+    """Test everything about a connection that can be tested without buying."""
+    read_all_connections()
+    from airflow_provider_tcbilling.cli.preflight import as_text
+    from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+
+    result = TcBillingHook(chosen.conn_id).preflight()
+    answer = as_json(result.as_dict()) if chosen.json else as_text(result, chosen.width)
+    return answer, DONE if result.has_passed else NOT_DONE
+
+
 def _accept_price(chosen: argparse.Namespace) -> str:
     from airflow_provider_tcbilling.cli.accept_price import accept_price
     from airflow_provider_tcbilling.cli.lookup import find
@@ -137,6 +149,12 @@ COMMANDS = (
             CONN_ID,
         ),
         approve,
+    ),
+    Command(
+        "preflight",
+        "test everything about a connection that can be tested without buying, one line each",
+        (CONN_ID, JSON),
+        preflight,
     ),
     list_command("all purchases of the ledger, one line each: ledger list without a limit", 0),
     LEDGER,

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_tcbilling.api.error_codes import remedy_of
 from airflow_provider_tcbilling.api.errors import ApiError, TcBillingError
 
-OK, WARNING, FAILED, SKIPPED = "ok", "warning", "FAILED", "skipped"
+OK, WARNING, FAILED, SKIPPED, NOT_TESTED = "ok", "warning", "FAILED", "skipped", "not tested"
 
 
 class Failed(Exception):
@@ -20,14 +20,18 @@ class Warned(Exception):
     """The property holds, and a user should know something; the text says what."""
 
 
+class NotTested(Exception):
+    """The property cannot be tested here; the text says why."""
+
+
 @dataclass(frozen=True)
 class Check:
     """
     The result of one test.
 
     :param name: The property.
-    :param result: *ok*, *warning* where it holds and a user should know something, *FAILED*, or *skipped* since a
-        test before it has failed.
+    :param result: *ok*, *warning* where it holds and a user should know something, *FAILED*, *skipped* since a test
+        before it has failed, or *not tested*.
     """
 
     name: str
@@ -59,6 +63,8 @@ def _tested(name: str, test: Callable[[Any], str], subject: Any) -> Check:
         return Check(name, OK, test(subject))
     except Warned as warning:
         return Check(name, WARNING, str(warning))
+    except NotTested as reason:
+        return Check(name, NOT_TESTED, str(reason))
     except ApiError as error:
         return Check(name, FAILED, message_of(error))
     except (Failed, TcBillingError) as failure:

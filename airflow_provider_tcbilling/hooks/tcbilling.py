@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook, conf
 
 from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.api.reading import UNREADABLE
+from airflow_provider_tcbilling.hooks._checks import message_of
 from airflow_provider_tcbilling.hooks.connection import (
     CONN_TYPE,
     DEFAULT_CONN_ID,
@@ -26,6 +27,7 @@ from airflow_provider_tcbilling.task.arguments import A_COUNT, A_SPAN, optional
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import RenewableInstance
+    from airflow_provider_tcbilling.hooks.preflight import Preflight
 
 __all__ = ["TcBillingHook"]
 
@@ -119,7 +121,6 @@ class TcBillingHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Send one signed request that is free, and name what to correct if it fails."""
-        from airflow_provider_tcbilling.api.error_codes import remedy_of
         from airflow_provider_tcbilling.api.text import amount
 
         try:
@@ -127,7 +128,7 @@ class TcBillingHook(BaseHook):
                 endpoint, client = tencent.settings.endpoint, tencent.buying
                 balance = client.describe_account_balance()
         except ApiError as error:
-            return False, f"{remedy_of(error.code) or error.message} [{error.code}, request {error.request_id}]"
+            return False, message_of(error)
         except (TcBillingError, AirflowException) as error:
             return False, str(error)
         can_spend = amount(balance.spendable_cents, "of its currency")
@@ -135,6 +136,20 @@ class TcBillingHook(BaseHook):
         if client.clock_offset:
             message += f" The clock of this machine is off by {abs(client.clock_offset):.0f} seconds: set it."
         return True, message
+
+    def preflight(self) -> Preflight:
+        """
+        Test everything about the connection that can be tested without buying: the key, the site, the clock, the order
+        book, the ledger, the limits. Only reading requests are sent, and what a test of the ledger writes, it removes.
+
+        A purchase itself is not tested: no free request shows whether the key may buy.
+
+        :return: One check for each property. Nothing is raised for one that does not hold.
+        """
+        from airflow_provider_tcbilling.hooks.preflight import ATTEMPTS, preflight_of
+
+        with self.session(attempts=ATTEMPTS) as tencent:
+            return preflight_of(self.tcbilling_conn_id, tencent)
 
     @staticmethod
     def get_ui_field_behaviour() -> dict[str, Any]:

@@ -82,7 +82,7 @@ def price_of(connection: Connection, server: str, account: str, price_key: str) 
     """Return what is remembered of a price."""
     if not price_key:
         return Price()
-    same = and_(_of_account(server, account), *_priced(price_key))
+    same = and_(of_account(server, account), *_priced(price_key))
     latest = func.max(_ROW.counted_at)
     by_currency = select(_ROW.counted_currency, func.max(_ROW.gross_cents), latest).where(same)
     rows = connection.execute(by_currency.group_by(_ROW.counted_currency).order_by(latest.desc())).all()
@@ -115,14 +115,14 @@ def _priced(price_key: str) -> tuple[ColumnElement[bool], ...]:
 def _beside(reservation: Reservation) -> ColumnElement[bool]:
     """Return the condition of the purchases that may count beside a reservation."""
     return and_(
-        _of_account(reservation.server, reservation.account),
+        of_account(reservation.server, reservation.account),
         _ROW.id != id_of(reservation.key),
         _ROW.action.in_(SPENDING_ACTIONS),
         _ROW.state != State.DECLINED.value,
     )
 
 
-def _of_account(server: str, account: str) -> ColumnElement[bool]:
+def of_account(server: str, account: str) -> ColumnElement[bool]:
     """Return the condition of the purchases at a server, without those that are surely of another account."""
     at_server = _ROW.book.in_(select(books.c.id).where(books.c.server == server))
     return and_(at_server, _ROW.account.in_(("", account))) if account else at_server

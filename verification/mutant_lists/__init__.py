@@ -13,6 +13,7 @@ from verification.mutant_lists.loops import LOOPS
 from verification.mutant_lists.mutant import Mutant
 from verification.mutant_lists.places import PLACES
 from verification.mutant_lists.purchases import PURCHASES
+from verification.mutant_lists.rules import RULES_OF_MONEY
 from verification.mutant_lists.sandboxes import SANDBOXES
 from verification.mutant_lists.scale import SCALE
 from verification.mutant_lists.secrets import SECRETS
@@ -41,4 +42,5 @@ MUTANTS = (
     *SANDBOXES,
     *INPUTS,
     *FOLDERS,
+    *RULES_OF_MONEY,
 )
