@@ -17,7 +17,7 @@ from typing import Any
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, task
 
-from airflow_provider_tcbilling.cli.reconcile import reconcile, zone_of
+from airflow_provider_tcbilling.cli.reconcile import reconcile, report_zone
 from airflow_provider_tcbilling.cli.reconcile_page import page_of
 from airflow_provider_tcbilling.cli.reconcile_text import as_text, verdict
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
@@ -43,7 +43,7 @@ with DAG(
     def reconcile_month(*, params: Any = None, ti: Any = None) -> dict[str, int]:
         """Compare the books, write the page, and return how many lines there are of each kind."""
         with TcBillingHook().session() as tencent:
-            zone = zone_of(tencent.settings)
+            zone = report_zone(tencent.settings)
             month = params["month"] or last_month(time.time(), zone)
             report = reconcile(tencent, Span.of_month(month, zone))
 

@@ -34,17 +34,17 @@ def reconcile(chosen: argparse.Namespace) -> Answer:
     """Compare the ledger with the order book of a month or a span."""
     from airflow_provider_tcbilling.cli import reconcile as work
     from airflow_provider_tcbilling.cli.reconcile_text import as_text
-    from airflow_provider_tcbilling.ledger.reports_summary import as_json as plain
+    from airflow_provider_tcbilling.ledger.reports_summary import plain_report
 
     _exactly_one_span(chosen)
     with connected(chosen.conn_id) as tencent:
-        span = _span(chosen, work.zone_of(tencent.settings))
+        span = _wanted_span(chosen, work.report_zone(tencent.settings))
         report = work.reconcile(tencent, span, settles=not chosen.no_settle)
     if chosen.html:
         from airflow_provider_tcbilling.cli.reconcile_page import page_of
 
         _write(chosen.html, page_of(report))
-    text = as_json(plain(report)) if chosen.json else as_text(report, getattr(chosen, "width", None))
+    text = as_json(plain_report(report)) if chosen.json else as_text(report, getattr(chosen, "width", None))
     return text, DONE if report.agrees else NOT_DONE
 
 
@@ -55,7 +55,7 @@ def export(chosen: argparse.Namespace) -> Answer:
 
     _exactly_one_span(chosen)
     with connected(chosen.conn_id) as tencent:
-        span = _span(chosen, work.zone_of(tencent.settings))
+        span = _wanted_span(chosen, work.report_zone(tencent.settings))
         report = work.Reconciliation.of(tencent, span).report()
     for line in report.notes:
         note(line)
@@ -64,12 +64,12 @@ def export(chosen: argparse.Namespace) -> Answer:
 
 
 def _exactly_one_span(chosen: argparse.Namespace) -> None:
-    is_between = bool(chosen.begin or chosen.end)
-    if bool(chosen.month) == is_between or bool(chosen.begin) != bool(chosen.end):
+    is_between = bool(chosen.first or chosen.last)
+    if bool(chosen.month) == is_between or bool(chosen.first) != bool(chosen.last):
         raise WrongUsage("give --month, or --from and --to")
 
 
-def _span(chosen: argparse.Namespace, zone: str) -> Span:
+def _wanted_span(chosen: argparse.Namespace, zone: str) -> Span:
     """
     Return the span that the options name, in a zone.
 
@@ -80,7 +80,7 @@ def _span(chosen: argparse.Namespace, zone: str) -> Span:
     try:
         if chosen.month:
             return Span.of_month(chosen.month, zone)
-        return Span.between(chosen.begin, chosen.end, zone)
+        return Span.between(chosen.first, chosen.last, zone)
     except ValueError as error:
         raise WrongUsage(str(error)) from error
 
@@ -96,8 +96,8 @@ def _write(path: str, text: str) -> None:
 
 _SPAN = (
     Option("--month", "the month, such as 2026-11, in limits_zone of the connection"),
-    Option("--from", "instead: the first day, or a time", {"dest": "begin", "metavar": "DAY"}),
-    Option("--to", "with --from: the last day, or a time that is not part of it", {"dest": "end", "metavar": "DAY"}),
+    Option("--from", "instead: the first day, or a time", {"dest": "first"}),
+    Option("--to", "with --from: the last day, or a time that is not part of it", {"dest": "last"}),
 )
 
 BOOKS = (
@@ -106,7 +106,7 @@ BOOKS = (
         "compare the ledger with the order book of a month; the exit code is 0 only if they agree",
         (
             *_SPAN,
-            Option("--html", "write one HTML page that can be mailed, into this file", {"metavar": "FILE"}),
+            Option("--html", "write one HTML page that can be mailed, into this file"),
             Option(
                 "--no-settle",
                 "change nothing: add no missing price, and release no purchase that bought nothing",

@@ -56,7 +56,7 @@ ONLY_READ = (
 _REFUSED = "Nothing was written: "
 
 
-def zone_of(settings: Settings) -> str:
+def report_zone(settings: Settings) -> str:
     """Return the zone of the months of a connection."""
     return settings.limits_zone or ZONE
 

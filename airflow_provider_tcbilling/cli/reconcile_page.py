@@ -68,12 +68,12 @@ def _of_currency(report: Report, currency: str, lines: list[Line]) -> Iterator[s
     legend = "".join(f'<li><i class="{css}"></i>{words}</li>' for css, words in PARTS)
     yield f'<h3>Each day</h3><ul class="legend">{legend}</ul>'
     days, products = by_day(report, lines), by_product(lines)
-    yield _both(lambda width: days_of(days, name, width))
+    yield _two_sizes(lambda width: days_of(days, name, width))
     yield "<h3>Each product</h3>"
-    yield _both(lambda width: products_of(products, name, width))
+    yield _two_sizes(lambda width: products_of(products, name, width))
 
 
-def _both(draw: Callable[[int], str]) -> str:
+def _two_sizes(draw: Callable[[int], str]) -> str:
     """Return a picture for a wide page and for a phone, of which the page shows one."""
     return f'<figure class="wide">{draw(WIDE)}</figure><figure class="narrow">{draw(NARROW)}</figure>'
 

@@ -30,7 +30,7 @@ def as_text(report: Report, width: int | None) -> str:
     :param width: Columns of the terminal; ``None`` if the answer goes into a file or a pipe.
     """
     if width is None:
-        return "\n".join(_plain(report))
+        return "\n".join(_plain_lines(report))
     return Rendered(_rendered(report, width))
 
 
@@ -42,7 +42,7 @@ def verdict(report: Report) -> str:
     return f"The books do NOT agree: {report.span.name}, {differing} of {len(report.lines)} lines differ."
 
 
-def _plain(report: Report) -> Iterator[str]:
+def _plain_lines(report: Report) -> Iterator[str]:
     yield verdict(report)
     yield from ("", *columns([("RESULT", "LINES", "MEANING"), *_counts(report)], right=frozenset({1})))
     yield from ("", *columns([SUMS, *_sums(report)], right=frozenset(range(1, len(SUMS)))))

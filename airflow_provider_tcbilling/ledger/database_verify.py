@@ -104,7 +104,7 @@ def _beside_record(row: Row[Any], owners: Mapping[tuple[str, str], str]) -> Iter
     for name, value in columns_of(record).items():
         shown = getattr(row, name)
         if shown != value and not _is_near(shown, value) and not _is_of_before(row, name):
-            yield f"its {name} is {_shown(shown)}, and {_shown(value)} in its record"
+            yield f"its {name} is {_written_as(shown)}, and {_written_as(value)} in its record"
     if row.order_id and owners.get((row.order_id, server_of(record))) != str(row.id):
         yield f"order {harmless(row.order_id)} is not assigned to it"
 
@@ -129,7 +129,7 @@ def _is_near(shown: Any, value: Any) -> bool:
 def _state_beside_events(row: Row[Any], own: Sequence[Row[Any]]) -> Iterator[str]:
     decisive = [event.kind for event in own if event.kind in STATES or event.kind in DECIDED]
     if decisive and (state := STATES.get(decisive[-1])) and row.state not in (state, ""):
-        yield f"its state is {_shown(row.state)}, and {state} by its events"
+        yield f"its state is {_written_as(row.state)}, and {state} by its events"
 
 
 def _beside_events(row: Row[Any], own: Sequence[Row[Any]]) -> Iterator[str]:
@@ -137,11 +137,12 @@ def _beside_events(row: Row[Any], own: Sequence[Row[Any]]) -> Iterator[str]:
     about = [event for event in own if event.kind not in APART]
     numbers = [event.order_id for event in about if event.order_id]
     if row.order_id and row.order_id not in numbers[-1:]:
-        yield f"its order is {harmless(row.order_id)}, and {_shown(numbers[-1] if numbers else None)} by its events"
+        last_number = _written_as(numbers[-1] if numbers else None)
+        yield f"its order is {harmless(row.order_id)}, and {last_number} by its events"
     last = next((event for event in reversed(about) if event.cents is not None), None)
     if not _agrees(row, last):
         told = "none" if last is None else f"{last.cents} ({last.kind})"
-        yield f"it counts {_shown(row.counted_cents)} cents, and the last amount of its events is {told}"
+        yield f"it counts {_written_as(row.counted_cents)} cents, and the last amount of its events is {told}"
 
 
 def _agrees(row: Row[Any], last: Row[Any] | None) -> bool:
@@ -174,5 +175,5 @@ def _decisions(connection: Connection) -> Iterator[str]:
             yield f"price {harmless(row.price_key)}: no event accepts {row.accepted_cents} cents"
 
 
-def _shown(value: Any) -> str:
+def _written_as(value: Any) -> str:
     return "none" if value is None else harmless(value)

@@ -17,7 +17,7 @@ from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.values import DealAction
 from airflow_provider_tcbilling.ledger.reports_book import Book
 from airflow_provider_tcbilling.ledger.reports_entry import Entry
-from airflow_provider_tcbilling.ledger.reports_join import ASSUMED, Join, Scope, joined, moment_of, zone_of
+from airflow_provider_tcbilling.ledger.reports_join import ASSUMED, Join, Scope, book_zone_of, joined, moment_of
 from airflow_provider_tcbilling.ledger.reports_span import Span
 from airflow_provider_tcbilling.waiting.order_end import PAYMENTS
 
@@ -185,7 +185,7 @@ def report_of(
     from airflow_provider_tcbilling.ledger.reports_alike import close_together
 
     join = joined(entries, book.deals, scope)
-    zone = zone_of(join, book.listed_at)
+    zone = book_zone_of(join, book.listed_at)
     found = [*_lines(join, zone[0], released, reasons or {})]
     found += [_line_without_number(deal, zone[0]) for deal in book.unnamed]
     lines = [line for line in found if line.at is None or span.has(line.at)]

@@ -132,7 +132,7 @@ def _may_be_elsewhere(entry: Entry, scope: Scope, ours: set[str]) -> bool:
     return entry.key_id != scope.key_id and entry.key_id not in ours
 
 
-def zone_of(join: Join, now: float) -> tuple[str, str]:
+def book_zone_of(join: Join, now: float) -> tuple[str, str]:
     """
     Return the zone of the times of the order book, and how it is known.
 

@@ -87,7 +87,7 @@ def _grouped(lines: Iterable[Line], key: Callable[[Line], str]) -> dict[str, Sum
     return groups
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def plain_report(report: Report) -> dict[str, Any]:
     """Return a report as plain JSON. Texts of the server are harmless, times are ISO 8601 in the zone of the report."""
     span = report.span
     return {
@@ -102,14 +102,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "agrees": report.agrees,
         "counts": {kind.value: count for kind, count in report.counts.items()},
         "totals": {currency: asdict(sums) for currency, sums in totals_of(report).items()},
-        "lines": [line_as_json(line, span.zone) for line in report.lines],
+        "lines": [plain_line(line, span.zone) for line in report.lines],
         "close_together": [[line.order_id for line in group] for group in report.hints],
         "left_out": report.others,
         "notes": list(report.notes),
     }
 
 
-def line_as_json(line: Line, zone: str) -> dict[str, Any]:
+def plain_line(line: Line, zone: str) -> dict[str, Any]:
     """Return a line as plain JSON."""
     return {
         "kind": line.kind.value,

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_tcbilling.ledger.reports import Kind
 from airflow_provider_tcbilling.ledger.reports_alike import CLOSE
-from airflow_provider_tcbilling.ledger.reports_summary import as_json, by_day, by_product, totals_of
+from airflow_provider_tcbilling.ledger.reports_summary import by_day, by_product, plain_report, totals_of
 from tests.support.books import SCENARIOS, World, said_by, world_of
 
 SEEDS = 3_000
@@ -49,7 +49,7 @@ def test_the_sums_are_those_of_the_lines_whatever_they_are_grouped_by():
             free = [line.book_cents or 0 for line in report.of(Kind.NOBODY) if line.currency == currency]
             unnamed = [x.book_cents or 0 for x in report.of(Kind.UNREADABLE) if x.currency == currency and not x.entry]
             assert total.nobody_cents == sum(free) + sum(unnamed)
-        assert len(as_json(report)["lines"]) == len(report.lines)
+        assert len(plain_report(report)["lines"]) == len(report.lines)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
