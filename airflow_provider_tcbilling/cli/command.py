@@ -32,6 +32,10 @@ Answer = tuple[str, int]
 """The text to print, and the exit code."""
 
 
+class Rendered(str):
+    """An answer with the colours of a terminal, made of texts that are harmless already."""
+
+
 class WrongUsage(Exception):
     """The options do not make sense together."""
 
@@ -60,7 +64,7 @@ class Command:
         from airflow_provider_tcbilling.api.text import lines_of
         from airflow_provider_tcbilling.cli.lookup import Refused
 
-        chosen.width = _width()
+        chosen.width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         try:
             with _nothing_else_on_stdout():
                 answer, code = self.work(chosen)
@@ -70,7 +74,7 @@ class Command:
         except (Refused, TcBillingError) as error:
             _print(lines_of(str(error)), sys.stderr)
             return NOT_DONE
-        _print(lines_of(answer), sys.stdout)
+        _print(answer if isinstance(answer, Rendered) else lines_of(answer), sys.stdout)
         return code
 
     def run_and_exit(self, chosen: argparse.Namespace) -> None:
@@ -137,11 +141,6 @@ def connected(conn_id: str) -> Iterator[Session]:
 def read_all_connections() -> None:
     """Let this process read connections that only Airflow's database has, as a user may."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-
-
-def _width() -> int | None:
-    """Return the cells of the terminal that the answer goes to; ``None`` if it goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _print(text: str, stream: TextIO) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.operators.base import SpendingOperator
-from airflow_provider_tcbilling.task.arguments import literals_of
 from airflow_provider_tcbilling.task.money_arguments import MONEY
 
 if TYPE_CHECKING:
@@ -30,21 +29,13 @@ class Buying(SpendingOperator if TYPE_CHECKING else object):  # type: ignore[mis
         "approve_above_cents",
         "approvers",
         "approval_valid_for",
+        "approver_is_not_requester",
+        "plan_only",
         *SpendingOperator.template_fields,
     )
     checks: ClassVar[Mapping[str, Check]] = {**SpendingOperator.checks, **MONEY}
     # ``dry_run`` of an operator is a method of Airflow's.
     held_as: ClassVar[Mapping[str, str]] = {"dry_run": "plan_only"}
-
-    def hold(self, **arguments: Any) -> None:
-        """Hold these arguments, before the class of tasks checks those that are no templates."""
-        for name in MONEY:
-            setattr(self, self.held_as.get(name, name), arguments[name])
-
-    def literals(self) -> dict[str, Any]:
-        """Return the arguments that are no templates, which are checked when the DAG is imported."""
-        own = {"dry_run": self.plan_only, **literals_of(self, [name for name in MONEY if name != "dry_run"])}
-        return {**super().literals(), **own}
 
     def plan(self, action: MoneyAction) -> dict[str, Any] | None:
         """Return the plan, and send nothing, with *dry_run*; else ``None``."""

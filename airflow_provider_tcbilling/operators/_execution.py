@@ -157,10 +157,16 @@ class Execution:
         return self.ended(delivered, delivery.order_ids)
 
     def price(self, order: Order) -> Order:
-        """Return an order that is delivered already with what was paid, if the order book shows it within moments."""
+        """
+        Return an order that is delivered already with what was paid, if the order book shows it within moments.
+
+        Where limits count the price, the order book gets its lag to show it.
+        """
         from airflow_provider_tcbilling.waiting.delivery import with_price
 
-        priced = with_price(self.tencent.waiting, order, self.task.action.name)
+        rules, lag = self.task.money_rules(self.tencent.settings), self.tencent.settings.order_book_lag
+        patience = lag if rules and rules.is_in_force else 0.0
+        priced = with_price(self.tencent.waiting, order, self.task.action.name, patience)
         if priced.paid_cents is not None:
             self.purchase.note_delivery(priced)
         return priced

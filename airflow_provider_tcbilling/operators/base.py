@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -14,7 +14,7 @@ from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.links.console import OrderConsoleLink
-from airflow_provider_tcbilling.operators._approval import answer_of, place
+from airflow_provider_tcbilling.operators._approval import answer_of, asking, place_approved
 from airflow_provider_tcbilling.operators._execution import Execution
 from airflow_provider_tcbilling.task.arguments import SPENDING, literals_of, refuse_literals
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.hooks.connection import Settings
-    from airflow_provider_tcbilling.operators._approval import Answer
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.money_rules import MoneyRules
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
@@ -102,11 +101,7 @@ class SpendingOperator(BillingTask):
         self.delivery_timeout = delivery_timeout
         self.console_link = ""
         self._run: Execution | None = None
-        refuse_literals(self.task_id, self.checks, self.literals())
-
-    def literals(self) -> dict[str, Any]:
-        """Return the arguments that are no templates, which are checked when the DAG is imported."""
-        return literals_of(self, SPENDING)
+        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
 
     def money_rules(self, settings: Settings) -> MoneyRules | None:
         """Return the rules for the price; ``None`` if the task takes no money."""
@@ -159,7 +154,12 @@ class SpendingOperator(BillingTask):
             sent), a refusal, or an order that failed.
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
-        return self._spend(context, None)
+        with self._execution(context) as run:
+            if (plan := self.plan(run.action)) is not None:
+                return plan
+            with run.placing(), asking(run):
+                order = run.purchase.place()
+            return self._placed(run, order)
 
     def execute_approved(self, context: Context, event: Any = None, code: str = "") -> dict[str, Any]:
         """
@@ -171,21 +171,21 @@ class SpendingOperator(BillingTask):
         :raises AirflowSkipException: The user refused, or did not answer in time, and *on_refused_run* says ``skip``.
         :raises AirflowFailException: The answer does not approve it. Nothing was sent. Else as in :meth:`execute`.
         """
-        return self._spend(context, lambda: answer_of(event, code))
-
-    def _spend(self, context: Context, read: Callable[[], Answer] | None) -> dict[str, Any]:
-        """Place the order and wait for it; *read* returns the answer with which the task was resumed."""
         with self._execution(context) as run:
             if (plan := self.plan(run.action)) is not None:
                 return plan
             with run.placing():
-                order = place(run, read() if read else None)
-            run.announce(order.order_id)
-            if not self.value_of("wait_for_delivery"):
-                return run.ended(order, [order.order_id])
-            if not self.is_settled(order, run.fields):
-                return run.deliver(order, time.time() + self.value_of("delivery_timeout"))
-            return run.ended(run.price(order), [order.order_id])
+                order = place_approved(run, answer_of(event, code))
+            return self._placed(run, order)
+
+    def _placed(self, run: Execution, order: Order) -> dict[str, Any]:
+        """Wait for an order unless *wait_for_delivery* is false, and return what the task returns."""
+        run.announce(order.order_id)
+        if not self.value_of("wait_for_delivery"):
+            return run.ended(order, [order.order_id])
+        if not self.is_settled(order, run.fields):
+            return run.deliver(order, time.time() + self.value_of("delivery_timeout"))
+        return run.ended(run.price(order), [order.order_id])
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """

@@ -74,7 +74,7 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         documented. (templated)
     :param instance_name: Shown to readers; Tencent does not see it. It may be the server's text, so it is no template.
     :param dry_run: Show what would be bought, its worst case, the limits and the approval, and send nothing that pays.
-        ``[tcbilling] dry_run = True`` does it for a deployment.
+        ``[tcbilling] dry_run = True`` does it for a deployment. (templated)
     :param max_cents: The most that it may cost, vouchers included, in 1/100 of *currency*. ``None`` takes the highest
         price that the ledger remembers for the same. (templated)
     :param currency: Of *max_cents*, such as ``USD``. ``None`` is that of the connection's limits. (templated)
@@ -84,7 +84,7 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         commas. ``None`` is all of them. (templated)
     :param approval_valid_for: Time to answer, and time from the answer on within which it may be sent: seconds, a
         timedelta, or an ISO 8601 duration such as ``PT8H``. ``None`` is that of the connection. (templated)
-    :param approver_is_not_requester: The user who started the run may not approve.
+    :param approver_is_not_requester: The user who started the run may not approve. (templated)
     :param purchase_key: Business name of the renewal. Left out, it is the instance and its *expire_time*, or without
         one the run of the task. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
@@ -166,15 +166,6 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        self.hold(
-            dry_run=dry_run,
-            max_cents=max_cents,
-            currency=currency,
-            approve_above_cents=approve_above_cents,
-            approvers=approvers,
-            approval_valid_for=approval_valid_for,
-            approver_is_not_requester=approver_is_not_requester,
-        )
         super().__init__(
             purchase_key=purchase_key,
             client_token=client_token,
@@ -201,6 +192,13 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         self.on_auto_renew = on_auto_renew
         self.renew_isolated = renew_isolated
         self.instance_name = instance_name
+        self.plan_only = dry_run
+        self.max_cents = max_cents
+        self.currency = currency
+        self.approve_above_cents = approve_above_cents
+        self.approvers = approvers
+        self.approval_valid_for = approval_valid_for
+        self.approver_is_not_requester = approver_is_not_requester
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """Return the renewal."""

@@ -80,7 +80,11 @@ class Authorization:
         if not self._rules.is_in_force:
             return Authorized({"price_key": record.price_key})
         reservation, source = self.reservation(record)
-        approved_by = self._approved_by(record, reservation, source, now)
+        if self._rules.approval:
+            # Nobody is asked about what a limit refuses.
+            usage = self._store.usage(reservation)
+            reservation.check(usage, now, lambda limit: self._store.open_in(reservation, limit))
+        approved_by = self.approved_by(record, reservation, source, now)
         fields = {
             "price_key": record.price_key,
             "reserved_cents": reservation.cents,
@@ -166,16 +170,13 @@ class Authorization:
             raise PriceUnknown(_rule_that_needs_it(limits, rules))
         return None, currency, "unknown"
 
-    def _approved_by(self, record: Record, reservation: Reservation, source: str, now: float) -> str:
+    def approved_by(self, record: Record, reservation: Reservation, source: str, now: float) -> str:
         """Return the user that has approved the purchase; empty if nobody must."""
         rules, cents = self._rules.approval, reservation.cents
         if rules is None or cents is None or cents <= rules.above_cents:
             return ""
         if record.approved_by and record.reserved_cents is not None and cents <= record.reserved_cents:
             return record.approved_by
-        # Nobody is asked about what a limit refuses.
-        usage = self._store.usage(reservation)
-        reservation.check(usage, now, lambda limit: self._store.open_in(reservation, limit))
         question = self.question(record, reservation, source, rules)
         approval = self._store.approval(question.code)
         if approval is None:

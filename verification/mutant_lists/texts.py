@@ -133,7 +133,7 @@ TEXTS = (
     Mutant(
         "control characters obeyed by a terminal",
         "Command.run",
-        "        _print(lines_of(answer), sys.stdout)\n",
+        "        _print(answer if isinstance(answer, Rendered) else lines_of(answer), sys.stdout)\n",
         "        _print(answer, sys.stdout)\n",
         f"{CLI}::test_whatever_a_command_answers_is_shown_and_not_obeyed",
     ),
