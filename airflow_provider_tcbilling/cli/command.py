@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,10 @@ ATTEMPTS = 3
 
 Answer = tuple[str, int]
 """The text to print, and the exit code."""
+
+
+class Rendered(str):
+    """An answer with the colours of a terminal, made of texts that are harmless already."""
 
 
 class WrongUsage(Exception):
@@ -60,7 +65,7 @@ class Command:
         from airflow_provider_tcbilling.api.text import lines_of
         from airflow_provider_tcbilling.cli.lookup import Refused
 
-        chosen.width = _width()
+        chosen.width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         try:
             with _nothing_else_on_stdout():
                 answer, code = self.work(chosen)
@@ -70,7 +75,7 @@ class Command:
         except (Refused, TcBillingError) as error:
             _print(lines_of(str(error)), sys.stderr)
             return NOT_DONE
-        _print(lines_of(answer), sys.stdout)
+        _print(answer if isinstance(answer, Rendered) else lines_of(answer), sys.stdout)
         return code
 
     def run_and_exit(self, chosen: argparse.Namespace) -> None:
@@ -139,11 +144,6 @@ def read_all_connections() -> None:
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
 
 
-def _width() -> int | None:
-    """Return the cells of the terminal that the answer goes to; ``None`` if it goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
 def _print(text: str, stream: TextIO) -> None:
     """Print; a character that the terminal's encoding does not have is written as an escape."""
     encoding = stream.encoding or "utf-8"
@@ -154,8 +154,11 @@ def as_json(value: Any) -> str:
     """Return JSON that a terminal may show: a character that it would obey is escaped, others are not."""
     from airflow_provider_tcbilling.api.text import visible
 
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return "".join(c if c == "\n" or visible(c) == c else json.dumps(c)[1:-1] for c in text)
+    def escaped(found: re.Match[str]) -> str:
+        character = found.group()
+        return character if visible(character) == character else json.dumps(character)[1:-1]
+
+    return re.sub(r"[^\n -~]", escaped, json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def note(text: str) -> None:

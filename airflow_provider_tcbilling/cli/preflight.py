@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.cli.command import Rendered
 from airflow_provider_tcbilling.cli.table import table
-from airflow_provider_tcbilling.hooks._checks import FAILED
+from airflow_provider_tcbilling.hooks._checks import FAILED, NOT_TESTED, WARNING
 from airflow_provider_tcbilling.hooks.preflight import Preflight
 
 HEAD = ("Result", "Check", "Finding")
+STYLES = {FAILED: "bold red", WARNING: "yellow", NOT_TESTED: "dim"}
 
 
 def as_text(preflight: Preflight, width: int | None) -> str:
@@ -21,4 +24,6 @@ def as_text(preflight: Preflight, width: int | None) -> str:
     counts = Counter(check.result for check in preflight.checks)
     end = ", ".join(f"{count} {result}" for result, count in counts.items())
     verdict = "has passed" if preflight.has_passed else f"has FAILED: correct each line {FAILED}"
-    return f"{table(HEAD, rows, width)}\nConnection {preflight.conn_id} {verdict} ({end}). Nothing was bought."
+    name = harmless(preflight.conn_id)
+    text = f"{table(HEAD, rows, width, STYLES)}\nConnection {name} {verdict} ({end}). Nothing was bought."
+    return text if width is None else Rendered(text)

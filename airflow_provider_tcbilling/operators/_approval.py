@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -102,27 +103,36 @@ def answer_of(event: Any, code: Any = "") -> Answer:
     )
 
 
-def place(run: Execution, answer: Answer | None) -> Order:
+@contextmanager
+def asking(run: Execution) -> Iterator[None]:
     """
-    Place the order of an execution. If it needs an approval, use the answer, or put the question.
+    Put the question if the purchase needs an approval.
+
+    :raises NobodyAsked: This line of Airflow cannot ask. Nothing was sent.
+    :raises QuestionOutdated: Airflow would show another question. Nobody was asked, and nothing was sent.
+    """
+    try:
+        yield
+    except ApprovalNeeded as needed:
+        log_plan(run.task, [needed.question])
+        ask(run.task, run.context, prompt_of(needed.question))
+
+
+def place_approved(run: Execution, answer: Answer) -> Order:
+    """
+    Place the order of an execution that an answer has resumed. The answer counts if an approval is still needed.
 
     **Money moves in this call.**
 
-    :param answer: That with which the task was resumed; ``None`` if it was not.
-    :raises NobodyAsked: This line of Airflow cannot ask. Nothing was sent.
     :raises ApprovalRefused: The answer does not approve the purchase as it is now. Nothing was sent.
-    :raises QuestionOutdated: Airflow would show another question. Nobody was asked, and nothing was sent.
     """
-    if answer:
-        run.purchase.read()
-        answer.refuse_unless_it_approves()
+    run.purchase.read()
+    answer.refuse_unless_it_approves()
     try:
         return run.purchase.place()
     except ApprovalNeeded as needed:
         question = needed.question
         log_plan(run.task, [question])
-        if answer is None:
-            ask(run.task, run.context, prompt_of(question))
         remember(store_of(run.context, run.tencent.settings), [question], answer, prompt_of(question))
     return run.purchase.place()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -14,9 +14,10 @@ from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.links.console import OrderConsoleLink
-from airflow_provider_tcbilling.operators._approval import answer_of, place
+from airflow_provider_tcbilling.operators._approval import answer_of, asking, place_approved
 from airflow_provider_tcbilling.operators._execution import Execution
 from airflow_provider_tcbilling.task.arguments import SPENDING, literals_of, refuse_literals
+from airflow_provider_tcbilling.task.deployment import is_dry_run
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers._task import BillingTask
 from airflow_provider_tcbilling.triggers.event import deadline_of, order_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.api.schema import Action
     from airflow_provider_tcbilling.hooks.connection import Settings
-    from airflow_provider_tcbilling.operators._approval import Answer
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.money_rules import MoneyRules
     from airflow_provider_tcbilling.task.failure_message import TaskEnd
@@ -102,11 +102,7 @@ class SpendingOperator(BillingTask):
         self.delivery_timeout = delivery_timeout
         self.console_link = ""
         self._run: Execution | None = None
-        refuse_literals(self.task_id, self.checks, self.literals())
-
-    def literals(self) -> dict[str, Any]:
-        """Return the arguments that are no templates, which are checked when the DAG is imported."""
-        return literals_of(self, SPENDING)
+        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))
 
     def money_rules(self, settings: Settings) -> MoneyRules | None:
         """Return the rules for the price; ``None`` if the task takes no money."""
@@ -133,9 +129,34 @@ class SpendingOperator(BillingTask):
         """Whether other tasks may place an order that cannot be distinguished from one of this task."""
         return False
 
-    def plan(self, action: MoneyAction) -> dict[str, Any] | None:
-        """Return the plan if the task shows no more than that; ``None`` if it spends."""
-        return None
+    @property
+    def only_plans(self) -> bool:
+        """
+        Whether the task shows a plan, and sends nothing: its *dry_run* says so, or the deployment.
+
+        :raises InvalidRequest: What one of them says is no flag. Nothing was sent.
+        """
+        return is_dry_run() or ("dry_run" in self.checks and self.value_of("dry_run"))
+
+    def plan(self, run: Execution) -> dict[str, Any]:
+        """
+        Return the plan, and log it. It only reads.
+
+        :param run: The execution, whose clients are open.
+        """
+        raise InvalidRequest(self.task_id, [f"{self.action.name} has no plan, so nothing is done in a dry run"])
+
+    def planned(self, context: Context, **options: Any) -> dict[str, Any]:
+        """
+        Return the plan whatever *dry_run* says, by clients that cannot spend. It only reads.
+
+        :param options: Further arguments of the clients, such as ``attempts``.
+        :raises TcBillingError: A mistake, or something could not be read.
+        """
+        for name in ("dry_run",) if "dry_run" in self.checks else ():
+            setattr(self, self.held_as.get(name, name), True)
+        with self.hook.session(only_reads=True, **options) as tencent:
+            return self.plan(Execution(self, context, tencent))
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """Whether an order need not be waited for: its record names the instances already."""
@@ -152,14 +173,19 @@ class SpendingOperator(BillingTask):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
-        Spend, then wait for the order unless *wait_for_delivery* is false.
+        Spend, then wait for the order unless *wait_for_delivery* is false; in a dry run, return the plan at once.
 
         :raises AirflowSkipException: Nothing is needed as things are, or the run may not spend. Nothing was sent.
         :raises AirflowFailException: Another try cannot help: a mistake in the task or its connection (nothing was
             sent), a refusal, or an order that failed.
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
-        return self._spend(context, None)
+        with self._execution(context) as run:
+            if self.only_plans:
+                return self.plan(run)
+            with run.placing(), asking(run):
+                order = run.purchase.place()
+            return self._placed(run, order)
 
     def execute_approved(self, context: Context, event: Any = None, code: str = "") -> dict[str, Any]:
         """
@@ -171,21 +197,21 @@ class SpendingOperator(BillingTask):
         :raises AirflowSkipException: The user refused, or did not answer in time, and *on_refused_run* says ``skip``.
         :raises AirflowFailException: The answer does not approve it. Nothing was sent. Else as in :meth:`execute`.
         """
-        return self._spend(context, lambda: answer_of(event, code))
-
-    def _spend(self, context: Context, read: Callable[[], Answer] | None) -> dict[str, Any]:
-        """Place the order and wait for it; *read* returns the answer with which the task was resumed."""
         with self._execution(context) as run:
-            if (plan := self.plan(run.action)) is not None:
-                return plan
+            if self.only_plans:
+                return self.plan(run)
             with run.placing():
-                order = place(run, read() if read else None)
-            run.announce(order.order_id)
-            if not self.value_of("wait_for_delivery"):
-                return run.ended(order, [order.order_id])
-            if not self.is_settled(order, run.fields):
-                return run.deliver(order, time.time() + self.value_of("delivery_timeout"))
-            return run.ended(run.price(order), [order.order_id])
+                order = place_approved(run, answer_of(event, code))
+            return self._placed(run, order)
+
+    def _placed(self, run: Execution, order: Order) -> dict[str, Any]:
+        """Wait for an order unless *wait_for_delivery* is false, and return what the task returns."""
+        run.announce(order.order_id)
+        if not self.value_of("wait_for_delivery"):
+            return run.ended(order, [order.order_id])
+        if not self.is_settled(order, run.fields):
+            return run.deliver(order, time.time() + self.value_of("delivery_timeout"))
+        return run.ended(run.price(order), [order.order_id])
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """

@@ -54,7 +54,7 @@ class CreateInstanceOperator(Buying, SpendingOperator):
     :param renew_flag: The action at the end of the subscription, such as ``NOTIFY_AND_AUTO_RENEW``; left out, the
         server assumes ``NOTIFY_AND_MANUAL_RENEW``. (templated)
     :param dry_run: Show what would be bought, its worst case, the limits and the approval, and send nothing that pays.
-        ``[tcbilling] dry_run = True`` does it for a deployment.
+        ``[tcbilling] dry_run = True`` does it for a deployment. (templated)
     :param max_cents: The most that it may cost, vouchers included, in 1/100 of *currency*. ``None`` takes the highest
         price that the ledger remembers for the same. (templated)
     :param currency: Of *max_cents*, such as ``USD``. ``None`` is that of the connection's limits. (templated)
@@ -64,7 +64,7 @@ class CreateInstanceOperator(Buying, SpendingOperator):
         commas. ``None`` is all of them. (templated)
     :param approval_valid_for: Time to answer, and time from the answer on within which it may be sent: seconds, a
         timedelta, or an ISO 8601 duration such as ``PT8H``. ``None`` is that of the connection. (templated)
-    :param approver_is_not_requester: The user who started the run may not approve.
+    :param approver_is_not_requester: The user who started the run may not approve. (templated)
     :param purchase_key: Business name of the purchase, such as ``edge-firewall-2026-12``. The same key is the same
         purchase in whatever run. Left out, each run of the task is a purchase of its own. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
@@ -140,15 +140,6 @@ class CreateInstanceOperator(Buying, SpendingOperator):
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        self.hold(
-            dry_run=dry_run,
-            max_cents=max_cents,
-            currency=currency,
-            approve_above_cents=approve_above_cents,
-            approvers=approvers,
-            approval_valid_for=approval_valid_for,
-            approver_is_not_requester=approver_is_not_requester,
-        )
         super().__init__(
             purchase_key=purchase_key,
             client_token=client_token,
@@ -175,6 +166,13 @@ class CreateInstanceOperator(Buying, SpendingOperator):
         self.period = period
         self.period_unit = period_unit
         self.renew_flag = renew_flag
+        self.plan_only = dry_run
+        self.max_cents = max_cents
+        self.currency = currency
+        self.approve_above_cents = approve_above_cents
+        self.approvers = approvers
+        self.approval_valid_for = approval_valid_for
+        self.approver_is_not_requester = approver_is_not_requester
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render, and have Airflow mask the secrets of the parameter before it stores the rendered fields."""

@@ -26,6 +26,7 @@ from airflow_provider_tcbilling.task.arguments import (
     one_of,
     optional,
 )
+from airflow_provider_tcbilling.task.deployment import is_dry_run
 from airflow_provider_tcbilling.task.policies import OnAutoRenew, OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers._task import BillingTask
 
@@ -74,7 +75,7 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         documented. (templated)
     :param instance_name: Shown to readers; Tencent does not see it. It may be the server's text, so it is no template.
     :param dry_run: Show what would be bought, its worst case, the limits and the approval, and send nothing that pays.
-        ``[tcbilling] dry_run = True`` does it for a deployment.
+        ``[tcbilling] dry_run = True`` does it for a deployment. (templated)
     :param max_cents: The most that it may cost, vouchers included, in 1/100 of *currency*. ``None`` takes the highest
         price that the ledger remembers for the same. (templated)
     :param currency: Of *max_cents*, such as ``USD``. ``None`` is that of the connection's limits. (templated)
@@ -84,7 +85,7 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         commas. ``None`` is all of them. (templated)
     :param approval_valid_for: Time to answer, and time from the answer on within which it may be sent: seconds, a
         timedelta, or an ISO 8601 duration such as ``PT8H``. ``None`` is that of the connection. (templated)
-    :param approver_is_not_requester: The user who started the run may not approve.
+    :param approver_is_not_requester: The user who started the run may not approve. (templated)
     :param purchase_key: Business name of the renewal. Left out, it is the instance and its *expire_time*, or without
         one the run of the task. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
@@ -166,15 +167,6 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         tcbilling_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        self.hold(
-            dry_run=dry_run,
-            max_cents=max_cents,
-            currency=currency,
-            approve_above_cents=approve_above_cents,
-            approvers=approvers,
-            approval_valid_for=approval_valid_for,
-            approver_is_not_requester=approver_is_not_requester,
-        )
         super().__init__(
             purchase_key=purchase_key,
             client_token=client_token,
@@ -201,6 +193,13 @@ class RenewInstanceOperator(Buying, SpendingOperator):
         self.on_auto_renew = on_auto_renew
         self.renew_isolated = renew_isolated
         self.instance_name = instance_name
+        self.plan_only = dry_run
+        self.max_cents = max_cents
+        self.currency = currency
+        self.approve_above_cents = approve_above_cents
+        self.approvers = approvers
+        self.approval_valid_for = approval_valid_for
+        self.approver_is_not_requester = approver_is_not_requester
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> MoneyAction:
         """Return the renewal."""
@@ -262,7 +261,8 @@ class SetRenewalOperator(BillingTask):
     The instance is read first, and only a difference is written, so the task can run as often as you like. Nothing is
     paid by it; with ``NOTIFY_AND_AUTO_RENEW`` the vendor will pay from the account when the subscription ends.
 
-    Returns a dict: ``instance_id``, ``changed`` (whether anything was written), ``before`` and ``after``.
+    Returns a dict: ``instance_id``, ``changed`` (whether anything was written), ``before`` and ``after``. Where the
+    deployment says ``[tcbilling] dry_run = True`` nothing is written, and ``after`` is what it would be.
 
     .. seealso:: :ref:`howto/operator:SetRenewalOperator`,
         https://www.tencentcloud.com/document/api/555/78444
@@ -324,11 +324,13 @@ class SetRenewalOperator(BillingTask):
                 "renew_period_unit": instance.renew_period_unit,
             }
             after = {**before, **{name: wanted[name] for name in before if name in wanted}}
-            if changed := after != before:
+            if is_plan := is_dry_run():
+                self.log.info("Nothing was sent: this is a dry run. It would be %s, and is %s.", after, before)
+            if changed := after != before and not is_plan:
                 if failures := tencent.buying.set_renewal(**wanted):
                     raise RenewalNotSet([", ".join(map(str, failure.values())) for failure in failures])
                 self.log.info("%s: %s, and was %s.", instance.instance_id, after, before)
-            else:
+            elif after == before:
                 self.log.info("%s is as it should be: %s. Nothing was sent.", instance.instance_id, before)
             return {"instance_id": instance.instance_id, "changed": changed, "before": before, "after": after}
 

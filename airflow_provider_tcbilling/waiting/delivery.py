@@ -22,7 +22,7 @@ LAST_QUERY_SECONDS = 30.0
 """Seconds after the deadline within which a query may be sent: the last query, too, waits for its turn."""
 
 PRICE_SECONDS = 5.0
-"""How long the query of the price of a delivered order may take."""
+"""How long a query of the price of a delivered order may take, and the pause before the next one."""
 
 LOG_SECONDS = 60.0
 """Seconds between two lines of the log while nothing changes."""
@@ -163,19 +163,22 @@ def _amount_of(deals: Sequence[Deal]) -> str:
     return amount(total_of(deal.paid_cents for deal in deals), deals[0].currency) if deals else ""
 
 
-def with_price(client: BillingClient, order: Order, action: str) -> Order:
+def with_price(client: BillingClient, order: Order, action: str, patience: float = 0.0) -> Order:
     """
     Return an order whose instances are known with its price, if the order book shows it within moments.
 
     :param action: Name of the action that placed it.
+    :param patience: Seconds for which the order book is queried again.
     """
-    watch = DeliveryWatch(client, order.order_id, action=action, deadline=time.time(), grace=PRICE_SECONDS)
+    deadline = time.time() + patience
+    watch = DeliveryWatch(client, order.order_id, action=action, deadline=deadline, grace=PRICE_SECONDS)
     try:
-        listed = watch.step().order
+        while (listed := watch.step().order) is None:
+            time.sleep(min(PRICE_SECONDS, max(0.0, deadline - time.time())))
     except TcBillingError as error:
         log.info("The price of order %s is not known yet. %s", order.order_id, error)
         return order
-    return priced_as(order, listed) if listed else order
+    return priced_as(order, listed)
 
 
 def priced_as(order: Order, listed: Order) -> Order:

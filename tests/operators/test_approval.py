@@ -98,7 +98,7 @@ def unreachable(*arguments, **options):
 def test_a_cleared_task_whose_approval_has_expired_asks_again(questions, sandbox, passing_time, ledger):
     option = asked(questions, task(approval_valid_for=60))
 
-    refused("expired", task(approval_valid_for=60), event(option, seconds_ago=61))
+    refused("expired", task(approval_valid_for=60), event(option, seconds_ago=3600))
 
     assert spent(sandbox) == 0
     assert asked(questions, task(approval_valid_for=60)) == option

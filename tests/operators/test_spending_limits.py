@@ -269,3 +269,14 @@ def run_command(monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     return run
+
+
+def test_where_a_limit_counts_an_order_that_is_listed_late_still_gets_its_price(money, sandbox):
+    money(spending_limits=[MONTH], order_book_lag=30)
+    sandbox.faults.add({"fault": "not-visible", "seconds": 20})
+
+    result = buy("r1", max_cents=PRICE)
+
+    assert (result["paid_cents"], result["currency"]) == (PRICE, "USD")
+    buy("r2")
+    assert bought(sandbox) == 2

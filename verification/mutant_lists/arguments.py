@@ -74,7 +74,7 @@ ARGUMENTS = (
     Mutant(
         "a literal mistake found only when the task runs",
         "SpendingOperator.__init__",
-        "        refuse_literals(self.task_id, self.checks, self.literals())\n",
+        "        refuse_literals(self.task_id, self.checks, literals_of(self, SPENDING))\n",
         "",
         f"{ARGUMENTS_AT_IMPORT}::test_literal_mistakes_are_told_when_the_dag_is_imported_and_all_at_once",
     ),
