@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_tcbilling.cli.books import BOOKS
 from airflow_provider_tcbilling.cli.command import (
     CONN_ID,
     DONE,
@@ -35,7 +36,7 @@ from airflow_provider_tcbilling.cli.ledger import LEDGER, list_command
 
 __all__ = ["COMMANDS", "DONE", "NOT_DONE", "WRONG_USAGE", "get_cli_commands", "main"]
 
-ABOUT = "Explain a purchase at Tencent Cloud, settle it, or keep the ledger. Nothing here spends."
+ABOUT = "Explain a purchase at Tencent Cloud, settle it, compare the books, or keep the ledger. Nothing here spends."
 
 
 def explain(chosen: argparse.Namespace) -> Answer:
@@ -112,6 +113,20 @@ def _accept_price(chosen: argparse.Namespace) -> str:
         return accept_price(tencent, found, chosen.price_key or "", chosen.accept_price)
 
 
+def plan(chosen: argparse.Namespace) -> Answer:
+    """Show what a task would do now, and what it would cost at most."""
+    from airflow_provider_tcbilling.cli.plan import as_text, plan_of_task
+    from airflow_provider_tcbilling.cli.task_of_dag import TaskName
+
+    if not (chosen.dag_id and chosen.task_id):
+        raise WrongUsage("name the task: --dag-id and --task-id")
+    if chosen.map_index >= 0 and not chosen.run_id:
+        raise WrongUsage("--map-index is the place of a task in a run: give --run-id as well")
+    name = TaskName(chosen.dag_id, chosen.task_id, chosen.run_id, chosen.map_index)
+    made = plan_of_task(name, chosen.file)
+    return as_json(made) if chosen.json else as_text(made, chosen.width), DONE
+
+
 COMMANDS = (
     Command(
         "explain",
@@ -139,6 +154,19 @@ COMMANDS = (
         settle,
     ),
     Command(
+        "plan",
+        "what a task would buy now, its worst case, the limits and the approval; sends nothing that pays",
+        (
+            Option("--dag-id", "the DAG of the task"),
+            Option("--task-id", "the task: one that buys, renews or refunds"),
+            Option("--run-id", "its run, for arguments and a key that depend on it"),
+            Option("--map-index", "its place, if it is mapped", {"type": int, "default": -1}),
+            Option("--file", "the file of the DAG, if it is not among those of Airflow"),
+            JSON,
+        ),
+        plan,
+    ),
+    Command(
         "approve",
         "approve the purchases of a plan, each at its price and for a time; buys nothing",
         (
@@ -156,6 +184,7 @@ COMMANDS = (
         (CONN_ID, JSON),
         preflight,
     ),
+    *BOOKS,
     list_command("all purchases of the ledger, one line each: ledger list without a limit", 0),
     LEDGER,
 )

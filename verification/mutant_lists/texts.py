@@ -147,8 +147,8 @@ TEXTS = (
     Mutant(
         "control characters within JSON obeyed by a terminal",
         "as_json",
-        'c if c == "\\n" or visible(c) == c else json.dumps(c)[1:-1]',
-        "c",
+        "character if visible(character) == character else json.dumps(character)[1:-1]",
+        "character",
         f"{CLI}::test_json_is_json_and_steers_nothing",
     ),
     Mutant(
