@@ -14,6 +14,7 @@ from verification.mutant_lists.loops import LOOPS
 from verification.mutant_lists.mutant import Mutant
 from verification.mutant_lists.places import PLACES
 from verification.mutant_lists.purchases import PURCHASES
+from verification.mutant_lists.reservations import RESERVATIONS
 from verification.mutant_lists.rules import RULES_OF_MONEY
 from verification.mutant_lists.sandboxes import SANDBOXES
 from verification.mutant_lists.scale import SCALE
@@ -45,4 +46,5 @@ MUTANTS = (
     *FOLDERS,
     *RULES_OF_MONEY,
     *APPROVALS,
+    *RESERVATIONS,
 )
