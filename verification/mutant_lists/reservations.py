@@ -125,14 +125,14 @@ RESERVATIONS = (
     ),
     Mutant(
         "a declined purchase that still counts",
-        "sums_of",
+        "amounts_of",
         "if state == State.DECLINED.value:",
         "if False:",
         f"{DATABASE}::test_what_is_declined_is_released_with_an_event_that_says_how_much",
     ),
     Mutant(
         "what was paid above the reservation not counted",
-        "sums_of",
+        "amounts_of",
         "max(known, default=None)",
         "known[-1] if known else None",
         ALL_COUNTS,
@@ -188,16 +188,16 @@ RESERVATIONS = (
     ),
     Mutant(
         "a user asked about what a limit refuses",
-        "Authorization._approved_by",
+        "Authorization.of",
         "reservation.check(usage, now, lambda limit: self._store.open_in(reservation, limit))",
         "pass",
         f"{AUTHORIZATION}::test_nobody_is_asked_about_what_a_limit_refuses",
     ),
     Mutant(
         "an approval needed at its amount",
-        "Authorization._approved_by",
-        "cents <= rules.above_cents",
-        "cents < rules.above_cents",
+        "Authorization.approval_rules_for",
+        "cents > rules.above_cents",
+        "cents >= rules.above_cents",
         f"{AUTHORIZATION}::test_an_approval_is_needed_above_its_amount_only",
     ),
     Mutant(
