@@ -1,5 +1,6 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
+from verification.mutant_lists.approvals import APPROVALS
 from verification.mutant_lists.arguments import ARGUMENTS
 from verification.mutant_lists.cohorts import COHORTS
 from verification.mutant_lists.evidence import EVIDENCE
@@ -44,5 +45,6 @@ MUTANTS = (
     *INPUTS,
     *FOLDERS,
     *RULES_OF_MONEY,
+    *APPROVALS,
     *RESERVATIONS,
 )
