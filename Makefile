@@ -14,13 +14,16 @@ project = $(call uv,$(1)) --no-deps -e .
 alive = sh scripts/alive.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system check matrix kill-matrix cluster mutants schedules bench docs sandbox dist test-dist release-check pins audit clean
+.PHONY: help demo demo-money test test-system check matrix kill-matrix cluster mutants schedules bench docs sandbox dist test-dist release-check pins audit clean
 
 help: ## Show the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 demo: $(VENV)/ready ## Buy from the sandbox on a real Airflow, and watch it, in one or two minutes (KEEP=1 leaves it running)
 	@$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
+
+demo-money: $(VENV)/ready ## Plan, limit, approve and reconcile purchases on a real Airflow, and check each step, in two minutes (KEEP=1 leaves it running)
+	@$(BIN)/python -m scripts.demo_money $(if $(KEEP),--keep)
 
 test: $(VENV)/ready ## Run the tests on all cores, in random order, and measure branch coverage (ARGS="tests/api -n 0" runs some)
 	@$(BIN)/python -m pytest -m "not system" -n auto --dist worksteal $(or $(ARGS),--cov --cov-report=term)

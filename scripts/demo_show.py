@@ -73,7 +73,7 @@ class Show:
     def __init__(self, console: Console) -> None:
         self.tasks: dict[str, States] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        self._console = console
+        self.console = console
         self._is_live = console.is_terminal and not console.is_dumb_terminal
         self._stage = "Starting"
         self._components: dict[str, States] = {}
@@ -93,7 +93,7 @@ class Show:
             return
         from rich.live import Live
 
-        with Live(get_renderable=self._picture, console=self._console, refresh_per_second=8, transient=True):
+        with Live(get_renderable=self._picture, console=self.console, refresh_per_second=8, transient=True):
             yield
 
     def elapsed(self) -> float:
@@ -132,7 +132,7 @@ class Show:
     def tell(self, summary: dict[str, Any], failure: str) -> None:
         """Print the result."""
         if summary:
-            self._console.print(_table_of(summary, failure))
+            self.console.print(_table_of(summary, failure))
             print("\n$ python -m airflow_provider_tcbilling ledger list", *summary["ledger"], "", sep="\n", flush=True)
         if failure:
             print(f"The demo failed: {failure}", file=sys.stderr, flush=True)

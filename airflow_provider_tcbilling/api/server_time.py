@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pendulum
 
@@ -51,6 +53,17 @@ def readings(local_time: str) -> list[float]:
     if not _AS_THE_SERVER_WRITES.fullmatch(local_time):
         raise ValueError(f"{local_time!r} is not a time of the server")
     return moments_of(local_time)
+
+
+def moment_in(local_time: str, zone: str) -> float:
+    """
+    Return the moment that a local time is if it is of a zone, in epoch seconds.
+
+    :raises ValueError: It is not written as the server writes times.
+    """
+    if not _AS_THE_SERVER_WRITES.fullmatch(local_time):
+        raise ValueError(f"{local_time!r} is not a time of the server")
+    return datetime.fromisoformat(local_time).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
 def earliest(local_time: str) -> float:

@@ -67,7 +67,7 @@ def harmless_object(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 def visible(text: str) -> str:
     """Return a text in which every control character is visible, line breaks too."""
-    return "".join(map(_visible, text))
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
 
 
 def inert(text: Any, limit: int = MAX_CHARACTERS) -> str:

@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -153,8 +154,11 @@ def as_json(value: Any) -> str:
     """Return JSON that a terminal may show: a character that it would obey is escaped, others are not."""
     from airflow_provider_tcbilling.api.text import visible
 
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return "".join(c if c == "\n" or visible(c) == c else json.dumps(c)[1:-1] for c in text)
+    def escaped(found: re.Match[str]) -> str:
+        character = found.group()
+        return character if visible(character) == character else json.dumps(character)[1:-1]
+
+    return re.sub(r"[^\n -~]", escaped, json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def note(text: str) -> None:

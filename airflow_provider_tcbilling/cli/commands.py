@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_tcbilling.cli.books import BOOKS
 from airflow_provider_tcbilling.cli.command import (
     CONN_ID,
     DONE,
@@ -35,7 +36,7 @@ from airflow_provider_tcbilling.cli.ledger import LEDGER, list_command
 
 __all__ = ["COMMANDS", "DONE", "NOT_DONE", "WRONG_USAGE", "get_cli_commands", "main"]
 
-ABOUT = "Explain a purchase at Tencent Cloud, settle it, or keep the ledger. Nothing here spends."
+ABOUT = "Explain a purchase at Tencent Cloud, settle it, compare the books, or keep the ledger. Nothing here spends."
 
 
 def explain(chosen: argparse.Namespace) -> Answer:
@@ -183,6 +184,7 @@ COMMANDS = (
         (CONN_ID, JSON),
         preflight,
     ),
+    *BOOKS,
     list_command("all purchases of the ledger, one line each: ledger list without a limit", 0),
     LEDGER,
 )

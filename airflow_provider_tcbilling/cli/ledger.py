@@ -62,6 +62,15 @@ def check(chosen: argparse.Namespace) -> Answer:
     return "\n".join(lines_of(checks, store.about.removeprefix("the "))), code
 
 
+def verify(chosen: argparse.Namespace) -> Answer:
+    """Compare the purchases of the ledger with its events, and the events with their hashes."""
+    from airflow_provider_tcbilling.cli.ledger_verify import verified
+
+    result = verified(_database(chosen.conn_id))
+    code = DONE if result.holds else NOT_DONE
+    return as_json(result.as_json()) if chosen.json else "\n".join(result.lines()), code
+
+
 def import_(chosen: argparse.Namespace) -> Answer:
     """Take the records of a folder or a bucket into the ledger."""
     from airflow_provider_tcbilling.cli.ledger_import import import_from
@@ -145,7 +154,7 @@ def _database(conn_id: str) -> DatabaseStore:
     if not settings.ledger_conn_id:
         raise Refused(
             f"Connection {conn_id} keeps its ledger in {settings.ledger_uri}, and only a ledger in a database, which "
-            "ledger_conn_id names, is upgraded, imported into and pruned."
+            "ledger_conn_id names, is upgraded, verified, imported into and pruned."
         )
     store: Any = _ledger(conn_id)
     return cast("DatabaseStore", store)
@@ -202,6 +211,12 @@ LEDGER = Group(
             upgrade,
         ),
         Command("check", "test the ledger: one line for each property that it must have", (CONN_ID, JSON), check),
+        Command(
+            "verify",
+            "walk the hashes of the events, and compare each purchase of a ledger in a database with its own",
+            (CONN_ID, JSON),
+            verify,
+        ),
         Command(
             "import",
             "take the records of a folder or a bucket into a ledger in a database; what is there already stays",

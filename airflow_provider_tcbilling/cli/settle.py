@@ -53,12 +53,14 @@ class Settlement:
 
     :param found: The purchase.
     :param force: Go on where there is only a doubt. A decision that gives one order to two purchases stays refused.
+    :param by: The origin of the decision, for the record.
     """
 
     found: FoundPurchase
     settings: Settings
     client: BillingClient
     force: bool = False
+    by: str = "A user"
 
     def is_order(self, number: str) -> str:
         """
@@ -78,7 +80,7 @@ class Settlement:
             self._doubt(f"the record has another order, {was.order_id}", SURE)
         self._refuse_if_owned(was, numbers)
         bought = Order(order.order_id if order else number, client_token=was.client_token)
-        reason = f"A user said that this order is the purchase.{self._origin}"
+        reason = f"{self.by} said that this order is the purchase.{self._origin}"
         ordered = replace(was.ordered(bought, self.found.store.now()), reason=reason, action=self._action(was, order))
         return self._write(ordered, "clear the task now: it returns this order, and buys nothing")
 
@@ -97,7 +99,7 @@ class Settlement:
             return f"It stays: {_summary(was)}"
         self._refuse_to_send_again(was)
         self._doubt_that_nothing_was_bought(was)
-        reason = " ".join([f"A user said that nothing was bought.{self._origin}", was.reason]).strip()
+        reason = " ".join([f"{self.by} said that nothing was bought.{self._origin}", was.reason]).strip()
         declined = replace(was, state=State.DECLINED, order_id=None, reason=reason, changed_at=self.found.store.now())
         return self._write(
             declined, "a clear of the task BUYS now, and so does a try that still queries the order book"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import time
 import pytest
 from airflow import __version__ as airflow_version
 
+from airflow_provider_tcbilling.ledger.reports_span import ZONE, day_of
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
 from tests.docs.blocks import PAGES, Block, blocks_of, text_of
 from tests.docs.likeness import missing_lines
@@ -75,12 +77,18 @@ def a_purchase_of_the_demo(reader):
     reader.shell("AIRFLOW__CORE__DAGS_FOLDER=example_dags airflow dags test tcbilling_buy_deferrable")
 
 
+def a_month_with_a_purchase(reader):
+    a_purchase_of_the_demo(reader)
+    reader.given["2026-11"] = day_of(time.time(), ZONE)[:7]
+
+
 BEFORE = {
     "README.md": a_purchase_of_the_demo,
     "docs/how-to/alert-on-a-stopped-purchase.md": two_orders_that_fit,
     "docs/how-to/rotate-keys.md": a_file_with_a_new_key,
     "docs/reference/connection.md": the_key_of_these_tests,
     "docs/how-to/explain-and-settle.md": two_orders_that_fit,
+    "docs/how-to/reconcile-a-month.md": a_month_with_a_purchase,
     "docs/how-to/recover-a-failed-task.md": two_orders_that_fit,
     "docs/how-to/refund.md": an_instance_of_today,
     "docs/how-to/renew.md": instances_that_expire,
@@ -122,6 +130,13 @@ def the_plan_is_as_shown_and_one_is_refunded(reader):
     assert reader.sandbox.requests["RefundInstance"] == 1
 
 
+def the_books_have_one_purchase(reader):
+    assert "The books agree" in (reader.checkout / "books.html").read_text(encoding="utf-8")
+    month = reader.given["2026-11"]
+    (row,) = csv.DictReader((reader.checkout / f"{month}.csv").open(encoding="utf-8"))
+    assert (row["result"], row["gross_cents"], row["dag_id"]) == ("agreed", str(PRICE), "tcbilling_buy_deferrable")
+
+
 def every_address_of_the_table_answers(reader):
     addresses = re.findall(r"`GET`?.* /_sandbox/(\w+)` \|", text_of("docs/reference/sandbox.md"))
     assert len(addresses) >= 7
@@ -152,6 +167,7 @@ AFTER = {
     "docs/how-to/run-on-a-fleet.md": a_worker_may_write_records_and_nothing_more,
     "docs/how-to/refund.md": the_plan_is_as_shown_and_one_is_refunded,
     "docs/reference/sandbox.md": every_address_of_the_table_answers,
+    "docs/how-to/reconcile-a-month.md": the_books_have_one_purchase,
     "docs/how-to/renew.md": the_first_is_renewed_and_what_renews_itself_is_not,
 }
 

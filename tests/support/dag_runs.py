@@ -48,9 +48,14 @@ def copied_home(migrated: Path, home: Path) -> Path:
 
 
 def environment_of(home, url="", folder=ROOT / "example_dags", ledger_uri=""):
-    """Return the environment of a process of Airflow, with the connection to a sandbox."""
+    """
+    Return the environment of a process of Airflow, with the connection to a sandbox.
+
+    :param ledger_uri: The ledger; a path that ends with ``.db`` is a ledger in SQLite.
+    """
     connection = {"conn_type": "tcbilling", "host": url, "login": SECRET_ID, "password": SECRET_KEY}
-    connection["extra"] = {"order_book_lag": 1, "ledger_uri": ledger_uri}
+    ledger = {"ledger_conn_id": "ledger"} if ledger_uri.endswith(".db") else {"ledger_uri": ledger_uri}
+    connection["extra"] = {"order_book_lag": 1, **ledger}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return {
         **kept,
@@ -59,6 +64,7 @@ def environment_of(home, url="", folder=ROOT / "example_dags", ledger_uri=""):
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
         "AIRFLOW_CONN_TCBILLING_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_LEDGER": json.dumps({"conn_type": "sqlite", "host": ledger_uri}),
     }
 
 

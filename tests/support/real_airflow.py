@@ -333,8 +333,10 @@ class RealAirflow:
 
     def _log_in(self) -> None:
         if "Authorization" not in self._session.headers:
-            token = self._session.get(f"{self.url}/auth/token", timeout=HTTP_SECONDS).json()["access_token"]
-            self._session.headers["Authorization"] = f"Bearer {token}"
+            self._session.headers["Authorization"] = f"Bearer {self._token()}"
+
+    def _token(self) -> str:
+        return str(self._session.get(f"{self.url}/auth/token", timeout=HTTP_SECONDS).json()["access_token"])
 
     def _is_healthy(self) -> bool:
         import requests

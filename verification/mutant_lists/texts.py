@@ -133,7 +133,7 @@ TEXTS = (
     Mutant(
         "control characters obeyed by a terminal",
         "Command.run",
-        "        _print(lines_of(answer), sys.stdout)\n",
+        "        _print(answer if isinstance(answer, Rendered) else lines_of(answer), sys.stdout)\n",
         "        _print(answer, sys.stdout)\n",
         f"{CLI}::test_whatever_a_command_answers_is_shown_and_not_obeyed",
     ),
@@ -147,8 +147,8 @@ TEXTS = (
     Mutant(
         "control characters within JSON obeyed by a terminal",
         "as_json",
-        'c if c == "\\n" or visible(c) == c else json.dumps(c)[1:-1]',
-        "c",
+        "character if visible(character) == character else json.dumps(character)[1:-1]",
+        "character",
         f"{CLI}::test_json_is_json_and_steers_nothing",
     ),
     Mutant(
