@@ -73,6 +73,16 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "billing-gateway.example.com",
                         "default": "",
                     },
+                    "dry_run": {
+                        "description": (
+                            "Whether this deployment only shows what its tasks would do: they return plans, and "
+                            "nothing that buys, renews, refunds or changes anything is sent."
+                        ),
+                        "version_added": "0.3.0",
+                        "type": "boolean",
+                        "example": "True",
+                        "default": "False",
+                    },
                     "ledger_class": {
                         "description": (
                             "Class that opens the ``ledger_uri`` of a connection, a subclass of "

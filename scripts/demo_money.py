@@ -132,9 +132,13 @@ class MoneyDemo(Stage):
         run_id = self.airflow.trigger(PLAN_ID)
         ended = self.follow(PLAN_ID, run_id, TaskLogs(self.airflow.logs, PLAN_ID), is_over)
         expect(ended == "success", f"the run ended as {ended}")
-        plan = self.airflow.xcom(PLAN_ID, run_id, TASK_ID)
+        (purchase,) = self.airflow.xcom(PLAN_ID, run_id, TASK_ID)["purchases"]
+        (limit,) = purchase["limits"]
         expect(self._sent() == 0, "it sent a purchase")
-        return json.dumps(plan)
+        expect(purchase["max_cents"] == PRICE, f"its worst case is {purchase['max_cents']} cents")
+        expect(limit["left_cents"] == MOST - PRICE, f"limit {limit['name']} would leave {limit['left_cents']} cents")
+        step, left = purchase["next"]["step"], _usd(limit["left_cents"])
+        return f"A try would {step}, for at most {_usd(PRICE)}. Limit {limit['name']!r} would leave {left}"
 
     def _within(self) -> str:
         run_id = self._run()

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.access import checked
-from airflow_provider_tcbilling.api.errors import RateLimited, TcBillingError, Unreachable
+from airflow_provider_tcbilling.api.errors import InvalidRequest, RateLimited, TcBillingError, Unreachable
 from airflow_provider_tcbilling.api.fingerprint import Seal
 from airflow_provider_tcbilling.api.json_text import compact_json
 from airflow_provider_tcbilling.api.models import Order
@@ -55,6 +55,7 @@ class Caller:
     :param connect_timeout: Seconds until a connection attempt is given up; nothing was sent then.
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
     :param attempts: Tries of one call, the first included. :func:`may_repeat` decides which.
+    :param only_reads: Refuse each action that changes something, before it is sent.
     :param rate_limiter: Limits the requests a second; ``None`` is what all clients of this key on this machine share.
     """
 
@@ -70,6 +71,7 @@ class Caller:
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
         attempts: int = ATTEMPTS,
+        only_reads: bool = False,
         rate_limiter: RateLimiter | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
@@ -87,6 +89,7 @@ class Caller:
         self.endpoint = endpoint = address
         self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
         self.has_temporary_key, self.seal, self._attempts = bool(token), Seal(secret_key).sealed, attempts
+        self._only_reads = only_reads
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
         self._rate_limiter = rate_limiter or RateLimiter(endpoint, secret_id)
         auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
@@ -132,7 +135,10 @@ class Caller:
         :param payload: The request's JSON object, of :meth:`Action.payload`.
         :param send_by: Epoch seconds after which nothing is sent any more.
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
+        :raises InvalidRequest: The client only reads. Nothing was sent.
         """
+        if self._only_reads and not action.only_reads:
+            raise InvalidRequest(action.name, ["this client only reads: it is for waiting, or for dry runs"])
         body = compact_json(payload).encode()
         for attempt in itertools.count(1):
             try:

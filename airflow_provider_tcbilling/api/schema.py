@@ -182,6 +182,11 @@ class Action:
         """Whether carrying it out charges or credits the account."""
         return self.replay is not Replay.SAFE
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether carrying it out changes nothing."""
+        return self.name.startswith("Describe")
+
     def payload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """
         Read Python arguments into the request's JSON object; ``None`` and ``""`` mean *not given*.

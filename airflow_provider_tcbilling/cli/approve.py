@@ -79,6 +79,8 @@ def approve(
 def _questions_in(text: str, rules: ApprovalRules, client: BillingClient) -> list[Question]:
     try:
         questions = questions_in(json_of(text), rules)
+        if not questions:
+            raise Refused("Nothing was approved: no purchase of the plan costs anything more.")
         refuse_another_place(questions, client.endpoint, (client.account, client.key_id))
     except InvalidRequest as error:
         mistakes = [f"  - {mistake}" for mistake in error.mistakes]

@@ -113,6 +113,20 @@ def _accept_price(chosen: argparse.Namespace) -> str:
         return accept_price(tencent, found, chosen.price_key or "", chosen.accept_price)
 
 
+def plan(chosen: argparse.Namespace) -> Answer:
+    """Show what a task would do now, and what it would cost at most."""
+    from airflow_provider_tcbilling.cli.plan import as_text, plan_of_task
+    from airflow_provider_tcbilling.cli.task_of_dag import TaskName
+
+    if not (chosen.dag_id and chosen.task_id):
+        raise WrongUsage("name the task: --dag-id and --task-id")
+    if chosen.map_index >= 0 and not chosen.run_id:
+        raise WrongUsage("--map-index is the place of a task in a run: give --run-id as well")
+    name = TaskName(chosen.dag_id, chosen.task_id, chosen.run_id, chosen.map_index)
+    made = plan_of_task(name, chosen.file)
+    return as_json(made) if chosen.json else as_text(made, chosen.width), DONE
+
+
 COMMANDS = (
     Command(
         "explain",
@@ -138,6 +152,19 @@ COMMANDS = (
             CONN_ID,
         ),
         settle,
+    ),
+    Command(
+        "plan",
+        "what a task would buy now, its worst case, the limits and the approval; sends nothing that pays",
+        (
+            Option("--dag-id", "the DAG of the task"),
+            Option("--task-id", "the task: one that buys, renews or refunds"),
+            Option("--run-id", "its run, for arguments and a key that depend on it"),
+            Option("--map-index", "its place, if it is mapped", {"type": int, "default": -1}),
+            Option("--file", "the file of the DAG, if it is not among those of Airflow"),
+            JSON,
+        ),
+        plan,
     ),
     Command(
         "approve",
@@ -192,13 +219,22 @@ def get_cli_commands() -> list[Any]:
 
 def _for_airflow(member: Command | Group) -> Any:
     """Return a command, or a group of commands, as Airflow declares its own."""
-    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+    from airflow.cli.cli_config import ActionCommand, GroupCommand
 
     if isinstance(member, Group):
         return GroupCommand(member.name, member.help, [_for_airflow(command) for command in member.commands])
-    arg: Callable[..., Any] = Arg
-    args = tuple(arg((option.flag,), help=option.help, **option.more) for option in member.options)
+    args = tuple(map(_arg_for_airflow, member.options))
     return ActionCommand(name=member.name, help=member.help, func=member.run_and_exit, args=args)
+
+
+def _arg_for_airflow(option: Option) -> Any:
+    """Return an option as Airflow declares its own. Its class hands all to argparse, and takes only a part of it."""
+    from airflow.cli.cli_config import Arg
+
+    kind: Callable[..., Any] = Arg
+    arg = kind((option.flag,), help=option.help)
+    arg.kwargs.update(option.more)
+    return arg
 
 
 def _text_of(path: str) -> str:

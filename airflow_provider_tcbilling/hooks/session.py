@@ -63,15 +63,20 @@ class Session:
         self.close()
 
 
-def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -> BillingClient:
+def client_of(
+    settings: Settings, *, is_waiting: bool = False, only_reads: bool = False, **options: Any
+) -> BillingClient:
     """
-    Make a client from settings. The caller closes it.
+    Make a client from settings. The caller closes it. One for waiting only reads, and where the deployment says
+    ``[tcbilling] dry_run = True`` every one does.
 
     :param is_waiting: The client uses at most half of the rate limit, so that purchases always get the rest.
+    :param only_reads: The client refuses each action that changes something.
     :param options: Further arguments of the client, such as ``attempts``.
     """
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.rate_limit import RateLimiter
+    from airflow_provider_tcbilling.task.deployment import is_dry_run
 
     return BillingClient(
         settings.secret_id,
@@ -81,6 +86,7 @@ def client_of(settings: Settings, *, is_waiting: bool = False, **options: Any) -
         language=settings.language,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
+        only_reads=only_reads or is_waiting or is_dry_run(),
         rate_limiter=RateLimiter(
             settings.endpoint,
             settings.secret_id,

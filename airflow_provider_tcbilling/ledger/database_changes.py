@@ -78,7 +78,7 @@ class Change:
         place = self._place(connection, record)
         if place.row is not None:
             raise Taken
-        self._check(connection)
+        self._check(connection, record)
         return self._insert(connection, place, record)
 
     def update(self, connection: Connection, expected: Text | None) -> bool:
@@ -90,7 +90,7 @@ class Change:
             return expected is None and self._insert(connection, place, record)
         if expected is not None and not _is_expected(row, expected):
             return False
-        self._check(connection)
+        self._check(connection, record)
         columns = columns_of(record)
         values = {**columns, "book": place.book, "version": row.version + 1, "record": compressed(self.text)}
         new = {f"new_{name}": value for name, value in values.items()}
@@ -106,10 +106,10 @@ class Change:
         reserving = {"reserves": True} if self.reservation else {}
         return locked_place(connection, book, self.id, order, **reserving)
 
-    def _check(self, connection: Connection) -> None:
-        """Raise unless the reservation holds."""
+    def _check(self, connection: Connection, record: Mapping[str, Any]) -> None:
+        """Raise unless the reservation holds in the window that the record counts in, which may have ended by now."""
         if self.reservation:
-            check(connection, self.reservation, self.at_ms / 1000)
+            check(connection, self.reservation, money_of(record)["counted_at"] or self.at_ms / 1000)
 
     def _insert(self, connection: Connection, place: Place, record: Mapping[str, Any]) -> bool:
         columns = columns_of(record)

@@ -92,8 +92,11 @@ class MemoryStore(Store):
 
     def usage(self, reservation: Reservation) -> Usage:
         """Return what counts beside a reservation."""
+        return self._usage(reservation, self.now())
+
+    def _usage(self, reservation: Reservation, at: float) -> Usage:
         price = self.price(reservation.server, reservation.account, reservation.price_key)
-        return usage_of(reservation, self._records(), self.now(), price.blocked_cents)
+        return usage_of(reservation, self._records(), at, price.blocked_cents)
 
     def approval(self, code: str) -> Approval | None:
         """Return the approval of a code."""
@@ -109,7 +112,9 @@ class MemoryStore(Store):
                 return super()._reserve(key, text, expected, reservation)
             if (self.texts.get(key) != expected) if expected is not None else key in self.texts:
                 return False
-            reservation.check(self.usage(reservation), self.now(), lambda limit: ())
+            # Not now: the window that it counts in may have ended since.
+            at = Record.from_json(json.loads(text), self.location(key)).counts_from
+            reservation.check(self._usage(reservation, at), at, lambda limit: ())
             self._own(key, text)
             self.texts[key] = text
             return True

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.check import Check
-from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.operators.base import SpendingOperator
 from airflow_provider_tcbilling.task.money_arguments import MONEY
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.hooks.connection import Settings
-    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
+    from airflow_provider_tcbilling.operators._execution import Execution
     from airflow_provider_tcbilling.purchasing.money_rules import MoneyRules
 
 
@@ -37,11 +36,13 @@ class Buying(SpendingOperator if TYPE_CHECKING else object):  # type: ignore[mis
     # ``dry_run`` of an operator is a method of Airflow's.
     held_as: ClassVar[Mapping[str, str]] = {"dry_run": "plan_only"}
 
-    def plan(self, action: MoneyAction) -> dict[str, Any] | None:
-        """Return the plan, and send nothing, with *dry_run*; else ``None``."""
-        if self.value_of("dry_run"):
-            raise InvalidRequest(self.task_id, ["dry_run: there is no plan of a purchase yet"])
-        return None
+    def plan(self, run: Execution) -> dict[str, Any]:
+        """Return the plan of the purchase, and log it. It only reads."""
+        from airflow_provider_tcbilling.purchasing.plan_text import text_of
+
+        plan = run.plan()
+        self.log.info("Nothing was sent: this is a dry run.\n%s", text_of(plan))
+        return plan
 
     def money_rules(self, settings: Settings) -> MoneyRules:
         """Return the rules of the connection, made stricter by the task's own."""

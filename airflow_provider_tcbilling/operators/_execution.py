@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.operators.base import SpendingOperator
     from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.purchase import Purchase
+
+P = TypeVar("P", bound="Purchase")
 
 
 class Execution:
@@ -83,9 +85,22 @@ class Execution:
     @property
     def purchase(self) -> Purchase:
         """The purchase, of which nothing was sent yet by this execution."""
+        from airflow_provider_tcbilling.purchasing.purchase import Purchase
+
         if self.begun is None:
-            self.begun = self._begin()
+            self.begun = self._begin(Purchase)
         return self.begun
+
+    @property
+    def only_plans(self) -> bool:
+        """Whether the task shows a plan, and sends nothing; errors as in :attr:`action`, with every mistake at once."""
+        return bool(self.action) and self.task.only_plans
+
+    def plan(self) -> dict[str, Any]:
+        """Return the plan of the purchase, as plain JSON. Nothing that spends is sent, and nothing is written."""
+        from airflow_provider_tcbilling.purchasing.plan import PlannedPurchase
+
+        return self._begin(PlannedPurchase).plan()
 
     @contextmanager
     def placing(self) -> Iterator[None]:
@@ -194,10 +209,9 @@ class Execution:
     def _link(self, order_id: str) -> None:
         self.order_id, self.task.console_link = order_id, self.tencent.settings.order_url(order_id)
 
-    def _begin(self) -> Purchase:
+    def _begin(self, kind: type[P]) -> P:
         from airflow_provider_tcbilling.purchasing.authorization import Authorization
         from airflow_provider_tcbilling.purchasing.decision import Rules
-        from airflow_provider_tcbilling.purchasing.purchase import Purchase
         from airflow_provider_tcbilling.task.dag_run import (
             may_have_run_before,
             placed_by,
@@ -209,7 +223,7 @@ class Execution:
         from airflow_provider_tcbilling.task.store import store_of
         from airflow_provider_tcbilling.task.twins import TWINS
 
-        task, context, settings, action = self.task, self.context, self.tencent.settings, self.action
+        task, context, action, settings = self.task, self.context, self.action, self.tencent.settings
         store = store_of(context, settings)
         key = self.key
         if (task.value_of("purchase_key") or self._token) and not store.is_shared:
@@ -222,7 +236,7 @@ class Execution:
             )
         task.log.info("Purchase %s is remembered by %s.", visible(key), store.about)
         lateness = task.value_of("max_lateness")
-        return Purchase(
+        return kind(
             key,
             action,
             store,

@@ -166,6 +166,8 @@ class ApproveSpendingOperator(BillingTask):
             approver_is_not_requester=self.value_of("approver_is_not_requester"),
         ).approval or ApprovalRules(0)
         questions = joined([questions_in(plan, rules, requester_of(context)) for plan in plans], MOST_AT_ONCE)
+        if not questions:
+            raise AirflowSkipException("Nothing is to be approved: no purchase of the plans costs anything more.")
         client = tencent.buying
         refuse_another_place(questions, client.endpoint, (client.account, client.key_id))
         return questions

@@ -17,6 +17,7 @@ from airflow_provider_tcbilling.links.console import OrderConsoleLink
 from airflow_provider_tcbilling.operators._approval import answer_of, asking, place_approved
 from airflow_provider_tcbilling.operators._execution import Execution
 from airflow_provider_tcbilling.task.arguments import SPENDING, literals_of, refuse_literals
+from airflow_provider_tcbilling.task.deployment import is_dry_run
 from airflow_provider_tcbilling.task.policies import OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers._task import BillingTask
 from airflow_provider_tcbilling.triggers.event import deadline_of, order_of
@@ -128,9 +129,34 @@ class SpendingOperator(BillingTask):
         """Whether other tasks may place an order that cannot be distinguished from one of this task."""
         return False
 
-    def plan(self, action: MoneyAction) -> dict[str, Any] | None:
-        """Return the plan if the task shows no more than that; ``None`` if it spends."""
-        return None
+    @property
+    def only_plans(self) -> bool:
+        """
+        Whether the task shows a plan, and sends nothing: its *dry_run* says so, or the deployment.
+
+        :raises InvalidRequest: What one of them says is no flag. Nothing was sent.
+        """
+        return is_dry_run() or ("dry_run" in self.checks and self.value_of("dry_run"))
+
+    def plan(self, run: Execution) -> dict[str, Any]:
+        """
+        Return the plan, and log it. It only reads.
+
+        :param run: The execution, whose clients are open.
+        """
+        raise InvalidRequest(self.task_id, [f"{self.action.name} has no plan, so nothing is done in a dry run"])
+
+    def planned(self, context: Context, **options: Any) -> dict[str, Any]:
+        """
+        Return the plan whatever *dry_run* says, by clients that cannot spend. It only reads.
+
+        :param options: Further arguments of the clients, such as ``attempts``.
+        :raises TcBillingError: A mistake, or something could not be read.
+        """
+        for name in ("dry_run",) if "dry_run" in self.checks else ():
+            setattr(self, self.held_as.get(name, name), True)
+        with self.hook.session(only_reads=True, **options) as tencent:
+            return self.plan(Execution(self, context, tencent))
 
     def is_settled(self, order: Order, fields: Mapping[str, Any]) -> bool:
         """Whether an order need not be waited for: its record names the instances already."""
@@ -147,7 +173,7 @@ class SpendingOperator(BillingTask):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """
-        Spend, then wait for the order unless *wait_for_delivery* is false.
+        Spend, then wait for the order unless *wait_for_delivery* is false; in a dry run, return the plan at once.
 
         :raises AirflowSkipException: Nothing is needed as things are, or the run may not spend. Nothing was sent.
         :raises AirflowFailException: Another try cannot help: a mistake in the task or its connection (nothing was
@@ -155,8 +181,8 @@ class SpendingOperator(BillingTask):
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
         with self._execution(context) as run:
-            if (plan := self.plan(run.action)) is not None:
-                return plan
+            if run.only_plans:
+                return self.plan(run)
             with run.placing(), asking(run):
                 order = run.purchase.place()
             return self._placed(run, order)
@@ -172,8 +198,8 @@ class SpendingOperator(BillingTask):
         :raises AirflowFailException: The answer does not approve it. Nothing was sent. Else as in :meth:`execute`.
         """
         with self._execution(context) as run:
-            if (plan := self.plan(run.action)) is not None:
-                return plan
+            if run.only_plans:
+                return self.plan(run)
             with run.placing():
                 order = place_approved(run, answer_of(event, code))
             return self._placed(run, order)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.api.models import Order
     from airflow_provider_tcbilling.operators._execution import Execution
-    from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
     from airflow_provider_tcbilling.purchasing.refund import Refund
 
 __all__ = ["OnRefusedRun", "OnUnknownOutcome", "RefundInstanceOperator"]
@@ -51,7 +50,8 @@ class RefundInstanceOperator(SpendingOperator):
     :param region_code: Region of the instance, such as ``ap-guangzhou``. (templated)
     :param instance_id: The instance, exactly one. (templated)
     :param confirm: Must be true, or nothing is sent. (templated)
-    :param dry_run: Show the plan and send nothing; needs no *confirm*. (templated)
+    :param dry_run: Show the plan and send nothing; needs no *confirm*. ``[tcbilling] dry_run = True`` does it for a
+        deployment. (templated)
     :param purchase_key: Business name of the refund. Left out, it is the instance, which is given back once in
         whatever run. (templated)
     :param client_token: The idempotency key, at most 64 ASCII characters. ``None`` derives it from the purchase's key.
@@ -134,17 +134,15 @@ class RefundInstanceOperator(SpendingOperator):
         self.confirm = confirm
         self.plan_only = dry_run
 
-    def plan(self, action: MoneyAction) -> dict[str, Any] | None:
-        """Return what is known of the refund, and send nothing, with *dry_run*; else ``None``."""
-        if not self.value_of("dry_run"):
-            return None
-        plan = cast("Refund", action).plan(time.time())
+    def plan(self, run: Execution) -> dict[str, Any]:
+        """Return what is known of the refund, and log it. It only reads."""
+        plan = cast("Refund", run.action).plan(time.time())
         self.log.info("Nothing was sent. What is known of this refund:\n%s", json.dumps(plan, indent=2))
         return plan
 
     def needed(self) -> Mapping[str, Check]:
         """Return the checks that count: a refund must be confirmed, a plan need not be."""
-        is_plan = not A_FLAG.mistake("dry_run", self.plan_only) and self.value_of("dry_run")
+        is_plan = not A_FLAG.mistake("dry_run", self.plan_only) and self.only_plans
         return {name: check for name, check in self.checks.items() if not (is_plan and name == "confirm")}
 
     def spending(self, client: BillingClient, fields: Mapping[str, Any]) -> Refund:

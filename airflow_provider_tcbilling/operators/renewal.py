@@ -26,6 +26,7 @@ from airflow_provider_tcbilling.task.arguments import (
     one_of,
     optional,
 )
+from airflow_provider_tcbilling.task.deployment import is_dry_run
 from airflow_provider_tcbilling.task.policies import OnAutoRenew, OnRefusedRun, OnUnknownOutcome
 from airflow_provider_tcbilling.triggers._task import BillingTask
 
@@ -260,7 +261,8 @@ class SetRenewalOperator(BillingTask):
     The instance is read first, and only a difference is written, so the task can run as often as you like. Nothing is
     paid by it; with ``NOTIFY_AND_AUTO_RENEW`` the vendor will pay from the account when the subscription ends.
 
-    Returns a dict: ``instance_id``, ``changed`` (whether anything was written), ``before`` and ``after``.
+    Returns a dict: ``instance_id``, ``changed`` (whether anything was written), ``before`` and ``after``. Where the
+    deployment says ``[tcbilling] dry_run = True`` nothing is written, and ``after`` is what it would be.
 
     .. seealso:: :ref:`howto/operator:SetRenewalOperator`,
         https://www.tencentcloud.com/document/api/555/78444
@@ -322,11 +324,13 @@ class SetRenewalOperator(BillingTask):
                 "renew_period_unit": instance.renew_period_unit,
             }
             after = {**before, **{name: wanted[name] for name in before if name in wanted}}
-            if changed := after != before:
+            if is_plan := is_dry_run():
+                self.log.info("Nothing was sent: this is a dry run. It would be %s, and is %s.", after, before)
+            if changed := after != before and not is_plan:
                 if failures := tencent.buying.set_renewal(**wanted):
                     raise RenewalNotSet([", ".join(map(str, failure.values())) for failure in failures])
                 self.log.info("%s: %s, and was %s.", instance.instance_id, after, before)
-            else:
+            elif after == before:
                 self.log.info("%s is as it should be: %s. Nothing was sent.", instance.instance_id, before)
             return {"instance_id": instance.instance_id, "changed": changed, "before": before, "after": after}
 

@@ -27,6 +27,9 @@ FORMAT, VERSION = "airflow-provider-tcbilling plan", 1
 MAX_PURCHASES = 10_000
 """Purchases of one plan."""
 
+PAY_NOTHING = ("return", "adopt", "leave alone")
+"""Next steps of a purchase that cost nothing more: see :class:`airflow_provider_tcbilling.purchasing.plan.Step`."""
+
 _TEXTS = ("key", "account", "endpoint", "action", "fingerprint", "currency", "price_from", "approval_code")
 """Fields of a purchase that are text."""
 
@@ -56,9 +59,10 @@ def plan_of(purchases: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, An
         ``max_cents`` and its ``approval_code``, and cannot be approved.
     :param more: More fields of the plan.
     """
-    currencies = unique(str(purchase["currency"]) for purchase in purchases)
-    cents = [purchase["max_cents"] for purchase in purchases]
-    is_known = None not in cents and len(currencies) == 1
+    to_pay = [purchase for purchase in purchases if is_to_pay(purchase)]
+    currencies = unique(str(purchase["currency"]) for purchase in to_pay)
+    cents = [purchase["max_cents"] for purchase in to_pay]
+    is_known = None not in cents and len(currencies) <= 1
     plan = {
         **more,
         "format": FORMAT,
@@ -70,9 +74,15 @@ def plan_of(purchases: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, An
     return {**plan, "digest": _digest(plan)}
 
 
+def is_to_pay(purchase: Mapping[str, Any]) -> bool:
+    """Whether a purchase of a plan would still be paid, as far as the plan says: else nothing is to be approved."""
+    step = purchase.get("next")
+    return not isinstance(step, Mapping) or step.get("step") not in PAY_NOTHING
+
+
 def questions_in(plan: Any, rules: ApprovalRules, requester: str = "") -> list[Question]:
     """
-    Return the purchases of a plan as questions for approval.
+    Return the purchases of a plan as questions for approval, without those that cost nothing more.
 
     :param rules: Who may approve, and for how long it counts.
     :param requester: The user who requested them; empty if no user did.
@@ -87,7 +97,11 @@ def questions_in(plan: Any, rules: ApprovalRules, requester: str = "") -> list[Q
         raise _refused([f"it must hold from 1 to {MAX_PURCHASES} purchases"])
     if not _is_whole(plan):
         raise _refused(["it was edited after it was written"])
-    read = [_question_in(number, entry, rules, requester) for number, entry in enumerate(purchases, 1)]
+    read = [
+        _question_in(number, entry, rules, requester)
+        for number, entry in enumerate(purchases, 1)
+        if not isinstance(entry, Mapping) or is_to_pay(entry)
+    ]
     questions = [question for question in read if isinstance(question, Question)]
     mistakes = [mistake for mistake in read if isinstance(mistake, str)]
     if mistakes := mistakes or [*_mistakes_together(questions), *_mistakes_in_total(questions, plan)]:

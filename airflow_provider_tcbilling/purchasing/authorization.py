@@ -80,7 +80,7 @@ class Authorization:
         if not self._rules.is_in_force:
             return Authorized({"price_key": record.price_key})
         reservation, source = self.reservation(record)
-        if self._rules.approval:
+        if self.approval_rules_for(reservation) and not _is_approved(record, reservation):
             # Nobody is asked about what a limit refuses.
             usage = self._store.usage(reservation)
             reservation.check(usage, now, lambda limit: self._store.open_in(reservation, limit))
@@ -101,39 +101,53 @@ class Authorization:
 
         :raises MoneyRefused: Its price speaks against it already.
         """
-        rules, placed_by = self._rules, record.placed_by
-        product, origin, run = (
-            record.payload.get("ProductCode") or "",
-            placed_by.get("dag_id") or "",
-            placed_by.get("run_id") or "",
-        )
-        limits = tuple(limit for limit in rules.limits if limit.counts(product, origin))
+        limits = self._limits_of(record)
         self._refuse_a_store_that_does_not_count()
         account, server = record.account or self._action.account(), server_name(record.endpoint)
         price = self._store.price(server, account, record.price_key) if self._store.counts_money else UNKNOWN
         cents, currency, source = self._worst_case(price, limits, record.price_key)
+        cents, currency = _with_what_was_reserved(record, cents, currency)
+        return self._reserving(replace(record, account=account), limits, cents, currency), source
+
+    def without_price(self, record: Record) -> Reservation:
+        """
+        Return what a purchase would reserve whose price speaks against it, for a plan. It only reads, and holds for no
+        purchase: it has no worst case.
+        """
+        limits = self._limits_of(record)
+        currency = self._rules.currency or next((limit.currency for limit in limits), "")
+        return self._reserving(
+            replace(record, account=record.account or self._action.account()), limits, None, currency
+        )
+
+    def _limits_of(self, record: Record) -> tuple[Limit, ...]:
+        product, origin = record.payload.get("ProductCode") or "", record.placed_by.get("dag_id") or ""
+        return tuple(limit for limit in self._rules.limits if limit.counts(product, origin))
+
+    def _reserving(self, record: Record, limits: tuple[Limit, ...], cents: int | None, currency: str) -> Reservation:
+        """Return the reservation of an amount."""
         reservation = Reservation(
             key=record.key,
             cents=cents,
             currency=currency,
             limits=limits,
-            zone=rules.zone,
-            server=server,
-            account=account,
-            product=product,
-            origin=origin,
-            run=run,
+            zone=self._rules.zone,
+            server=server_name(record.endpoint),
+            account=record.account,
+            product=record.payload.get("ProductCode") or "",
+            origin=record.placed_by.get("dag_id") or "",
+            run=record.placed_by.get("run_id") or "",
             price_key=record.price_key,
         )
-        if rules.min_balance_cents is None:
-            return reservation, source
+        if self._rules.min_balance_cents is None:
+            return reservation
         balance_at = self._store.now()
         return replace(
             reservation,
             balance=self._action.spendable_cents(),
             balance_at=balance_at,
-            least_balance=rules.min_balance_cents,
-        ), source
+            least_balance=self._rules.min_balance_cents,
+        )
 
     def _refuse_a_store_that_does_not_count(self) -> None:
         rules = self._rules
@@ -170,12 +184,21 @@ class Authorization:
             raise PriceUnknown(_rule_that_needs_it(limits, rules))
         return None, currency, "unknown"
 
+    @property
+    def approval_rules(self) -> ApprovalRules | None:
+        """When a user must approve the purchase; ``None`` if nobody must."""
+        return self._rules.approval
+
     def approved_by(self, record: Record, reservation: Reservation, source: str, now: float) -> str:
-        """Return the user that has approved the purchase; empty if nobody must."""
-        rules, cents = self._rules.approval, reservation.cents
-        if rules is None or cents is None or cents <= rules.above_cents:
+        """
+        Return the user that has approved the purchase; empty if nobody must. It only reads.
+
+        :raises ApprovalNeeded: Nobody has, and a user must.
+        """
+        rules = self.approval_rules_for(reservation)
+        if rules is None:
             return ""
-        if record.approved_by and record.reserved_cents is not None and cents <= record.reserved_cents:
+        if _is_approved(record, reservation):
             return record.approved_by
         question = self.question(record, reservation, source, rules)
         approval = self._store.approval(question.code)
@@ -184,6 +207,11 @@ class Authorization:
         if why := refusal_of(approval, question, now):
             raise ApprovalNeeded(question, why)
         return approval.approved_by
+
+    def approval_rules_for(self, reservation: Reservation) -> ApprovalRules | None:
+        """Return the rules of the approval that a reservation needs; ``None`` if it needs none."""
+        rules, cents = self._rules.approval, reservation.cents
+        return rules if rules and cents is not None and cents > rules.above_cents else None
 
     def question(self, record: Record, reservation: Reservation, source: str, rules: ApprovalRules) -> Question:
         """Return what a user would have to approve."""
@@ -198,6 +226,28 @@ class Authorization:
             rules=rules,
             requester=self._requester,
         )
+
+
+def _with_what_was_reserved(record: Record, cents: int | None, currency: str) -> tuple[int | None, str]:
+    """
+    Return the worst case of a purchase that may have been sent before: it is never below that of the first request.
+
+    :raises MixedCurrencies: The first request reserved another currency.
+    """
+    if record.reserved_cents is None:
+        return cents, currency
+    if currency not in ("", record.reserved_currency):
+        raise MixedCurrencies(
+            f"Nothing was sent: an earlier request reserved {amount(record.reserved_cents, record.reserved_currency)} "
+            f"for this purchase, and a repeat in {currency} cannot be compared with that."
+        )
+    return max(cents or 0, record.reserved_cents), record.reserved_currency
+
+
+def _is_approved(record: Record, reservation: Reservation) -> bool:
+    """Whether a purchase was approved when its intent was stored, and may cost no more by now."""
+    cents, most = reservation.cents, record.reserved_cents
+    return bool(record.approved_by) and cents is not None and most is not None and cents <= most
 
 
 def _rule_that_needs_it(limits: tuple[Limit, ...], rules: MoneyRules) -> str:

@@ -131,9 +131,9 @@ SUBSCRIPTIONS = (
     ),
     Mutant(
         "refunded in a dry run",
-        "RefundInstanceOperator.plan",
-        '        if not self.value_of("dry_run"):\n',
-        "        if True:\n",
+        "SpendingOperator.only_plans",
+        ' or ("dry_run" in self.checks and self.value_of("dry_run"))',
+        "",
         f"{REFUND_TASK}::test_the_plan_sends_nothing_confirmed_or_not",
     ),
     Mutant(

@@ -13,15 +13,23 @@ from functools import partial
 
 from verification.fuzz import KINDS
 from verification.schedules.cohort import Cohort
+from verification.schedules.limited import Limited
 from verification.schedules.world import MONEY_ACTIONS, World
 
 WORLDS: Mapping[str, Callable[[int], World]] = {
     **{name: partial(World, spends_on=name) for name in MONEY_ACTIONS},
     "cohorts": Cohort,
+    "limits": Limited,
 }
 """By the name of a kind of schedule, what makes one from a seed."""
 
-COUNTS = {**dict.fromkeys(WORLDS, 10_000), "answers": 60_000, "records": 20_000, "connections": 20_000}
+COUNTS = {
+    **dict.fromkeys(WORLDS, 10_000),
+    "limits": 30_000,
+    "answers": 60_000,
+    "records": 20_000,
+    "connections": 20_000,
+}
 """How many of each are run."""
 
 

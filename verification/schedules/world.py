@@ -20,9 +20,10 @@ from airflow_provider_tcbilling.api import transport as wire
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.api.models import DealStatus
+from airflow_provider_tcbilling.api.models import DealStatus, Order
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.ledger.store import NoStore, Store
+from airflow_provider_tcbilling.purchasing.authorization import Authorization
 from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.errors import PurchaseOutcomeUnknown
 from airflow_provider_tcbilling.purchasing.key import client_token_for
@@ -293,10 +294,11 @@ class World:
             presumed_since=self._presumed_since(buyer) if try_number > 1 else None,
             twins="a copy" * (len(self.buyers) > 1 and self.spends_on == "purchases"),
             checkpoint=lambda name: self.pause(f"at {name}"), clock=None if buyer.store.has_clock else clock,
-            sleep=self.sleep,
+            sleep=self.sleep, authorization=self._authorization(buyer, client),
         )  # fmt: skip
         try:
             order = purchase.place()
+            self._placed(buyer, purchase, order, client)
         except Died:
             buyer.stop = None  # Another copy may have stopped meanwhile; this one is tried again.
             return "died"
@@ -307,6 +309,12 @@ class World:
             return f"{type(error).__name__}: {error}"
         buyer.order_id = order.order_id
         return f"order {order.order_id}"
+
+    def _authorization(self, buyer: Buyer, client: BillingClient) -> Authorization | None:
+        """Return the rules of a purchase."""
+
+    def _placed(self, buyer: Buyer, purchase: Purchase, order: Order, client: BillingClient) -> None:
+        """Do what a task does with an order that is known."""
 
     def _ahead_of_a_worker(self) -> float:
         """Return the seconds by which the clock of a try's worker is ahead."""

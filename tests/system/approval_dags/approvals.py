@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pendulum
 from airflow.providers.common.compat.sdk import DAG
 
@@ -40,5 +42,6 @@ for dag_id, is_not_requester in (("approved", False), ("paused", False), ("not_r
             deferrable=False,
             poll_interval=1,
             retries=1,
+            retry_delay=timedelta(seconds=1),
         )
     globals()[dag_id] = defined
