@@ -26,7 +26,7 @@ PRUNED = "pruned"
 """The state of a row whose record was removed because it was delivered long ago."""
 
 ALWAYS = 253_402_300_799.0
-"""Epoch seconds: a record whose time cannot be read counts as changed at any moment."""
+"""Epoch seconds: a record whose time cannot be read counts as changed, and in limits, at any moment."""
 
 MAX_CENTS = 2**63 - 1
 
@@ -101,7 +101,7 @@ def money_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "overrun_cents": gross if is_overrun else None,
         "counted_cents": counted,
         "counted_currency": currency or reserved_currency,
-        "counted_at": _moment(record.get("reserved_at")) or _moment(record.get("intended_at")),
+        "counted_at": _moment(record.get("reserved_at")) or _moment(record.get("intended_at")) or ALWAYS,
     }
 
 
