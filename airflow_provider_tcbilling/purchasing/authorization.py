@@ -106,6 +106,7 @@ class Authorization:
         account, server = record.account or self._action.account(), server_name(record.endpoint)
         price = self._store.price(server, account, record.price_key) if self._store.counts_money else UNKNOWN
         cents, currency, source = self._worst_case(price, limits, record.price_key)
+        cents, currency = _with_what_was_reserved(record, cents, currency)
         return self._reserving(replace(record, account=account), limits, cents, currency), source
 
     def without_price(self, record: Record) -> Reservation:
@@ -225,6 +226,22 @@ class Authorization:
             rules=rules,
             requester=self._requester,
         )
+
+
+def _with_what_was_reserved(record: Record, cents: int | None, currency: str) -> tuple[int | None, str]:
+    """
+    Return the worst case of a purchase that may have been sent before: it is never below that of the first request.
+
+    :raises MixedCurrencies: The first request reserved another currency.
+    """
+    if record.reserved_cents is None:
+        return cents, currency
+    if currency not in ("", record.reserved_currency):
+        raise MixedCurrencies(
+            f"Nothing was sent: an earlier request reserved {amount(record.reserved_cents, record.reserved_currency)} "
+            f"for this purchase, and a repeat in {currency} cannot be compared with that."
+        )
+    return max(cents or 0, record.reserved_cents), record.reserved_currency
 
 
 def _is_approved(record: Record, reservation: Reservation) -> bool:
