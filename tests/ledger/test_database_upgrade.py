@@ -63,9 +63,8 @@ def test_after_the_upgrade_each_purchase_of_before_counts_what_is_known_of_it(ol
 
     assert list(older.usage(reservation).counted) == [Counted(LIMIT, settled=700)]
     put(older, "under way")
-    older._database.changing(
-        lambda connection: connection.exec_driver_sql("UPDATE tcbilling_purchases SET counted_at = intended_at")
-    )
+    counted = "UPDATE tcbilling_purchases SET counted_at = intended_at WHERE counted_at IS NULL"
+    older._database.changing(lambda connection: connection.exec_driver_sql(counted))
     assert list(older.usage(reservation).counted) == [Counted(LIMIT, settled=700, unknown=1)]
 
 
