@@ -17,7 +17,7 @@ from airflow_provider_tcbilling.ledger.store import Text
 from airflow_provider_tcbilling.purchasing.key import key_bytes
 from airflow_provider_tcbilling.purchasing.prices import MOST_CENTS
 from airflow_provider_tcbilling.purchasing.record import amounts_of
-from airflow_provider_tcbilling.purchasing.record_json import moment
+from airflow_provider_tcbilling.purchasing.record_json import moment, with_new_names
 
 OPEN = ("intended", "charged", "refused", "")
 """States of a purchase that may have an order that is not known. The empty one is of a record that cannot be read."""
@@ -71,6 +71,7 @@ def record_of(text: Text) -> Mapping[str, Any]:
 
 def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the columns repeat of a record, so that a query needs not read it. Odd values are left out."""
+    record = with_new_names(record)
     payload, placed_by = (_mapping(record.get(name)) for name in ("payload", "placed_by"))
     return {
         "account": written(record.get("account"), 100),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,11 @@ from typing import Any
 import requests
 
 from tests.support.real_airflow import HTTP_SECONDS, RealAirflow
+
+PYTHON = os.environ.get("TCBILLING_AIRFLOW_PYTHON", sys.executable)
+"""The interpreter whose Airflow is started."""
+
+ROOT = Path(__file__).parents[2]
 
 USERS = ("requester", "alice", "bob", "mallory")
 """All of them may do everything. The first one starts the runs."""
@@ -32,15 +38,12 @@ TOKEN = (
 
 class ApprovingAirflow(RealAirflow):
     """
-    An Airflow whose users have names.
+    An Airflow whose users have names. ``TCBILLING_AIRFLOW_PYTHON`` names the interpreter of another line.
 
     :param environment: More variables for the components.
-    :param python: The interpreter whose Airflow is started.
     """
 
-    def __init__(
-        self, home: Path, dags_folder: Path, environment: dict[str, str] | None = None, python: str = sys.executable
-    ) -> None:
+    def __init__(self, home: Path, dags_folder: Path, environment: dict[str, str] | None = None) -> None:
         home.mkdir(parents=True, exist_ok=True)
         passwords = home / "passwords.json"
         passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
@@ -49,9 +52,10 @@ class ApprovingAirflow(RealAirflow):
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:admin" for user in USERS),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
+            "PYTHONPATH": str(ROOT),
             **(environment or {}),
         }
-        super().__init__(home, dags_folder, settings, python=python)
+        super().__init__(home, dags_folder, settings, python=PYTHON)
         self._tokens: dict[str, str] = {}
         self.is_anonymous = False
 

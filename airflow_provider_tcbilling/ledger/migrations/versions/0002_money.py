@@ -42,7 +42,7 @@ INDEXES = {
 SPENDS = "action IN ('CreateInstance', 'RenewInstance')"
 
 BEFORE = (
-    "UPDATE tcbilling_purchases SET counted_at = COALESCE(intended_at, 253402300799), "
+    "UPDATE tcbilling_purchases SET counted_at = COALESCE(intended_at, changed_at), "
     "counted_currency = COALESCE(currency, '')",
     f"UPDATE tcbilling_purchases SET gross_cents = paid_cents, counted_cents = paid_cents WHERE {SPENDS} "
     "AND paid_cents >= 0",
