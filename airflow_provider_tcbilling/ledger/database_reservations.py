@@ -88,8 +88,7 @@ def price_of(connection: Connection, server: str, account: str, price_key: str) 
         return Price()
     values = {"server": server, "account": account, "price_key": price_key}
     rows = _prices(bool(account)).on(connection, values).all()
-    blocked = _block(bool(account)).on(connection, values).scalar()
-    return Price(rows[0][1], rows[0][0], blocked) if rows else Price(blocked_cents=blocked)
+    return Price(rows[0][1], rows[0][0], rows[0][3]) if rows else Price()
 
 
 def _scopes_of(reservation: Reservation) -> tuple[Scope, ...]:
@@ -137,14 +136,9 @@ def _usage(scopes: tuple[Scope, ...], has_account: bool, has_price_key: bool, ha
 def _prices(has_account: bool) -> Prepared:
     latest = func.max(_ROW.counted_at)
     same = (_ROW.price_key == bindparam("price_key"), _ROW.gross_cents.is_not(None), _ROW.state != _text(_DECLINED))
-    by_currency = select(_ROW.counted_currency, func.max(_ROW.gross_cents), latest)
+    by_currency = select(_ROW.counted_currency, func.max(_ROW.gross_cents), latest, _blocked(has_account))
     by_currency = by_currency.where(_of_account(has_account), *same)
     return Prepared(by_currency.group_by(_ROW.counted_currency).order_by(latest.desc()))
-
-
-@lru_cache(2)
-def _block(has_account: bool) -> Prepared:
-    return Prepared(select(_blocked(has_account)))
 
 
 def _sums_of(place: int, beside: ColumnElement[bool], scope: ColumnElement[bool], currency: str = "") -> Any:

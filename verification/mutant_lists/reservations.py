@@ -314,7 +314,7 @@ RESERVATIONS = (
     ),
     Mutant(
         "a price of one period taken for that of another",
-        "PRICED",
+        "prices:PRICED",
         '"Quantity", "Period", "PeriodUnit"',
         '"Quantity"',
         f"{AUTHORIZATION}::test_a_price_is_remembered_for_all_that_has_the_same_price_and_for_nothing_else",
