@@ -12,6 +12,7 @@ from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
+from tests.support.named_airflow import wait_until_left
 from tests.support.real_airflow import RealAirflow
 
 pytest.importorskip("airflow.sdk.execution_time.hitl", reason="approvals came with Airflow 3.1")
@@ -20,9 +21,6 @@ pytestmark = pytest.mark.system
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 RENEW, EXPAND, FLAGS = "tcbilling_renew_expiring", "tcbilling_expand_on_schedule", "tcbilling_renew_flag_hygiene"
 DAY = 86_400
-ASKED_SECONDS = 3.0
-"""An answer that comes as soon as the task is deferred can meet a trigger that has not begun yet."""
-
 SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "4",
     # Only what is asked for is run: otherwise each pipeline would begin with a run of its own.
@@ -63,7 +61,7 @@ def expiries(sandbox):
 def answer(airflow, run_id, option):
     """Answer a run's question as a person does."""
     airflow.wait("the question", lambda: airflow.task_state(RENEW, run_id, "approve") in ("deferred", "awaiting_input"))
-    time.sleep(ASKED_SECONDS)
+    wait_until_left(airflow, run_id)
     path = f"/dags/{RENEW}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
     question = airflow.api("GET", path)
     airflow.api("PATCH", path, {"chosen_options": [option], "params_input": {}})
