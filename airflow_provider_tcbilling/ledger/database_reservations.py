@@ -109,7 +109,8 @@ def _blocked(server: str, account: str, price_key: str) -> Any:
 
 
 def _priced(price_key: str) -> tuple[ColumnElement[bool], ...]:
-    return _ROW.price_key == price_key, _ROW.gross_cents.is_not(None), _ROW.state != State.DECLINED.value
+    # Nothing is no price: an order that was never paid has it, and the next one may cost something.
+    return _ROW.price_key == price_key, _ROW.gross_cents > 0, _ROW.state != State.DECLINED.value
 
 
 def _beside(reservation: Reservation) -> ColumnElement[bool]:
