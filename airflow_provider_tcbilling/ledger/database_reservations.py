@@ -140,7 +140,8 @@ def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElem
         # One without a moment is of a damaged record, and may be of this window.
         conditions = [or_(_ROW.counted_at >= begin, _ROW.counted_at.is_(None))]
     if limit.product:
-        conditions.append(func.lower(_ROW.product) == folded(limit.product))
+        # A record that a user made has no request, so it may be of each product.
+        conditions.append(func.lower(_ROW.product).in_(("", folded(limit.product))))
     if limit.origin:
         conditions.append(_ROW.dag_id == limit.origin)
     return and_(*conditions)

@@ -195,4 +195,5 @@ def _is_in(limit: Limit, reservation: Reservation, record: Record, begin: float)
         return False
     origin, run = record.placed_by.get("dag_id") or "", record.placed_by.get("run_id") or ""
     is_of_run = (origin, run) == (reservation.origin, reservation.run) or limit.window is not Window.RUN
-    return is_of_run and limit.counts(record.payload.get("ProductCode") or "", origin)
+    # A record that a user made has no request, so it may be of each product.
+    return is_of_run and limit.counts(record.payload.get("ProductCode") or limit.product, origin)
