@@ -13,7 +13,6 @@ from airflow_provider_tcbilling.ledger.database_rows import OPEN, id_of
 from airflow_provider_tcbilling.ledger.database_statements import Prepared
 from airflow_provider_tcbilling.ledger.database_tables import books, prices, purchases
 from airflow_provider_tcbilling.purchasing.limits import Window
-from airflow_provider_tcbilling.purchasing.money_errors import MOST_NAMED
 from airflow_provider_tcbilling.purchasing.prices import Price
 from airflow_provider_tcbilling.purchasing.record import SPENDING_ACTIONS, State
 from airflow_provider_tcbilling.purchasing.reservation import Counted, Usage
@@ -21,13 +20,17 @@ from airflow_provider_tcbilling.purchasing.reservation import Counted, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
     from sqlalchemy.sql import ColumnElement
 
     from airflow_provider_tcbilling.purchasing.limits import Limit
     from airflow_provider_tcbilling.purchasing.reservation import Reservation
 
 _ROW = purchases.c
+
+MOST_READ = 100
+"""Purchases that are read for a message, which names fewer."""
+
 _UNDER_WAY = 1
 """The place of the numbers of the balance; those of the limits follow it."""
 
@@ -66,20 +69,31 @@ def usage_of(connection: Connection, reservation: Reservation, now: float) -> Us
 
 
 def open_in(connection: Connection, reservation: Reservation, limit: Limit, now: float) -> list[str]:
-    """Return in words the purchases in the window of a limit whose price is not known; more than are named count."""
+    """
+    Return in words the purchases in the window of a limit.
+
+    Those whose price nothing tells come first, then those that reserve, then those that are settled, the largest first.
+    """
     place = reservation.limits.index(limit) + _UNDER_WAY + 1
     scope = next((scope for scope in _scopes_of(reservation) if scope.place == place), None)
     if scope is None:
         return []
-    wanted = select(_ROW.key, _ROW.counted_cents, _ROW.counted_currency, _ROW.order_id)
-    wanted = wanted.where(_beside(bool(reservation.account)), _in_window(scope), _ROW.gross_cents.is_(None))
-    wanted = wanted.order_by(_ROW.counted_at).limit(20 * MOST_NAMED)
-    found = connection.execute(wanted, _values_of(reservation, now)).all()
-    return [
-        f"{harmless(row.key, 200)}: {amount(row.counted_cents, row.counted_currency)}, "
-        + (f"order {row.order_id}" if row.order_id else "no order is known")
-        for row in found
-    ]
+    columns = (_ROW.key, _ROW.counted_cents, _ROW.counted_currency, _ROW.gross_cents, _ROW.order_id)
+    wanted = select(*columns).where(_beside(bool(reservation.account)), _in_window(scope))
+    is_known, is_settled = (case((column.is_(None), 0), else_=1) for column in (_ROW.counted_cents, _ROW.gross_cents))
+    wanted = wanted.order_by(is_known, is_settled, _ROW.counted_cents.desc()).limit(MOST_READ)
+    rows = connection.execute(wanted, _values_of(reservation, now)).all()
+    return [f"{_counted(row)} by {harmless(row.key, 200)}, {_order(row.order_id)}" for row in rows]
+
+
+def _counted(row: Row[Any]) -> str:
+    if row.counted_cents is None:
+        return "an unknown amount"
+    return f"{amount(row.counted_cents, row.counted_currency)} {'reserved' if row.gross_cents is None else 'paid'}"
+
+
+def _order(order_id: str | None) -> str:
+    return f"order {order_id}" if order_id else "no order is known"
 
 
 def price_of(connection: Connection, server: str, account: str, price_key: str) -> Price:
@@ -88,7 +102,9 @@ def price_of(connection: Connection, server: str, account: str, price_key: str) 
         return Price()
     values = {"server": server, "account": account, "price_key": price_key}
     rows = _prices(bool(account)).on(connection, values).all()
-    return Price(rows[0][1], rows[0][0], rows[0][3]) if rows else Price()
+    if rows:
+        return Price(rows[0][1], rows[0][0], rows[0][3])
+    return Price(blocked_cents=_block(bool(account)).on(connection, values).scalar())
 
 
 def _scopes_of(reservation: Reservation) -> tuple[Scope, ...]:
@@ -135,10 +151,16 @@ def _usage(scopes: tuple[Scope, ...], has_account: bool, has_price_key: bool, ha
 @lru_cache(2)
 def _prices(has_account: bool) -> Prepared:
     latest = func.max(_ROW.counted_at)
-    same = (_ROW.price_key == bindparam("price_key"), _ROW.gross_cents.is_not(None), _ROW.state != _text(_DECLINED))
+    # Nothing is no price: an order that was never paid has it, and the next one may cost something.
+    same = (_ROW.price_key == bindparam("price_key"), _ROW.gross_cents > _number(0), _ROW.state != _text(_DECLINED))
     by_currency = select(_ROW.counted_currency, func.max(_ROW.gross_cents), latest, _blocked(has_account))
     by_currency = by_currency.where(_of_account(has_account), *same)
     return Prepared(by_currency.group_by(_ROW.counted_currency).order_by(latest.desc()))
+
+
+@lru_cache(2)
+def _block(has_account: bool) -> Prepared:
+    return Prepared(select(_blocked(has_account)))
 
 
 def _sums_of(place: int, beside: ColumnElement[bool], scope: ColumnElement[bool], currency: str = "") -> Any:
@@ -210,7 +232,9 @@ def _in_window(scope: Scope) -> ColumnElement[bool]:
     else:
         conditions = [_ROW.counted_at >= bindparam(f"begin_{scope.place}")]
     if scope.has_product:
-        conditions.append(func.lower(_ROW.product) == bindparam(f"product_{scope.place}"))
+        # A record that a user made has no request, so it may be of each product.
+        product = func.lower(_ROW.product)
+        conditions.append(or_(product == _text(""), product == bindparam(f"product_{scope.place}")))
     if scope.has_origin:
         conditions.append(_ROW.dag_id == bindparam(f"origin_{scope.place}"))
     return and_(*conditions)
