@@ -58,7 +58,7 @@ cluster: $(CLUSTER)/ready ## Kill the machines of an Airflow on PostgreSQL, Redi
 mutants: $(VENV)/ready ## Break every guard of a purchase once, and see its test fail (ARGS="--only Purchase --jobs 2")
 	@$(BIN)/python -m verification.mutants $(ARGS)
 
-schedules: $(VENV)/ready ## Run 40,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
+schedules: $(VENV)/ready ## Run 70,000 random schedules and 100,000 random answers, records and connections (ARGS="--of renewals --replay 7" repeats one)
 	@$(BIN)/python -m verification.schedules $(ARGS)
 
 bench: $(VENV)/benchable ## Measure, with baselines in the same run, and write docs/explanation/performance.md, in 90 minutes (ARGS="--only fleet")
