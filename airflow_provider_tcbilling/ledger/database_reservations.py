@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, case, func, literal, null, or_, select
 
+from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, is_tencents
 from airflow_provider_tcbilling.api.text import amount, folded, harmless
 from airflow_provider_tcbilling.ledger.database_rows import OPEN, id_of
 from airflow_provider_tcbilling.ledger.database_tables import books, prices, purchases
@@ -101,8 +102,7 @@ def _blocked(server: str, account: str, price_key: str) -> Any:
     overrun = select(func.max(row.overrun_cents)).where(
         row.price_key == price_key,
         row.state != State.DECLINED.value,
-        row.book.in_(select(books.c.id).where(books.c.server == server)),
-        *([row.account.in_(("", account))] if account else []),
+        of_account(server, account, row),
         row.overrun_cents > func.coalesce(accepted, -1),
     )
     return overrun.scalar_subquery()
@@ -123,10 +123,20 @@ def _beside(reservation: Reservation) -> ColumnElement[bool]:
     )
 
 
-def of_account(server: str, account: str) -> ColumnElement[bool]:
-    """Return the condition of the purchases at a server, without those that are surely of another account."""
-    at_server = _ROW.book.in_(select(books.c.id).where(books.c.server == server))
-    return and_(at_server, _ROW.account.in_(("", account))) if account else at_server
+def of_account(server: str, account: str, row: Any = _ROW) -> ColumnElement[bool]:
+    """
+    Return the condition of the purchases at a server, without those that are surely of another account.
+
+    Tencent's servers have several names, and an account is the same one at all of them.
+    """
+    at_server: ColumnElement[bool] = row.book.in_(select(books.c.id).where(books.c.server == server))
+    if not account:
+        return at_server
+    mine = and_(at_server, row.account.in_(("", account)))
+    if not is_tencents(server):
+        return mine
+    at_another = row.book.in_(select(books.c.id).where(books.c.server.like(f"%{API_DOMAIN}")))
+    return or_(mine, and_(at_another, row.account == account))
 
 
 def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElement[bool] | None:

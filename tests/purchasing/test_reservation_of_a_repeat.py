@@ -34,7 +34,7 @@ def store(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def purchase(sandbox, store, passing_time):
-    sandbox.gateway._clock = lambda: time.time()
+    sandbox.gateway._clock = time.time
 
     def purchase(key, rules, order=ORDER, checkpoint=None):
         action = NewInstance(client_to(sandbox), order)
