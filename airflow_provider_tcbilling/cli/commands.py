@@ -219,13 +219,22 @@ def get_cli_commands() -> list[Any]:
 
 def _for_airflow(member: Command | Group) -> Any:
     """Return a command, or a group of commands, as Airflow declares its own."""
-    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+    from airflow.cli.cli_config import ActionCommand, GroupCommand
 
     if isinstance(member, Group):
         return GroupCommand(member.name, member.help, [_for_airflow(command) for command in member.commands])
-    arg: Callable[..., Any] = Arg
-    args = tuple(arg((option.flag,), help=option.help, **option.more) for option in member.options)
+    args = tuple(map(_arg_for_airflow, member.options))
     return ActionCommand(name=member.name, help=member.help, func=member.run_and_exit, args=args)
+
+
+def _arg_for_airflow(option: Option) -> Any:
+    """Return an option as Airflow declares its own. Its class hands all to argparse, and takes only a part of it."""
+    from airflow.cli.cli_config import Arg
+
+    kind: Callable[..., Any] = Arg
+    arg = kind((option.flag,), help=option.help)
+    arg.kwargs.update(option.more)
+    return arg
 
 
 def _text_of(path: str) -> str:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, func, literal, null, or_, select
+from sqlalchemy import and_, case, func, literal_column, null, or_, select, union_all
 
 from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, is_tencents
 from airflow_provider_tcbilling.api.text import amount, folded, harmless
 from airflow_provider_tcbilling.ledger.database_rows import OPEN, id_of
 from airflow_provider_tcbilling.ledger.database_tables import books, prices, purchases
 from airflow_provider_tcbilling.purchasing.limits import Window
-from airflow_provider_tcbilling.purchasing.money_errors import MOST_NAMED
 from airflow_provider_tcbilling.purchasing.prices import Price
 from airflow_provider_tcbilling.purchasing.record import SPENDING_ACTIONS, State
 from airflow_provider_tcbilling.purchasing.reservation import Counted, Usage
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
     from sqlalchemy.sql import ColumnElement
 
     from airflow_provider_tcbilling.purchasing.limits import Limit
     from airflow_provider_tcbilling.purchasing.reservation import Reservation
 
 _ROW = purchases.c
+
+MOST_READ = 100
+"""Purchases that are read for a message, which names fewer."""
 
 
 def check(connection: Connection, reservation: Reservation, now: float) -> None:
@@ -37,46 +39,63 @@ def check(connection: Connection, reservation: Reservation, now: float) -> None:
 
 
 def usage_of(connection: Connection, reservation: Reservation, now: float) -> Usage:
-    """Return what counts beside a reservation."""
+    """Return what counts beside a reservation: one statement, in which each limit reads its own part of an index."""
+    scopes = {limit: _in_window(limit, reservation, now) for limit in reservation.limits}
+    beside = _beside(reservation)
+    parts = [
+        _sums_of(place, beside, scope, limit)
+        for place, (limit, scope) in enumerate(scopes.items(), 2)
+        if scope is not None
+    ]
+    if reservation.least_balance is not None:
+        parts.append(_sums_of(1, beside, _under_way(reservation.recent_since)))
     blocked = _blocked(reservation.server, reservation.account, reservation.price_key)
-    sums: list[Any] = [blocked.label("blocked")]
-    scopes = [(limit, _in_window(limit, reservation, now)) for limit in reservation.limits]
-    counting = [(limit, scope) for limit, scope in scopes if scope is not None]
-    for limit, scope in counting:
-        sums += [
-            _sum(scope, _ROW.gross_cents),
-            _sum(and_(scope, _ROW.gross_cents.is_(None)), _ROW.counted_cents),
-            _count(and_(scope, _ROW.counted_cents.is_(None))),
-            _count(and_(scope, _ROW.counted_currency.not_in(("", limit.currency)))),
-        ]
-    under_way = None if reservation.least_balance is None else _under_way(reservation.recent_since)
-    if under_way is not None:
-        sums += [_sum(under_way, _ROW.counted_cents), _count(and_(under_way, _ROW.counted_cents.is_(None)))]
-    wanted = select(*sums)
-    relevant = [scope for _, scope in counting] + ([under_way] if under_way is not None else [])
-    if relevant:
-        wanted = wanted.select_from(purchases).where(_beside(reservation), or_(*relevant))
-    row = [None if value is None else int(value) for value in connection.execute(wanted).one()]
-    numbers = iter(row[1:])
-    by_limit = {limit: Counted(limit, *(next(numbers) or 0 for _ in range(4))) for limit, _ in counting}
-    counted = [by_limit.get(limit, Counted(limit)) for limit in reservation.limits]
-    return Usage(counted, next(numbers, 0) or 0, next(numbers, 0) or 0, row[0])
+    wanted = union_all(select(_number(0), blocked, _number(0), _number(0), _number(0)), *parts)
+    rows = {row[0]: [None if cents is None else int(cents) for cents in row[1:]] for row in connection.execute(wanted)}
+    sums = {place: [cents or 0 for cents in row] for place, row in rows.items()}
+    counted = [Counted(limit, *sums.get(place, ())) for place, limit in enumerate(scopes, 2)]
+    _, under_way, unknown, _ = sums.get(1, (0, 0, 0, 0))
+    return Usage(counted, under_way, unknown, rows[0][0])
+
+
+def _sums_of(place: int, beside: ColumnElement[bool], scope: ColumnElement[bool], limit: Limit | None = None) -> Any:
+    """Return the query of the numbers of :class:`.Counted`, after a place; without a limit, those of the balance."""
+    is_settled, is_foreign = _ROW.gross_cents.is_not(None), _ROW.counted_currency.not_in(("", limit and limit.currency))
+    # The balance may not show what was paid a moment ago either, so it counts as reserved.
+    reserved = case((is_settled, 0), else_=_ROW.counted_cents) if limit else _ROW.counted_cents
+    unknown, foreign = (case((condition, 1), else_=0) for condition in (_ROW.counted_cents.is_(None), is_foreign))
+    summed = (_ROW.gross_cents, reserved, unknown, foreign)
+    return select(_number(place), *map(func.sum, summed)).select_from(purchases).where(beside, scope)
+
+
+def _number(number: int) -> Any:
+    return literal_column(str(number))
 
 
 def open_in(connection: Connection, reservation: Reservation, limit: Limit, now: float) -> list[str]:
-    """Return in words the purchases in the window of a limit whose price is not known; more than are named count."""
+    """
+    Return in words the purchases in the window of a limit.
+
+    Those whose price nothing tells come first, then those that reserve, then those that are settled, the largest first.
+    """
     scope = _in_window(limit, reservation, now)
     if scope is None:
         return []
-    wanted = select(_ROW.key, _ROW.counted_cents, _ROW.counted_currency, _ROW.order_id).where(
-        _beside(reservation), scope, _ROW.gross_cents.is_(None)
-    )
-    rows = connection.execute(wanted.order_by(_ROW.counted_at).limit(20 * MOST_NAMED)).all()
-    return [
-        f"{harmless(row.key, 200)}: {amount(row.counted_cents, row.counted_currency)}, "
-        + (f"order {row.order_id}" if row.order_id else "no order is known")
-        for row in rows
-    ]
+    columns = (_ROW.key, _ROW.counted_cents, _ROW.counted_currency, _ROW.gross_cents, _ROW.order_id)
+    wanted = select(*columns).where(_beside(reservation), scope)
+    is_known, is_settled = (case((column.is_(None), 0), else_=1) for column in (_ROW.counted_cents, _ROW.gross_cents))
+    rows = connection.execute(wanted.order_by(is_known, is_settled, _ROW.counted_cents.desc()).limit(MOST_READ)).all()
+    return [f"{_counted(row)} by {harmless(row.key, 200)}, {_order(row.order_id)}" for row in rows]
+
+
+def _counted(row: Row[Any]) -> str:
+    if row.counted_cents is None:
+        return "an unknown amount"
+    return f"{amount(row.counted_cents, row.counted_currency)} {'reserved' if row.gross_cents is None else 'paid'}"
+
+
+def _order(order_id: str | None) -> str:
+    return f"order {order_id}" if order_id else "no order is known"
 
 
 def price_of(connection: Connection, server: str, account: str, price_key: str) -> Price:
@@ -147,8 +166,7 @@ def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElem
     if limit.window is Window.RUN:
         conditions = [_ROW.run == reservation.run, _ROW.dag_id == reservation.origin]
     else:
-        # One without a moment is of a damaged record, and may be of this window.
-        conditions = [or_(_ROW.counted_at >= begin, _ROW.counted_at.is_(None))]
+        conditions = [_ROW.counted_at >= begin]
     if limit.product:
         # A record that a user made has no request, so it may be of each product.
         conditions.append(func.lower(_ROW.product).in_(("", folded(limit.product))))
@@ -160,11 +178,3 @@ def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElem
 def _under_way(since: float) -> ColumnElement[bool]:
     """Return the condition of the purchases that the balance may not show yet."""
     return or_(_ROW.state.in_(OPEN), _ROW.changed_at >= since)
-
-
-def _sum(condition: ColumnElement[bool], column: Any) -> Any:
-    return func.sum(case((condition, column), else_=literal(0)))
-
-
-def _count(condition: ColumnElement[bool]) -> Any:
-    return func.sum(case((condition, 1), else_=0))

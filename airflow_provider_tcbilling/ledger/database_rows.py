@@ -16,7 +16,7 @@ from airflow_provider_tcbilling.ledger.database_form import expanded
 from airflow_provider_tcbilling.ledger.store import Text
 from airflow_provider_tcbilling.purchasing.key import key_bytes
 from airflow_provider_tcbilling.purchasing.prices import MOST_CENTS
-from airflow_provider_tcbilling.purchasing.record import sums_of
+from airflow_provider_tcbilling.purchasing.record import amounts_of
 from airflow_provider_tcbilling.purchasing.record_json import moment, with_new_names
 
 OPEN = ("intended", "charged", "refused", "")
@@ -26,7 +26,7 @@ PRUNED = "pruned"
 """The state of a row whose record was removed because it was delivered long ago."""
 
 ALWAYS = 253_402_300_799.0
-"""Epoch seconds: a record whose time cannot be read counts as changed at any moment."""
+"""Epoch seconds: a record whose time cannot be read counts as changed, and in limits, at any moment."""
 
 MAX_CENTS = 2**63 - 1
 
@@ -93,7 +93,7 @@ def money_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that limits and the memory of prices read. An amount that cannot be read is unknown."""
     gross, paid, reserved = (_price(record.get(name)) for name in ("gross_cents", "paid_cents", "reserved_cents"))
     currency, reserved_currency = (written(record.get(name), 20) for name in ("currency", "reserved_currency"))
-    settled, counted = sums_of(record.get("state"), record.get("action"), gross, paid, reserved)
+    settled, counted = amounts_of(record.get("state"), record.get("action"), gross, paid, reserved)
     is_overrun = reserved is not None and gross is not None and (gross > reserved or currency != reserved_currency)
     return {
         "price_key": written(record.get("price_key"), 32),
@@ -102,7 +102,7 @@ def money_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "overrun_cents": gross if is_overrun else None,
         "counted_cents": counted,
         "counted_currency": currency or reserved_currency,
-        "counted_at": _moment(record.get("reserved_at")) or _moment(record.get("intended_at")),
+        "counted_at": _moment(record.get("reserved_at")) or _moment(record.get("intended_at")) or ALWAYS,
     }
 
 

@@ -91,6 +91,11 @@ class Execution:
             self.begun = self._begin(Purchase)
         return self.begun
 
+    @property
+    def only_plans(self) -> bool:
+        """Whether the task shows a plan, and sends nothing; errors as in :attr:`action`, with every mistake at once."""
+        return bool(self.action) and self.task.only_plans
+
     def plan(self) -> dict[str, Any]:
         """Return the plan of the purchase, as plain JSON. Nothing that spends is sent, and nothing is written."""
         from airflow_provider_tcbilling.purchasing.plan import PlannedPurchase
@@ -218,7 +223,7 @@ class Execution:
         from airflow_provider_tcbilling.task.store import store_of
         from airflow_provider_tcbilling.task.twins import TWINS
 
-        task, context, settings, action = self.task, self.context, self.tencent.settings, self.action
+        task, context, action, settings = self.task, self.context, self.action, self.tencent.settings
         store = store_of(context, settings)
         key = self.key
         if (task.value_of("purchase_key") or self._token) and not store.is_shared:

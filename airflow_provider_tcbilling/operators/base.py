@@ -181,7 +181,7 @@ class SpendingOperator(BillingTask):
         :raises TcBillingError: Another try may help; Airflow's retries apply, and send the same client token.
         """
         with self._execution(context) as run:
-            if self.only_plans:
+            if run.only_plans:
                 return self.plan(run)
             with run.placing(), asking(run):
                 order = run.purchase.place()
@@ -198,7 +198,7 @@ class SpendingOperator(BillingTask):
         :raises AirflowFailException: The answer does not approve it. Nothing was sent. Else as in :meth:`execute`.
         """
         with self._execution(context) as run:
-            if self.only_plans:
+            if run.only_plans:
                 return self.plan(run)
             with run.placing():
                 order = place_approved(run, answer_of(event, code))

@@ -154,7 +154,7 @@ class Record:
 
     @property
     def _sums(self) -> tuple[int | None, int | None]:
-        return sums_of(self.state.value, self.action, self.gross_cents, self.paid_cents, self.reserved_cents)
+        return amounts_of(self.state.value, self.action, self.gross_cents, self.paid_cents, self.reserved_cents)
 
     @property
     def counted_currency(self) -> str:
@@ -250,7 +250,7 @@ class Record:
         return record
 
 
-def sums_of(
+def amounts_of(
     state: Any, action: Any, gross: int | None, paid: int | None, reserved: int | None
 ) -> tuple[int | None, int | None]:
     """

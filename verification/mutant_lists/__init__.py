@@ -1,5 +1,6 @@
 """Each guard, the line that holds it, how it is broken, and the test that must see it."""
 
+from verification.mutant_lists.approvals import APPROVALS
 from verification.mutant_lists.arguments import ARGUMENTS
 from verification.mutant_lists.cohorts import COHORTS
 from verification.mutant_lists.evidence import EVIDENCE
@@ -12,7 +13,9 @@ from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
 from verification.mutant_lists.mutant import Mutant
 from verification.mutant_lists.places import PLACES
+from verification.mutant_lists.plans import PLANS
 from verification.mutant_lists.purchases import PURCHASES
+from verification.mutant_lists.reservations import RESERVATIONS
 from verification.mutant_lists.rules import RULES_OF_MONEY
 from verification.mutant_lists.sandboxes import SANDBOXES
 from verification.mutant_lists.scale import SCALE
@@ -43,4 +46,7 @@ MUTANTS = (
     *INPUTS,
     *FOLDERS,
     *RULES_OF_MONEY,
+    *APPROVALS,
+    *RESERVATIONS,
+    *PLANS,
 )
