@@ -107,9 +107,7 @@ def test_a_repeat_whose_approval_has_expired_since_its_intent_was_stored_asks_ag
     again = asked(questions, task(on_unknown_outcome="replay"), context_of(try_number=2))
 
     assert (again, spent(sandbox)) == (option, 0)
-    task(on_unknown_outcome="replay").execute_approved(
-        context_of(try_number=2), event(option, seconds_ago=-2 * DAY)
-    )
+    task(on_unknown_outcome="replay").execute_approved(context_of(try_number=2), event(option, seconds_ago=-2 * DAY))
     assert spent(sandbox) == PRICE
 
 
