@@ -34,6 +34,7 @@ def record(key="other", state=State.INTENDED, **fields):
     at = fields.pop("intended_at", NOON)
     order = {"order_id": "2026"} if state in (State.ORDERED, State.DELIVERED) else {}
     usual = {"reserved_cents": 100, "reserved_currency": "USD", "endpoint": ENDPOINT, "action": "CreateInstance"}
+    usual["payload"] = {"ProductCode": "p_waf"}
     given = {"placed_by": {"dag_id": "shop", "run_id": "r"}, "owner": "o", **usual, **order, **fields}
     moments = dict.fromkeys(("intended_at", "sending_until", "replay_until", "changed_at"), at)
     return Record(key, "t", 0, "f", state=state, **moments, **given)
@@ -163,6 +164,12 @@ def test_a_limit_counts_only_what_it_is_for(limit, sums):
     ]
 
     assert counted(*beside, reservation=replace(MINE, limits=(limit,))) == sums
+
+
+def test_a_purchase_of_which_only_a_user_tells_may_be_of_each_product():
+    limit = replace(LIMIT, product="p_disk")
+
+    assert counted(record(payload={}), reservation=replace(MINE, limits=(limit,))) == (0, 100)
 
 
 @pytest.mark.parametrize(
