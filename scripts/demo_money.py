@@ -53,7 +53,7 @@ WAITING = ("awaiting_input", "deferred")
 
 
 class MoneyDemo(Stage):
-    """Seven steps, each with a promise."""
+    """Eight steps, each with a promise."""
 
     dags = ROOT / "scripts" / "demo_money_dags"
     dag_id = BUY_ID
@@ -85,9 +85,10 @@ class MoneyDemo(Stage):
             ("plan", "Says what a purchase would do, and sends nothing", self._plan),
             ("within the limit", f"Buys one firewall for {_usd(PRICE)}", self._within),
             ("over the limit", f"Is refused before anything is sent: {_usd(MOST)} more in a month", self._over),
-            ("approval", f"Above {_usd(ASK_ABOVE)} it waits, and buys after a yes of {APPROVER}", self._approval),
+            ("wrong approver", f"Above {_usd(ASK_ABOVE)} it asks; a yes of {ENGINEER} buys nothing", self._wrong),
+            ("approval", f"It waits, and buys after a yes of {APPROVER}", self._approval),
             ("reconcile", "Finds the one purchase that nobody owns, and nothing else", self._reconcile),
-            ("the record", "The chain of events is whole, and settled is what was paid", self._record),
+            ("the record", "The chain of events is whole, and the ledger says what was paid", self._record),
         )
         for name, promise, show in steps:
             self._show_step(Step(name, promise), show)
@@ -156,20 +157,41 @@ class MoneyDemo(Stage):
         expect(said, "the log of the task does not name the limit")
         return said[-1]
 
+    def _wrong(self) -> str:
+        sent = self._sent()
+        run_id, question = self._asked()
+        self._answer(run_id, question, ENGINEER)
+        expect(self._end(run_id) == "failed", f"the task ended as {self._state(run_id)}")
+        expect(self._sent() == sent, "it sent a purchase")
+        said = [line for text in self._heard for line in text.splitlines() if "was not approved" in line]
+        expect(said, "the log of the task does not say that it was not approved")
+        return said[-1]
+
     def _approval(self) -> str:
+        run_id, question = self._asked()
+        self._answer(run_id, question, APPROVER)
+        expect(self._end(run_id) == "success", f"the task ended as {self._state(run_id)}")
+        expect(self._paid() == 3 * PRICE, f"{_usd(self._paid())} were paid in all")
+        return f"{APPROVER} chose {question['options'][0]!r}, and it was bought. {_usd(3 * PRICE)} were paid in all"
+
+    def _asked(self) -> tuple[str, dict[str, Any]]:
+        """Start a purchase that needs an approval, and return its run and the question."""
         sent = self._sent()
         run_id = self._run(quantity=2, max_cents=2 * PRICE)
         self._follow(run_id, lambda state, tasks: tasks.get(TASK_ID) in WAITING or is_over(state, tasks))
         expect(self._state(run_id) in WAITING, f"the task does not wait, it is {self._state(run_id)}")
         wait_until_left(self.airflow, run_id)
         expect(self._sent() == sent, "it sent a purchase before the answer")
-        path = f"/dags/{self.dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{TASK_ID}/-1/hitlDetails"
-        question = self.airflow.api("GET", path)
-        with self._named.logged_in(APPROVER):
-            self.airflow.api("PATCH", path, {"chosen_options": question["options"][:1], "params_input": {}})
-        expect(self._end(run_id) == "success", f"the task ended as {self._state(run_id)}")
-        expect(self._paid() == 3 * PRICE, f"{_usd(self._paid())} were paid in all")
-        return f"{question['subject']}. {APPROVER} chose {question['options'][0]!r}, then it was bought"
+        return run_id, self.airflow.api("GET", self._question_path(run_id))
+
+    def _answer(self, run_id: str, question: Mapping[str, Any], user: str) -> None:
+        """Say yes to a question as a user does."""
+        with self._named.logged_in(user):
+            answer = {"chosen_options": question["options"][:1], "params_input": {}}
+            self.airflow.api("PATCH", self._question_path(run_id), answer)
+
+    def _question_path(self, run_id: str) -> str:
+        return f"/dags/{self.dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{TASK_ID}/-1/hitlDetails"
 
     def _reconcile(self) -> str:
         wanted = {"product_code": "p_waf", "cents": CONSOLE_CENTS, "creator": CONSOLE_USER}
@@ -186,7 +208,10 @@ class MoneyDemo(Stage):
     def _record(self) -> str:
         done = self._command("ledger", "verify")
         expect(done.code == 0, f"exit status {done.code}: {done.text}")
-        return done.text.splitlines()[-1]
+        lines = json.loads(self._command("export", "--month", _month(self._zone), "--format", "json").text)
+        settled = sum(line["purchase_cents"] or 0 for line in lines)
+        expect(settled == self._paid(), f"the ledger says {_usd(settled)}, and {_usd(self._paid())} were paid")
+        return f"{done.text.splitlines()[-1]} The ledger says {_usd(settled)}"
 
     def _run(self, **conf: Any) -> str:
         return self.airflow.trigger(self.dag_id, conf)

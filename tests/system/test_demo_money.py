@@ -29,5 +29,5 @@ def test_every_step_of_the_demonstration_keeps_its_promise():
 
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     kept, of = re.search(r"Money under control: (\d+) of (\d+) steps as promised", done.stdout).groups()
-    assert kept == of == "7"
+    assert kept == of == "8"
     assert "The page for finance: " in done.stdout
