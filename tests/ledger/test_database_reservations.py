@@ -186,7 +186,7 @@ def test_a_purchase_that_does_not_fit_into_a_limit_leaves_the_ledger_as_it_was(l
         ledger.create("too much", replace(fits, key="too much").as_json(), replace(reservation, key="too much"))
 
     assert (caught.value.settled, caught.value.reserved, caught.value.needed) == (0, 60, 60)
-    assert "fits: 0.60 USD" in caught.value.by[0]
+    assert "0.60 USD reserved by fits" in caught.value.by[0]
     assert ledger.read("too much") is None
     assert ledger.events_of("too much") == []
     assert ledger.events_of("fits") == events
