@@ -116,7 +116,8 @@ def _blocked(server: str, account: str, price_key: str) -> Any:
 
 
 def _priced(price_key: str) -> tuple[ColumnElement[bool], ...]:
-    return _ROW.price_key == price_key, _ROW.gross_cents.is_not(None), _ROW.state != State.DECLINED.value
+    # Nothing is no price: an order that was never paid has it, and the next one may cost something.
+    return _ROW.price_key == price_key, _ROW.gross_cents > 0, _ROW.state != State.DECLINED.value
 
 
 def _beside(reservation: Reservation) -> ColumnElement[bool]:
@@ -145,7 +146,8 @@ def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElem
     else:
         conditions = [_ROW.counted_at >= begin]
     if limit.product:
-        conditions.append(func.lower(_ROW.product) == folded(limit.product))
+        # A record that a user made has no request, so it may be of each product.
+        conditions.append(func.lower(_ROW.product).in_(("", folded(limit.product))))
     if limit.origin:
         conditions.append(_ROW.dag_id == limit.origin)
     return and_(*conditions)

@@ -24,7 +24,7 @@ ENDPOINTS = {"one": "https://billing.one.example", "other": "https://billing.oth
 SERVER, OTHER_SERVER = map(server_name, ENDPOINTS.values())
 ACCOUNTS = ("", "", "100000000001", "100000000001", "100000000002")
 ACTIONS = ("CreateInstance", "CreateInstance", "CreateInstance", "RenewInstance", "RefundInstance")
-PRODUCTS = ("p_firewall", "P_Firewall", "p_disk")
+PRODUCTS = ("p_firewall", "P_Firewall", "p_disk", "")
 ORIGINS = ("shop", "Shop", "other")
 RUNS = ("manual__1", "manual__2", "")
 CURRENCIES = ("USD", "USD", "USD", "USD", "CNY", "")
@@ -134,6 +134,18 @@ def test_the_statement_of_a_database_counts_what_the_rules_count(ledger, seed):
         has_blocked += usage.blocked_cents is not None
     assert has_counted > 1
     assert has_blocked > 1
+
+
+def test_a_purchase_of_which_only_a_user_tells_counts_in_the_limit_of_each_product(ledger):
+    limit = Limit("disks", Window.MONTH, 100, "USD", product="p_disk")
+    priced = {"state": State.ORDERED, "gross_cents": 70, "currency": "USD"}
+    ledger.create("settled", record("settled", payload={}, **priced).as_json())
+    ledger.create("other", record("other", **priced, order_id="2").as_json())
+    reservation = Reservation("another", 31, "USD", (limit,), server=SERVER)
+
+    (counted,) = ledger.usage(reservation).counted
+
+    assert counted.settled == 70
 
 
 def test_a_price_that_a_user_has_accepted_blocks_until_a_higher_one_comes(ledger):

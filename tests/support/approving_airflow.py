@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from tests.support.real_airflow import HTTP_SECONDS, RealAirflow
+from tests.support.named_airflow import NamedAirflow, wait_until_left
+from tests.support.real_airflow import HTTP_SECONDS
 
 PYTHON = os.environ.get("TCBILLING_AIRFLOW_PYTHON", sys.executable)
 """The interpreter whose Airflow is started."""
@@ -23,9 +22,6 @@ USERS = ("requester", "alice", "bob", "mallory")
 """All of them may do everything. The first one starts the runs."""
 
 PASSWORD = "a-password-of-a-test"
-SETTLED_SECONDS = 3.0
-"""Time from a question on before it is answered: the scheduler may fail a task whose answer comes at once."""
-
 WAITING = ("deferred", "awaiting_input")
 
 TOKEN = (
@@ -36,7 +32,7 @@ TOKEN = (
 """Prints a token of the execution API, such as a worker has for its task."""
 
 
-class ApprovingAirflow(RealAirflow):
+class ApprovingAirflow(NamedAirflow):
     """
     An Airflow whose users have names. ``TCBILLING_AIRFLOW_PYTHON`` names the interpreter of another line.
 
@@ -44,19 +40,12 @@ class ApprovingAirflow(RealAirflow):
     """
 
     def __init__(self, home: Path, dags_folder: Path, environment: dict[str, str] | None = None) -> None:
-        home.mkdir(parents=True, exist_ok=True)
-        passwords = home / "passwords.json"
-        passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
         settings = {
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:admin" for user in USERS),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
             "PYTHONPATH": str(ROOT),
             **(environment or {}),
         }
-        super().__init__(home, dags_folder, settings, python=PYTHON)
-        self._tokens: dict[str, str] = {}
+        super().__init__(dict.fromkeys(USERS, PASSWORD), home, dags_folder, settings, python=PYTHON)
         self.is_anonymous = False
 
     def be_anonymous(self) -> None:
@@ -68,23 +57,16 @@ class ApprovingAirflow(RealAirflow):
         self.start_component("api-server")
         self.wait("the API server", self._is_healthy)
 
-    def _log_in(self) -> None:
-        if "Authorization" not in self._session.headers:
-            self._session.headers["Authorization"] = f"Bearer {self.token(USERS[0])}"
-
-    def token(self, user: str) -> str:
+    def token(self, name: str) -> str:
+        """Return a token of a user; while there are no logins, one of nobody."""
         if self.is_anonymous:
             return str(self._session.get(f"{self.url}/auth/token", timeout=HTTP_SECONDS).json()["access_token"])
-        if user not in self._tokens:
-            body = {"username": user, "password": PASSWORD}
-            answer = self._session.post(f"{self.url}/auth/token", json=body, timeout=HTTP_SECONDS)
-            self._tokens[user] = str(answer.json()["access_token"])
-        return self._tokens[user]
+        return super().token(name)
 
     def question(self, dag_id: str, run_id: str, task_id: str = "buy") -> dict[str, Any]:
         """Return the question of a task that waits for its answer."""
         self.wait(f"the question of {run_id}", lambda: self.task_state(dag_id, run_id, task_id) in WAITING)
-        time.sleep(SETTLED_SECONDS)
+        wait_until_left(self, run_id)
         return dict(self.api("GET", self._path(dag_id, run_id, task_id)))
 
     def answer(self, user: str, option: str, dag_id: str, run_id: str, task_id: str = "buy") -> int:

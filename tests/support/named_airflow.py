@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.support.real_airflow import HTTP_SECONDS, RealAirflow
 
+TRIGGER_SECONDS = 3.0
+"""Time in which a trigger begins: before 3.3 a task waits in one, and an answer can come too soon for that, too."""
+
+ENDED = re.compile(r"Received executor event with state (success|failed)")
+
 
 def wait_until_left(airflow: RealAirflow, run_id: str) -> None:
     """
-    Return when the scheduler knows that the worker of a waiting task has ended.
+    Return when the scheduler knows that the workers have ended which it has started for a run.
 
-    An answer before that fails the task: the scheduler takes the end of the first worker for that of the second one.
+    An answer to the question of a task before that fails the task: the scheduler takes the end of its first worker for
+    that of the second one. On a loaded machine that takes some seconds.
 
     :raises AirflowTrouble: It does not know it after the time for a start.
     """
-    ended = "Received executor event with state success"
 
-    def has_left() -> bool:
+    def have_left() -> bool:
+        started = ended = 0
         with airflow.processes["scheduler"].log.open(errors="replace") as lines:
-            return any(ended in line and run_id in line for line in lines)
+            for line in lines:
+                started += line.count(run_id) * ("Trying to enqueue tasks" in line)
+                ended += run_id in line and bool(ENDED.search(line))
+        return ended >= started > 0
 
-    airflow.wait("the end of the first worker", has_left)
+    time.sleep(TRIGGER_SECONDS)
+    airflow.wait(f"the end of the workers of {run_id}", have_left)
 
 
 class NamedAirflow(RealAirflow):
@@ -35,8 +47,8 @@ class NamedAirflow(RealAirflow):
     :param arguments: As for :class:`RealAirflow`.
     """
 
-    def __init__(self, users: Mapping[str, str], *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, users: Mapping[str, str], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._users = dict(users)
         self._name = next(iter(users))
 
@@ -54,9 +66,13 @@ class NamedAirflow(RealAirflow):
         self._name = name
         self._session.headers.pop("Authorization", None)
 
-    def _token(self) -> str:
-        body = {"username": self._name, "password": self._users[self._name]}
+    def token(self, name: str) -> str:
+        """Return a token with which a user calls the API."""
+        body = {"username": name, "password": self._users[name]}
         return str(self._session.post(f"{self.url}/auth/token", json=body, timeout=HTTP_SECONDS).json()["access_token"])
+
+    def _token(self) -> str:
+        return self.token(self._name)
 
     def _settings(self, port: int) -> dict[str, str]:
         passwords = self.home / "passwords.json"
