@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, func, literal_column, null, or_, select, union_all
+from sqlalchemy import and_, case, false, func, literal_column, null, or_, select, union_all
 
 from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, is_tencents
 from airflow_provider_tcbilling.api.text import amount, folded, harmless
@@ -60,11 +60,18 @@ def usage_of(connection: Connection, reservation: Reservation, now: float) -> Us
 
 def _sums_of(place: int, beside: ColumnElement[bool], scope: ColumnElement[bool], limit: Limit | None = None) -> Any:
     """Return the query of the numbers of :class:`.Counted`, after a place; without a limit, those of the balance."""
-    is_settled, is_foreign = _ROW.gross_cents.is_not(None), _ROW.counted_currency.not_in(("", limit and limit.currency))
     # The balance may not show what was paid a moment ago either, so it counts as reserved.
-    reserved = case((is_settled, 0), else_=_ROW.counted_cents) if limit else _ROW.counted_cents
-    unknown, foreign = (case((condition, 1), else_=0) for condition in (_ROW.counted_cents.is_(None), is_foreign))
-    summed = (_ROW.gross_cents, reserved, unknown, foreign)
+    is_foreign: Any = false()
+    is_settled: Any = false()
+    if limit:
+        is_foreign = _ROW.counted_currency.not_in(("", limit.currency))
+        is_settled = _ROW.gross_cents.is_not(None)
+    summed = (
+        case((is_foreign, 0), else_=_ROW.gross_cents),
+        case((or_(is_foreign, is_settled), 0), else_=_ROW.counted_cents),
+        case((and_(~is_foreign, _ROW.counted_cents.is_(None)), 1), else_=0),
+        case((is_foreign, 1), else_=0),
+    )
     return select(_number(place), *map(func.sum, summed)).select_from(purchases).where(beside, scope)
 
 

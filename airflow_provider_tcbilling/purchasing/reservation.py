@@ -158,14 +158,15 @@ def usage_of(reservation: Reservation, records: Iterable[Record], now: float, bl
     counted = []
     for limit in reservation.limits:
         begin, _ = limit.span(now, reservation.zone)
-        mine = [record for record in beside if _is_in(limit, reservation, record, begin)]
+        scope = [record for record in beside if _is_in(limit, reservation, record, begin)]
+        mine = [record for record in scope if record.counted_currency in ("", limit.currency)]
         counted.append(
             Counted(
                 limit,
                 sum(record.settled_cents or 0 for record in mine),
                 sum(record.counted_cents or 0 for record in mine if record.settled_cents is None),
                 sum(record.counted_cents is None for record in mine),
-                sum(record.counted_currency not in ("", limit.currency) for record in mine),
+                len(scope) - len(mine),
             )
         )
     recent = [record for record in beside if is_under_way(record, reservation.recent_since)]

@@ -218,11 +218,12 @@ def test_an_unchanged_question_is_put_again_after_a_clear(questions, sandbox):
     assert asked(questions) == asked(questions, context=context_of(try_number=2))
 
 
-def test_only_approvers_approve(questions, sandbox):
+def test_only_approvers_approve(questions, sandbox, ledger):
     option = asked(questions, task(approvers=["bob"]))
 
     refused("alice is not one of the approvers", task(approvers="bob"), event(option))
     assert spent(sandbox) == 0
+    assert ledger.approval(questions.parked[0].code) is None
 
     task(approvers="bob, carol").execute_approved(context_of(), event(option, by="carol"))
     assert spent(sandbox) == PRICE
