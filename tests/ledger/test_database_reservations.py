@@ -170,6 +170,16 @@ def test_an_account_of_tencents_counts_together_by_whichever_name_of_the_server(
     assert usage_of(reservation, [one], NOON).counted == [counted]
 
 
+@pytest.mark.parametrize("currency", [None, "CNY"])
+def test_an_order_that_was_never_paid_blocks_no_price_in_whichever_currency(ledger, currency):
+    reserved = {"reserved_cents": 100, "reserved_currency": "USD", "price_key": "a" * 32}
+    unpaid = record("unpaid", State.ORDERED, gross_cents=0, paid_cents=0, currency=currency, **reserved)
+    ledger.create("unpaid", unpaid.as_json())
+
+    assert ledger.price(SERVER, "", "a" * 32) == Price()
+    assert price_of([unpaid], SERVER, "", "a" * 32, -1) == Price()
+
+
 def test_a_price_that_a_user_has_accepted_blocks_until_a_higher_one_comes(ledger):
     key, server = "a" * 32, SERVER
     over = {"state": State.DELIVERED, "price_key": key, "reserved_cents": 100, "reserved_currency": "USD"}
