@@ -14,8 +14,8 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.cli.reconcile_picture import NARROW, PARTS, WIDE, days_of, products_of
-from airflow_provider_tcbilling.ledger.reports import MEANINGS, Kind, Line, Report, by_currency
-from airflow_provider_tcbilling.ledger.reports_summary import by_day, by_product, sums_of, written
+from airflow_provider_tcbilling.ledger.reports import MEANINGS, Kind, Line, Report
+from airflow_provider_tcbilling.ledger.reports_summary import by_currency, by_day, by_product, sums_of, written
 
 MOST_ROWS = 2_000
 """Rows of a table. A page that is mailed must not grow without a limit; the export has all."""

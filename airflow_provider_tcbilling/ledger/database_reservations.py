@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, func, literal, null, or_, select
+from sqlalchemy import and_, case, func, literal_column, null, or_, select, union_all
 
 from airflow_provider_tcbilling.api.text import amount, folded, harmless
 from airflow_provider_tcbilling.ledger.database_rows import OPEN, id_of
@@ -36,30 +36,37 @@ def check(connection: Connection, reservation: Reservation, now: float) -> None:
 
 
 def usage_of(connection: Connection, reservation: Reservation, now: float) -> Usage:
-    """Return what counts beside a reservation."""
+    """Return what counts beside a reservation: one statement, in which each limit reads its own part of an index."""
+    scopes = {limit: _in_window(limit, reservation, now) for limit in reservation.limits}
+    beside = _beside(reservation)
+    parts = [
+        _sums_of(place, beside, scope, limit)
+        for place, (limit, scope) in enumerate(scopes.items(), 2)
+        if scope is not None
+    ]
+    if reservation.least_balance is not None:
+        parts.append(_sums_of(1, beside, _under_way(reservation.recent_since)))
     blocked = _blocked(reservation.server, reservation.account, reservation.price_key)
-    sums: list[Any] = [blocked.label("blocked")]
-    scopes = [(limit, _in_window(limit, reservation, now)) for limit in reservation.limits]
-    counting = [(limit, scope) for limit, scope in scopes if scope is not None]
-    for limit, scope in counting:
-        sums += [
-            _sum(scope, _ROW.gross_cents),
-            _sum(and_(scope, _ROW.gross_cents.is_(None)), _ROW.counted_cents),
-            _count(and_(scope, _ROW.counted_cents.is_(None))),
-            _count(and_(scope, _ROW.counted_currency.not_in(("", limit.currency)))),
-        ]
-    under_way = None if reservation.least_balance is None else _under_way(reservation.recent_since)
-    if under_way is not None:
-        sums += [_sum(under_way, _ROW.counted_cents), _count(and_(under_way, _ROW.counted_cents.is_(None)))]
-    wanted = select(*sums)
-    relevant = [scope for _, scope in counting] + ([under_way] if under_way is not None else [])
-    if relevant:
-        wanted = wanted.select_from(purchases).where(_beside(reservation), or_(*relevant))
-    row = [None if value is None else int(value) for value in connection.execute(wanted).one()]
-    numbers = iter(row[1:])
-    by_limit = {limit: Counted(limit, *(next(numbers) or 0 for _ in range(4))) for limit, _ in counting}
-    counted = [by_limit.get(limit, Counted(limit)) for limit in reservation.limits]
-    return Usage(counted, next(numbers, 0) or 0, next(numbers, 0) or 0, row[0])
+    wanted = union_all(select(_number(0), blocked, _number(0), _number(0), _number(0)), *parts)
+    rows = {row[0]: [None if cents is None else int(cents) for cents in row[1:]] for row in connection.execute(wanted)}
+    sums = {place: [cents or 0 for cents in row] for place, row in rows.items()}
+    counted = [Counted(limit, *sums.get(place, ())) for place, limit in enumerate(scopes, 2)]
+    _, under_way, unknown, _ = sums.get(1, (0, 0, 0, 0))
+    return Usage(counted, under_way, unknown, rows[0][0])
+
+
+def _sums_of(place: int, beside: ColumnElement[bool], scope: ColumnElement[bool], limit: Limit | None = None) -> Any:
+    """Return the query of the numbers of :class:`.Counted`, after a place; without a limit, those of the balance."""
+    is_settled, is_foreign = _ROW.gross_cents.is_not(None), _ROW.counted_currency.not_in(("", limit and limit.currency))
+    # The balance may not show what was paid a moment ago either, so it counts as reserved.
+    reserved = case((is_settled, 0), else_=_ROW.counted_cents) if limit else _ROW.counted_cents
+    unknown, foreign = (case((condition, 1), else_=0) for condition in (_ROW.counted_cents.is_(None), is_foreign))
+    summed = (_ROW.gross_cents, reserved, unknown, foreign)
+    return select(_number(place), *map(func.sum, summed)).select_from(purchases).where(beside, scope)
+
+
+def _number(number: int) -> Any:
+    return literal_column(str(number))
 
 
 def open_in(connection: Connection, reservation: Reservation, limit: Limit, now: float) -> list[str]:
@@ -136,8 +143,7 @@ def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElem
     if limit.window is Window.RUN:
         conditions = [_ROW.run == reservation.run, _ROW.dag_id == reservation.origin]
     else:
-        # One without a moment is of a damaged record, and may be of this window.
-        conditions = [or_(_ROW.counted_at >= begin, _ROW.counted_at.is_(None))]
+        conditions = [_ROW.counted_at >= begin]
     if limit.product:
         conditions.append(func.lower(_ROW.product) == folded(limit.product))
     if limit.origin:
@@ -148,11 +154,3 @@ def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElem
 def _under_way(since: float) -> ColumnElement[bool]:
     """Return the condition of the purchases that the balance may not show yet."""
     return or_(_ROW.state.in_(OPEN), _ROW.changed_at >= since)
-
-
-def _sum(condition: ColumnElement[bool], column: Any) -> Any:
-    return func.sum(case((condition, column), else_=literal(0)))
-
-
-def _count(condition: ColumnElement[bool]) -> Any:
-    return func.sum(case((condition, 1), else_=0))

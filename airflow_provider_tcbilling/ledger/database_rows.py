@@ -17,7 +17,7 @@ from airflow_provider_tcbilling.ledger.store import Text
 from airflow_provider_tcbilling.purchasing.key import key_bytes
 from airflow_provider_tcbilling.purchasing.prices import MOST_CENTS
 from airflow_provider_tcbilling.purchasing.record import amounts_of
-from airflow_provider_tcbilling.purchasing.record_json import moment
+from airflow_provider_tcbilling.purchasing.record_json import moment, with_new_names
 
 OPEN = ("intended", "charged", "refused", "")
 """States of a purchase that may have an order that is not known. The empty one is of a record that cannot be read."""
@@ -26,7 +26,7 @@ PRUNED = "pruned"
 """The state of a row whose record was removed because it was delivered long ago."""
 
 ALWAYS = 253_402_300_799.0
-"""Epoch seconds: a record whose time cannot be read counts as changed at any moment."""
+"""Epoch seconds: a record whose time cannot be read counts as changed, and in limits, at any moment."""
 
 MAX_CENTS = 2**63 - 1
 
@@ -71,6 +71,7 @@ def record_of(text: Text) -> Mapping[str, Any]:
 
 def columns_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the columns repeat of a record, so that a query needs not read it. Odd values are left out."""
+    record = with_new_names(record)
     payload, placed_by = (_mapping(record.get(name)) for name in ("payload", "placed_by"))
     return {
         "account": written(record.get("account"), 100),
@@ -101,7 +102,7 @@ def money_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "overrun_cents": gross if is_overrun else None,
         "counted_cents": counted,
         "counted_currency": currency or reserved_currency,
-        "counted_at": _moment(record.get("reserved_at")) or _moment(record.get("intended_at")),
+        "counted_at": _moment(record.get("reserved_at")) or _moment(record.get("intended_at")) or ALWAYS,
     }
 
 

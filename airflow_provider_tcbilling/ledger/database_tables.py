@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeEngine
@@ -36,6 +37,9 @@ BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql")
 
 OPTIONS: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
 """On MySQL names compare by their bytes, as they do elsewhere."""
+
+COUNTED = ("book", "action", "state", "account", "gross_cents", "counted_cents", "counted_currency", "id")
+"""The columns that a limit reads: from the index, so that thousands of purchases are counted without their rows."""
 
 metadata = MetaData()
 
@@ -82,13 +86,13 @@ purchases = Table(
     Column("overrun_cents", BigInteger),
     Column("counted_cents", BigInteger),
     Column("counted_currency", String(20), nullable=False, server_default=""),
-    Column("counted_at", SECONDS),
+    Column("counted_at", SECONDS, nullable=False, server_default=text("253402300799")),
     Column("version", Integer, nullable=False),
     Column("record", BLOB, nullable=False),
     Index("tcbilling_purchases_by_state", "state", "changed_at"),
     Index("tcbilling_purchases_by_dag", "dag_id", "changed_at", mysql_length={"dag_id": 100}),
-    Index("tcbilling_purchases_by_counted", "counted_at"),
-    Index("tcbilling_purchases_by_priced", "price_key"),
+    Index("tcbilling_purchases_by_counted", "counted_at", *COUNTED),
+    Index("tcbilling_purchases_by_priced", "price_key", "overrun_cents"),
     Index("tcbilling_purchases_by_run", "run", mysql_length={"run": 100}),
     **OPTIONS,
 )

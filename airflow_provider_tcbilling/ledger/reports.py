@@ -7,7 +7,7 @@ month in which its intent was stored.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -392,11 +392,3 @@ def _without_a_deal(entry: Entry, released: Collection[str], reasons: Mapping[st
     if entry.is_open:
         return Line(Kind.RESERVED, **common, reserved_cents=reserved)  # type: ignore[arg-type]
     return None
-
-
-def by_currency(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """Return the lines of each currency; the one with the most lines comes first."""
-    groups: dict[str, list[Line]] = defaultdict(list)
-    for line in lines:
-        groups[line.currency].append(line)
-    return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow_provider_tcbilling.api.text import harmless
-from airflow_provider_tcbilling.ledger.reports import Kind, Line, Report, by_currency
+from airflow_provider_tcbilling.ledger.reports import Kind, Line, Report
 
 UNKNOWN_DAY = "day not known"
 
@@ -58,6 +58,14 @@ def sums_of(lines: Iterable[Line]) -> Sums:
     for line in lines:
         sums.add(line)
     return sums
+
+
+def by_currency(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """Return the lines of each currency; the one with the most lines comes first."""
+    groups: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[line.currency].append(line)
+    return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))
 
 
 def totals_of(report: Report) -> dict[str, Sums]:

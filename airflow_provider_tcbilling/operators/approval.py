@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_tcbilling.api.check import Check
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_FLAG, one_of, optional
 from airflow_provider_tcbilling.task.money_checks import A_VALIDITY, APPROVERS
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["ApproveSpendingOperator"]
 
 
+def _plans_of(value: Any) -> list[Any]:
+    """Return the plans in an argument, without what a skipped task left; ``ValueError`` if it is neither."""
+    read = json_of(value) if isinstance(value, str) else value
+    if isinstance(read, Mapping):
+        return [read]
+    plans = [plan for plan in read if plan is not None] if hasattr(read, "__iter__") else [read]
+    if not all(isinstance(plan, Mapping) for plan in plans):
+        raise ValueError("no plans")
+    return plans
+
+
 class ApproveSpendingOperator(BillingTask):
     """
     Ask a user once for all purchases of a plan, and have the ledger remember the answer. It buys nothing.
@@ -44,7 +56,8 @@ class ApproveSpendingOperator(BillingTask):
 
     .. seealso:: :ref:`howto/operator:ApproveSpendingOperator`
 
-    :param plans: The plan, or a list of plans, as tasks with ``dry_run=True`` return them. (templated)
+    :param plans: The plan, or a list of plans, as tasks with ``dry_run=True`` return them, or JSON text of either. With
+        none, or with nothing in them that costs anything, the task is skipped. (templated)
     :param approvers: Names of the users who may approve, of those that the connection allows: a list, or a text with
         commas. ``None`` is all of them. (templated)
     :param approval_valid_for: Time to answer, and time from the answer on within which the purchases may be sent:
@@ -62,6 +75,7 @@ class ApproveSpendingOperator(BillingTask):
         "tcbilling_conn_id",
     )
     checks: ClassVar[Mapping[str, Check]] = {
+        "plans": Check(_plans_of, "a plan, or a list of plans, as tasks with dry_run=True return them"),
         "approvers": optional(APPROVERS),
         "approval_valid_for": optional(A_VALIDITY),
         "approver_is_not_requester": A_FLAG,
@@ -73,7 +87,7 @@ class ApproveSpendingOperator(BillingTask):
     def __init__(
         self,
         *,
-        plans: Any,
+        plans: Mapping[str, Any] | Sequence[Any] | str,
         approvers: Sequence[str] | str | None = None,
         approval_valid_for: timedelta | float | str | None = None,
         approver_is_not_requester: bool | str = False,
@@ -156,16 +170,15 @@ class ApproveSpendingOperator(BillingTask):
         from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules
         from airflow_provider_tcbilling.task.dag_run import requester_of
 
-        plans = [self.plans] if isinstance(self.plans, Mapping) else list(self.plans or ())
-        if not (plans := [plan for plan in plans if plan is not None]):
-            raise AirflowSkipException("Nothing is to be approved.")
         rules = tencent.settings.money_rules(
             approve_above_cents=0,
             approvers=self.value_of("approvers") or (),
             approval_valid_for=self.value_of("approval_valid_for"),
             approver_is_not_requester=self.value_of("approver_is_not_requester"),
         ).approval or ApprovalRules(0)
-        questions = joined([questions_in(plan, rules, requester_of(context)) for plan in plans], MOST_AT_ONCE)
+        plans = [questions_in(plan, rules, requester_of(context)) for plan in self.value_of("plans")]
+        if not (questions := joined(plans, MOST_AT_ONCE)):
+            raise AirflowSkipException("Nothing is to be approved.")
         if not questions:
             raise AirflowSkipException("Nothing is to be approved: no purchase of the plans costs anything more.")
         client = tencent.buying

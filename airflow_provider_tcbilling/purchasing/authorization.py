@@ -24,7 +24,7 @@ from airflow_provider_tcbilling.purchasing.money_errors import (
     PriceUnknown,
 )
 from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules, MoneyRules
-from airflow_provider_tcbilling.purchasing.prices import UNKNOWN, Price, price_key_of
+from airflow_provider_tcbilling.purchasing.prices import UNKNOWN, Price
 from airflow_provider_tcbilling.purchasing.record import SPENDING_ACTIONS, Record
 from airflow_provider_tcbilling.purchasing.reservation import Reservation
 
@@ -76,7 +76,7 @@ class Authorization:
         """
         if not self._spends:
             return Authorized()
-        record = replace(intent, price_key=price_key_of(self._action.action.name, self._action.payload_shown))
+        record = replace(intent, price_key=self._action.price_key)
         if not self._rules.is_in_force:
             return Authorized({"price_key": record.price_key})
         reservation, source = self.reservation(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,9 @@ from airflow_provider_tcbilling.api.fingerprint import fingerprint_of
 from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in
 from airflow_provider_tcbilling.api.order_book import is_named_by
 from airflow_provider_tcbilling.api.schema import Action
+from airflow_provider_tcbilling.purchasing.prices import price_key_of
+
+_NUMBER = re.compile(r"\s*[+-]?[\d.,]+\s*")
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,18 @@ class MoneyAction(ABC):
     def secrets(self) -> list[str]:
         """The texts in the payload that its record hides."""
         return secrets_in(self.payload)
+
+    @cached_property
+    def price_key(self) -> str:
+        """
+        What it has the same price as.
+
+        A masked number, such as one of licences or tokens, may decide the price. It is sealed with the SecretKey, so
+        with another key nothing is known of the price.
+        """
+        numbers = [text for text in self.secrets if _NUMBER.fullmatch(text)]
+        sealed = self.client.seal(fingerprint_of(self.action.name, {"numbers": numbers})) if numbers else ""
+        return price_key_of(self.action.name, self.payload_shown, sealed)
 
     @property
     def endpoint(self) -> str:

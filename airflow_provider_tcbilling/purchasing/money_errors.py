@@ -119,7 +119,7 @@ class LimitReached(MoneyRefused):
         ends: float | None = None,
         zone: str = "UTC",
     ) -> None:
-        super().__init__(limit.name, settled, reserved, needed)
+        super().__init__(limit, settled, reserved, needed)
         self.limit, self.settled, self.reserved, self.needed = limit, settled, reserved, needed
         self.by, self.ends, self.zone = tuple(by), ends, zone
 
@@ -185,7 +185,7 @@ class ApprovalNeeded(MoneyRefused):
     """
 
     def __init__(self, question: Question, why: str = "") -> None:
-        super().__init__(question.code, why)
+        super().__init__(question, why)
         self.question, self.why = question, why
 
     def lines(self) -> Sequence[str]:

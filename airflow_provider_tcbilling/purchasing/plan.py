@@ -23,7 +23,6 @@ from airflow_provider_tcbilling.purchasing.decision import Next
 from airflow_provider_tcbilling.purchasing.errors import InvalidRecord, LeftAlone, PurchaseChanged, RunRefused
 from airflow_provider_tcbilling.purchasing.money_errors import ApprovalNeeded, MoneyRefused
 from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules
-from airflow_provider_tcbilling.purchasing.prices import price_key_of
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State
 from airflow_provider_tcbilling.purchasing.reservation import Counted, Reservation, Usage
@@ -144,7 +143,7 @@ class PlannedPurchase(Purchase):
             intent = self._intents.first(self._clock(), generation=generation, account=account)
         else:
             intent = replace(record, payload=self._action.payload_shown, account=record.account or account)
-        return replace(intent, price_key=price_key_of(self._action.action.name, self._action.payload_shown))
+        return replace(intent, price_key=self._action.price_key)
 
     def _obstacles(self) -> Iterator[Refusal]:
         """Yield what speaks against it whatever it costs."""

@@ -59,18 +59,20 @@ UNKNOWN = Price()
 """Nothing is remembered."""
 
 
-def price_key_of(action: str, payload: Mapping[str, Any]) -> str:
+def price_key_of(action: str, payload: Mapping[str, Any], sealed: str = "") -> str:
     """
     Return the name of everything that has the same price, as far as anybody knows.
 
     :param action: Name of the action.
     :param payload: Its request. Secrets in the parameter count as they are masked, so the price key shows none.
+    :param sealed: A seal of masked parts that may have a price; empty if there are none.
     """
     request = ACTIONS[action].with_defaults(payload)
     priced = {name: _canonical(name, request.get(name)) for name in PRICED}
     # Of a renewal only the instance tells what is renewed.
     instance = None if action == CREATE_INSTANCE.name else request.get("InstanceId")
-    return hashlib.sha256(canonical_json([action, priced, instance]).encode()).hexdigest()[:32]
+    named = [action, priced, instance, *([sealed] if sealed else [])]
+    return hashlib.sha256(canonical_json(named).encode()).hexdigest()[:32]
 
 
 def _canonical(name: str, value: Any) -> Any:

@@ -47,7 +47,7 @@ def fields_of(stored: Mapping[str, Any]) -> dict[str, Any]:
     :raises ValueError: The record is damaged. The text names the field.
     """
     fields: dict[str, Any] = {}
-    stored = _with_new_names(stored)
+    stored = with_new_names(stored)
     for name, read in _READERS.items():
         if name not in stored:
             if name in _REQUIRED:
@@ -67,7 +67,7 @@ def fields_of(stored: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _with_new_names(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_new_names(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a record with the names that its fields have now; a record that has both names has the new one."""
     return {**{_RENAMED[name]: value for name, value in stored.items() if name in _RENAMED}, **stored}
 
@@ -95,7 +95,7 @@ def order_of(damaged: Mapping[str, Any]) -> str:
 
 def lease_of(damaged: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return from when until when a record that cannot be used may have sent; ``None`` if it does not tell."""
-    damaged = _with_new_names(damaged)
+    damaged = with_new_names(damaged)
     try:
         return moment(damaged["intended_at"]), moment(damaged["sending_until"])
     except UNREADABLE:

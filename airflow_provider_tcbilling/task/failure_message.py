@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import pendulum
+
 from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE, REFUND_INSTANCE, RENEW_INSTANCE
 from airflow_provider_tcbilling.api.error_codes import remedy_of
@@ -15,7 +17,7 @@ from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.purchasing import errors as purchase_errors
 from airflow_provider_tcbilling.purchasing.decision import Finding
 from airflow_provider_tcbilling.purchasing.errors import Doubt
-from airflow_provider_tcbilling.purchasing.money_errors import MoneyRefused
+from airflow_provider_tcbilling.purchasing.money_errors import LimitReached, MoneyRefused
 from airflow_provider_tcbilling.task import next_steps
 from airflow_provider_tcbilling.task.next_steps import command_line, moment
 
@@ -160,7 +162,7 @@ class TaskEnd:
             restore=self.restore,
             accept=command_line("settle", f"--price-key {price_key} --accept-price", self.conn_id),
             approve=command_line("approve", "--plan FILE", self.conn_id),
-            reconcile=command_line("reconcile", "--month MONTH", self.conn_id),
+            reconcile=command_line("reconcile", f"--month {_month_of(error)}", self.conn_id),
             order_id=self.order_id or getattr(error, "order_id", ""),
             decidable=moment(max(time.time(), _doubt_of(error).not_before)),
         )
@@ -200,6 +202,12 @@ class TaskEnd:
 
 def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {harmless(error)}"
+
+
+def _month_of(error: BaseException) -> str:
+    """Return the month of now, in the zone of the limit that the error is about."""
+    zone = error.zone if isinstance(error, LimitReached) else "UTC"
+    return str(pendulum.now(zone).format("YYYY-MM"))
 
 
 def _doubt_of(error: BaseException) -> Doubt:

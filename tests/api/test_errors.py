@@ -19,6 +19,10 @@ from airflow_provider_tcbilling.api.errors import (
     api_error,
 )
 from airflow_provider_tcbilling.purchasing import errors as purchase_errors
+from airflow_provider_tcbilling.purchasing import money_errors
+from airflow_provider_tcbilling.purchasing.approval import Question
+from airflow_provider_tcbilling.purchasing.limits import Limit, Window
+from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules
 from tests.support.facts import ERRORS
 
 
@@ -98,6 +102,21 @@ def test_a_remedy_does_not_name_what_sends_the_request():
 
 
 ALL = list(ERRORS.values())
+LIMIT = Limit("fleet", Window.MONTH, 1, "USD")
+QUESTION = Question(
+    code="7F3K",
+    key="k",
+    account="1",
+    endpoint="http://127.0.0.1",
+    action="CreateInstance",
+    payload_shown={},
+    max_cents=1,
+    currency="USD",
+    price_from="max_cents",
+    generation=0,
+    fingerprint="f",
+    rules=ApprovalRules(0),
+)
 ARGUMENTS = {
     errors.InvalidRequest: ("CreateInstance", ["period: too long"]),
     errors.DeliveryFailed: ("2026", "closed"),
@@ -115,6 +134,14 @@ ARGUMENTS = {
         ("look", "clear"),
     ),
     purchase_errors.PurchaseCharged: ("paid, not delivered", (), "s3://b/k.json", ("call support",)),
+    money_errors.PriceTooHigh: ("2.00 USD", "1.00 USD"),
+    money_errors.PriceBlocked: ("2.00 USD", "2f0c6b1e"),
+    money_errors.LimitReached: (LIMIT, 1, 2, 3),
+    money_errors.AmountUnknown: (LIMIT, 1, 2, 3),
+    money_errors.BalanceTooLow: ("1.00 USD", "2.00 USD", "3.00 USD"),
+    money_errors.ApprovalNeeded: (QUESTION, "it has expired"),
+    money_errors.ApprovalRefused: ("7F3K", "alice has refused it"),
+    money_errors.QuestionOutdated: ("7F3K", "another option"),
 }
 
 

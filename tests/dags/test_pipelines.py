@@ -11,6 +11,8 @@ import pendulum
 import pytest
 
 from airflow_provider_tcbilling.api.values import RenewFlag
+from airflow_provider_tcbilling.ledger.database import DatabaseStore
+from airflow_provider_tcbilling.ledger.database_address import Address
 from tests.conftest import ORDER, PRICE, client_to
 from tests.support.dag_runs import ROOT, run
 
@@ -32,10 +34,6 @@ def runs(*confs):
 
 
 class TestRenewing:
-    @pytest.fixture(autouse=True)
-    def _needs_approvals(self):
-        pytest.importorskip("airflow.sdk.execution_time.hitl", reason="approvals came with Airflow 3.1")
-
     @pytest.fixture
     def account(self, start_sandbox):
         """Two instances to renew, one of each kind to leave alone."""
@@ -51,18 +49,29 @@ class TestRenewing:
         sandbox.before = {one.name: one.expires_at for one in [*sandbox.due, *sandbox.others]}
         return sandbox
 
-    def test_only_what_was_approved_is_renewed_and_only_once(self, airflow_home, account):
-        answers = ["--answer", "Reject", "--answer", "Approve"]
+    @pytest.fixture
+    def ledger(self, tmp_path):
+        store = DatabaseStore(Address("sqlite", str(tmp_path / "ledger.db")))
+        store.upgrade()
+        return str(tmp_path / "ledger.db")
+
+    def test_only_what_was_approved_is_renewed_and_only_once(self, airflow_home, account, ledger):
+        answers = ["--answer", "no", "--answer", "yes"]
 
         printed = run(
-            airflow_home, account, DAGS / "renew_expiring.py", ["success"] * 3, options=[*answers, *runs({}, {}, {})]
+            airflow_home,
+            account,
+            DAGS / "renew_expiring.py",
+            ["success"] * 3,
+            ledger,
+            [*answers, *runs({}, {}, {})],
         )
 
         rejected, approved, nothing_left = printed.split("dag run ended")[:3]
         assert "0 renewed, 0.00 paid in all" in rejected
         assert ("renew", "skipped") in ended(rejected)
-        assert "Renew 2 instances for one month each?" in approved
-        assert re.search(r"\| ins-\w+ \| later \| 0.07 USD \|", approved)
+        assert "asked: At most 300.00 USD in all: 2 purchases" in approved
+        assert len(re.findall(r"^\| 150\.00 USD \| RenewInstance \| ins-\w+ \|", approved, re.MULTILINE)) == 2
         assert "2 renewed, 200.00 paid in all" in approved
         assert ended(approved).count(("renew", "success")) == 2
         assert "asked:" not in nothing_left
@@ -78,14 +87,22 @@ class TestRenewing:
         assert all(one.expires_at == account.before[one.name] for one in account.others)
         assert all(f"{one.name} is left alone" in approved for one in account.others[1:])
 
-    def test_an_approval_that_nobody_gave_renews_nothing(self, airflow_home, account):
-        printed = run(airflow_home, account, DAGS / "renew_expiring.py", options=["--mark-success", "approve"])
+    def test_an_approval_that_nobody_gave_renews_nothing(self, airflow_home, account, ledger):
+        marked = ["--mark-success", "approve"]
+
+        printed = run(airflow_home, account, DAGS / "renew_expiring.py", "failed", ledger, marked)
 
         assert ("approve", "success") in ended(printed)
-        assert ("renew", "skipped") in ended(printed)
+        assert ended(printed).count(("renew", "failed")) == 2
+        assert "must be approved, and nobody could be asked" in printed
         assert account.requests["RenewInstance"] == 0
 
-    def test_a_renewal_that_fails_fails_the_run_and_the_others_are_told(self, airflow_home, account):
+    def test_without_a_ledger_in_a_database_nothing_is_renewed(self, airflow_home, account):
+        run(airflow_home, account, DAGS / "renew_expiring.py", "failed", options=["--answer", "yes"])
+
+        assert account.requests["RenewInstance"] == 0
+
+    def test_a_renewal_that_fails_fails_the_run_and_the_others_are_told(self, airflow_home, account, ledger):
         account.faults.add(
             {
                 "fault": "error",
@@ -95,41 +112,22 @@ class TestRenewing:
             }
         )
 
-        printed = run(airflow_home, account, DAGS / "renew_expiring.py", "failed", options=["--answer", "Approve"])
+        printed = run(airflow_home, account, DAGS / "renew_expiring.py", "failed", ledger, ["--answer", "yes"])
 
         assert sorted(state for task, state in ended(printed) if task == "renew") == ["failed", "success"]
         assert "1 renewed, 100.00 paid in all" in printed
         assert re.search(r"not renewed, failed; the log of renew \[\d\] says why", printed)
         assert account.account.balance_cents == account.options.balance_cents - PRICE
 
-    def test_an_answer_counts_for_the_list_that_was_shown(self):
-        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
-
+    def test_nothing_can_be_renewed_past_the_approval(self):
         dag = dag_of("renew_expiring")
-        gate = dag.get_task("approved").python_callable
-        proposed = {"made_at": "2026-12-01T09:00:00+00:00", "renewals": [{"instance_id": "ins-1"}]}
-        answer = {"chosen_options": ["Approve"], "responded_at": "2026-12-01 09:05:00+00:00", "responded_by_user": None}
 
-        assert gate(proposed, answer) == proposed["renewals"]
-        for no in (None, {**answer, "chosen_options": ["Reject"]}, {**answer, "chosen_options": []}):
-            with pytest.raises(AirflowSkipException):
-                gate(proposed, no)
-        with pytest.raises(AirflowFailException, match="newer than the answer"):
-            gate({**proposed, "made_at": "2026-12-01T09:06:00+00:00"}, answer)
-
-    def test_nothing_can_be_renewed_past_the_approval(self, context):
-        from airflow.providers.common.compat.sdk import AirflowFailException
-
-        dag = dag_of("renew_expiring")
-        assert dag.get_task("renew").upstream_task_ids == {"approved"}
-        assert dag.get_task("approved").upstream_task_ids == {"approve", "propose"}
-        rules = {dag.get_task(name).trigger_rule for name in ("approve", "approved", "renew")}
+        assert dag.get_task("renew").upstream_task_ids == {"approve", "propose"}
+        assert dag.get_task("approve").upstream_task_ids == {"plan"}
+        rules = {dag.get_task(name).trigger_rule for name in ("approve", "plan", "renew")}
         assert {getattr(rule, "value", rule) for rule in rules} == {"all_success"}
-        assert dag.get_task("approve").defaults == ["Reject"]
-        assert dag.get_task("approve").response_timeout.total_seconds() < DAYS
-        context["ti"].try_number = 2
-        with pytest.raises(AirflowFailException, match="asks once"):
-            dag.get_task("approve")._pre_execute_hook(context)
+        for name in ("plan", "renew"):
+            assert dag.get_task(name).partial_kwargs["approve_above_cents"] == 0
 
 
 class TestExpanding:

@@ -7,8 +7,8 @@ import re
 import sqlite3
 import time
 
-import pytest
-
+from airflow_provider_tcbilling.ledger.database import DatabaseStore
+from airflow_provider_tcbilling.ledger.database_address import Address
 from tests.conftest import SECRET_KEY
 from tests.support.dag_runs import ROOT, run
 
@@ -90,8 +90,9 @@ def test_no_name_brings_the_secret_key_to_light(airflow_home, sandbox, tmp_path)
         assert form not in printed or form == SECRET_KEY
 
 
-def test_no_name_forges_a_row_of_what_a_person_approves(airflow_home, sandbox):
-    pytest.importorskip("airflow.sdk.execution_time.hitl", reason="approvals came with Airflow 3.1")
+def test_no_name_forges_a_row_of_what_a_user_approves(airflow_home, sandbox, tmp_path):
+    ledger = str(tmp_path / "ledger.db")
+    DatabaseStore(Address("sqlite", ledger)).upgrade()
     names = (
         "edge | 0.01 USD |\n| 2027-01-01 00:00:00 | ins-cheap | edge",
         "[edge](http://a.example.com) <img src=x>",
@@ -101,12 +102,13 @@ def test_no_name_forges_a_row_of_what_a_person_approves(airflow_home, sandbox):
     for name in names:
         sandbox.account.add_instance(expires_at=time.time() + 3 * DAYS, name=name)
 
-    printed = run(airflow_home, sandbox, ROOT / "example_dags" / "renew_expiring.py", options=["--answer", "Approve"])
+    example = ROOT / "example_dags" / "renew_expiring.py"
+    printed = run(airflow_home, sandbox, example, ledger_uri=ledger, options=["--answer", "yes"])
 
     asked = printed.split("asked: ")[1]
-    rows = re.findall(r"^\| 20.*$", asked, re.MULTILINE)
+    rows = re.findall(r"^\| 150\.00 USD .*$", asked, re.MULTILINE)
     assert len(rows) == len(names)
-    assert all(row.count("|") == 5 and re.search(r"\| 100\.00 USD \|$", row) for row in rows)
+    assert all(row.count("|") == 7 for row in rows)
     assert not re.search(r"[\x1b\u202e\[\]<>]|://|\{\{", "".join(rows))
     assert SECRET_KEY[::-1] not in printed
     assert "4 renewed" in printed

@@ -56,14 +56,15 @@ def test_after_the_upgrade_each_purchase_of_before_counts_what_is_known_of_it(ol
     put(older, "declined", state="declined")
     put(older, "refund", state="delivered", action="RefundInstance", order_id="2", paid_cents=300, currency="USD")
     put(older, "last year", state="delivered", order_id="3", paid_cents=1, intended_at="2025-01-01T00:00:00Z")
+    imported = {"intended_at": None, "changed_at": "2025-01-01T00:00:00Z"}
+    put(older, "imported", state="delivered", order_id="4", paid_cents=1, currency="USD", **imported)
     older.upgrade()
     reservation = Reservation("new", 1, "USD", (LIMIT,), server="http://127.0.0.1")
 
     assert list(older.usage(reservation).counted) == [Counted(LIMIT, settled=700)]
     put(older, "under way")
-    older._database.changing(
-        lambda connection: connection.exec_driver_sql("UPDATE tcbilling_purchases SET counted_at = intended_at")
-    )
+    counted = "UPDATE tcbilling_purchases SET counted_at = intended_at WHERE counted_at IS NULL"
+    older._database.changing(lambda connection: connection.exec_driver_sql(counted))
     assert list(older.usage(reservation).counted) == [Counted(LIMIT, settled=700, unknown=1)]
 
 

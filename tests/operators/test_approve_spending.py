@@ -130,10 +130,31 @@ def test_what_is_approved_already_is_not_asked_again(questions, sandbox):
     assert len(questions.parked) == 1
 
 
-@pytest.mark.parametrize("plans", [[], None, [None]])
+@pytest.mark.parametrize("plans", [[], [None], "[]", (one for one in ())], ids=str)
 def test_with_nothing_to_approve_nobody_is_asked(questions, plans):
     with pytest.raises(AirflowSkipException, match="Nothing is to be approved"):
         approve(plans).execute(context())
+
+
+def test_what_costs_nothing_more_is_in_no_question(questions, sandbox):
+    entries = [plan(sandbox, key)["purchases"][0] for key in ("bought", "web")]
+    entries[0]["next"] = {"step": "return"}
+
+    with pytest.raises(AirflowSkipException, match="Nothing is to be approved"):
+        approve(plan_of(entries[:1])).execute(context())
+    assert "Buy all 1 for at most 100.00 USD" in asked(questions, approve(plan_of(entries)))
+
+
+@pytest.mark.parametrize("plans", [None, 7, b"[]", "no json", "7", object()], ids=repr)
+def test_what_are_no_plans_is_a_mistake(questions, plans):
+    with pytest.raises(AirflowFailException, match="plans: "):
+        approve(plans).execute(context())
+
+
+def test_plans_may_be_json_text(questions, sandbox):
+    plans = [plan(sandbox, "web"), plan(sandbox, "db")]
+
+    assert asked(questions, approve(json.dumps(plans))) == asked(questions, approve(plans))
 
 
 def edited(one, **fields):

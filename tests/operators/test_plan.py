@@ -21,6 +21,7 @@ from airflow_provider_tcbilling.purchasing.approval import refusal_of
 from airflow_provider_tcbilling.purchasing.approval_plan import plan_of, questions_in
 from airflow_provider_tcbilling.purchasing.money_rules import ApprovalRules
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
+from airflow_provider_tcbilling.sensors.delivery import InstanceDeliverySensor
 from airflow_provider_tcbilling.task.ledger_connection import address_of
 from tests.conftest import ORDER, PRICE, context_of
 from tests.support.account import DAY, PRODUCT
@@ -482,3 +483,14 @@ def test_a_question_for_all_plans_leaves_out_what_costs_nothing_more(ledger, mon
 
     (parked,) = questions.parked
     assert "100.00 USD" in parked.subject
+
+
+@pytest.mark.parametrize("order_id", [None, "None", ""])
+def test_a_sensor_after_a_plan_fails_at_once_since_there_is_no_order(ledger, order_id):
+    sensor = InstanceDeliverySensor(task_id="wait", order_id="{{ later }}", deferrable=False)
+    sensor.order_id = order_id
+
+    with pytest.raises(AirflowFailException, match="order_id"):
+        sensor.execute(context_of())
+
+    assert ledger.sandbox.requests == {}

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
 from airflow_provider_tcbilling.operators.renewal import RenewInstanceOperator
+from airflow_provider_tcbilling.purchasing.money_errors import AmountUnknown
 from tests.conftest import ORDER, PRICE, context_of
 from tests.support.crash import dying_at, dying_in
 from tests.support.instance_task import operator
@@ -279,4 +280,21 @@ def test_where_a_limit_counts_an_order_that_is_listed_late_still_gets_its_price(
 
     assert (result["paid_cents"], result["currency"]) == (PRICE, "USD")
     buy("r2")
+    assert bought(sandbox) == 2
+
+
+def test_a_purchase_of_an_unknown_price_stops_the_limit_until_the_command_of_the_message_has_settled_it(
+    money, sandbox, run_command
+):
+    operator(wait_for_delivery=False).execute(context_of("r0"))
+    money(spending_limits=[MONTH])
+    with pytest.raises(AmountUnknown) as refused:
+        buy("r1", max_cents=PRICE)
+
+    message = str(refused.value)
+    command = next(line.strip() for line in message.splitlines() if "tcbilling reconcile" in line)
+    code, out, err = run_command(*command.split()[3:])
+    buy("r1", max_cents=PRICE)
+
+    assert code == 0, out + err
     assert bought(sandbox) == 2

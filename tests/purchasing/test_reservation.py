@@ -115,6 +115,12 @@ def test_what_surely_spends_nothing_of_a_limit_does_not_count(beside):
     assert counted(beside) == (0, 0)
 
 
+def test_a_declined_purchase_in_another_currency_stops_no_other():
+    (of_limit,) = usage_of(MINE, [record(state=State.DECLINED, reserved_currency="CNY")], NOON).counted
+
+    assert of_limit == Counted(LIMIT)
+
+
 @pytest.mark.parametrize(
     ("beside", "sums"),
     [

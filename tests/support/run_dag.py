@@ -2,7 +2,8 @@
 Load one DAG file as Airflow does, and run it to its end: ``run_dag.py FILE``.
 
 Each ``--conf JSON`` is one run with these parameters, one after the other. Where a run asks for an approval, ``--answer
-Approve`` is the person who answers, the next one that of the next run: ``dag.test()`` would wait for one for ever.
+yes`` and ``--answer no`` are the user who answers, the next one that of the next question. Without one, nobody can be
+asked: ``dag.test()`` would wait for an answer for ever.
 
 ``run_dag.py --serve`` reads jobs from its input, one JSON object a line, and runs each in a fork of itself. What a job
 has imported is imported here, too, so that the next job need not do it. It answers ``done``.
@@ -35,8 +36,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--answer", action="append", default=[])
     parser.add_argument("--mark-success")
     chosen = parser.parse_args(arguments)
-    if chosen.answer:
-        answer_approvals(chosen.answer)
+    answer_questions(chosen.answer)
 
     bag = DagBag(chosen.file)
     assert bag.import_errors == {}, bag.import_errors
@@ -53,16 +53,38 @@ def main(arguments: list[str]) -> None:
         print(f"dag run ended: {getattr(run.state, 'value', run.state)}")
 
 
-def answer_approvals(answers: list[str]) -> None:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator
+class Asked(BaseException):
+    """A task waits for the answer to a question."""
 
-    def execute(self, context):
-        """Show the question, and answer as an approval does when it comes back with the person's answer."""
-        print(f"asked: {self.subject}\n{self.body}")
-        event = {"chosen_options": [answers.pop(0)], "params_input": {}, "responded_by_user": "somebody"}
-        return self.execute_complete(context, {**event, "responded_at": datetime.now(timezone.utc)})
 
-    ApprovalOperator.execute = execute
+def answer_questions(answers: list[str]) -> None:
+    from airflow_provider_tcbilling.operators import _approval_dialects as dialects
+    from airflow_provider_tcbilling.operators.approval import ApproveSpendingOperator
+    from airflow_provider_tcbilling.task.errors import unguarded
+
+    execute, execute_approved = map(
+        unguarded, (ApproveSpendingOperator.execute, ApproveSpendingOperator.execute_approved)
+    )
+
+    def wait(task, ti, prompt):
+        raise Asked(prompt)
+
+    def answered(self, context):
+        """Show the question, and go on as the task does when it comes back with the user's answer."""
+        try:
+            return execute(self, context)
+        except Asked as asked:
+            (prompt,) = asked.args
+        print(f"asked: {prompt.subject}\n{prompt.body}")
+        user = {"id": "somebody", "name": "somebody"}
+        event = {"chosen_options": [prompt.approve if answers.pop(0) == "yes" else prompt.refuse], "params_input": {}}
+        event |= {"responded_by_user": user, "responded_at": datetime.now(timezone.utc), "timedout": False}
+        return execute_approved(self, context, event)
+
+    dialects.can_ask = lambda: bool(answers)
+    dialects.kept_options = lambda ti, prompt: prompt.options
+    dialects.wait = wait
+    ApproveSpendingOperator.execute = answered
 
 
 def warm_up() -> None:

@@ -8,6 +8,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.operators.approval import ApproveSpendingOperator
 from airflow_provider_tcbilling.operators.expiry import ExpiringInstancesOperator
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
@@ -24,6 +25,7 @@ GOOD = {
     RenewInstanceOperator: {**INSTANCE, "deferrable": False},
     RefundInstanceOperator: {**INSTANCE, "confirm": True, "deferrable": False},
     SetRenewalOperator: {**SET, "renew_flag": "NOTIFY_AND_AUTO_RENEW"},
+    ApproveSpendingOperator: {"plans": []},
     ExpiringInstancesOperator: {"within": "P14D"},
     InstanceDeliverySensor: {"order_id": "20261125"},
     InstanceExpirySensor: {"within": "P14D"},

@@ -1,19 +1,21 @@
-"""The pipelines on a real Airflow: a person answers through its API, and what was approved is renewed once."""
+"""The pipelines on a real Airflow: a user answers through its API, and what was approved is renewed once."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_tcbilling.api.values import RenewFlag
+from airflow_provider_tcbilling.ledger.database import DatabaseStore
+from airflow_provider_tcbilling.ledger.database_address import Address
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
-from tests.support.named_airflow import wait_until_left
-from tests.support.real_airflow import RealAirflow
+from tests.support.approving_airflow import ApprovingAirflow
 
 pytest.importorskip("airflow.sdk.execution_time.hitl", reason="approvals came with Airflow 3.1")
 pytestmark = pytest.mark.system
@@ -43,10 +45,12 @@ def sandbox():
 @pytest.fixture(scope="module")
 def airflow(sandbox, tmp_path_factory):
     """Four components, the connection with a ledger, and the pipelines switched on."""
-    ledger = tmp_path_factory.mktemp("ledger")
+    ledger = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    DatabaseStore(Address("sqlite", str(ledger))).upgrade()
     connection = {"conn_type": "tcbilling", "host": sandbox.url, "login": SECRET_ID, "password": SECRET_KEY}
-    extra = f'{{"ledger_uri": "file://{ledger}", "order_book_lag": 1}}'
-    with RealAirflow(tmp_path_factory.mktemp("airflow"), EXAMPLES, SETTINGS) as airflow:
+    extra = '{"ledger_conn_id": "ledger", "order_book_lag": 1}'
+    settings = {**SETTINGS, "AIRFLOW_CONN_LEDGER": json.dumps({"conn_type": "sqlite", "host": str(ledger)})}
+    with ApprovingAirflow(tmp_path_factory.mktemp("airflow"), EXAMPLES, settings) as airflow:
         airflow.api("POST", "/connections", {"connection_id": "tcbilling_default", **connection, "extra": extra})
         for dag_id in (RENEW, EXPAND, FLAGS):
             airflow.wait_for_dag(dag_id)
@@ -58,13 +62,10 @@ def expiries(sandbox):
     return {one.name: one.expires_at for one in sandbox.account.instances()}
 
 
-def answer(airflow, run_id, option):
-    """Answer a run's question as a person does."""
-    airflow.wait("the question", lambda: airflow.task_state(RENEW, run_id, "approve") in ("deferred", "awaiting_input"))
-    wait_until_left(airflow, run_id)
-    path = f"/dags/{RENEW}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
-    question = airflow.api("GET", path)
-    airflow.api("PATCH", path, {"chosen_options": [option], "params_input": {}})
+def answer(airflow, run_id, *, approves):
+    """Answer a run's question as a user does."""
+    question = airflow.question(RENEW, run_id, "approve")
+    assert airflow.answer("alice", question["options"][0 if approves else 1], RENEW, run_id, "approve") == 200
     return question
 
 
@@ -75,18 +76,18 @@ def states_of(airflow, dag_id, run_id, task_id):
 def test_a_no_renews_nothing_and_a_yes_renews_once(airflow, sandbox):
     before, balance = expiries(sandbox), sandbox.account.balance_cents
     refused = airflow.trigger(RENEW)
-    answer(airflow, refused, "Reject")
+    answer(airflow, refused, approves=False)
     assert airflow.wait_for_run(RENEW, refused) == "success"
     assert expiries(sandbox) == before
     assert "RenewInstance" not in sandbox.requests
 
     approved = airflow.trigger(RENEW)
-    question = answer(airflow, approved, "Approve")
+    question = answer(airflow, approved, approves=True)
 
     assert airflow.wait_for_run(RENEW, approved) == "success"
-    assert question["subject"] == "Renew 2 instances for one month each?"
-    assert "prod-1" in question["body"]
-    assert "prod-3" not in question["body"]
+    assert question["subject"] == "At most 300.00 USD in all: 2 purchases"
+    ids = {one.instance_id: one.name for one in sandbox.account.instances()}
+    assert {name for number, name in ids.items() if number in question["body"]} == {"prod-1", "prod-2"}
     assert states_of(airflow, RENEW, approved, "renew") == ["success"] * 2
     moved = {name for name, expiry in expiries(sandbox).items() if expiry != before[name]}
     assert moved == {"prod-1", "prod-2"}

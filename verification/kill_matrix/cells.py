@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS
 from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from verification.kill_matrix.rows import CLOCKS, LOOPED, PAUSED, ROWS, Row
+from verification.kill_matrix.rows import CLOCKS, LIMITED, LOOPED, PAUSED, ROWS, Row
 
 LAG = 2.0
 """Seconds after which the connection says that a new order is listed; the lagging server stays below it."""
@@ -352,7 +352,8 @@ OLDER = (("3.2", OURS, "ledger"), ("3.2", OURS, "nothing"), ("2.11", OURS, "noth
 
 PAUSED_ROWS = tuple(row.id for row in ROWS if row.family == PAUSED)
 CLOCK_ROWS = tuple(row.id for row in ROWS if row.family == CLOCKS)
-SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS)
+LIMIT_ROWS = tuple(row.id for row in ROWS if row.family == LIMITED)
+SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS, *LIMIT_ROWS)
 SELECTED_COLUMNS = _ids(PROXIED, BOOKS, tuple(column for column in NETWORK if column.id in ("interim", "drip")))
 OF_AN_OLD_DATABASE = ("honour", "ignore")
 SELECTED = "pauses, clocks, proxies and order books are combined where they tell most"
@@ -367,6 +368,7 @@ MEETINGS = (
     Meeting(PAUSED_ROWS, ("honour", "ignore"), (ON_POSTGRES,)),
     Meeting(tuple(row for row in CLOCK_ROWS if row != "skew-behind"), _ids(SERVERS), (ON_LEDGER, ON_STATE)),
     Meeting(CLOCK_ROWS, ("ignore",), (ON_LEDGER, ON_STATE, RENEWING, ON_POSTGRES)),
+    Meeting(LIMIT_ROWS, ("honour", "ignore", "reject", "lists-late"), (ON_SQLITE, ON_POSTGRES)),
     Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER,)),
     Meeting(("before-answer",), tuple(c for c in IN_TRANSIT if c != "proxy-delay"), (ON_LEDGER,)),
     Meeting(("no-misfortune",), IN_TRANSIT, (ON_STATE, RENEWING, REFUNDING, *OLDER)),

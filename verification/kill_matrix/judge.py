@@ -6,7 +6,7 @@ from verification.kill_matrix.cells import Cell
 from verification.kill_matrix.trial import EXPLAINED, Ending
 
 KNOWN, STOPPED, LIMIT = "known", "stopped", "limit"
-DOUBLE, LOST, WRONG, RESENT = "double", "lost", "wrong", "resent"
+DOUBLE, LOST, WRONG, RESENT, EXCEEDED = "double", "lost", "wrong", "resent", "exceeded"
 UNSOLVED, HANGING, UNREACHED = "unsolved", "hanging", "unreached"
 
 WORDS = {
@@ -17,6 +17,7 @@ WORDS = {
     LOST: "spent, and nobody knows the order",
     WRONG: "success, with the wrong order",
     RESENT: "sent again although the order was known",
+    EXCEEDED: "a limit exceeded",
     UNSOLVED: "fails again and again",
     HANGING: "does not end",
     UNREACHED: "the kill point was not reached",
@@ -24,13 +25,13 @@ WORDS = {
 """The text of each verdict."""
 
 GOOD = (KNOWN, STOPPED)
-FAILURES = (DOUBLE, LOST, WRONG, RESENT, UNSOLVED, HANGING, UNREACHED)
+FAILURES = (DOUBLE, LOST, WRONG, RESENT, EXCEEDED, UNSOLVED, HANGING, UNREACHED)
 
 
 def judge(cell: Cell, end: Ending) -> str:
     """Return the verdict."""
     if len(end.orders) > cell.row.wanted:
-        return LIMIT if cell.is_documented_limit else DOUBLE
+        return _of_too_many(cell)
     if not end.is_over:
         return HANGING
     if not end.was_struck:
@@ -40,6 +41,12 @@ def judge(cell: Cell, end: Ending) -> str:
     if all(state == "success" for _, state, _ in end.tasks):
         return KNOWN if _is_right(cell, end) else WRONG
     return _of_a_failure(cell, end)
+
+
+def _of_too_many(cell: Cell) -> str:
+    if "limit" in cell.row.plan:
+        return EXCEEDED
+    return LIMIT if cell.is_documented_limit else DOUBLE
 
 
 def _sends_while_waiting(cell: Cell, end: Ending) -> bool:
@@ -60,6 +67,8 @@ def _is_right(cell: Cell, end: Ending) -> bool:
 
 def _of_a_failure(cell: Cell, end: Ending) -> str:
     returned = {value["order_id"] for value in end.returned.values() if value}
+    if "limit" in cell.row.plan and len(returned) != 1:  # The limit has room for one, whatever has happened.
+        return UNSOLVED
     is_explained = cell.is_ours and any(phrase in end.log for phrase in EXPLAINED)
     if is_explained and all(order in end.log for order in end.orders if order not in returned):
         return STOPPED

@@ -16,6 +16,7 @@ TWINS = "two copies of the same attempt run at once"
 ALIKE = "two that are alike run side by side, and one answer is lost"
 SCHEDULER = "the scheduler is killed with its workers"
 PAUSED = "the process is stopped, another one takes over, then the first one goes on"
+LIMITED = "a limit for one of two purchases"
 CLOCKS = "the clocks of two workers differ by 290 seconds"
 
 
@@ -32,6 +33,7 @@ class Row:
     :param plan: More for the task's process: ``items``, ``task`` (attributes of the operator), ``twin``, ``pauses``
         (it stands still at the point, instead of dying), ``clocks`` (how far the clocks of the first process and of
         every other one are ahead, in seconds).
+        A ``limit`` in cents is one of the connection, for a run.
     :param is_held: The server delivers only on a command of the harness.
     :param phase: Needs Airflow for itself, since it kills a component that all share.
     :param spends: It strikes the request that spends, so the network's misfortunes are combined with it.
@@ -67,12 +69,16 @@ class Row:
         return self.point in UNKNOWN_AT or self.phase == "scheduler" or self.has_second
 
 
+PRICE = 10_000
+"""The price of an order in cents."""
+
 UNKNOWN_AT = ("after-intent", "half-sent", "before-answer", "half-read", "before-record")
 """Points at which nothing tells yet whether it was carried out, so the next attempt may send the same request."""
 
 TOO_LATE = {"task": {"replay_window": 1.0}}
 TWO = {"items": ({"pid": 1, "key": "one"}, {"pid": 2, "key": "two"})}
 SAME = {"items": ({"pid": 1, "key": "one"}, {"pid": 1, "key": "two"})}
+ONE_OF_TWO = {**TWO, "limit": PRICE, "task": {"max_cents": PRICE, "currency": "USD"}}
 STILL = {"pauses": True}
 AHEAD, BEHIND = {"clocks": (-145.0, 145.0)}, {"clocks": (145.0, -145.0)}
 TURNED = ("ends", "re_order", "clear_task")
@@ -92,6 +98,11 @@ def _triggerer(name: str, about: str, phase: str) -> Row:
 
 def _paused(point: str, about: str) -> Row:
     return Row(f"paused-{point}", f"stopped {about}", PAUSED, point=point, plan=STILL, ours_only=True)
+
+
+def _limited(point: str, about: str) -> Row:
+    more: dict[str, Any] = {"shape": "mapped", "plan": ONE_OF_TWO, "ours_only": True}
+    return Row(f"limit-{point or 'no-misfortune'}", about, LIMITED, point=point, **more)
 
 
 def _clocks(name: str, about: str, point: str, plan: Mapping[str, Any]) -> Row:
@@ -167,6 +178,13 @@ ROWS = (
     _paused("before-record", "after the answer, before the record"),
     _paused("after-record", "after the record, before the XCom"),
     _paused("while-waiting", "while it waits for delivery"),
+    _limited("", "two want what a limit has for one"),
+    _limited("before-intent", "one of them killed before it reserves"),
+    _limited("after-intent", "one of them killed after it has reserved, before a byte is sent"),
+    _limited("before-answer", "one of them killed when the server has carried it out, no byte is read"),
+    _limited("before-record", "one of them killed after the answer, before the record"),
+    _limited("after-record", "one of them killed after the record, before the XCom"),
+    _limited("while-waiting", "one of them killed before its price is settled"),
     _clocks("two-copies", "two copies at once, the second one's clock is ahead", "", {"twin": True, **AHEAD}),
     _clocks("ahead", "killed, carried out, the next worker's clock is ahead", "before-answer", AHEAD),
     _clocks("behind", "killed, carried out, the next worker's clock is behind", "before-answer", BEHIND),

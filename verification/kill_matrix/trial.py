@@ -45,6 +45,7 @@ HELD_SECONDS = 3600.0
 EXPLAINED = (
     "Stopped, and nothing more was sent",
     "Nothing was sent: this purchase was begun already",
+    "Nothing was sent: limit",
     "was left alone, and nothing was sent",
     "nothing was sent, because",
 )
@@ -267,6 +268,9 @@ class Trial:
             extra["ledger_uri"] = f"file://{self._subfolder('ledger')}"
         if cell.has_database:
             extra["ledger_conn_id"] = _ledger_of(cell)
+        if cents := cell.row.plan.get("limit"):
+            limit = {"name": "matrix", "window": "run", "max_cents": cents, "currency": "USD"}
+            extra["spending_limits"] = [limit]
         if not cell.is_ours:
             extra = {}
         keys = {"login": SECRET_ID, "password": SECRET_KEY}

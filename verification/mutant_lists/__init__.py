@@ -13,6 +13,7 @@ from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
 from verification.mutant_lists.mutant import Mutant
 from verification.mutant_lists.places import PLACES
+from verification.mutant_lists.plans import PLANS
 from verification.mutant_lists.purchases import PURCHASES
 from verification.mutant_lists.reservations import RESERVATIONS
 from verification.mutant_lists.rules import RULES_OF_MONEY
@@ -47,4 +48,5 @@ MUTANTS = (
     *RULES_OF_MONEY,
     *APPROVALS,
     *RESERVATIONS,
+    *PLANS,
 )

@@ -107,7 +107,7 @@ RESERVATIONS = (
         "Reservation.concerns",
         "and record.state is not State.DECLINED",
         "",
-        f"{RESERVATION}::test_what_the_balance_may_not_show_yet_is_taken_from_it",
+        f"{RESERVATION}::test_a_declined_purchase_in_another_currency_stops_no_other",
     ),
     Mutant(
         "another account counted",
@@ -279,16 +279,16 @@ RESERVATIONS = (
     ),
     Mutant(
         "a purchase without a known price not counted in a database",
-        "database_reservations:usage_of",
-        "_count(and_(scope, _ROW.counted_cents.is_(None))),",
-        "literal(0),",
+        "database_reservations:_sums_of",
+        "(_ROW.counted_cents.is_(None), is_foreign)",
+        "(_ROW.book.is_(None), is_foreign)",
         AS_THE_RULES,
     ),
     Mutant(
         "another currency not counted in a database",
-        "database_reservations:usage_of",
-        '_count(and_(scope, _ROW.counted_currency.not_in(("", limit.currency)))),',
-        "literal(0),",
+        "database_reservations:_sums_of",
+        "(_ROW.counted_cents.is_(None), is_foreign)",
+        "(_ROW.counted_cents.is_(None), _ROW.book.is_(None))",
         AS_THE_RULES,
     ),
     Mutant(

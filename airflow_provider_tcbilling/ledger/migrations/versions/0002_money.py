@@ -28,19 +28,22 @@ COLUMNS: tuple[tuple[str, Any, dict[str, Any]], ...] = (
     ("overrun_cents", sa.BigInteger, {}),
     ("counted_cents", sa.BigInteger, {}),
     ("counted_currency", sa.String(20), EMPTY),
-    ("counted_at", SECONDS, {}),
+    ("counted_at", SECONDS, {"nullable": False, "server_default": sa.text("253402300799")}),
 )
 
+COUNTED = ("book", "action", "state", "account", "gross_cents", "counted_cents", "counted_currency", "id")
+
 INDEXES = {
-    "tcbilling_purchases_by_counted": "counted_at",
-    "tcbilling_purchases_by_priced": "price_key",
-    "tcbilling_purchases_by_run": "run",
+    "tcbilling_purchases_by_counted": ("counted_at", *COUNTED),
+    "tcbilling_purchases_by_priced": ("price_key", "overrun_cents"),
+    "tcbilling_purchases_by_run": ("run",),
 }
 
 SPENDS = "action IN ('CreateInstance', 'RenewInstance')"
 
 BEFORE = (
-    "UPDATE tcbilling_purchases SET counted_at = intended_at, counted_currency = COALESCE(currency, '')",
+    "UPDATE tcbilling_purchases SET counted_at = COALESCE(intended_at, changed_at), "
+    "counted_currency = COALESCE(currency, '')",
     f"UPDATE tcbilling_purchases SET gross_cents = paid_cents, counted_cents = paid_cents WHERE {SPENDS} "
     "AND paid_cents >= 0",
     f"UPDATE tcbilling_purchases SET counted_cents = 0 WHERE state = 'declined' OR NOT {SPENDS}",
@@ -58,10 +61,10 @@ def upgrade() -> None:
     for name, kind, facts in COLUMNS:
         if name not in there:
             op.add_column("tcbilling_purchases", sa.Column(name, kind, **facts))
-    for name, column in INDEXES.items():
+    for name, columns in INDEXES.items():
         if name not in there:
-            sizes: dict[str, Any] = {"mysql_length": {"run": 100}} if column == "run" else {}
-            op.create_index(name, "tcbilling_purchases", [column], **sizes)
+            sizes: dict[str, Any] = {"mysql_length": {"run": 100}} if columns == ("run",) else {}
+            op.create_index(name, "tcbilling_purchases", list(columns), **sizes)
     _create(
         "tcbilling_prices",
         sa.Column("server", sa.String(300), primary_key=True),
