@@ -2,7 +2,7 @@
 Buy firewalls until there are as many as wanted. What exists and what is under way counts, so a run that is repeated
 buys nothing.
 
-Needs a ledger (``ledger_uri`` of the connection). The Dag is paused until you switch it on.
+Needs a ledger (``ledger_conn_id`` or ``ledger_uri`` of the connection). The Dag is paused until you switch it on.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ with DAG(
     @task
     def plan(*, params: Any = None) -> list[dict[str, str]]:
         """Name the slots that are empty: the fifth firewall is slot 05, and each slot is bought once ever."""
-        if not TcBillingHook().get_settings().ledger_uri:
-            raise AirflowFailException("Only a ledger keeps a slot from being bought by two runs: set ledger_uri.")
+        if not TcBillingHook().get_settings().ledger:
+            raise AirflowFailException("Only a ledger keeps a slot from being bought by two runs: set ledger_conn_id.")
         there, coming = capacity()
         empty = range(there + coming + 1, params["wanted"] + 1)
         print(f"{there} exist, {coming} are under way, {params['wanted']} are wanted, {len(empty)} are to be bought")

@@ -131,7 +131,7 @@ class Reconciliation:
         """Add missing prices, release what surely bought nothing, and return the report of what is left."""
         first, settles = self.report(), settles and self._counts_money
         for line in first.lines:
-            if settles and is_settleable(line):
+            if settles and (is_settleable(line) or _is_never_paid(line)):
                 self._settle(line)
             elif line.kind is Kind.RESERVED and line.entry:
                 self._explain(line.entry, releases=settles)
@@ -165,7 +165,9 @@ class Reconciliation:
         entry = line.entry
         if entry is None:
             return
-        price = Price(gross_of(line.deals), paid_of(line.deals), line.currency)
+        price = Price(0, 0, line.currency)
+        if not _is_never_paid(line):
+            price = replace(price, gross_cents=gross_of(line.deals), paid_cents=paid_of(line.deals))
         try:
             text = self.store.text(entry.key)
             record = None if text is None else _record(self.store, entry.key, text)
@@ -201,6 +203,11 @@ class Reconciliation:
             return "the order book shows that nothing was bought, and its reservation is released"
         result = query(found, self.settings, self.client)
         return harmless("; ".join(filter(None, [result.finding.value, *result.details])))
+
+
+def _is_never_paid(line: Line) -> bool:
+    """Whether a purchase still counts what it reserved, although its order has ended and was never paid."""
+    return line.kind is Kind.UNCHARGED and line.entry is not None and line.ledger_cents is None
 
 
 def _record(store: Store, key: str, text: str | bytes) -> Record:

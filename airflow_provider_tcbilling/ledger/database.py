@@ -169,7 +169,7 @@ class DatabaseStore(Store):
         return self.database.reading(lambda connection: database_reservations.usage_of(connection, reservation, now))
 
     def open_in(self, reservation: Reservation, limit: Limit) -> Sequence[str]:
-        """Return in words the purchases in the window of a limit whose price is not known yet."""
+        """Return in words the purchases in the window of a limit; those whose price is not known come first."""
         now = self.now()
         return self.database.reading(
             lambda connection: database_reservations.open_in(connection, reservation, limit, now)

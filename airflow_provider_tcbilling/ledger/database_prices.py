@@ -38,7 +38,7 @@ def price_memory(connection: Connection, server: str, account: str) -> PriceMemo
     """
     mine = and_(of_account(server, account), _ROW.price_key != "", _ROW.state != State.DECLINED.value)
     known = connection.execute(
-        select(func.count(distinct(_ROW.price_key))).where(mine, _ROW.gross_cents.is_not(None))
+        select(func.count(distinct(_ROW.price_key))).where(mine, _ROW.gross_cents > 0)
     ).scalar_one()
     accepted = (
         select(func.max(prices.c.accepted_cents))

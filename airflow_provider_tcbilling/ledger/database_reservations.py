@@ -10,19 +10,21 @@ from airflow_provider_tcbilling.api.text import amount, folded, harmless
 from airflow_provider_tcbilling.ledger.database_rows import OPEN, id_of
 from airflow_provider_tcbilling.ledger.database_tables import books, prices, purchases
 from airflow_provider_tcbilling.purchasing.limits import Window
-from airflow_provider_tcbilling.purchasing.money_errors import MOST_NAMED
 from airflow_provider_tcbilling.purchasing.prices import Price
 from airflow_provider_tcbilling.purchasing.record import SPENDING_ACTIONS, State
 from airflow_provider_tcbilling.purchasing.reservation import Counted, Usage
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, Row
     from sqlalchemy.sql import ColumnElement
 
     from airflow_provider_tcbilling.purchasing.limits import Limit
     from airflow_provider_tcbilling.purchasing.reservation import Reservation
 
 _ROW = purchases.c
+
+MOST_READ = 100
+"""Purchases that are read for a message, which names fewer."""
 
 
 def check(connection: Connection, reservation: Reservation, now: float) -> None:
@@ -70,19 +72,29 @@ def _number(number: int) -> Any:
 
 
 def open_in(connection: Connection, reservation: Reservation, limit: Limit, now: float) -> list[str]:
-    """Return in words the purchases in the window of a limit whose price is not known; more than are named count."""
+    """
+    Return in words the purchases in the window of a limit.
+
+    Those whose price nothing tells come first, then those that reserve, then those that are settled, the largest first.
+    """
     scope = _in_window(limit, reservation, now)
     if scope is None:
         return []
-    wanted = select(_ROW.key, _ROW.counted_cents, _ROW.counted_currency, _ROW.order_id).where(
-        _beside(reservation), scope, _ROW.gross_cents.is_(None)
-    )
-    rows = connection.execute(wanted.order_by(_ROW.counted_at).limit(20 * MOST_NAMED)).all()
-    return [
-        f"{harmless(row.key, 200)}: {amount(row.counted_cents, row.counted_currency)}, "
-        + (f"order {row.order_id}" if row.order_id else "no order is known")
-        for row in rows
-    ]
+    columns = (_ROW.key, _ROW.counted_cents, _ROW.counted_currency, _ROW.gross_cents, _ROW.order_id)
+    wanted = select(*columns).where(_beside(reservation), scope)
+    is_known, is_settled = (case((column.is_(None), 0), else_=1) for column in (_ROW.counted_cents, _ROW.gross_cents))
+    rows = connection.execute(wanted.order_by(is_known, is_settled, _ROW.counted_cents.desc()).limit(MOST_READ)).all()
+    return [f"{_counted(row)} by {harmless(row.key, 200)}, {_order(row.order_id)}" for row in rows]
+
+
+def _counted(row: Row[Any]) -> str:
+    if row.counted_cents is None:
+        return "an unknown amount"
+    return f"{amount(row.counted_cents, row.counted_currency)} {'reserved' if row.gross_cents is None else 'paid'}"
+
+
+def _order(order_id: str | None) -> str:
+    return f"order {order_id}" if order_id else "no order is known"
 
 
 def price_of(connection: Connection, server: str, account: str, price_key: str) -> Price:
@@ -116,7 +128,8 @@ def _blocked(server: str, account: str, price_key: str) -> Any:
 
 
 def _priced(price_key: str) -> tuple[ColumnElement[bool], ...]:
-    return _ROW.price_key == price_key, _ROW.gross_cents.is_not(None), _ROW.state != State.DECLINED.value
+    # Nothing is no price: an order that was never paid has it, and the next one may cost something.
+    return _ROW.price_key == price_key, _ROW.gross_cents > 0, _ROW.state != State.DECLINED.value
 
 
 def _beside(reservation: Reservation) -> ColumnElement[bool]:
@@ -145,7 +158,8 @@ def _in_window(limit: Limit, reservation: Reservation, now: float) -> ColumnElem
     else:
         conditions = [_ROW.counted_at >= begin]
     if limit.product:
-        conditions.append(func.lower(_ROW.product) == folded(limit.product))
+        # A record that a user made has no request, so it may be of each product.
+        conditions.append(func.lower(_ROW.product).in_(("", folded(limit.product))))
     if limit.origin:
         conditions.append(_ROW.dag_id == limit.origin)
     return and_(*conditions)

@@ -129,7 +129,7 @@ class Store(ABC):
         raise StoreFailed(f"{self._about_first} counts no money.")
 
     def open_in(self, reservation: Reservation, limit: Limit) -> Sequence[str]:
-        """Return in words the purchases in the window of a limit whose price is not known yet."""
+        """Return in words the purchases in the window of a limit; those whose price is not known come first."""
         return ()
 
     def approval(self, code: str) -> Approval | None:

@@ -178,8 +178,6 @@ class ApproveSpendingOperator(BillingTask):
         ).approval or ApprovalRules(0)
         plans = [questions_in(plan, rules, requester_of(context)) for plan in self.value_of("plans")]
         if not (questions := joined(plans, MOST_AT_ONCE)):
-            raise AirflowSkipException("Nothing is to be approved.")
-        if not questions:
             raise AirflowSkipException("Nothing is to be approved: no purchase of the plans costs anything more.")
         client = tencent.buying
         refuse_another_place(questions, client.endpoint, (client.account, client.key_id))

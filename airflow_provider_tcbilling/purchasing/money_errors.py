@@ -103,7 +103,7 @@ class LimitReached(MoneyRefused):
     :param settled: Cents of the purchases in its window whose price is known.
     :param reserved: Cents that are reserved by purchases in its window whose price is not known yet.
     :param needed: Cents that this purchase would need.
-    :param by: The purchases that reserve, each in a few words.
+    :param by: The purchases that it counts, each in a few words.
     :param ends: Epoch seconds at which the window ends; ``None`` if it does not end.
     :param zone: The time zone of the window.
     """
@@ -133,8 +133,8 @@ class LimitReached(MoneyRefused):
         return [
             f"Nothing was sent: limit {name!r} ({limit.window.value}) allows {most}. Settled: {settled}. Reserved: "
             f"{reserved}. This purchase would need {needed}.",
-            *(f"  - reserved by {purchase}" for purchase in self.by[:MOST_NAMED]),
-            *([f"  - and by {len(self.by) - MOST_NAMED} more"] if len(self.by) > MOST_NAMED else []),
+            *(f"  - {purchase}" for purchase in self.by[:MOST_NAMED]),
+            *([f"  - and {len(self.by) - MOST_NAMED} more"] if len(self.by) > MOST_NAMED else []),
             *([f"The window ends at {_moment(self.ends, self.zone)}."] if self.ends is not None else []),
         ]
 

@@ -175,10 +175,11 @@ def price_of(records: Iterable[Record], server: str, account: str, price_key: st
     """Return what records tell of a price, as a store does that cannot ask a database."""
     of_it = Reservation("", None, "", server=server, account=account)
     same = [record for record in records if price_key and record.price_key == price_key and of_it.concerns(record)]
-    priced = [record for record in same if record.gross_cents is not None]
+    # Nothing is no price: an order that was never paid has it, and the next one may cost something.
+    priced = [record for record in same if record.gross_cents]
     currency = max(priced, key=lambda record: record.counts_from).counted_currency if priced else ""
     prices = [record.gross_cents or 0 for record in priced if record.counted_currency == currency]
-    overruns = [record.gross_cents or 0 for record in priced if record.is_overrun]
+    overruns = [record.gross_cents or 0 for record in same if record.is_overrun]
     return Price(
         max(prices, default=None), currency, max((cents for cents in overruns if cents > accepted), default=None)
     )
@@ -194,4 +195,5 @@ def _is_in(limit: Limit, reservation: Reservation, record: Record, begin: float)
         return False
     origin, run = record.placed_by.get("dag_id") or "", record.placed_by.get("run_id") or ""
     is_of_run = (origin, run) == (reservation.origin, reservation.run) or limit.window is not Window.RUN
-    return is_of_run and limit.counts(record.payload.get("ProductCode") or "", origin)
+    # A record that a user made has no request, so it may be of each product.
+    return is_of_run and limit.counts(record.payload.get("ProductCode") or limit.product, origin)

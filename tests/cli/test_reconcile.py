@@ -10,14 +10,16 @@ import pytest
 
 from airflow_provider_tcbilling.api.endpoint import server_name
 from airflow_provider_tcbilling.ledger.reports_span import ZONE
+from airflow_provider_tcbilling.purchasing.limits import Limit, Window
 from airflow_provider_tcbilling.purchasing.record import State
+from airflow_provider_tcbilling.purchasing.reservation import Counted, Reservation
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.sandbox.other_orders import add_orders
 from tests.api.test_text import steers
 from tests.conftest import PRICE, SECRET_ID, client_to
 from tests.support.database_shop import database_shop
 from tests.support.nasty import nasty
-from tests.support.shop import KEY, LATE, QUIET, Shop, delivered, paid_twice, two_orders_match
+from tests.support.shop import KEY, LATE, QUIET, Shop, an_order_with_status, delivered, paid_twice, two_orders_match
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]
 
@@ -107,6 +109,22 @@ def test_an_order_that_the_book_does_not_list_is_in_the_ledger_only(shop, run):
     shop.sandbox.account.__init__(shop.sandbox.options)
 
     assert kinds(reconciled(run, code=1)) == [("in the ledger only", KEY)]
+
+
+@pytest.mark.parametrize("status", [8, 11])
+def test_an_order_that_was_never_paid_gives_its_room_back_and_is_no_price(shop, run, status):
+    an_order_with_status(shop, status)
+    shop.edit(reserved_cents=PRICE, reserved_currency="USD", price_key="a" * 32)
+    limit = Limit("fleet", Window.MONTH, PRICE, "USD")
+    reservation = Reservation("another", PRICE, "USD", (limit,), server=server_name(shop.sandbox.url))
+    assert shop.ledger.usage(reservation).counted[0].reserved == PRICE
+
+    report = reconciled(run, code=0)
+
+    assert [(line["book_cents"], line["ledger_cents"]) for line in report["lines"]] == [(0, 0)]
+    assert list(shop.ledger.usage(reservation).counted) == [Counted(limit)]
+    assert shop.ledger.price(reservation.server, "", "a" * 32).highest_cents is None
+    assert kinds(reconciled(run, code=0)) == [("agreed", KEY)]
 
 
 def test_an_order_of_another_month_is_not_missing(shop, run):

@@ -35,6 +35,13 @@ def test_more_orders_than_wanted_are_double_whatever_they_are_of():
     assert (books.double, books.is_safe) == (1, False)
 
 
+def test_more_orders_than_a_limit_allows_are_double_although_more_were_wanted():
+    limited = replace(GOOD, wanted=3, allowed=1, states={**GOOD.states, 2: "failed"})
+
+    assert (books_of(limited).double, books_of(limited).is_safe) == (1, False)
+    assert books_of(replace(limited, allowed=2)).double == 0
+
+
 def test_an_order_that_no_task_and_no_log_names_is_lost():
     forgotten = replace(STOPPED, orders=GOOD.orders)
 

@@ -24,7 +24,7 @@ ENDPOINTS = {"one": "https://billing.one.example", "other": "https://billing.oth
 SERVER, OTHER_SERVER = map(server_name, ENDPOINTS.values())
 ACCOUNTS = ("", "", "100000000001", "100000000001", "100000000002")
 ACTIONS = ("CreateInstance", "CreateInstance", "CreateInstance", "RenewInstance", "RefundInstance")
-PRODUCTS = ("p_firewall", "P_Firewall", "p_disk")
+PRODUCTS = ("p_firewall", "P_Firewall", "p_disk", "")
 ORIGINS = ("shop", "Shop", "other")
 RUNS = ("manual__1", "manual__2", "")
 CURRENCIES = ("USD", "USD", "USD", "USD", "CNY", "")
@@ -136,6 +136,18 @@ def test_the_statement_of_a_database_counts_what_the_rules_count(ledger, seed):
     assert has_blocked > 1
 
 
+def test_a_purchase_of_which_only_a_user_tells_counts_in_the_limit_of_each_product(ledger):
+    limit = Limit("disks", Window.MONTH, 100, "USD", product="p_disk")
+    priced = {"state": State.ORDERED, "gross_cents": 70, "currency": "USD"}
+    ledger.create("settled", record("settled", payload={}, **priced).as_json())
+    ledger.create("other", record("other", **priced, order_id="2").as_json())
+    reservation = Reservation("another", 31, "USD", (limit,), server=SERVER)
+
+    (counted,) = ledger.usage(reservation).counted
+
+    assert counted.settled == 70
+
+
 def test_a_price_that_a_user_has_accepted_blocks_until_a_higher_one_comes(ledger):
     key, server = "a" * 32, SERVER
     over = {"state": State.DELIVERED, "price_key": key, "reserved_cents": 100, "reserved_currency": "USD"}
@@ -174,7 +186,7 @@ def test_a_purchase_that_does_not_fit_into_a_limit_leaves_the_ledger_as_it_was(l
         ledger.create("too much", replace(fits, key="too much").as_json(), replace(reservation, key="too much"))
 
     assert (caught.value.settled, caught.value.reserved, caught.value.needed) == (0, 60, 60)
-    assert "fits: 0.60 USD" in caught.value.by[0]
+    assert "0.60 USD reserved by fits" in caught.value.by[0]
     assert ledger.read("too much") is None
     assert ledger.events_of("too much") == []
     assert ledger.events_of("fits") == events

@@ -130,7 +130,7 @@ def test_what_is_approved_already_is_not_asked_again(questions, sandbox):
     assert len(questions.parked) == 1
 
 
-@pytest.mark.parametrize("plans", [[], [None], "[]", (one for one in ())], ids=str)
+@pytest.mark.parametrize("plans", [[], [None], "[]", iter(())], ids=["a list", "of nothing", "a text", "an iterator"])
 def test_with_nothing_to_approve_nobody_is_asked(questions, plans):
     with pytest.raises(AirflowSkipException, match="Nothing is to be approved"):
         approve(plans).execute(context())
@@ -145,7 +145,7 @@ def test_what_costs_nothing_more_is_in_no_question(questions, sandbox):
     assert "Buy all 1 for at most 100.00 USD" in asked(questions, approve(plan_of(entries)))
 
 
-@pytest.mark.parametrize("plans", [None, 7, b"[]", "no json", "7", object()], ids=repr)
+@pytest.mark.parametrize("plans", [None, 7, b"[]", "no json", "7", object()], ids=lambda plans: type(plans).__name__)
 def test_what_are_no_plans_is_a_mistake(questions, plans):
     with pytest.raises(AirflowFailException, match="plans: "):
         approve(plans).execute(context())

@@ -67,6 +67,7 @@ def test_of_three_purchases_within_a_limit_for_two_the_third_is_refused_and_says
     assert bought(sandbox) == 2
     assert "limit 'fleet' (month) allows 200.00 USD. Settled: 200.00 USD. Reserved: 0.00 USD." in message
     assert "This purchase would need 100.00 USD." in message
+    assert [line.count("100.00 USD paid by [") for line in message.splitlines()].count(1) == 2
     assert "The window ends at 20" in message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,11 @@ import requests
 
 from tests.support.named_airflow import NamedAirflow, wait_until_left
 from tests.support.real_airflow import HTTP_SECONDS
+
+PYTHON = os.environ.get("TCBILLING_AIRFLOW_PYTHON", sys.executable)
+"""The interpreter whose Airflow is started."""
+
+ROOT = Path(__file__).parents[2]
 
 USERS = ("requester", "alice", "bob", "mallory")
 """All of them may do everything. The first one starts the runs."""
@@ -28,17 +34,18 @@ TOKEN = (
 
 class ApprovingAirflow(NamedAirflow):
     """
-    An Airflow whose users have names.
+    An Airflow whose users have names. ``TCBILLING_AIRFLOW_PYTHON`` names the interpreter of another line.
 
     :param environment: More variables for the components.
-    :param python: The interpreter whose Airflow is started.
     """
 
-    def __init__(
-        self, home: Path, dags_folder: Path, environment: dict[str, str] | None = None, python: str = sys.executable
-    ) -> None:
-        settings = {"AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3", **(environment or {})}
-        super().__init__(dict.fromkeys(USERS, PASSWORD), home, dags_folder, settings, python=python)
+    def __init__(self, home: Path, dags_folder: Path, environment: dict[str, str] | None = None) -> None:
+        settings = {
+            "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
+            "PYTHONPATH": str(ROOT),
+            **(environment or {}),
+        }
+        super().__init__(dict.fromkeys(USERS, PASSWORD), home, dags_folder, settings, python=PYTHON)
         self.is_anonymous = False
 
     def be_anonymous(self) -> None:

@@ -8,9 +8,7 @@ at the price that the question named.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +21,11 @@ from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
-from tests.support.approving_airflow import ApprovingAirflow
+from tests.support.approving_airflow import PYTHON, ApprovingAirflow
 
 pytestmark = pytest.mark.system
 
-PYTHON = os.environ.get("TCBILLING_AIRFLOW_PYTHON", sys.executable)
 DAGS = Path(__file__).with_name("approval_dags")
-ROOT = Path(__file__).parents[2]
 REFUSE = "Do not buy"
 
 
@@ -57,8 +53,8 @@ def airflow(sandbox, tmp_path_factory):
         "LEDGER": {"conn_type": "sqlite", "host": str(ledger)},
     }
     environment = {f"AIRFLOW_CONN_{name}": json.dumps(fields) for name, fields in connections.items()}
-    environment |= {"AIRFLOW__CORE__PARALLELISM": "4", "PYTHONPATH": str(ROOT)}
-    with ApprovingAirflow(tmp_path_factory.mktemp("airflow"), DAGS, environment, PYTHON) as airflow:
+    environment["AIRFLOW__CORE__PARALLELISM"] = "4"
+    with ApprovingAirflow(tmp_path_factory.mktemp("airflow"), DAGS, environment) as airflow:
         for dag_id in ("approved", "paused", "not_requester"):
             airflow.wait_for_dag(dag_id)
         yield airflow

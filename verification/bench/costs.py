@@ -28,6 +28,9 @@ from airflow_provider_tcbilling.api.json_text import compact_json
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.ledger.store import NoStore
+from airflow_provider_tcbilling.purchasing.authorization import Authorization
+from airflow_provider_tcbilling.purchasing.limits import Limit, Window
+from airflow_provider_tcbilling.purchasing.money_rules import MoneyRules
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from tests.support.proxy import running_tls
@@ -39,6 +42,7 @@ HOST, CONTENT_TYPE = ENDPOINT.partition("://")[2], "application/json"
 FIXED_HEADERS = {"Host": HOST, "Content-Type": CONTENT_TYPE, "X-TC-Version": VERSION, "X-TC-Language": "en-US"}
 
 SIGNING, OURS_BUYS = "signing alone", "BillingClient.create_instance"
+WITHIN_LIMITS = "Purchase, SQLite, within two limits"
 
 
 def measure(quick: bool) -> Part:
@@ -48,9 +52,12 @@ def measure(quick: bool) -> Part:
     purchases, outside = measure_purchases(100 if quick else 500)
     part.tables = [requests, signing, purchases, outside, measure_protocol(100 if quick else 500)]
     part.tables.append(measure_connections(50 if quick else 300))
+    limits, added = measure_limits(100 if quick else 500)
+    part.tables.append(limits)
     part.targets = [
         Target.at_most("Signing, of the SDK's time", ratio_of(signing, SIGNING), 0.6),
         Target.at_most("A purchase outside the socket, of the SDK's time", ratio_of(outside, OURS_BUYS), 1.0),
+        Target.at_most("A purchase within limits, SQLite, outside the socket, above the SDK's call", added, 1.0, " ms"),
     ]
     return part
 
@@ -215,6 +222,45 @@ def measure_protocol(count: int) -> Table:
         f"by pair, the protocol alone adds {statistics.median(added):.2f} ms (median; p99 {percentile(added, 99):.2f})."
     )
     return compared("What buying once adds to a purchase", note, taken, "ms")
+
+
+def measure_limits(count: int) -> tuple[Table, float]:
+    """Measure a purchase with a ledger in SQLite, without limits and within two; return what it adds to the SDK's."""
+    from airflow_provider_tcbilling.ledger.database import DatabaseStore
+    from airflow_provider_tcbilling.ledger.database_address import Address
+
+    with (
+        sandbox() as url,
+        contextlib.closing(client_of(url)) as client,
+        tempfile.TemporaryDirectory() as folder,
+        Socket.counted(),
+    ):
+        # A purchase without a price and without a reservation would stop those within limits.
+        limited, free = (DatabaseStore(Address("sqlite", f"{folder}/{name}.sqlite")) for name in ("limited", "free"))
+        limited.upgrade()
+        free.upgrade()
+        theirs = sdk_client(url.partition("://")[2])
+        action, most = NewInstance(client, ORDER), 10**12
+        limits = tuple(Limit(window.value, window, most, "USD") for window in (Window.DAY, Window.MONTH))
+        client.account  # noqa: B018 - it is read once for each key
+
+        def bought(store: DatabaseStore, rules: MoneyRules) -> object:
+            authorization = Authorization(store, action, rules)
+            return Purchase(uuid4().hex, action, store, authorization=authorization).place()
+
+        cases: dict[str, Callable[[], object]] = {
+            WITHIN_LIMITS: lambda: bought(limited, MoneyRules(limits, max_cents=10**6)),
+            "Purchase, SQLite, no limits": lambda: bought(free, MoneyRules()),
+            f"{BASELINE}SDK's CreateInstance": lambda: theirs.CreateInstance(sdk_order(uuid4().hex)),
+        }
+        logging.disable(logging.INFO)
+        measured = in_turn({name: partial(outside_of_sockets, buy) for name, buy in cases.items()}, count, 10)
+        logging.disable(logging.NOTSET)
+    taken = {name: [outside for _, outside in samples] for name, samples in measured.items()}
+    ours, without, sdk = map(statistics.median, taken.values())
+    note = "From the same kind of sandbox. SQLite syncs the intent with its reservation, and the order, to this disk. "
+    note += f"Of two limits, the reservation takes {ours - without:.2f} ms (medians)."
+    return compared("A purchase within limits, outside of sockets", note, taken, "ms"), ours - sdk
 
 
 def measure_connections(count: int) -> Table:

@@ -87,6 +87,8 @@ def is_as_promised(result: Result, books: Books) -> bool:
     scenario = SCENARIOS[result["scenario"]]
     if scenario.is_striking and not result["struck"]:
         return False
+    if scenario.order.allowed is not None:
+        return books.is_safe and not books.unfinished and books.orders == scenario.order.allowed
     return books.is_safe and not books.unfinished if result["store"] in scenario.may_stop else books.is_good
 
 

@@ -25,6 +25,7 @@ class Ending:
     :param states: The state of each task, by map index.
     :param returned: What each task returned, by map index.
     :param log: All that the tasks logged.
+    :param allowed: As many orders as a limit allows; ``None`` if none does.
     :param sent: The map indexes of the tasks of which the server has received a request.
     """
 
@@ -36,6 +37,7 @@ class Ending:
     are_alike: bool = False
     sent: Collection[int] = ()
     is_over: bool = True
+    allowed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def books_of(end: Ending) -> Books:
         wanted=end.wanted,
         orders=len(numbers),
         stopped=len(failed),
-        double=max(double, len(numbers) - end.wanted),
+        double=max(double, len(numbers) - (end.wanted if end.allowed is None else end.allowed)),
         lost=len(forgotten) + max(0, succeeded - own),
         unfinished=max(0, end.wanted - succeeded - len(failed)),
         unsent=len(set(failed) - set(end.sent)),

@@ -228,6 +228,14 @@ SCENARIOS: Mapping[str, Scenario] = {
     "server": Scenario("the API server is lost once, back after 5 s", ALIKE, api_server_is_lost),
     "broker": Scenario("Redis is lost with its queue, back after 5 s", SIXTEEN, broker_is_lost, may_stop=(STATE,)),
     "database": Scenario("PostgreSQL restarts at once, twice", SIXTEEN, database_restarts, may_stop=(STATE,)),
+    "limit": Scenario(
+        "320 mapped purchases and a limit for 100, a worker's machine is lost three times",
+        Order(320, dag_id="buy-limited", allowed=100),
+        workers_are_lost,
+        stores=(DATABASE,),
+        tokens=(IGNORE,),
+        seconds=5400,
+    ),
     "default": Scenario(
         "both workers are lost between intent and request, Airflow's defaults (heartbeat 300 s, retry 300 s)",
         Order(1, dag_id="buy-default", extra={}),

@@ -47,6 +47,7 @@ class Order:
     :param dag_id: The DAG that buys them.
     :param extra: Extras of the connection.
     :param delivery_seconds: How long a delivery takes.
+    :param allowed: A limit of the connection allows so many; ``None`` if there is no limit.
     :param is_shared: A ledger folder is the same for all machines.
     """
 
@@ -56,6 +57,7 @@ class Order:
     extra: Mapping[str, Any] = field(default_factory=lambda: QUICK)
     delivery_seconds: float = 1.0
     is_shared: bool = True
+    allowed: int | None = None
 
 
 class Trial:
@@ -86,7 +88,7 @@ class Trial:
         """Start the server, store the connection, and start the run."""
         url = self._stack.enter_context(running(self.sandbox))
         keys = {"host": url, "login": SECRET_ID, "password": SECRET_KEY}
-        extra = {**self.order.extra, **self._ledger()}
+        extra = {**self.order.extra, **self._ledger(), **self._limit()}
         self._cluster.connect(self.name, {"conn_type": "tcbilling", **keys, "extra": json.dumps(extra)})
         if self.store == DATABASE:
             self._upgrade()
@@ -144,6 +146,7 @@ class Trial:
             log=self.log(),
             are_alike=self.order.are_alike,
             is_over=self.is_over(),
+            allowed=self.order.allowed,
         )
 
     def log(self) -> str:
@@ -164,6 +167,12 @@ class Trial:
     def _token(self, index: int) -> str:
         """Return the client token of the first request of a task."""
         return client_token_for(task_run_key(self.order.dag_id, self.name, TASK, index))
+
+    def _limit(self) -> dict[str, Any]:
+        if self.order.allowed is None:
+            return {}
+        most = self.order.allowed * self.sandbox.options.price_cents
+        return {"spending_limits": [{"name": "fleet", "window": "run", "max_cents": most, "currency": "USD"}]}
 
     def _ledger(self) -> dict[str, str]:
         if self.store == OBJECTS:

@@ -107,7 +107,7 @@ RESERVATIONS = (
         "Reservation.concerns",
         "and record.state is not State.DECLINED",
         "",
-        f"{RESERVATION}::test_a_declined_purchase_in_another_currency_stops_no_other",
+        f"{RESERVATION}::test_what_the_balance_may_not_show_yet_is_taken_from_it",
     ),
     Mutant(
         "another account counted",

@@ -23,7 +23,7 @@ RETRIES: dict[str, dict[str, Any]] = {
 """Retries that come soon, and those of somebody who sets nothing but their number."""
 
 
-def build(name: str, *, deferrable: bool, retries: dict[str, Any]) -> DAG:
+def build(name: str, *, deferrable: bool, retries: dict[str, Any], **more: Any) -> DAG:
     """Return a DAG with one task that makes the list, and one that buys each item of it."""
     with DAG(
         name,
@@ -50,6 +50,7 @@ def build(name: str, *, deferrable: bool, retries: dict[str, Any]) -> DAG:
             pre_execute=arm,
             **ORDER,
             **retries,
+            **more,
         ).expand_kwargs(items())
     return dag
 
@@ -57,3 +58,4 @@ def build(name: str, *, deferrable: bool, retries: dict[str, Any]) -> DAG:
 buy = build("buy", deferrable=False, retries=RETRIES["quick"])
 buy_deferred = build("buy-deferred", deferrable=True, retries=RETRIES["quick"])
 buy_default = build("buy-default", deferrable=False, retries=RETRIES["default"])
+buy_limited = build("buy-limited", deferrable=False, retries=RETRIES["quick"], max_cents=10_000, currency="USD")
