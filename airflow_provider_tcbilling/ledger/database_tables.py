@@ -39,7 +39,11 @@ OPTIONS: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4
 """On MySQL names compare by their bytes, as they do elsewhere."""
 
 COUNTED = ("book", "action", "state", "account", "gross_cents", "counted_cents", "counted_currency", "id")
-"""The columns that a limit reads: from the index, so that thousands of purchases are counted without their rows."""
+PRICED = ("overrun_cents", "book", "state", "account", "gross_cents", "counted_currency", "counted_at")
+"""
+The columns that a limit and the memory of prices read: from the index, so that thousands of purchases are counted
+without their rows.
+"""
 
 metadata = MetaData()
 
@@ -92,7 +96,7 @@ purchases = Table(
     Index("tcbilling_purchases_by_state", "state", "changed_at"),
     Index("tcbilling_purchases_by_dag", "dag_id", "changed_at", mysql_length={"dag_id": 100}),
     Index("tcbilling_purchases_by_counted", "counted_at", *COUNTED),
-    Index("tcbilling_purchases_by_priced", "price_key", "overrun_cents"),
+    Index("tcbilling_purchases_by_priced", "price_key", *PRICED),
     Index("tcbilling_purchases_by_run", "run", mysql_length={"run": 100}),
     **OPTIONS,
 )

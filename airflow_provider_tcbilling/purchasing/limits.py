@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from airflow_provider_tcbilling.api.check import Check
@@ -77,20 +78,28 @@ class Limit:
         :param zone: The zone of the calendar, such as ``Asia/Shanghai``. A day in it may have 23 or 25 hours.
         :return: From minus to plus infinity for an order and a run, which no calendar ends.
         """
-        import pendulum  # not above: the fields of a connection are read in every process
-
         if self.window in (Window.ORDER, Window.RUN):
             return -math.inf, math.inf
-        day = pendulum.from_timestamp(now, tz=zone).date()
-        first, step = (day, {"days": 1}) if self.window is Window.DAY else (day.replace(day=1), {"months": 1})
-        days = (first, first.add(**step))
+        tz = _zone_named(zone)
+        first = datetime.fromtimestamp(now, tz).date()
+        after = first + timedelta(days=1)
+        if self.window is Window.MONTH:
+            first = first.replace(day=1)
+            after = (first + timedelta(days=31)).replace(day=1)
         # Not pendulum's start of a day: where clocks change at midnight, it is an hour off.
-        begin, end = (datetime(on.year, on.month, on.day, tzinfo=pendulum.timezone(zone)) for on in days)
+        begin, end = (datetime(on.year, on.month, on.day, tzinfo=tz) for on in (first, after))
         return begin.timestamp(), end.timestamp()
 
     def counts(self, product: str, origin: str) -> bool:
         """Whether it counts a purchase of a product by an origin."""
         return folded(self.product) in ("", folded(product)) and self.origin in ("", origin)
+
+
+@lru_cache(16)
+def _zone_named(name: str) -> tzinfo:
+    import pendulum  # not above: the fields of a connection are read in every process
+
+    return pendulum.timezone(name)
 
 
 def limits_of(value: Any, origin_field: str = "origin") -> tuple[Limit, ...]:

@@ -34,8 +34,8 @@ def record(key="other", state=State.INTENDED, **fields):
     at = fields.pop("intended_at", NOON)
     order = {"order_id": "2026"} if state in (State.ORDERED, State.DELIVERED) else {}
     usual = {"reserved_cents": 100, "reserved_currency": "USD", "endpoint": ENDPOINT, "action": "CreateInstance"}
-    usual["payload"] = {"ProductCode": "p_waf"}
-    given = {"placed_by": {"dag_id": "shop", "run_id": "r"}, "owner": "o", **usual, **order, **fields}
+    of = {"placed_by": {"dag_id": "shop", "run_id": "r"}, "payload": {"ProductCode": "p_waf"}, "owner": "o"}
+    given = {**of, **usual, **order, **fields}
     moments = dict.fromkeys(("intended_at", "sending_until", "replay_until", "changed_at"), at)
     return Record(key, "t", 0, "f", state=state, **moments, **given)
 
@@ -166,10 +166,10 @@ def test_a_limit_counts_only_what_it_is_for(limit, sums):
     assert counted(*beside, reservation=replace(MINE, limits=(limit,))) == sums
 
 
-def test_a_purchase_of_which_only_a_user_tells_may_be_of_each_product():
-    limit = replace(LIMIT, product="p_disk")
+def test_a_purchase_of_which_only_a_user_tells_counts_in_the_limit_of_each_product():
+    of_product = replace(MINE, limits=(replace(LIMIT, product="p_disk"),))
 
-    assert counted(record(payload={}), reservation=replace(MINE, limits=(limit,))) == (0, 100)
+    assert counted(record(payload={}), reservation=of_product) == (0, 100)
 
 
 @pytest.mark.parametrize(

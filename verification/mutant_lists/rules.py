@@ -50,8 +50,8 @@ RULES_OF_MONEY = (
     Mutant(
         "a day whose first hour is counted in another one",
         "Limit.span",
-        "datetime(on.year, on.month, on.day, tzinfo=pendulum.timezone(zone))",
-        "pendulum.datetime(on.year, on.month, on.day, tz=zone)",
+        "datetime(on.year, on.month, on.day, tzinfo=tz)",
+        "__import__('pendulum').datetime(on.year, on.month, on.day, tz=zone)",
         SPAN,
     ),
     Mutant(

@@ -32,10 +32,11 @@ COLUMNS: tuple[tuple[str, Any, dict[str, Any]], ...] = (
 )
 
 COUNTED = ("book", "action", "state", "account", "gross_cents", "counted_cents", "counted_currency", "id")
+PRICED = ("overrun_cents", "book", "state", "account", "gross_cents", "counted_currency", "counted_at")
 
 INDEXES = {
     "tcbilling_purchases_by_counted": ("counted_at", *COUNTED),
-    "tcbilling_purchases_by_priced": ("price_key", "overrun_cents"),
+    "tcbilling_purchases_by_priced": ("price_key", *PRICED),
     "tcbilling_purchases_by_run": ("run",),
 }
 
