@@ -12,6 +12,9 @@ from airflow_provider_tcbilling.api.text import harmless
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
+API_DOMAIN = ".tencentcloudapi.com"
+"""How the hosts end of all servers of Tencent's."""
+
 MAX_HOST, MAX_LABEL = 253, 63
 """Characters of a host, and of each part of it between two dots."""
 
@@ -99,6 +102,11 @@ def server_name(endpoint: str) -> str:
         return parsed(endpoint).name
     except ValueError:
         return shown(endpoint)
+
+
+def is_tencents(server: str) -> bool:
+    """Whether the name of a server is one of Tencent's: an account is the same one at all of them."""
+    return server.endswith(API_DOMAIN)
 
 
 @lru_cache(256)

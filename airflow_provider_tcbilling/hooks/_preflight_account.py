@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_tcbilling.api.actions import ACTIONS, ENDPOINT, ORDER_BOOK_DAYS
-from airflow_provider_tcbilling.api.endpoint import parsed
+from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, parsed
 from airflow_provider_tcbilling.api.errors import ApiError
 from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.hooks._checks import Failed, NotTested, Test, Warned
-from airflow_provider_tcbilling.hooks.connection import API_DOMAIN, MAINLAND_HOST
+from airflow_provider_tcbilling.hooks.connection import MAINLAND_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable

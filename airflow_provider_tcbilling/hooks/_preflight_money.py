@@ -24,6 +24,7 @@ PURCHASES = {
     Window.MONTH: "all purchases{scope} of one month together",
 }
 
+UNSEEN = ". The ledger has no such purchase yet: compare the spelling, since a slip there counts nothing"
 NAMED = 5
 """Price keys that are named."""
 
@@ -102,9 +103,11 @@ def _no_limits(subject: Subject) -> str:
 def _limit(limit: Limit, subject: Subject) -> str:
     """Write a limit in words, with its window now and what it has counted."""
     most = amount(limit.max_cents, limit.currency)
-    rule = f"{PURCHASES[limit.window].format(scope=_scope(limit))} may cost at most {most}"
+    rule = f"{PURCHASES[limit.window].format(scope=_scope(limit))} may cost at most {most}{_unseen(limit, subject)}"
     if limit.window in (Window.ORDER, Window.RUN):
         subject.limits.append(LimitNow(limit))
+        if rule.endswith(UNSEEN):
+            raise Warned(rule)
         return rule
     store, zone = subject.counting_store(), subject.settings.limits_zone
     now = store.now()
@@ -119,9 +122,22 @@ def _limit(limit: Limit, subject: Subject) -> str:
         raise Failed(f"{text}. Purchases in another currency: {counted.foreign}, so every purchase is refused")
     if counted.unknown:
         raise Warned(f"{text}. Purchases whose price is not known: {counted.unknown}. Until it is, each one is refused")
+    if UNSEEN in rule:
+        raise Warned(text)
     if left <= 0:
         raise Warned(f"{text}, so every purchase is refused until then")
     return text
+
+
+def _unseen(limit: Limit, subject: Subject) -> str:
+    """Say so if a limit is narrowed to what no purchase of the ledger is of: a slip, or the first purchase to come."""
+    if not (limit.product or limit.origin):
+        return ""
+    from airflow_provider_tcbilling.ledger.database_search import Query
+
+    store: Any = subject.counting_store()
+    narrowed = Query(product=limit.product or None, dag_id=limit.origin or None, limit=1)
+    return "" if store.search(narrowed).rows else UNSEEN
 
 
 def _reservation(limit: Limit, subject: Subject) -> Reservation:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_tcbilling.api.actions import ENDPOINT
-from airflow_provider_tcbilling.api.endpoint import cleaned, parsed, shown
+from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, cleaned, parsed, shown
 from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.hooks.extra_fields import COMMON_FIELDS, ExtraField, mistakes_in
 from airflow_provider_tcbilling.hooks.money_fields import MONEY_FIELDS, MoneySettings, money_mistakes, money_values
@@ -23,7 +23,6 @@ CONN_TYPE = "tcbilling"
 DEFAULT_CONN_ID = "tcbilling_default"
 HOOK_NAME = "Tencent Cloud Billing"
 
-API_DOMAIN = ".tencentcloudapi.com"
 MAINLAND_HOST = "billing.tencentcloudapi.com"
 INTL_CONSOLE = "https://console.tencentcloud.com/expense/deal"
 MAINLAND_CONSOLE = "https://console.cloud.tencent.com/expense/deal"

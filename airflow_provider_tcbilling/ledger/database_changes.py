@@ -33,6 +33,7 @@ from airflow_provider_tcbilling.ledger.database_statements import (
 )
 from airflow_provider_tcbilling.ledger.database_tables import books, orders, purchases
 from airflow_provider_tcbilling.purchasing.errors import OrderIsAnothers
+from airflow_provider_tcbilling.purchasing.record import State
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -152,9 +153,10 @@ def _amount_of(
     columns: Mapping[str, Any], before: Mapping[str, Any], old: Mapping[str, Any]
 ) -> tuple[int | None, str | None]:
     """Return the amount that a change is about: what is counted from now on, what is released, or what was paid."""
-    if columns["counted_cents"] != before["counted_cents"] and (columns["counted_cents"] or before["counted_cents"]):
-        cents = columns["counted_cents"] or before["counted_cents"]
-        return cents, columns["counted_currency"] or before["counted_currency"]
+    counted, released = columns["counted_cents"], before["counted_cents"]
+    if counted != released and (counted or released):
+        is_released = columns["state"] == State.DECLINED.value or counted is None
+        return released if is_released else counted, columns["counted_currency"] or before["counted_currency"]
     if columns["paid_cents"] not in (None, old.get("paid_cents")):
         return columns["paid_cents"], columns["currency"]
     return None, None

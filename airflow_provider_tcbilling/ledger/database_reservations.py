@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import String, and_, bindparam, case, func, literal_column, null, or_, select, union_all
 
+from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, is_tencents
 from airflow_provider_tcbilling.api.text import amount, folded, harmless
 from airflow_provider_tcbilling.ledger.database_rows import OPEN, id_of
 from airflow_provider_tcbilling.ledger.database_statements import Prepared
@@ -18,7 +19,7 @@ from airflow_provider_tcbilling.purchasing.record import SPENDING_ACTIONS, State
 from airflow_provider_tcbilling.purchasing.reservation import Counted, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy.engine import Connection, Row
     from sqlalchemy.sql import ColumnElement
@@ -100,7 +101,7 @@ def price_of(connection: Connection, server: str, account: str, price_key: str) 
     """Return what is remembered of a price."""
     if not price_key:
         return Price()
-    values = {"server": server, "account": account, "price_key": price_key}
+    values = {"server": server, "account": account, "price_key": price_key, "others": _others(server)}
     rows = _prices(bool(account)).on(connection, values).all()
     if rows:
         return Price(rows[0][1], rows[0][0], rows[0][3])
@@ -122,6 +123,7 @@ def _values_of(reservation: Reservation, now: float) -> dict[str, Any]:
         "own": id_of(reservation.key),
         "server": reservation.server,
         "account": reservation.account,
+        "others": _others(reservation.server),
         "price_key": reservation.price_key,
         "run": reservation.run,
         "run_origin": reservation.origin,
@@ -169,17 +171,21 @@ def _sums_of(place: int, beside: ColumnElement[bool], scope: ColumnElement[bool]
 
     :param currency: The name of the currency of the limit; without one they are the numbers of the balance.
     """
-    is_settled = _ROW.gross_cents.is_not(None)
-    is_foreign = and_(_ROW.counted_currency != _text(""), _ROW.counted_currency != bindparam(currency))
-    # The balance may not show what was paid a moment ago either, so it counts as reserved.
-    reserved = case((is_settled, _number(0)), else_=_ROW.counted_cents) if currency else _ROW.counted_cents
     is_unknown = _ROW.counted_cents.is_(None)
-    numbers = [
-        _ROW.gross_cents,
-        reserved,
-        case((is_unknown, _number(1)), else_=_number(0)),
-        case((is_foreign, _number(1)), else_=_number(0)) if currency else _number(0),
-    ]
+    numbers: list[Any]
+    if currency:
+        is_settled = _ROW.gross_cents.is_not(None)
+        is_foreign = and_(_ROW.counted_currency != _text(""), _ROW.counted_currency != bindparam(currency))
+        numbers = [
+            case((is_foreign, _number(0)), else_=_ROW.gross_cents),
+            case((or_(is_foreign, is_settled), _number(0)), else_=_ROW.counted_cents),
+            case((and_(~is_foreign, is_unknown), _number(1)), else_=_number(0)),
+            case((is_foreign, _number(1)), else_=_number(0)),
+        ]
+    else:
+        # The balance may not show what was paid a moment ago either, so it counts as reserved.
+        unknown = case((is_unknown, _number(1)), else_=_number(0))
+        numbers = [_ROW.gross_cents, _ROW.counted_cents, unknown, _number(0)]
     return select(_number(place), *map(func.sum, numbers)).select_from(purchases).where(beside, scope)
 
 
@@ -195,8 +201,7 @@ def _blocked(has_account: bool) -> Any:
     overrun = select(func.max(row.overrun_cents)).where(
         row.price_key == price_key,
         row.state != _text(_DECLINED),
-        row.book.in_(select(books.c.id).where(books.c.server == server)),
-        *([or_(row.account == _text(""), row.account == account)] if has_account else []),
+        _of_account(has_account, row),
         row.overrun_cents > func.coalesce(accepted, _number(-1)),
     )
     return overrun.scalar_subquery()
@@ -213,16 +218,30 @@ def _beside(has_account: bool) -> ColumnElement[bool]:
 
 
 def of_account(server: str, account: str) -> ColumnElement[bool]:
-    """Return the condition of the purchases at a server, without those that are surely of another account."""
-    return _of_account(bool(account), server, account)
+    """
+    Return the condition of the purchases at a server, without those that are surely of another account.
+
+    Tencent's servers have several names, and an account is the same one at all of them.
+    """
+    return _of_account(bool(account), _ROW, {"server": server, "account": account, "others": _others(server)})
 
 
-def _of_account(has_account: bool, server: Any = None, account: Any = None) -> ColumnElement[bool]:
+def _of_account(has_account: bool, row: Any = _ROW, values: Mapping[str, Any] | None = None) -> ColumnElement[bool]:
     """Return the same condition, with names in place of values that are not given."""
-    name = bindparam("server") if server is None else server
-    at_server = _ROW.book.in_(select(books.c.id).where(books.c.server == name))
-    is_ours = or_(_ROW.account == _text(""), _ROW.account == (bindparam("account") if account is None else account))
-    return and_(at_server, is_ours) if has_account else at_server
+    server, account, others = (
+        bindparam(name, type_=String()) if values is None else values[name] for name in ("server", "account", "others")
+    )
+    at_server: ColumnElement[bool] = row.book.in_(select(books.c.id).where(books.c.server == server))
+    if not has_account:
+        return at_server
+    mine = and_(at_server, or_(row.account == _text(""), row.account == account))
+    at_another = row.book.in_(select(books.c.id).where(books.c.server.like(others)))
+    return or_(mine, and_(at_another, row.account == account))
+
+
+def _others(server: str) -> str:
+    """Return the pattern of the names of all servers at which an account is the same one; else one of no server."""
+    return f"%{API_DOMAIN}" if is_tencents(server) else "-"
 
 
 def _in_window(scope: Scope) -> ColumnElement[bool]:

@@ -94,7 +94,7 @@ def money_of(record: Mapping[str, Any]) -> dict[str, Any]:
     gross, paid, reserved = (_price(record.get(name)) for name in ("gross_cents", "paid_cents", "reserved_cents"))
     currency, reserved_currency = (written(record.get(name), 20) for name in ("currency", "reserved_currency"))
     settled, counted = amounts_of(record.get("state"), record.get("action"), gross, paid, reserved)
-    is_overrun = reserved is not None and gross is not None and (gross > reserved or currency != reserved_currency)
+    is_overrun = bool(gross) and reserved is not None and ((gross or 0) > reserved or currency != reserved_currency)
     return {
         "price_key": written(record.get("price_key"), 32),
         "reserved_cents": reserved,

@@ -80,7 +80,7 @@ class Authorization:
         if not self._rules.is_in_force:
             return Authorized({"price_key": record.price_key})
         reservation, source = self.reservation(record)
-        if self.approval_rules_for(reservation) and not _is_approved(record, reservation):
+        if self.approval_rules_for(reservation):
             # Nobody is asked about what a limit refuses.
             usage = self._store.usage(reservation)
             reservation.check(usage, now, lambda limit: self._store.open_in(reservation, limit))
@@ -198,8 +198,6 @@ class Authorization:
         rules = self.approval_rules_for(reservation)
         if rules is None:
             return ""
-        if _is_approved(record, reservation):
-            return record.approved_by
         question = self.question(record, reservation, source, rules)
         approval = self._store.approval(question.code)
         if approval is None:
@@ -242,12 +240,6 @@ def _with_what_was_reserved(record: Record, cents: int | None, currency: str) ->
             f"for this purchase, and a repeat in {currency} cannot be compared with that."
         )
     return max(cents or 0, record.reserved_cents), record.reserved_currency
-
-
-def _is_approved(record: Record, reservation: Reservation) -> bool:
-    """Whether a purchase was approved when its intent was stored, and may cost no more by now."""
-    cents, most = reservation.cents, record.reserved_cents
-    return bool(record.approved_by) and cents is not None and most is not None and cents <= most
 
 
 def _rule_that_needs_it(limits: tuple[Limit, ...], rules: MoneyRules) -> str:

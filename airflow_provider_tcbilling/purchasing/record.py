@@ -173,8 +173,8 @@ class Record:
 
     @property
     def is_overrun(self) -> bool:
-        """Whether it cost more than was reserved for it, or was paid in another currency."""
-        if self.reserved_cents is None or self.gross_cents is None:
+        """Whether it cost more than was reserved for it, or was paid in another currency. Nothing is in no currency."""
+        if self.reserved_cents is None or not self.gross_cents:
             return False
         return self.gross_cents > self.reserved_cents or self.currency != self.reserved_currency
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_tcbilling.api.endpoint import server_name
+from airflow_provider_tcbilling.api.endpoint import is_tencents, server_name
 from airflow_provider_tcbilling.api.text import amount
 from airflow_provider_tcbilling.purchasing.limits import DEFAULT_ZONE, Limit, Window
 from airflow_provider_tcbilling.purchasing.money_errors import (
@@ -141,9 +141,15 @@ class Reservation:
             record.key != self.key
             and record.action in SPENDING_ACTIONS
             and record.state is not State.DECLINED
-            and server_name(record.endpoint) == self.server
-            and not (record.account and self.account and record.account != self.account)
+            and self._is_of_this_account(record)
         )
+
+    def _is_of_this_account(self, record: Record) -> bool:
+        server, accounts = server_name(record.endpoint), {record.account, self.account} - {""}
+        if server == self.server:
+            return len(accounts) <= 1
+        is_same = bool(record.account) and record.account == self.account
+        return is_same and is_tencents(server) and is_tencents(self.server)
 
 
 def usage_of(reservation: Reservation, records: Iterable[Record], now: float, blocked: int | None = None) -> Usage:
@@ -152,14 +158,15 @@ def usage_of(reservation: Reservation, records: Iterable[Record], now: float, bl
     counted = []
     for limit in reservation.limits:
         begin, _ = limit.span(now, reservation.zone)
-        mine = [record for record in beside if _is_in(limit, reservation, record, begin)]
+        scope = [record for record in beside if _is_in(limit, reservation, record, begin)]
+        mine = [record for record in scope if record.counted_currency in ("", limit.currency)]
         counted.append(
             Counted(
                 limit,
                 sum(record.settled_cents or 0 for record in mine),
                 sum(record.counted_cents or 0 for record in mine if record.settled_cents is None),
                 sum(record.counted_cents is None for record in mine),
-                sum(record.counted_currency not in ("", limit.currency) for record in mine),
+                len(scope) - len(mine),
             )
         )
     recent = [record for record in beside if is_under_way(record, reservation.recent_since)]

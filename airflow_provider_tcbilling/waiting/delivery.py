@@ -173,7 +173,7 @@ def with_price(client: BillingClient, order: Order, action: str, patience: float
     deadline = time.time() + patience
     watch = DeliveryWatch(client, order.order_id, action=action, deadline=deadline, grace=PRICE_SECONDS)
     try:
-        while (listed := watch.step().order) is None:
+        while (listed := watch.step().order) is None or (_is_a_part(order, listed) and time.time() < deadline):
             time.sleep(min(PRICE_SECONDS, max(0.0, deadline - time.time())))
     except TcBillingError as error:
         log.info("The price of order %s is not known yet. %s", order.order_id, error)
@@ -182,9 +182,16 @@ def with_price(client: BillingClient, order: Order, action: str, patience: float
 
 
 def priced_as(order: Order, listed: Order) -> Order:
-    """Return an order with the price that the order book lists."""
+    """Return an order with the price that the order book lists; without one if it lists only a part of the order."""
+    if _is_a_part(order, listed):
+        return order
     prices = {name: getattr(listed, name) for name in ("paid_cents", "currency", "voucher_cents")}
     return replace(order, **prices)
+
+
+def _is_a_part(order: Order, listed: Order) -> bool:
+    """Whether some sub-orders are not listed yet: the order has more instances than those that are."""
+    return 0 < len(listed.instance_ids) < len(order.instance_ids)
 
 
 def _currency_of(deals: Sequence[Deal]) -> str:

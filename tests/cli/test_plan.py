@@ -164,3 +164,15 @@ def test_a_plan_is_approved_on_the_command_line_as_it_is(plan, shop, run, tmp_pa
     assert commands.main(["approve", "--plan", str(tmp_path / "plan.json"), *total]) == 0
 
     assert shop.ledger.approval(json.loads(out)["purchases"][0]["approval_code"]).approved_by == "alice"
+
+
+def test_a_dag_that_renders_what_is_missing_to_nothing_needs_a_run_all_the_same(plan):
+    tasks = (
+        "dag.template_undefined = __import__('jinja2').Undefined\n"
+        "    CreateInstanceOperator(task_id='buy', purchase_key='edge-{{ ds }}', **ORDER)"
+    )
+
+    code, out, err = plan(tasks)
+
+    assert (code, out) == (1, "")
+    assert "  - purchase_key: 'ds' is undefined" in err

@@ -302,6 +302,8 @@ def test_a_limit_is_shown_as_it_is_understood_with_its_window_and_its_sums(shop,
         "all purchases of p_cloudfirewall by DAG shop of one day together may cost at most 500.00 USD. From 20"
     )
     assert " 00:00 (UTC): 100.00 USD settled, 7.00 USD reserved, 393.00 USD left" in texts["limit a day"]
+    assert ". The ledger has no such purchase yet: compare the spelling" in texts["limit other"]
+    assert [check["name"] for check in answer["checks"] if "spelling" in check["about"]] == ["limit other"]
     assert sums == {
         "fleet": (PRICE, 700),
         "a day": (PRICE, 700),

@@ -9,6 +9,7 @@ import pendulum
 import pytest
 
 from airflow_provider_tcbilling.api.endpoint import server_name
+from airflow_provider_tcbilling.ledger.database import DatabaseStore
 from airflow_provider_tcbilling.ledger.reports_span import ZONE
 from airflow_provider_tcbilling.purchasing.limits import Limit, Window
 from airflow_provider_tcbilling.purchasing.record import State
@@ -193,6 +194,18 @@ def test_vouchers_are_part_of_the_price_that_is_added(shop, run):
     assert (shop.record().gross_cents, shop.record().paid_cents) == (PRICE, PRICE - 300)
 
 
+def test_a_price_above_its_reservation_is_added_and_blocks_that_price(shop, run):
+    shop.ordered()
+    shop.edit(reserved_cents=PRICE - 1, reserved_currency="USD")
+
+    (line,) = reconciled(run, code=0)["lines"]
+
+    assert line["kind"] == "settled now"
+    assert "until a user accepts its price" in line["reason"]
+    assert shop.record().is_overrun
+    assert shop.ledger.events_of(KEY)[-1]["kind"] == "overrun"
+
+
 def test_nothing_is_written_with_no_settle(shop, run):
     shop.ordered()
     shop.lost("another", carried_out=False, after=LATE)
@@ -205,13 +218,19 @@ def test_nothing_is_written_with_no_settle(shop, run):
 
 def test_a_record_that_a_task_changes_meanwhile_stays(shop, run, monkeypatch):
     shop.ordered()
-    store = type(shop.ledger)
-    monkeypatch.setattr(store, "replace", lambda self, key, record, expected=None: False)
+    read = DatabaseStore.text
 
+    def read_and_change(store, key):
+        text = read(store, key)
+        monkeypatch.setattr(DatabaseStore, "text", read)
+        shop.edit(reason="a task was here")
+        return text
+
+    monkeypatch.setattr(DatabaseStore, "text", read_and_change)
     (line,) = reconciled(run, code=1)["lines"]
 
     assert line["kind"] == "unsettled"
-    assert shop.record().gross_cents is None
+    assert (shop.record().gross_cents, shop.record().reason) == (None, "a task was here")
 
 
 def test_a_purchase_that_surely_bought_nothing_is_released(shop, run):

@@ -20,8 +20,13 @@ NOON = 1_792_036_800.0
 """2026-10-15 12:00 in Shanghai."""
 
 DAY = 86_400.0
-ENDPOINTS = {"one": "https://billing.one.example", "other": "https://billing.other.example"}
-SERVER, OTHER_SERVER = map(server_name, ENDPOINTS.values())
+ENDPOINTS = {
+    "one": "https://billing.one.example",
+    "other": "https://billing.other.example",
+    "intl": "https://billing.intl.tencentcloudapi.com",
+    "regional": "https://billing.ap-guangzhou.intl.tencentcloudapi.com",
+}
+SERVER, OTHER_SERVER, INTL, REGIONAL = map(server_name, ENDPOINTS.values())
 ACCOUNTS = ("", "", "100000000001", "100000000001", "100000000002")
 ACTIONS = ("CreateInstance", "CreateInstance", "CreateInstance", "RenewInstance", "RefundInstance")
 PRODUCTS = ("p_firewall", "P_Firewall", "p_disk", "")
@@ -100,7 +105,7 @@ def any_reservation(source, keys):
         currency="USD",
         limits=limits,
         zone=choose(("Asia/Shanghai", "UTC", "America/New_York")),
-        server=choose((SERVER, SERVER, SERVER, OTHER_SERVER, "nowhere")),
+        server=choose((SERVER, SERVER, SERVER, OTHER_SERVER, INTL, INTL, REGIONAL, "nowhere")),
         account=choose(ACCOUNTS),
         origin=choose(ORIGINS),
         run=choose(RUNS),
@@ -146,6 +151,33 @@ def test_a_purchase_of_which_only_a_user_tells_counts_in_the_limit_of_each_produ
     (counted,) = ledger.usage(reservation).counted
 
     assert counted.settled == 70
+
+
+@pytest.mark.parametrize(("endpoint", "account", "settled"), [
+    ("regional", "100000000001", 70), ("regional", "100000000002", 0), ("regional", "", 0),
+    ("intl", "", 70), ("other", "100000000001", 0),
+])  # fmt: skip
+def test_an_account_of_tencents_counts_together_by_whichever_name_of_the_server(ledger, endpoint, account, settled):
+    limit = Limit("fleet", Window.MONTH, 100, "USD")
+    priced = {"state": State.ORDERED, "gross_cents": 70, "currency": "USD"}
+    one = record("one", endpoint=ENDPOINTS[endpoint], account=account, **priced)
+    ledger.create("one", one.as_json())
+    reservation = Reservation("another", 31, "USD", (limit,), server=INTL, account="100000000001")
+
+    (counted,) = ledger.usage(reservation).counted
+
+    assert counted.settled == settled
+    assert usage_of(reservation, [one], NOON).counted == [counted]
+
+
+@pytest.mark.parametrize("currency", [None, "CNY"])
+def test_an_order_that_was_never_paid_blocks_no_price_in_whichever_currency(ledger, currency):
+    reserved = {"reserved_cents": 100, "reserved_currency": "USD", "price_key": "a" * 32}
+    unpaid = record("unpaid", State.ORDERED, gross_cents=0, paid_cents=0, currency=currency, **reserved)
+    ledger.create("unpaid", unpaid.as_json())
+
+    assert ledger.price(SERVER, "", "a" * 32) == Price()
+    assert price_of([unpaid], SERVER, "", "a" * 32, -1) == Price()
 
 
 def test_a_price_that_a_user_has_accepted_blocks_until_a_higher_one_comes(ledger):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
@@ -13,6 +14,7 @@ from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.purchasing.approval_text import REFUSE
 from airflow_provider_tcbilling.task.ledger_connection import address_of
 from tests.conftest import ORDER, PRICE, context_of
+from tests.support.crash import dying_at
 from tests.support.instance_task import spent
 from tests.support.questions import Parked, Questions, event
 
@@ -93,6 +95,32 @@ def test_a_retry_after_the_answer_asks_nobody(questions, sandbox, monkeypatch):
 
 def unreachable(*arguments, **options):
     raise Unreachable("no network")
+
+
+def test_a_repeat_whose_approval_has_expired_since_its_intent_was_stored_asks_again(questions, sandbox, passing_time):
+    option = asked(questions)
+    with dying_at("intent stored"):
+        task().execute_approved(context_of(), event(option))
+    passing_time.sleep(2 * DAY)
+    sandbox.gateway._clock = time.time
+
+    again = asked(questions, task(on_unknown_outcome="replay"), context_of(try_number=2))
+
+    assert (again, spent(sandbox)) == (option, 0)
+    task(on_unknown_outcome="replay").execute_approved(context_of(try_number=2), event(option, seconds_ago=-2 * DAY))
+    assert spent(sandbox) == PRICE
+
+
+def test_a_repeat_whose_approver_may_not_approve_any_more_asks_again(questions, sandbox, passing_time):
+    option = asked(questions)
+    with dying_at("intent stored"):
+        task().execute_approved(context_of(), event(option))
+    passing_time.sleep(1000)
+    sandbox.gateway._clock = time.time
+
+    asked(questions, task(approvers="bob", on_unknown_outcome="replay"), context_of(try_number=2))
+
+    assert spent(sandbox) == 0
 
 
 def test_a_cleared_task_whose_approval_has_expired_asks_again(questions, sandbox, passing_time, ledger):
@@ -190,11 +218,12 @@ def test_an_unchanged_question_is_put_again_after_a_clear(questions, sandbox):
     assert asked(questions) == asked(questions, context=context_of(try_number=2))
 
 
-def test_only_approvers_approve(questions, sandbox):
+def test_only_approvers_approve(questions, sandbox, ledger):
     option = asked(questions, task(approvers=["bob"]))
 
     refused("alice is not one of the approvers", task(approvers="bob"), event(option))
     assert spent(sandbox) == 0
+    assert ledger.approval(questions.parked[0].code) is None
 
     task(approvers="bob, carol").execute_approved(context_of(), event(option, by="carol"))
     assert spent(sandbox) == PRICE

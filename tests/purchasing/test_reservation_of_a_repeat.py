@@ -34,7 +34,7 @@ def store(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def purchase(sandbox, store, passing_time):
-    sandbox.gateway._clock = lambda: time.time()  # noqa: PLW0108 - the time of the test is set later
+    sandbox.gateway._clock = time.time
 
     def purchase(key, rules, order=ORDER, checkpoint=None):
         action = NewInstance(client_to(sandbox), order)

@@ -16,6 +16,7 @@ from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record
 from airflow_provider_tcbilling.sandbox.options import Tokens
+from airflow_provider_tcbilling.sandbox.token_memory import TokenMemory
 from tests.conftest import ORDER, client_to
 from tests.support.crash import dying_at
 
@@ -156,7 +157,7 @@ def refused_after_a_lost_try(shop):
 
 def paid_twice(shop, *, is_known=True):
     """Let the first answer be lost and its order be listed late, where the server ignores tokens."""
-    object.__setattr__(shop.sandbox.options, "tokens", Tokens("ignore"))
+    shop.sandbox.account._tokens = TokenMemory(Tokens("ignore"))
     shop.sandbox.faults.add({"fault": "not-visible", "looks": 1 if is_known else 9})
     shop.sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
     with pytest.MonkeyPatch.context() as patch:

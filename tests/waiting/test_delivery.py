@@ -7,9 +7,9 @@ import time
 import pytest
 
 from airflow_provider_tcbilling.api.errors import AuthError, DeliveryFailed, DeliveryTimeout
-from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus
+from airflow_provider_tcbilling.api.models import ENDINGS, DealStatus, Order
 from airflow_provider_tcbilling.api.rate_limit import RateLimiter
-from airflow_provider_tcbilling.waiting.delivery import LAST_QUERY_SECONDS, DeliveryWatch
+from airflow_provider_tcbilling.waiting.delivery import LAST_QUERY_SECONDS, DeliveryWatch, priced_as
 from tests.conftest import ORDER, PRICE, client_to
 
 pytestmark = pytest.mark.usefixtures("waiting_only_reads")
@@ -225,3 +225,10 @@ def test_waiting_never_buys(start_sandbox):
     queries_until_ended(DeliveryWatch(client, order.order_id))
 
     assert sandbox.requests == {"CreateInstance": 1, "DescribeDealsByCond": sandbox.requests["DescribeDealsByCond"]}
+
+
+@pytest.mark.parametrize(("ids", "gross"), [(("a",), None), (("a", "b"), 100), (("c", "d"), 100), ((), 100)])
+def test_a_part_of_the_sub_orders_tells_no_price_of_the_whole_order(ids, gross):
+    listed = Order("1", ids, paid_cents=100, currency="USD", voucher_cents=0)
+
+    assert priced_as(Order("1", ("a", "b")), listed).gross_cents == gross

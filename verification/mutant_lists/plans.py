@@ -133,6 +133,6 @@ PLANS = (
         "_rendered_without_run",
         "    task.dag.template_undefined = jinja2.StrictUndefined\n",
         "",
-        f"{COMMAND}::test_what_cannot_be_planned_says_why",
+        f"{COMMAND}::test_a_dag_that_renders_what_is_missing_to_nothing_needs_a_run_all_the_same",
     ),
 )

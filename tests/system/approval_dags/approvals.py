@@ -39,7 +39,7 @@ for dag_id, is_not_requester in (("approved", False), ("paused", False), ("not_r
             approvers="alice, bob, requester",
             approval_valid_for=argument("valid_for"),
             approver_is_not_requester=is_not_requester,
-            deferrable=False,
+            deferrable=dag_id == "approved",
             poll_interval=1,
             retries=1,
             retry_delay=timedelta(seconds=1),
