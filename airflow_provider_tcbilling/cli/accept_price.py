@@ -9,7 +9,7 @@ from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.cli.lookup import FoundPurchase, Refused
 from airflow_provider_tcbilling.hooks.session import Session
 from airflow_provider_tcbilling.ledger.store import Store
-from airflow_provider_tcbilling.purchasing.prices import Acceptance
+from airflow_provider_tcbilling.purchasing.prices import UNKNOWN, Acceptance
 from airflow_provider_tcbilling.task.store import open_ledger
 
 OF_THE_PURCHASE = ""
@@ -30,6 +30,8 @@ def accept_price(tencent: Session, found: FoundPurchase | None, price_key: str, 
     store: Store = found.store if found else open_ledger(tencent.settings)
     account, server = tencent.buying.account, server_name(tencent.settings.endpoint)
     price = store.price(server, account, price_key)
+    if price == UNKNOWN:
+        raise Refused(f"Nothing was written: the ledger remembers no price of the key {harmless(price_key)}.")
     if price.blocked_cents is None:
         return f"It stays: no price blocks {harmless(price_key)}."
     cents = price.blocked_cents if most == OF_THE_PURCHASE else _cents(most)
@@ -39,6 +41,7 @@ def accept_price(tencent: Session, found: FoundPurchase | None, price_key: str, 
     store.accept_price(server, account, price_key, Acceptance(cents, price.currency, _user()))
     return (
         f"Accepted: up to {amount(cents, price.currency)} for price key {harmless(price_key)}.\n"
+        f"Paid:   {amount(price.blocked_cents, price.currency)}, for the dearest order above its reservation\n"
         "Next:   clear the tasks that were refused: they BUY at that price, within the limits"
     )
 

@@ -39,6 +39,7 @@ def reconcile(chosen: argparse.Namespace) -> Answer:
     _exactly_one_span(chosen)
     with connected(chosen.conn_id) as tencent:
         span = _wanted_span(chosen, work.report_zone(tencent.settings))
+        _refuse_the_future(span)
         report = work.reconcile(tencent, span, settles=not chosen.no_settle)
     if chosen.html:
         from airflow_provider_tcbilling.cli.reconcile_page import page_of
@@ -83,6 +84,16 @@ def _wanted_span(chosen: argparse.Namespace, zone: str) -> Span:
         return Span.between(chosen.first, chosen.last, zone)
     except ValueError as error:
         raise WrongUsage(str(error)) from error
+
+
+def _refuse_the_future(span: Span) -> None:
+    """Refuse a span that has not begun: a slip in a month must not look like books that agree."""
+    import time
+
+    from airflow_provider_tcbilling.cli.lookup import Refused
+
+    if span.since > time.time():
+        raise Refused(f"{span.name} has not begun, so there is nothing to compare.")
 
 
 def _write(path: str, text: str) -> None:

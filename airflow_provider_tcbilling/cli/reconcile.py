@@ -119,9 +119,16 @@ class Reconciliation:
             self.scope,
             released=self.released,
             reasons=self.reasons,
-            notes=[*notes, *([] if self._counts_money else [ONLY_READ])],
+            notes=[*notes, *self._orders_by_hand(), *([] if self._counts_money else [ONLY_READ])],
             keeps_prices=self._counts_money,
         )
+
+    def _orders_by_hand(self) -> list[str]:
+        """Name the orders that a user has given to a purchase: that they agree says nothing of who bought them."""
+        given = sorted(entry.order_id for entry in self.entries.values() if entry.is_by_hand)
+        if not (listed := [number for number in given if number in self.book.deals]):
+            return []
+        return [f"No task has bought these orders: a user said (settle) whose they are: {', '.join(listed)}."]
 
     @property
     def _counts_money(self) -> bool:

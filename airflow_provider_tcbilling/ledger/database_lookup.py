@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from airflow_provider_tcbilling.ledger.database_rows import PRUNED, written
 from airflow_provider_tcbilling.ledger.database_tables import orders, purchases
@@ -15,6 +15,7 @@ from airflow_provider_tcbilling.purchasing.record import State
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
+    from sqlalchemy.sql import ColumnElement
 
 KEYS_AT_ONCE = 5_000
 
@@ -39,9 +40,15 @@ def server_of(connection: Connection) -> str:
 def delivered_before(connection: Connection, before: float) -> list[Sum]:
     """Return how many purchases were delivered and changed last before a moment, by currency."""
     columns = (purchases.c.currency, func.count(), func.coalesce(func.sum(purchases.c.paid_cents), 0))
-    wanted = select(*columns).where(purchases.c.state == State.DELIVERED.value, purchases.c.changed_at < before)
+    wanted = select(*columns).where(*is_prunable(before))
     rows = connection.execute(wanted.group_by(purchases.c.currency).order_by(purchases.c.currency))
     return [Sum(currency, int(count), int(cents)) for currency, count, cents in rows]
+
+
+def is_prunable(before: float) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a delivered purchase that reserves nothing: without its record no price ends that."""
+    reserves_nothing = or_(purchases.c.gross_cents.is_not(None), purchases.c.reserved_cents.is_(None))
+    return purchases.c.state == State.DELIVERED.value, purchases.c.changed_at < before, reserves_nothing
 
 
 def possible(connection: Connection, token: str, dag_id: str, order_ids: Collection[str]) -> Iterator[Row[Any]]:

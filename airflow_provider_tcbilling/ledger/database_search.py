@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, or_, select, union_all, update
 
+from airflow_provider_tcbilling.ledger.database_lookup import is_prunable
 from airflow_provider_tcbilling.ledger.database_rows import PRUNED, id_of
 from airflow_provider_tcbilling.ledger.database_tables import books, events, purchases, totals
 from airflow_provider_tcbilling.purchasing.record import State
@@ -132,7 +133,7 @@ def prune(connection: Connection, before: float) -> int:
     Their rows stay, so that a task that is run again is stopped; so do their orders, their events, and a total.
     """
     columns = [purchases.c[name] for name in ("id", "book", "product", "currency", "paid_cents", "changed_at")]
-    delivered = (purchases.c.state == State.DELIVERED.value, purchases.c.changed_at < before)
+    delivered = is_prunable(before)
     wanted = select(*columns).where(*delivered).order_by(purchases.c.changed_at).limit(PRUNED_AT_ONCE)
     rows = connection.execute(wanted.with_for_update()).all()
     counts: Counter[tuple[Any, ...]] = Counter()

@@ -36,6 +36,9 @@ STATES: Mapping[str, str] = {
 DECIDED = frozenset({"settled", "restored", "imported"})
 """Kinds of events after which a purchase may have any state, since a user decided, or another ledger did."""
 
+UNSTATED = DECIDED | {"overrun"}
+"""Kinds of events that do not tell the state. A price above its reservation shows at the delivery, or afterwards."""
+
 APART = frozenset({"approved", "accepted", "assigned"})
 """Kinds of events that are not about the order or the amount of a purchase."""
 
@@ -127,7 +130,7 @@ def _is_near(shown: Any, value: Any) -> bool:
 
 
 def _state_beside_events(row: Row[Any], own: Sequence[Row[Any]]) -> Iterator[str]:
-    decisive = [event.kind for event in own if event.kind in STATES or event.kind in DECIDED]
+    decisive = [event.kind for event in own if event.kind in STATES or event.kind in UNSTATED]
     if decisive and (state := STATES.get(decisive[-1])) and row.state not in (state, ""):
         yield f"its state is {_written_as(row.state)}, and {state} by its events"
 
@@ -164,13 +167,18 @@ def _without_row(connection: Connection) -> Iterator[str]:
 
 
 def _decisions(connection: Connection) -> Iterator[str]:
-    """Yield each approval and each accepted price that no event tells so."""
+    """Yield each approval and each accepted price that no event tells so, and each that is gone."""
     wanted = select(events).where(events.c.kind.in_(["approved", "accepted"])).order_by(events.c.at_ms, events.c.seq)
     told = {(event.kind, str(event.purchase), event.cents, event.who) for event in connection.execute(wanted)}
-    for row in connection.execute(select(approvals)):
+    approved, accepted = (connection.execute(select(table)).all() for table in (approvals, prices))
+    kept = {("approved", str(row.purchase)) for row in approved}
+    kept |= {("accepted", id_of(f"price {row.price_key}")) for row in accepted}
+    for kind, purchase in sorted({(kind, purchase) for kind, purchase, *_ in told} - kept):
+        yield f"purchase or price {purchase}: an event says {kind}, and nothing of it is kept"
+    for row in approved:
         if ("approved", str(row.purchase), row.cents, row.approved_by) not in told:
             yield f"approval {harmless(row.code)} of {harmless(row.key)}: no event approves {row.cents} cents"
-    for row in connection.execute(select(prices)):
+    for row in accepted:
         if ("accepted", id_of(f"price {row.price_key}"), row.accepted_cents, row.accepted_by) not in told:
             yield f"price {harmless(row.price_key)}: no event accepts {row.accepted_cents} cents"
 

@@ -55,6 +55,7 @@ class Entry:
     :param thing: Hash of the request; empty if it is not known. Two purchases of one thing have the same.
     :param twins: Second orders that no record owns, one line each.
     :param reason: Why the record cannot be used.
+    :param is_by_hand: A user has said that the order is its own, and no task has sent it.
     :param is_settled_now: Its price was unknown before this report.
     """
 
@@ -78,6 +79,7 @@ class Entry:
     twins: tuple[str, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    is_by_hand: bool = False
     is_settled_now: bool = False
 
     @property
@@ -128,6 +130,7 @@ def entry_of(record: Record) -> Entry:
         approved_by=record.approved_by,
         instance_ids=record.instance_ids,
         twins=record.twins,
+        is_by_hand=record.is_word_of_a_user,
         origin=record.placed_by,
     )
 

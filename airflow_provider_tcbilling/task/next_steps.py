@@ -223,8 +223,8 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
     ),
     money_errors.MoneyRefused: "Correct what the lines above name, then clear the task: {acts}.",
     money_errors.PriceUnknown: (
-        "Set max_cents, the most that it may cost, and its currency on the task. Or buy the same once without limits: "
-        "the ledger remembers the price. Then clear the task: {acts}."
+        "Set max_cents, the most that it may cost, and its currency on the task. Then clear the task: {acts}. Once it "
+        "is delivered, the ledger remembers the price."
     ),
     money_errors.PriceTooHigh: "Raise max_cents, if that price is right, then clear the task: {acts}.",
     money_errors.PriceBlocked: (

@@ -244,3 +244,27 @@ def test_no_text_of_a_row_steers_a_terminal(shop, run):
 
     assert [c for c in steers(run("ledger", "verify")[1]) if c != "\n"] == []
     assert [c for c in steers(run("ledger", "verify", "--json")[1]) if c != "\n"] == []
+
+
+def test_a_price_above_its_reservation_is_no_change_by_hand(shop, run):
+    shop.ordered()
+    record = shop.record()
+    store, text = shop.ledger, shop.ledger.text(record.key)
+    reserved = {**record.as_json(), "reserved_cents": 1, "reserved_currency": "USD"}
+    assert store.replace(record.key, reserved, text)
+    paid = {**reserved, "state": "delivered", "gross_cents": PRICE, "paid_cents": PRICE, "currency": "USD"}
+    assert store.replace(record.key, paid, store.text(record.key))
+    assert store.events_of(record.key)[-1]["kind"] == "overrun"
+
+    assert verified(run)["holds"]
+
+
+@pytest.mark.parametrize("table", ["approvals", "prices"])
+def test_a_decision_of_a_user_that_was_deleted_is_named(shop, run, table):
+    shop.ledger.approve([Approval("C-1", KEY, 100, "USD", "ada", 1e9, 2e9)], "127.0.0.1", "1")
+    shop.ledger.accept_price("127.0.0.1", "1", "p" * 32, Acceptance(100, "USD", "ada"))
+    assert verified(run)["holds"]
+
+    shop.execute(f"DELETE FROM tcbilling_{table}")
+
+    assert not verified(run)["holds"]

@@ -430,3 +430,10 @@ def test_a_page_that_cannot_be_written_is_named(shop, run, tmp_path):
 
     assert code == 1
     assert "cannot be written" in err
+
+
+def test_a_month_that_has_not_begun_is_no_month_that_agrees(shop, run):
+    code, out, err = run("reconcile", "--month", "2099-01")
+
+    assert (code, out) == (1, "")
+    assert "2099-01 has not begun, so there is nothing to compare." in err

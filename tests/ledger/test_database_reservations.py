@@ -267,3 +267,19 @@ def test_what_is_declined_is_released_with_an_event_that_says_how_much(ledger):
         ("intended", 60),
         ("declined", 60),
     ]
+
+
+def test_a_purchase_that_still_reserves_is_not_pruned(ledger):
+    open_ = {"state": "delivered", "order_id": "1", "reserved_cents": 100, "reserved_currency": "USD"}
+    ledger.create("k", raw(**open_))
+    assert ledger.prune(4e9) == 0
+
+    ledger.replace("k", raw(**open_, gross_cents=90, currency="USD"))
+    assert ledger.prune(4e9) == 1
+
+
+def raw(**fields):
+    """Return a record as it is stored."""
+    at = "2026-11-25T00:00:00Z"
+    usual = {"endpoint": "http://127.0.0.1", "action": "CreateInstance", "owner": "o", "key_id": "3cd2bcd55a4409da"}
+    return {"key": "k", **usual, "intended_at": at, "changed_at": at, **fields}
