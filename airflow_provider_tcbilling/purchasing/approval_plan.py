@@ -146,6 +146,11 @@ def _question_in(number: int, entry: Any, rules: ApprovalRules, requester: str) 
     fields = entry if isinstance(entry, Mapping) else {}
     if fields and fields.get("max_cents") is None:
         return f"purchase {number}: its price is not known, so it cannot be approved"
+    if "approval_code" in fields and not fields["approval_code"]:
+        return (
+            f"purchase {number}: it has no code, since it is another purchase in each run. Plan it with --run-id, or "
+            "give it a purchase_key"
+        )
     if not _is_entry(fields):
         return f"purchase {number}: a field is missing, or is not what it should be"
     question = Question(

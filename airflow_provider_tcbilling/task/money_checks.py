@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from airflow_provider_tcbilling.api.check import Check
@@ -15,7 +16,13 @@ MAX_APPROVER = 128
 
 
 def cents_of(value: Any) -> int:
-    """Return an amount from 0 on, also one that a form wrote as text; ``ValueError`` for anything else."""
+    """
+    Return an amount from 0 on, also one that a form wrote as text; ``ValueError`` for anything else.
+
+    One with decimals is refused: whoever writes 150.00 does not mean 150 cents.
+    """
+    if isinstance(value, float) or (isinstance(value, str) and not re.fullmatch(r"\s*[0-9]+\s*", value, re.ASCII)):
+        raise ValueError("not a whole number of cents")
     if not 0 <= (cents := whole_number(value)) < MOST_CENTS:
         raise ValueError("not an amount")
     return cents
@@ -42,7 +49,7 @@ def valid_for_of(value: Any) -> float:
     return seconds
 
 
-AN_AMOUNT = Check(cents_of, f"a whole number of cents from 0 to {MOST_CENTS - 1}")
+AN_AMOUNT = Check(cents_of, f"a whole number of cents from 0 to {MOST_CENTS - 1}, without decimals")
 APPROVERS = Check(approvers_of, "names of users, as a list or as a text with commas between them, none of them empty")
 A_VALIDITY = Check(
     valid_for_of,

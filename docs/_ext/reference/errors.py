@@ -46,7 +46,7 @@ STAND_INS = {
     "conn_id": "`CONN_ID`",
     "console": "the console",
     "settle": "settle ...",
-    "accept": "settle --accept-price CENTS ...",
+    "accept": "settle --price-key KEY --accept-price",
     "approve": "approve --plan FILE ...",
     "reconcile": "reconcile --month MONTH ...",
     "restore": "settle --restore FILE",
