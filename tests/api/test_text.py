@@ -6,6 +6,7 @@ import logging
 import pickle
 import re
 import unicodedata
+from dataclasses import replace
 
 import jinja2
 import pytest
@@ -14,6 +15,8 @@ from airflow_provider_tcbilling.api import errors
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError, api_error
 from airflow_provider_tcbilling.api.models import Deal, Order, RenewableInstance
 from airflow_provider_tcbilling.api.text import NUMBER, harmless, in_markdown, inert, lines_of, matching
+from airflow_provider_tcbilling.purchasing.approval import Question
+from airflow_provider_tcbilling.purchasing.limits import Limit
 from airflow_provider_tcbilling.waiting.expiry import Wanted
 from tests.api.test_errors import ALL, ARGUMENTS
 from tests.support.nasty import SECRET, nasty
@@ -111,11 +114,22 @@ def test_no_text_in_an_error_makes_a_line_of_its_own_or_steers_a_terminal(cls):
     lines = len(str(cls(*arguments)).split("\n"))
 
     for text in nasty(50):
-        parts = [[text] * len(a) if isinstance(a, (list, tuple)) else text for a in arguments]
+        parts = [_hostile(a, text) for a in arguments]
         shown = str(cls(*parts))
 
         assert len(shown.split("\n")) == lines
         assert [c for c in steers(shown) if c != "\n"] == []
+
+
+def _hostile(argument, text):
+    """Return an argument of an error with a hostile text in each place that holds a text."""
+    if isinstance(argument, Limit):
+        return replace(argument, name=text)
+    if isinstance(argument, Question):
+        return replace(argument, code=text, currency=text)
+    if isinstance(argument, (list, tuple)):
+        return [text] * len(argument)
+    return argument if isinstance(argument, int) else text
 
 
 def test_what_the_server_says_of_an_error_is_bounded_and_forges_no_line(caplog):

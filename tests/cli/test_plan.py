@@ -115,7 +115,7 @@ def test_a_purchase_of_each_run_has_no_code_before_the_run(plan):
     (purchase,) = json.loads(out)["purchases"]
     assert (purchase["key"], purchase["approval_code"], purchase["client_token"]) == (None, None, None)
     assert purchase["max_cents"] == PRICE
-    with pytest.raises(ValueError, match="a field is missing"):
+    with pytest.raises(ValueError, match="another purchase in each run"):
         questions_in(json.loads(out), ApprovalRules(0))
 
 
