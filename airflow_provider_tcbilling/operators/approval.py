@@ -14,6 +14,7 @@ from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_FLAG, one_of, optional
 from airflow_provider_tcbilling.task.money_checks import A_VALIDITY, APPROVERS
+from airflow_provider_tcbilling.task.deployment import is_dry_run
 from airflow_provider_tcbilling.task.policies import OnRefusedRun
 from airflow_provider_tcbilling.triggers._task import BillingTask
 
@@ -144,7 +145,9 @@ class ApproveSpendingOperator(BillingTask):
             raise InvalidRequest(self.task_id, [f"only a ledger in a database remembers approvals, not {store.about}"])
         approval.log_plan(self, questions)
         try:
-            if answer:
+            if is_dry_run():
+                self.log.info("Nobody was asked, and nothing was approved: this deployment only plans.")
+            elif answer:
                 answer.refuse_unless_it_approves()
                 approval.remember(store, questions, answer, prompt)
             elif not _are_approved(questions, store):
