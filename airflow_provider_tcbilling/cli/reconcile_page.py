@@ -6,6 +6,7 @@ It loads nothing and runs nothing. All texts of the server and of the ledger are
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from importlib.resources import files
@@ -15,7 +16,14 @@ from typing import Any
 from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.cli.reconcile_picture import NARROW, PARTS, WIDE, days_of, products_of
 from airflow_provider_tcbilling.ledger.reports import MEANINGS, Kind, Line, Report
-from airflow_provider_tcbilling.ledger.reports_summary import by_currency, by_day, by_product, sums_of, written
+from airflow_provider_tcbilling.ledger.reports_summary import (
+    by_currency,
+    by_day,
+    by_product,
+    creator_of,
+    sums_of,
+    written,
+)
 
 MOST_ROWS = 2_000
 """Rows of a table. A page that is mailed must not grow without a limit; the export has all."""
@@ -119,7 +127,7 @@ def _cells(line: Line, zone: str) -> tuple[str, ...]:
     at = "" if line.at is None else written(line.at, zone)[:16].replace("T", " ")
     amounts = (line.book_cents, line.ledger_cents, line.reserved_cents or None)
     is_said = line.kind is Kind.AGREED or line.status in line.reason
-    why = ", ".join(filter(None, [line.reason, "" if is_said else line.status]))
+    why = ", ".join(filter(None, [line.reason, "" if is_said else line.status, creator_of(line)]))
     texts = map(_text, (at, line.order_id, line.product))
     return (*texts, *(money(cents, line.currency) for cents in amounts), _text(line.key), _text(why))
 
@@ -135,7 +143,7 @@ def money(cents: int | None, currency: str) -> str:
 def _hints(report: Report) -> Iterator[str]:
     if not report.hints:
         return
-    yield f"<h2>{len(report.hints)} times: the same thing, close together</h2>"
+    yield "<h2>The same thing, close together</h2>"
     yield (
         "<p>Orders of the same thing that were made within minutes. This is no difference. It may be meant, as when "
         "ten of a kind are bought at once; or one order is too many.</p>"
@@ -156,7 +164,8 @@ def _hint(group: tuple[Line, ...], zone: str) -> str:
 def _notes(report: Report) -> Iterator[str]:
     zone, how = report.book_zone
     yield "<h2>How this was made</h2>"
-    yield _items([*report.notes, f"The order book writes times of {zone} ({how})."])
+    made = f"Made at {written(time.time(), report.span.zone)}, from what both had then."
+    yield _items([made, *report.notes, f"The order book writes times of {zone} ({how})."])
 
 
 def _items(texts: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from airflow_provider_tcbilling.api.text import amount, harmless, lines_of
 from airflow_provider_tcbilling.cli.columns import columns
 from airflow_provider_tcbilling.cli.command import Rendered
 from airflow_provider_tcbilling.ledger.reports import MEANINGS, Kind, Line, Report
-from airflow_provider_tcbilling.ledger.reports_summary import totals_of, written
+from airflow_provider_tcbilling.ledger.reports_summary import creator_of, totals_of, written
 
 MOST_SHOWN = 200
 """Lines of a table; the JSON has all."""
@@ -107,7 +107,8 @@ def _cells(line: Line, zone: str) -> tuple[Any, ...]:
     at = None if line.at is None else written(line.at, zone)
     money = (line.book_cents, line.ledger_cents, line.reserved_cents or None)
     amounts = (None if cents is None else amount(cents, line.currency) for cents in money)
-    return (line.kind.value, at, line.order_id, *amounts, line.product, line.key, line.reason)
+    why = line.reason or creator_of(line)
+    return (line.kind.value, at, line.order_id, *amounts, line.product, line.key, why)
 
 
 def _notes(report: Report) -> Iterator[str]:

@@ -148,4 +148,4 @@ def _read_pass(client: BillingClient, span: tuple[float, float], limit: int) -> 
 
 def _slim(deal: Deal) -> Deal:
     """Return a row without the fields that the package does not read: they take most of the memory."""
-    return replace(deal, shown={"ProjectId": deal.shown.get("ProjectId")} if "ProjectId" in deal.shown else {})
+    return replace(deal, shown={name: deal.shown[name] for name in ("ProjectId", "Creator") if name in deal.shown})

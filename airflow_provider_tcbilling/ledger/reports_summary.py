@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from airflow_provider_tcbilling.api.models import unique
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.ledger.reports import Kind, Line, Report
 
@@ -50,6 +51,13 @@ class Sums:
         self.settled_cents += line.ledger_cents or 0
         if line.entry and line.ledger_cents is None:
             self.reserved_cents += line.reserved_cents or line.book_cents or 0
+
+
+def creator_of(line: Line) -> str:
+    """Return the users that placed an order which nobody owns, as the order book writes them; empty for others."""
+    deals = line.deals if line.kind is Kind.NOBODY else ()
+    users = unique(harmless(deal.shown["Creator"], 60) for deal in deals if deal.shown.get("Creator"))
+    return f"placed by user {', '.join(users)}" if users else ""
 
 
 def sums_of(lines: Iterable[Line]) -> Sums:

@@ -13,8 +13,8 @@ from airflow_provider_tcbilling.api.errors import InvalidRequest
 from airflow_provider_tcbilling.api.reading import json_of
 from airflow_provider_tcbilling.hooks.connection import DEFAULT_CONN_ID
 from airflow_provider_tcbilling.task.arguments import A_CONNECTION, A_FLAG, one_of, optional
-from airflow_provider_tcbilling.task.money_checks import A_VALIDITY, APPROVERS
 from airflow_provider_tcbilling.task.deployment import is_dry_run
+from airflow_provider_tcbilling.task.money_checks import A_VALIDITY, APPROVERS
 from airflow_provider_tcbilling.task.policies import OnRefusedRun
 from airflow_provider_tcbilling.triggers._task import BillingTask
 

@@ -219,7 +219,9 @@ def test_one_plan_need_not_be_in_a_list(questions, sandbox):
     assert "[" in asked(questions, approve(plan(sandbox, "web")))
 
 
-def test_in_a_deployment_that_only_plans_nobody_is_asked_and_nothing_is_approved(questions, sandbox, ledger, monkeypatch):
+def test_in_a_deployment_that_only_plans_nobody_is_asked_and_nothing_is_approved(
+    questions, sandbox, ledger, monkeypatch
+):
     monkeypatch.setenv("AIRFLOW__TCBILLING__DRY_RUN", "True")
 
     result = approve(plan(sandbox, "web")).execute(context())
