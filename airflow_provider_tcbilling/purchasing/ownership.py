@@ -291,17 +291,22 @@ class Ownership:
     def note_delivery(self, order: Order) -> None:
         """Add to the record what the delivery showed; a store that fails is only logged."""
         try:
-            record = self.read()
-            if record and record.order_id == order.order_id and record.state is not State.DELIVERED:
+            for _ in range(WRITE_TRIES):
+                record, text = self._read()
+                if not record or record.order_id != order.order_id or record.state is State.DELIVERED:
+                    return
                 delivered = record.ordered(order, self._clock(), State.DELIVERED)
-                self.write(delivered)
-                if delivered.is_overrun:
-                    log.error(
-                        "Order %s cost %s, and %s was reserved for it. The order stays. Within limits, nothing more of "
-                        "this price is bought until a user accepts it: settle --accept-price.",
-                        order.order_id,
-                        *delivered.prices,
-                    )
+                if self._store.replace(record.key, delivered.as_json(), text):
+                    break
+            else:
+                raise StoreFailed(f"{self.location} changes at each moment")
+            if delivered.is_overrun:
+                log.error(
+                    "Order %s cost %s, and %s was reserved for it. The order stays. Within limits, nothing more of "
+                    "this price is bought until a user accepts it: settle --accept-price.",
+                    order.order_id,
+                    *delivered.prices,
+                )
         except TcBillingError as error:
             log.warning("The delivery of order %s was not recorded: %s", order.order_id, error)
 
@@ -330,6 +335,8 @@ class Ownership:
         if not is_ours or not self._store.replace(new.key, new.as_json(), text):
             log.warning("Another process may have taken the purchase over, so its record is left as it is.")
             return
+        if self._store.replaces_conditionally:
+            return  # Nobody had taken it over, or the comparison would have failed.
         if self._clock() > mine.sending_until and self.refresh(new).owner == mine.owner:
             log.warning("This process stood still while it wrote, so the next try queries the order book first.")
             self.write(self._given_up(mine))

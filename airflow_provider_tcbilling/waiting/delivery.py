@@ -141,7 +141,7 @@ class DeliveryWatch:
             raise DeliveryFailed(self.order_id, why, payment, self._latest.amount)
         if not deals or not all(self._order_end.is_done(deal) for deal in deals):
             return None
-        paid, vouchers = (total_of(getattr(deal, name) for deal in deals) for name in ("paid_cents", "voucher_cents"))
+        paid, vouchers = (_total(deals, name) for name in ("paid_cents", "voucher_cents"))
         return Order(self.order_id, ids, paid_cents=paid, currency=_currency_of(deals), voucher_cents=vouchers)
 
     def _note(self, latest: Delivery) -> None:
@@ -160,7 +160,15 @@ class DeliveryWatch:
 
 def _amount_of(deals: Sequence[Deal]) -> str:
     """Return the cost of all sub-orders together; empty if none is listed, or if nothing was paid with money."""
-    return amount(total_of(deal.paid_cents for deal in deals), deals[0].currency) if deals else ""
+    return amount(_total(deals, "paid_cents"), deals[0].currency) if deals else ""
+
+
+def _total(deals: Sequence[Deal], name: str) -> int | None:
+    """Return a sum over sub-orders, each once although it is listed twice; ``None`` if a part of it is not known."""
+    parts: dict[str, set[int | None]] = {}
+    for place, deal in enumerate(deals):
+        parts.setdefault(deal.order_id or f"without a number {place}", set()).add(getattr(deal, name))
+    return total_of(cents.pop() if len(cents) == 1 else None for cents in parts.values())
 
 
 def with_price(client: BillingClient, order: Order, action: str, patience: float = 0.0) -> Order:

@@ -232,3 +232,14 @@ def test_a_part_of_the_sub_orders_tells_no_price_of_the_whole_order(ids, gross):
     listed = Order("1", ids, paid_cents=100, currency="USD", voucher_cents=0)
 
     assert priced_as(Order("1", ("a", "b")), listed).gross_cents == gross
+
+
+def test_a_sub_order_that_is_listed_twice_is_paid_once(start_sandbox):
+    sandbox = start_sandbox()
+    client = client_to(sandbox)
+    order = client.create_instance(**ORDER, client_token="t")
+    sandbox.faults.add({"fault": "book", "distortion": "twice", "field": "ProductCode", "times": None})
+
+    listed = DeliveryWatch(client, order.order_id).step().order
+
+    assert (listed.paid_cents, listed.gross_cents) == (PRICE, PRICE)
