@@ -26,7 +26,7 @@ CHARGED = frozenset({DealStatus.DELIVERED, DealStatus.DELIVERY_FAILED, DealStatu
 
 
 class Kind(str, Enum):
-    """What a line of the report says."""
+    """The finding of a line of the report."""
 
     AGREED = "agreed"
     SETTLED = "settled now"
@@ -135,7 +135,7 @@ class Report:
     :param hints: Orders of the same thing that were made close together. They are no differences.
     :param others: How many purchases of the ledger were left out: of other accounts and servers.
     :param book_zone: The zone of the times of the order book, and how it is known.
-    :param notes: What the report could not know.
+    :param notes: Facts that the report could not know.
     """
 
     span: Span
@@ -179,7 +179,7 @@ def report_of(
     :param entries: Purchases whose order may be of the span, and more.
     :param book: The orders of the span, and more.
     :param released: Keys of purchases that were proven to have bought nothing.
-    :param reasons: What is known of purchases without an order, by key.
+    :param reasons: The facts about purchases without an order, by key.
     :param keeps_prices: The ledger counts money, so a price that it does not know is a difference.
     """
     from airflow_provider_tcbilling.ledger.reports_alike import close_together

@@ -32,7 +32,7 @@ AROUND = DAY
 @dataclass
 class Book:
     """
-    What the order book lists.
+    The content of the order book.
 
     :param deals: Each sub-order by its number, as it was listed last; of its row only what the package reads.
     :param unnamed: Rows without a number that can be one.

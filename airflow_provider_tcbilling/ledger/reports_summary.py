@@ -21,11 +21,11 @@ class Sums:
     """
     Sums of lines of one currency, in 1/100 of it.
 
-    :param settled_cents: What the ledger counts for purchases whose price it knows.
-    :param reserved_cents: What is reserved in place of a price.
-    :param nobody_cents: What orders cost that no purchase has.
-    :param refunded_cents: What came back.
-    :param book_cents: What all orders cost that the order book lists, without refunds.
+    :param settled_cents: The sum of the purchases whose price the ledger knows.
+    :param reserved_cents: The sum of the reservations of purchases without a price.
+    :param nobody_cents: The cost of orders that no purchase has.
+    :param refunded_cents: The money that came back.
+    :param book_cents: The cost of all orders that the order book lists, without refunds.
     """
 
     settled_cents: int = 0
@@ -36,7 +36,7 @@ class Sums:
 
     @property
     def shown_cents(self) -> int:
-        """What is settled, reserved and owned by nobody, together."""
+        """The settled, the reserved and the ownerless amounts together."""
         return self.settled_cents + self.reserved_cents + self.nobody_cents
 
     def add(self, line: Line) -> None:

@@ -28,7 +28,7 @@ class Prompt:
     :param body: The whole question, in Markdown.
     :param approve: The option that approves.
     :param refuse: The option that approves nothing. It is the answer of a time-out.
-    :param code: What the approving option binds, for messages.
+    :param code: The code that the approving option has, for messages.
     :param seconds: Time to answer.
     """
 

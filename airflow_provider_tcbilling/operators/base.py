@@ -134,7 +134,7 @@ class SpendingOperator(BillingTask):
         """
         Whether the task shows a plan, and sends nothing: its *dry_run* says so, or the deployment.
 
-        :raises InvalidRequest: What one of them says is no flag. Nothing was sent.
+        :raises InvalidRequest: The value of one of them is no flag. Nothing was sent.
         """
         return is_dry_run() or ("dry_run" in self.checks and self.value_of("dry_run"))
 

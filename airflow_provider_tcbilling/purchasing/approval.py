@@ -80,7 +80,7 @@ def payload_fingerprint(action: MoneyAction) -> str:
 
 
 def fingerprint_of_shown(action: str, payload_shown: Mapping[str, Any]) -> str:
-    """Return the hash of a request without its secrets. Whoever has the request can compute it."""
+    """Return the hash of a request without its secrets. A reader of the request can compute it."""
     return f"shown:{fingerprint_of(action, payload_shown)}"
 
 
@@ -100,7 +100,7 @@ class Question:
         highest price of earlier orders of the same.
     :param generation: How often the purchase was refused, definitely and uncharged.
     :param fingerprint: The payload's, from :func:`payload_fingerprint`.
-    :param rules: Who may approve, and for how long it counts.
+    :param rules: The users who may approve, and the time for which it counts.
     :param requester: The user who requested the purchase; empty if no user did, :data:`UNKNOWN_REQUESTER` if nothing
         says which one.
     """

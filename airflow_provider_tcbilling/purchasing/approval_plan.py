@@ -84,7 +84,7 @@ def questions_in(plan: Any, rules: ApprovalRules, requester: str = "") -> list[Q
     """
     Return the purchases of a plan as questions for approval, without those that cost nothing more.
 
-    :param rules: Who may approve, and for how long it counts.
+    :param rules: The users who may approve, and the time for which it counts.
     :param requester: The user who requested them; empty if no user did.
     :raises InvalidRequest: With every mistake: it is no plan, or was edited. Nothing was approved.
     """
@@ -128,7 +128,7 @@ def refuse_another_place(questions: Sequence[Question], endpoint: str, accounts:
     """
     Raise if purchases are of another server or account than these.
 
-    :param accounts: What names the account.
+    :param accounts: Names of the account: its number, and the hash of its SecretId.
     :raises InvalidRequest: They are. Nothing was approved.
     """
     first, mistakes = questions[0], []

@@ -36,7 +36,7 @@ MOST_NAMED = 5
 
 
 class MoneyRefused(TcBillingError):
-    """What somebody has set does not allow the purchase, so nothing was sent for it by this try."""
+    """A rule that somebody has set does not allow the purchase, so this try sent nothing for it."""
 
 
 class PriceUnknown(MoneyRefused):
@@ -157,9 +157,9 @@ class BalanceTooLow(MoneyRefused):
     """
     The account could fall below ``min_balance_cents``.
 
-    :param balance: What it can spend, less what is under way; a text such as ``100.00``.
-    :param needed: What this purchase may cost.
-    :param least: What must stay.
+    :param balance: The balance less the purchases under way, as a text such as ``100.00``.
+    :param needed: The worst case of this purchase.
+    :param least: The amount that must stay.
     :param has_unknown: A purchase is under way whose price is not known.
     """
 
@@ -180,7 +180,7 @@ class ApprovalNeeded(MoneyRefused):
     """
     Nobody has approved exactly this purchase at this price.
 
-    :param question: What is to be approved.
+    :param question: The purchase to be approved.
     :param why: Why an approval that there is does not count; empty if there is none.
     """
 
@@ -202,7 +202,7 @@ class ApprovalRefused(MoneyRefused):
     The answer to the question does not approve the purchase.
 
     :param code: The code of the question.
-    :param why: What speaks against the answer.
+    :param why: The reason why the answer does not count.
     """
 
     def __init__(self, code: str, why: str) -> None:

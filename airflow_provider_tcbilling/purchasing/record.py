@@ -81,7 +81,7 @@ class Record:
     :param gross_cents: The price before vouchers, in 1/100 of *currency*; ``None`` likewise.
     :param reserved_cents: The most that it may cost, in 1/100 of *reserved_currency*; ``None`` if nothing said so.
     :param reserved_at: Epoch seconds from when on it counts towards limits; ``None`` is *intended_at*.
-    :param price_key: What it has the same price as; empty if that is not known.
+    :param price_key: Name of all purchases that have the same price; empty if it is not known.
     :param approved_by: The user that approved it; empty if nobody had to.
     :param key_id: Hash of the SecretId that was used. The same key is of the same account.
     :param account: Number of the account, where it was read; empty if it is not known.
@@ -149,7 +149,7 @@ class Record:
 
     @property
     def counted_cents(self) -> int | None:
-        """What it counts towards limits, in 1/100 of :attr:`counted_currency`; ``None`` if nothing tells its price."""
+        """The cents that limits count, in 1/100 of :attr:`counted_currency`; ``None`` if nothing tells its price."""
         return self._sums[1]
 
     @property
@@ -168,7 +168,7 @@ class Record:
 
     @property
     def prices(self) -> tuple[str, str]:
-        """What it cost, and what was reserved for it, for a user."""
+        """The price and the reservation, for a user."""
         return amount(self.gross_cents, self.currency), amount(self.reserved_cents, self.reserved_currency)
 
     @property

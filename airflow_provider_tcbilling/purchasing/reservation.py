@@ -69,7 +69,7 @@ class Reservation:
     """
     What one purchase reserves, and the rules that must hold then.
 
-    :param key: The purchase. What it reserved before does not count beside it.
+    :param key: The purchase. Its own earlier reservation does not count beside it.
     :param cents: The most that it may cost, in 1/100 of *currency*; ``None`` if no limit needs to know it.
     :param limits: The limits that count it.
     :param server: The name of the API's server.

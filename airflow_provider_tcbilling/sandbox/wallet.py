@@ -10,13 +10,13 @@ class Wallet:
     """
     The money of an account, in cents.
 
-    :param options: What it holds at the start, and how much of a price vouchers may pay.
+    :param options: The amounts at the start, and the share of a price that vouchers may pay.
     """
 
     def __init__(self, options: Options) -> None:
         self.currency = options.currency
         self.added_cents = self.added_voucher_cents = 0
-        """What tests and control calls have added (below 0: taken away) since the start."""
+        """The amount that tests and control calls have added (below 0: taken away) since the start."""
         self._most_voucher_percent = options.voucher_percent
         self._balance_cents, self._voucher_cents = options.balance_cents, options.voucher_cents
 

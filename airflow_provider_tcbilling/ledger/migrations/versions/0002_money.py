@@ -1,4 +1,4 @@
-"""What a purchase counts towards limits, the memory of prices, and approvals."""
+"""The columns that limits count, the memory of prices, and approvals."""
 
 from __future__ import annotations
 
