@@ -30,6 +30,7 @@ class Kind(Enum):
     TEXT = "string"
     INTEGER = "integer"
     BOOLEAN = "boolean"
+    OBJECT = "object"
     TEXTS = "array of string"
     INTEGERS = "array of integer"
     OBJECTS = "array of object"
@@ -376,4 +377,4 @@ def _is_of(kind: Kind, value: Any) -> bool:
         return is_json_object(value)
     if kind in (Kind.INTEGER, Kind.INTEGERS):
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, {Kind.BOOLEAN: bool, Kind.OBJECTS: dict}.get(kind, str))
+    return isinstance(value, {Kind.BOOLEAN: bool, Kind.OBJECT: dict, Kind.OBJECTS: dict}.get(kind, str))
