@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_tcbilling.sandbox.clock import Clock
-from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.options import Options
-from airflow_provider_tcbilling.sandbox.roles import FIRST_ACCOUNT, OTHER_ACCOUNT, Principal, Role
+from airflow_provider_tcbilling.sandbox.roles import FIRST_ACCOUNT, OTHER_ACCOUNT, Principal, Role, role_named
 
 MOST_ISSUED = 10_000
 """How many temporary keys are remembered. Older ones are forgotten, so their ids are not found."""
@@ -66,10 +65,7 @@ class Keys:
 
     @machine_role.setter
     def machine_role(self, wanted: str) -> None:
-        named = [role for role in self.roles.values() if wanted in (role.name, role.arn)]
-        if wanted and not named:
-            raise WrongControl(f"machine_role must be empty or one of {', '.join(self.roles)}")
-        self._machine_role = named[0] if wanted else None
+        self._machine_role = role_named(wanted, self.roles.values())
 
     @property
     def role_of_machine(self) -> Role | None:

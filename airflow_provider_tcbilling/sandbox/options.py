@@ -12,7 +12,7 @@ from airflow_provider_tcbilling.api.sts_actions import DEFAULT_DURATION, LONGEST
 from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.limits import MAX_TEXT, YEAR, Range, is_text
 from airflow_provider_tcbilling.sandbox.prices import Price
-from airflow_provider_tcbilling.sandbox.roles import BUYER, OTHER_BUYER, Role
+from airflow_provider_tcbilling.sandbox.roles import BUYER, OTHER_BUYER, Role, role_named
 
 FORGET_AFTER = "forget-after:"
 FROM_EXPIRY, FROM_NOW = "from-expiry", "from-now"
@@ -127,6 +127,7 @@ class Options:
         check_currency(self.currency)
         if self.expired_key not in EXPIRED_KEY:
             raise WrongControl(f"expired_key must be one of {', '.join(EXPIRED_KEY)}")
+        role_named(self.machine_role, self.roles)
 
 
 _NUMBERS: Mapping[str, tuple[str, str, str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,20 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "chained": (lambda value: isinstance(value, bool), "true or false"),
 }
 """The fields of a role: the check of each, and its values for a message."""
+
+
+def role_named(wanted: str, roles: Iterable[Role]) -> Role | None:
+    """
+    Return the role that a name or an ARN names; ``None`` for an empty text.
+
+    :raises WrongControl: There is none.
+    """
+    # Of two roles with one name, in two accounts, the first one counts.
+    named = {text: role for role in reversed([*roles]) for text in (role.name, role.arn)}
+    if wanted and wanted not in named:
+        raise WrongControl(f"machine_role must be empty or one of {', '.join(named)}")
+    return named.get(wanted)
+
 
 BUYER = Role("buyer")
 OTHER_BUYER = Role("other-buyer", OTHER_ACCOUNT)
