@@ -56,13 +56,8 @@ def test_the_journal_says_which_identity_sent_a_request(sandbox):
 
     entries = control(sandbox, "GET", "journal").json()["entries"]
     sent = [entry["principal"] for entry in entries if entry["action"] == "DescribeAccountBalance"]
-    accounts = ("100000000001", "100000000002")
-    assert sent == [
-        *(f"{uin}:key" for uin in accounts),
-        f"{accounts[0]}:role/buyer",
-        f"{accounts[1]}:role/other-buyer",
-        "",
-    ]
+    first, other = sandbox.accounts
+    assert sent == [f"{first}:key", f"{other}:key", f"{first}:role/buyer", f"{other}:role/other-buyer", ""]
 
 
 def test_both_accounts_have_one_clock(sandbox):
@@ -152,11 +147,10 @@ def test_a_machine_whose_role_does_not_exist_stops_the_start(capsys):
 def test_of_two_roles_with_one_arn_the_last_one_counts(start_sandbox):
     sandbox = start_sandbox(roles=(*Options().roles, Role("buyer", denied=("CreateInstance",))))
 
-    assert (
-        code(billing(sandbox, "CreateInstance", WIRE_ORDER, key=assumed(sandbox)))
-        == "AuthFailure.UnauthorizedOperation"
-    )
-    assert code(billing(sandbox, "CreateInstance", WIRE_ORDER, key=assumed(sandbox, OTHER_BUYER))) is None
+    answers = [
+        billing(sandbox, "CreateInstance", WIRE_ORDER, key=assumed(sandbox, arn)) for arn in (BUYER, OTHER_BUYER)
+    ]
+    assert [code(answer) for answer in answers] == ["AuthFailure.UnauthorizedOperation", None]
 
 
 def test_a_machine_takes_a_role_of_either_account_by_its_arn(start_sandbox):
@@ -172,15 +166,8 @@ def test_a_machine_takes_a_role_of_either_account_by_its_arn(start_sandbox):
 def test_the_greeting_names_the_sources_after_the_connection():
     lines = greeting(Options(), "http://127.0.0.1:8765").splitlines()
 
-    assert [line.split()[0] for line in lines] == [
-        "Tencent",
-        "page",
-        "connection",
-        "connection",
-        "STS",
-        "metadata",
-        "Stop",
-    ]
+    first = [line.split()[0] for line in lines]
+    assert first == ["Tencent", "page", "connection", "connection", "STS", "metadata", "Stop"]
     assert BUYER in lines[4]
     assert OTHER_BUYER in lines[4]
     assert lines[5].endswith("http://127.0.0.1:8765, with keys of buyer")

@@ -61,7 +61,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "status", "kind"), FAULTS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("fault", "status", "kind"), FAULTS, ids=str)
 def test_every_fault_of_an_answer_strikes_it(sandbox, fault, status, kind):
     sandbox.faults.add({**fault, "action": "metadata"})
 
@@ -122,7 +122,7 @@ def test_the_control_interface_changes_the_role_of_the_machine(sandbox):
 
 
 def test_a_role_that_does_not_exist_is_no_role_of_a_machine():
-    with pytest.raises(WrongControl, match="machine_role must be empty or one of .*buyer"):
+    with pytest.raises(WrongControl, match=r"machine_role must be empty or one of .*buyer"):
         Options(machine_role="nobody")
 
 

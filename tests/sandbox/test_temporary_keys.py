@@ -171,7 +171,7 @@ def test_a_life_that_no_key_has_is_no_option(seconds):
 
 
 def test_an_error_code_that_no_expired_key_gets_is_no_option():
-    with pytest.raises(WrongControl, match="expired_key must be one of AuthFailure.TokenFailure"):
+    with pytest.raises(WrongControl, match=r"expired_key must be one of AuthFailure\.TokenFailure"):
         Options(expired_key="Expired")
 
 
