@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import random
 import stat
 
 import pytest
@@ -12,6 +13,7 @@ import requests
 from tencentcloud.common import credential
 
 from airflow_provider_tcbilling.sandbox.__main__ import greeting, main
+from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.profile_file import FIRST_LINE, write_profile
@@ -109,6 +111,18 @@ def test_the_second_account_changes_no_number_of_the_first(start_sandbox):
         numbers.append(billing(sandbox, "CreateInstance", WIRE_ORDER)["OrderId"])
 
     assert numbers[:2] == numbers[2:]
+
+
+def test_the_first_account_draws_its_numbers_as_if_it_were_alone(start_sandbox):
+    sandbox, alone = start_sandbox(seed=11), random.Random(11)
+
+    for _ in range(2):
+        account = Account(sandbox.options, alone)
+        assert [sandbox.account.ids.order_number(0, 0), sandbox.account.ids.instance_id()] == [
+            account.ids.order_number(0, 0),
+            account.ids.instance_id(),
+        ]
+        sandbox.reset()
 
 
 @pytest.mark.parametrize(
