@@ -23,16 +23,33 @@ from airflow_provider_tcbilling.task.next_steps import command_line, moment
 
 UNKNOWN_AMOUNT = amount(None, None)
 
-ABOUT_CONNECTION = (errors.ApiError, errors.Unreachable, errors.OutcomeUnknown, purchase_errors.PurchaseOutcomeUnknown)
+ABOUT_CONNECTION = (
+    errors.ApiError,
+    errors.Unreachable,
+    errors.AnotherAccount,
+    errors.OutcomeUnknown,
+    purchase_errors.PurchaseOutcomeUnknown,
+)
 """Errors that concern a key or a server, so that their message names the connection."""
 
-BY_THIS_TRY = (purchase_errors.PurchaseChanged, purchase_errors.StoreFailed, purchase_errors.InvalidRecord)
+BY_THIS_TRY = (
+    errors.AnotherAccount,
+    purchase_errors.PurchaseChanged,
+    purchase_errors.StoreFailed,
+    purchase_errors.InvalidRecord,
+)
 """Errors that say nothing of an earlier try."""
 
 NOT_LEFT_TO_A_RETRY = (errors.DeliveryTimeout, purchase_errors.OrderNotRecorded)
 """Errors whose step is the same whether or not Airflow tries again by itself."""
 
-TO_CORRECT = (errors.ApiError, errors.InvalidRequest, MoneyRefused)
+TO_CORRECT = (
+    errors.ApiError,
+    errors.InvalidRequest,
+    errors.CredentialsRefused,
+    errors.AnotherAccount,
+    MoneyRefused,
+)
 """Errors that a user must correct before a clear."""
 
 
