@@ -9,8 +9,10 @@ import sys
 from dataclasses import fields
 from urllib.parse import quote
 
+from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.limits import Range
 from airflow_provider_tcbilling.sandbox.options import Options, add_arguments, reader_of
+from airflow_provider_tcbilling.sandbox.profile_file import write_profile
 
 PORTS = Range(0, 65_535, is_whole=True)
 
@@ -32,9 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--tls-cert", metavar="FILE", help="speak https with this certificate (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="the certificate's key (PEM)")
+    parser.add_argument("--write-profile", metavar="FILE", help="write the keys of both accounts to a profile file")
     add_arguments(parser)
     chosen = parser.parse_args(arguments)
-    options = Options(**{f.name: getattr(chosen, f.name) for f in fields(Options) if hasattr(chosen, f.name)})
+    try:
+        options = Options(**{f.name: getattr(chosen, f.name) for f in fields(Options) if hasattr(chosen, f.name)})
+    except WrongControl as error:
+        parser.error(str(error))
     try:
         from airflow_provider_tcbilling.sandbox.browser_guard import Hosts
         from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
@@ -50,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
         hosts = Hosts.of(chosen.host, chosen.allow_host)
     except ValueError as error:
         print(f"--allow-host {error}", file=sys.stderr)
+        return 1
+    if chosen.write_profile and (mistake := write_profile(chosen.write_profile, options)):
+        print(mistake, file=sys.stderr)
         return 1
     try:
         listener = listening_socket(chosen.host, chosen.port)
@@ -96,6 +105,8 @@ def greeting(options: Options, url: str) -> str:
             f"  page             {url}/",
             f"  connection URI   export AIRFLOW_CONN_TCBILLING_DEFAULT='{uri}'",
             f"  connection JSON  export AIRFLOW_CONN_TCBILLING_DEFAULT='{json.dumps(connection)}'",
+            f"  STS              {url}, for {', '.join(role.arn for role in options.roles)}",
+            f"  metadata service {url}, with keys of {options.machine_role or 'no role'}",
             "Stop it with Ctrl-C.",
         ]
     )

@@ -33,6 +33,7 @@ from airflow_provider_tcbilling.sandbox.orders import (
     parts_of,
 )
 from airflow_provider_tcbilling.sandbox.prices import Prices
+from airflow_provider_tcbilling.sandbox.roles import FIRST_ACCOUNT
 from airflow_provider_tcbilling.sandbox.token_memory import TokenMemory
 from airflow_provider_tcbilling.sandbox.wallet import Wallet
 
@@ -51,13 +52,14 @@ class Account:
 
     :param options: How it behaves.
     :param source: The source of its numbers; a new one, of the options' seed, if not given.
+    :param uin: Its number.
     """
 
-    def __init__(self, options: Options, source: random.Random | None = None) -> None:
+    def __init__(self, options: Options, source: random.Random | None = None, uin: int = FIRST_ACCOUNT) -> None:
         self.options = options
         self.clock = Clock(options.zone)
         self.ids = Ids(source or random.Random(options.seed), options.zone)
-        self.uin = 100_000_000_001
+        self.uin = uin
         self.owned = Instances()
         self.prices = Prices(options.prices, options.price_cents)
         self.wallet = Wallet(options)

@@ -15,14 +15,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.browser_guard import PAGE_HEADERS
 from airflow_provider_tcbilling.sandbox.clock import Clock
 from airflow_provider_tcbilling.sandbox.errors import TooLarge, WrongControl
 from airflow_provider_tcbilling.sandbox.existing_instances import add_instances, read_time
-from airflow_provider_tcbilling.sandbox.faults import KINDS
-from airflow_provider_tcbilling.sandbox.limits import MAX_CONTROL_BYTES, YEAR, Range, read_body, read_json
+from airflow_provider_tcbilling.sandbox.faults import KINDS, STRIKABLE
+from airflow_provider_tcbilling.sandbox.keys import Keys
+from airflow_provider_tcbilling.sandbox.limits import MAX_CONTROL_BYTES, YEAR, Range, is_text, read_body, read_json
 from airflow_provider_tcbilling.sandbox.options import LIMITS, check_currency
 from airflow_provider_tcbilling.sandbox.other_orders import add_orders
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
@@ -47,6 +47,7 @@ def routes_of(sandbox: Sandbox) -> list[Route]:
         Route("/_sandbox/instances", control.instances, methods=["GET", "POST"]),
         Route("/_sandbox/journal", control.journal, methods=["GET"]),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
+        Route("/_sandbox/keys", control.keys, methods=["GET", "POST"]),
         Route("/_sandbox/clock", control.clock, methods=["GET", "POST"]),
         Route("/_sandbox/reset", control.reset, methods=["POST"]),
     ]
@@ -58,9 +59,17 @@ class _Control:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
+    def _account(self, request: Request) -> Account:
+        """Return the account that a control call names, or the first one."""
+        accounts = {str(uin): account for uin, account in self._sandbox.accounts.items()}
+        wanted = request.query_params.get("account", str(self._sandbox.account.uin))
+        if wanted not in accounts:
+            raise WrongControl(f"account must be one of {', '.join(accounts)}")
+        return accounts[wanted]
+
     async def page(self, request: Request) -> Response:
         kinds = {name: [kind.part.value, kind.about, dict(kind.options)] for name, kind in KINDS.items()}
-        tables = json.dumps({"kinds": kinds, "actions": list(ACTIONS)}).replace("<", "\\u003c")
+        tables = json.dumps({"kinds": kinds, "actions": list(STRIKABLE)}).replace("<", "\\u003c")
         page = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
         nonce = secrets.token_urlsafe(16)
         headers = {name: value.replace("{nonce}", nonce) for name, value in PAGE_HEADERS.items()}
@@ -73,14 +82,14 @@ class _Control:
         return _Json(self._sandbox.state())
 
     async def orders(self, request: Request) -> Response:
-        account = self._sandbox.account
+        account = self._account(request)
         if request.method == "GET":
             return _Json({"orders": [self._sandbox.described(order) for order in account.orders()]})
         added = add_orders(account, await _json_object(request))
         return _Json({"orders": [self._sandbox.described(order) for order in added]}, status_code=201)
 
     async def prices(self, request: Request) -> Response:
-        prices = self._sandbox.account.prices
+        prices = self._account(request).prices
         if request.method == "POST":
             return _Json(prices.add(await _json_object(request)).as_json(), status_code=201)
         if request.method == "DELETE":
@@ -88,7 +97,7 @@ class _Control:
         return _Json({"prices": prices.listed(), "month_price_cents": self._sandbox.options.price_cents})
 
     async def money(self, request: Request) -> Response:
-        account = self._sandbox.account
+        account = self._account(request)
         if request.method == "POST":
             _set_money(account, await _json_object(request))
         return _Json(
@@ -100,7 +109,7 @@ class _Control:
         )
 
     async def instances(self, request: Request) -> Response:
-        account = self._sandbox.account
+        account = self._account(request)
         if request.method == "GET":
             return _Json({"instances": [self._sandbox.detailed(instance) for instance in account.instances()]})
         added = add_instances(account, await _json_object(request))
@@ -116,6 +125,12 @@ class _Control:
         if request.method == "DELETE":
             faults.clear()
         return _Json({"faults": faults.listed()})
+
+    async def keys(self, request: Request) -> Response:
+        keys = self._sandbox.keys
+        if request.method == "POST":
+            _change_keys(keys, await _json_object(request))
+        return _Json({"machine_role": keys.machine_role, "roles": list(keys.roles), "issued": keys.listed()})
 
     async def clock(self, request: Request) -> Response:
         clock = self._sandbox.account.clock
@@ -139,6 +154,15 @@ def _set_money(account: Account, wanted: dict[str, Any]) -> None:
     account.balance_cents = wanted.get("balance_cents", account.balance_cents)
     account.voucher_cents = wanted.get("voucher_cents", account.voucher_cents)
     account.wallet.currency = wanted.get("currency", account.wallet.currency)
+
+
+def _change_keys(keys: Keys, wanted: dict[str, Any]) -> None:
+    if set(wanted) == {"expire"} and wanted["expire"] is True:
+        keys.expire()
+    elif set(wanted) == {"machine_role"} and is_text(wanted["machine_role"]):
+        keys.machine_role = wanted["machine_role"]
+    else:
+        raise WrongControl('say {"expire": true} or {"machine_role": "other-buyer"}')
 
 
 def _move(clock: Clock, wanted: dict[str, Any]) -> None:

@@ -9,13 +9,18 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
+from airflow_provider_tcbilling.api.sts_actions import STS_ACTIONS
 from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS, LISTED
 from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.limits import MAX_TEXT, YEAR, Range, is_finite, is_text
+from airflow_provider_tcbilling.sandbox.metadata import METADATA
 from airflow_provider_tcbilling.sandbox.orders import Fate
 
 PLACING_ORDERS = ("CreateInstance", "RenewInstance", "RefundInstance")
 """The actions that place orders, which the faults of the order strike."""
+
+STRIKABLE = (*ACTIONS, *STS_ACTIONS, METADATA)
+"""The requests that a fault can be limited to."""
 
 MOST_FAULTS = 100
 """How many can be in force."""
@@ -33,6 +38,7 @@ class Part(Enum):
     BOOK = "order book"
     ORDER = "order"
     CLOCK = "clock"
+    KEY = "key"
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ KINDS: Mapping[str, Kind] = {
         {"seconds": 600.0},
         {"seconds": Range(-10 * YEAR, 10 * YEAR)},
     ),
+    "expire": Kind(Part.KEY, "let every temporary key expire when the request arrives, before its key is checked"),
 }
 
 
@@ -217,8 +224,8 @@ def _common(wanted: Mapping[str, Any]) -> tuple[str, int | None, str | None]:
         raise WrongControl("when must be before or after")
     if times is not None and not _TIMES.has(times):
         raise WrongControl(f"times must be {_TIMES}, or null for always")
-    if action is not None and action not in list(ACTIONS):
-        raise WrongControl(f"action must be null or one of {', '.join(ACTIONS)}")
+    if action is not None and action not in STRIKABLE:
+        raise WrongControl(f"action must be null or one of {', '.join(STRIKABLE)}")
     return when, times, action
 
 

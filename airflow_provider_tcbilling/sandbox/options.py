@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
+from airflow_provider_tcbilling.api.sts_actions import DEFAULT_DURATION, LONGEST_DURATION
 from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.limits import MAX_TEXT, YEAR, Range, is_text
 from airflow_provider_tcbilling.sandbox.prices import Price
+from airflow_provider_tcbilling.sandbox.roles import BUYER, OTHER_BUYER, Role, role_named
 
 FORGET_AFTER = "forget-after:"
 FROM_EXPIRY, FROM_NOW = "from-expiry", "from-now"
+
+EXPIRED_KEY = ("AuthFailure.TokenFailure", "AuthFailure.SecretIdNotFound")
+"""The error codes for an expired key. The real one is not documented."""
 
 _SECONDS = Range(0, 10 * YEAR)
 _COUNT = Range(0, 1_000_000, is_whole=True)
@@ -27,6 +32,7 @@ LIMITS: Mapping[str, Range] = {
     "voucher_percent": Range(0, 100, is_whole=True),
     "rate_limit": _COUNT,
     "suborder_quantity": _COUNT,
+    "key_seconds": Range(1, LONGEST_DURATION, is_whole=True),
 }
 """The options that are numbers, and which numbers each can be."""
 
@@ -83,6 +89,12 @@ class Options:
     :param seed: Makes the numbers of orders, instances and requests repeatable. ``None`` takes other ones at each
         start, so records that outlive a sandbox own none of the next one's orders.
     :param zone: Zone in which times are written, which the real service does not document.
+    :param other_secret_id: The permanent key of the second account.
+    :param other_secret_key: Its secret.
+    :param roles: The roles of both accounts. Of two with one name in one account, the last one counts.
+    :param machine_role: Name or ARN of the role that the metadata service gives keys of; empty for none.
+    :param key_seconds: The life of the keys that the metadata service gives.
+    :param expired_key: The error code for an expired key.
     """
 
     secret_id: str = "AKIDSANDBOX"
@@ -102,11 +114,20 @@ class Options:
     tokens: Tokens = Tokens()
     seed: int | None = None
     zone: str = "Asia/Shanghai"
+    other_secret_id: str = "AKIDSANDBOXOTHER"
+    other_secret_key: str = "sandbox-other-key"
+    roles: tuple[Role, ...] = (BUYER, OTHER_BUYER)
+    machine_role: str = BUYER.name
+    key_seconds: int = DEFAULT_DURATION
+    expired_key: str = EXPIRED_KEY[0]
 
     def __post_init__(self) -> None:
         for name, limit in LIMITS.items():
             limit.check(name, getattr(self, name))
         check_currency(self.currency)
+        if self.expired_key not in EXPIRED_KEY:
+            raise WrongControl(f"expired_key must be one of {', '.join(EXPIRED_KEY)}")
+        role_named(self.machine_role, self.roles)
 
 
 _NUMBERS: Mapping[str, tuple[str, str, str]] = {
@@ -125,6 +146,7 @@ _NUMBERS: Mapping[str, tuple[str, str, str]] = {
         "the most instances of a sub-order, 0 for one sub-order whatever the quantity",
     ),
     "--rate-limit": ("rate_limit", "N", "requests a second for each action, 0 for no limit"),
+    "--key-seconds": ("key_seconds", "T", "the life of the keys that the metadata service gives"),
 }
 """The flags for numbers: the option, the placeholder and the help of each."""
 
@@ -132,7 +154,7 @@ _NUMBERS: Mapping[str, tuple[str, str, str]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options to a command line, with their defaults."""
     default = Options()
-    parser.add_argument("--secret-id", default=default.secret_id, help="the only key there is (%(default)s)")
+    parser.add_argument("--secret-id", default=default.secret_id, help="the permanent key (%(default)s)")
     parser.add_argument("--secret-key", default=default.secret_key, help="the key's secret (%(default)s)")
     parser.add_argument("--session-token", default=default.session_token, help="expect a temporary key's token")
     for flag, (name, metavar, text) in _NUMBERS.items():
@@ -173,6 +195,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.seed,
         help="makes all numbers and ids repeatable; without it they differ from one start to the next",
     )
+    _add_key_arguments(parser, default)
+
+
+def _add_key_arguments(parser: argparse.ArgumentParser, default: Options) -> None:
+    for name, text in (("other-secret-id", "the permanent key"), ("other-secret-key", "the secret of the key")):
+        value = getattr(default, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", default=value, help=f"{text} of the second account (%(default)s)")
+    parser.add_argument(
+        "--role",
+        dest="roles",
+        action=_OneMore,
+        type=_role,
+        default=default.roles,
+        metavar="JSON",
+        help='one more role, such as {"name": "reader", "denied": ["CreateInstance"]}; can be repeated',
+    )
+    parser.add_argument(
+        "--machine-role",
+        default=default.machine_role,
+        metavar="NAME",
+        help="the role that the metadata service gives keys of, by name or ARN; empty for none (%(default)s)",
+    )
+    parser.add_argument(
+        "--expired-key",
+        choices=EXPIRED_KEY,
+        default=default.expired_key,
+        help="the error code for an expired key (%(default)s)",
+    )
 
 
 class _OneMore(argparse.Action):
@@ -201,6 +251,13 @@ def check_currency(value: Any) -> None:
 def _price(text: str) -> Price:
     try:
         return Price.parse(text)
+    except WrongControl as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role.parse(text)
     except WrongControl as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

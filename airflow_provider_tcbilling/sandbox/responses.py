@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_provider_tcbilling.sandbox.metadata import METADATA
 from airflow_provider_tcbilling.sandbox.sandbox import Exchange
 
 _HTML = b"<html><head><title>Sandbox</title></head><body>Not what you asked for.</body></html>"
@@ -27,16 +28,23 @@ def response_of(exchange: Exchange) -> Response:
     for fault in exchange.faults:
         if fault.fault in _OF_CONTENT:
             content = _OF_CONTENT[fault.fault](content, fault.options)
-    response = Response(200, "application/json", json.dumps({"Response": content}).encode())
+    response = _written(exchange, content)
     for fault in exchange.faults:
         if fault.fault in _OF_RESPONSE:
             response = _OF_RESPONSE[fault.fault](response, fault.options)
     return response
 
 
+def _written(exchange: Exchange, content: dict[str, Any]) -> Response:
+    if page := exchange.page:
+        return Response(page.status, page.content_type, page.text.encode())
+    whole = content if exchange.entry.action == METADATA else {"Response": content}
+    return Response(200, "application/json", json.dumps(whole).encode())
+
+
 def _error(content: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     error = {"Code": options["code"], "Message": options["message"]}
-    return {"Error": error, "RequestId": content["RequestId"]}
+    return {"Error": error, **{name: value for name, value in content.items() if name == "RequestId"}}
 
 
 def _without(*names: str) -> Callable[[dict[str, Any], Mapping[str, Any]], dict[str, Any]]:

@@ -13,15 +13,19 @@ from typing import Any
 
 from airflow_provider_tcbilling.api.actions import ACTIONS
 from airflow_provider_tcbilling.api.models import status_words
-from airflow_provider_tcbilling.sandbox import handlers
+from airflow_provider_tcbilling.api.sts_actions import STS_ACTIONS
+from airflow_provider_tcbilling.sandbox import handlers, metadata, sts
 from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.distortions import Query, distorted
 from airflow_provider_tcbilling.sandbox.errors import Refused
 from airflow_provider_tcbilling.sandbox.faults import Fault, Faults, Part
 from airflow_provider_tcbilling.sandbox.gateway import Gateway
 from airflow_provider_tcbilling.sandbox.instances import Instance
+from airflow_provider_tcbilling.sandbox.keys import Keys
+from airflow_provider_tcbilling.sandbox.metadata import METADATA, Page
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.orders import Fate, PlacedOrder
+from airflow_provider_tcbilling.sandbox.roles import OTHER_ACCOUNT, Principal
 
 JOURNAL_ENTRIES = 10_000
 
@@ -45,6 +49,8 @@ class Entry:
     :param outcome: ``ok``, an error code, or ``not carried out``.
     :param body_sha256: Hash of the body: a replay of the same purchase has the same.
     :param faults: The faults that struck it.
+    :param principal: The identity that signed it, such as ``100000000001:key`` or ``100000000001:role/buyer``; empty
+        if it was not signed, or not well.
     """
 
     number: int
@@ -56,6 +62,7 @@ class Entry:
     request_id: str = ""
     body_sha256: str = ""
     faults: list[str] = field(default_factory=list)
+    principal: str = ""
 
 
 @dataclass
@@ -67,15 +74,18 @@ class Arrival:
     :param refused: Why it is not carried out; ``None`` if it may be.
     :param faults: The faults that strike it before it is carried out.
     :param account: The account as it was then: after a reset the request belongs to no account.
+    :param principal: The identity that signed it.
     """
 
     entry: Entry
     account: Account
     in_force: Faults
+    keys: Keys
     action: str = ""
     request: dict[str, Any] = field(default_factory=dict)
     refused: Refused | None = None
     faults: list[Fault] = field(default_factory=list)
+    principal: Principal | None = None
 
 
 @dataclass
@@ -85,17 +95,19 @@ class Exchange:
 
     :param faults: All faults that struck it.
     :param after: Those of them that struck when it was carried out.
+    :param page: The answer, if it is no JSON.
     """
 
     entry: Entry
     response: dict[str, Any]
     faults: list[Fault]
     after: list[Fault]
+    page: Page | None = None
 
 
 class Sandbox:
     """
-    One account on a local billing API.
+    Two accounts on a local billing API, with STS and a metadata service; most users need the first account only.
 
     :param options: How it behaves.
     """
@@ -103,12 +115,18 @@ class Sandbox:
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
         self._random = random.Random(self.options.seed)
+        # The first account's numbers are those of a sandbox that has no other account and no roles.
+        self._random_of_others = random.Random(None if self.options.seed is None else f"others {self.options.seed}")
         self.reset()
 
     def reset(self) -> None:
         """Begin anew, with the options of the start: no orders, no faults, no journal, the clock set right."""
         # The numbers go on: no later order may have a number that an earlier record names.
         self.account = Account(self.options, self._random)
+        other = Account(self.options, self._random_of_others, OTHER_ACCOUNT)
+        other.clock = self.account.clock
+        self.accounts = {account.uin: account for account in (self.account, other)}
+        self.keys = Keys(self.options, self.account.clock, self._random_of_others)
         self.faults = Faults()
         self.gateway = Gateway(self.options)
         self.journal: deque[Entry] = deque(maxlen=JOURNAL_ENTRIES)
@@ -128,26 +146,49 @@ class Sandbox:
     def arrive(self, headers: Mapping[str, str], body: bytes) -> Arrival:
         """Receive a request: check it, and find the faults that strike it before it is carried out."""
         entry = self._entry(headers.get("x-tc-action", ""), body)
-        arrival = Arrival(entry, self.account, self.faults)
+        arrival = Arrival(entry, self.account, self.faults, self.keys)
+        self._expire(arrival, headers.get("x-tc-action", ""))
         try:
-            arrival.action, arrival.request = self.gateway.admit(headers, body, self.faults.clock_skew())
+            principal = self.gateway.authenticate(headers, body, self.faults.clock_skew(), self.keys)
+            self._signed_by(arrival, principal)
+            arrival.action, arrival.request = self.gateway.admit(headers, body, principal)
         except Refused as refused:
             arrival.refused = refused
             return arrival
         token = arrival.request.get("ClientToken", "")
         entry.client_token = token[:MAX_SHOWN] if isinstance(token, str) else ""
-        arrival.faults = self.faults.strike(arrival.action, {Part.CONNECTION, Part.ANSWER}, when="before")
-        entry.faults = [fault.fault for fault in arrival.faults]
+        return self._struck(arrival)
+
+    def arrive_at_metadata(self, role_name: str) -> Arrival:
+        """Receive a request to the metadata service: for the name of the machine's role if none is given."""
+        arrival = Arrival(self._entry(METADATA, b""), self.account, self.faults, self.keys, METADATA)
+        arrival.request = {"role_name": role_name}
+        self._expire(arrival, METADATA)
+        return self._struck(arrival)
+
+    def _struck(self, arrival: Arrival) -> Arrival:
+        arrival.faults += self.faults.strike(arrival.action, {Part.CONNECTION, Part.ANSWER}, when="before")
+        arrival.entry.faults = [fault.fault for fault in arrival.faults]
         return arrival
+
+    def _expire(self, arrival: Arrival, action: str) -> None:
+        arrival.faults = self.faults.strike(action, {Part.KEY})
+        if arrival.faults:
+            self.keys.expire()
+
+    def _signed_by(self, arrival: Arrival, principal: Principal | None) -> None:
+        if principal:
+            arrival.principal, arrival.account = principal, self.accounts[principal.account]
+            arrival.entry.principal = str(principal)
 
     def carry_out(self, arrival: Arrival) -> Exchange:
         """Carry a request out that has arrived, as far as the faults in force let it."""
         try:
             if arrival.refused:
                 raise arrival.refused
-            if any(fault.fault not in LATE for fault in arrival.faults):
+            if any(fault.part is not Part.KEY and fault.fault not in LATE for fault in arrival.faults):
                 return self._finished(arrival, {}, "not carried out")
-            return self._carried_out(arrival)
+            return self._carried_out(arrival) if arrival.action in ACTIONS else self._about_keys(arrival)
         except Refused as refused:
             error = {"Error": {"Code": refused.code, "Message": refused.message[:MAX_MESSAGE]}}
             return self._finished(arrival, error, refused.code)
@@ -162,6 +203,18 @@ class Sandbox:
         after = faults.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")
         return self._finished(arrival, answer, "ok", books + after)
 
+    def _about_keys(self, arrival: Arrival) -> Exchange:
+        action, keys = arrival.action, arrival.keys
+        page = None
+        if action == METADATA:
+            answer, page = metadata.answer(keys, **arrival.request)
+        else:
+            answer = sts.answer(keys, arrival.principal, action, arrival.request)
+        after = arrival.in_force.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")
+        exchange = self._finished(arrival, answer, str(page.status) if page and page.status != 200 else "ok", after)
+        exchange.page = page
+        return exchange
+
     @staticmethod
     def _distorted(answer: dict[str, Any], arrival: Arrival, book: Fault) -> dict[str, Any]:
         request = arrival.request
@@ -174,7 +227,8 @@ class Sandbox:
 
     def _entry(self, action: str, body: bytes) -> Entry:
         self._entries += 1
-        self.requests[action if action in ACTIONS else UNKNOWN_ACTION] += 1
+        is_action = action in ACTIONS or action in STS_ACTIONS or action == METADATA
+        self.requests[action if is_action else UNKNOWN_ACTION] += 1
         digest = hashlib.sha256(body).hexdigest()
         now = self.written(self.account.clock.now())
         entry = Entry(self._entries, now, action[:MAX_SHOWN], body_sha256=digest)
@@ -184,9 +238,11 @@ class Sandbox:
     @staticmethod
     def _finished(arrival: Arrival, answer: dict[str, Any], outcome: str, after: Sequence[Fault] = ()) -> Exchange:
         entry, faults = arrival.entry, [*arrival.faults, *after]
-        entry.request_id, entry.outcome = arrival.account.ids.request_id(), outcome
-        entry.faults = [fault.fault for fault in faults]
-        return Exchange(entry, {**answer, "RequestId": entry.request_id}, faults, list(after))
+        entry.outcome, entry.faults = outcome, [fault.fault for fault in faults]
+        if arrival.action != METADATA:
+            entry.request_id = arrival.account.ids.request_id()
+            answer = {**answer, "RequestId": entry.request_id}
+        return Exchange(entry, answer, faults, list(after))
 
     @staticmethod
     def written(moment: float) -> str:
@@ -208,7 +264,7 @@ class Sandbox:
 
     def state(self) -> dict[str, Any]:
         """Return the content of the page, as JSON."""
-        hidden = {"secret_key": "***", "session_token": "***"}
+        hidden = dict.fromkeys(("secret_key", "session_token", "other_secret_key"), "***")
         prices = [price.as_json() for price in self.options.prices]
         orders = self.account.orders()
         return {
@@ -219,7 +275,14 @@ class Sandbox:
             "month_price_cents": self.options.price_cents,
             "prices": self.account.prices.listed(),
             "uin": self.account.uin,
-            "rules": {**asdict(self.options), **hidden, "tokens": str(self.options.tokens), "prices": prices},
+            "keys_issued": len(self.keys.issued),
+            "rules": {
+                **asdict(self.options),
+                **hidden,
+                "tokens": str(self.options.tokens),
+                "prices": prices,
+                "roles": list(self.keys.roles),
+            },
             "all_orders": [self.described(order) for order in reversed(orders)],
             "subscriptions": [self.summarised(instance) for instance in self.account.instances()],
             "journal": [asdict(entry) for entry in list(self.journal)[-50:]][::-1],

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: the billing API at ``/``, its page, and the control interface below ``/_sandbox``."""
+"""The sandbox over HTTP: the billing API and STS at ``/``, a metadata service, the page and the control interface."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from airflow_provider_tcbilling.sandbox.control import ERROR_RESPONSES, routes_o
 from airflow_provider_tcbilling.sandbox.errors import TooLarge
 from airflow_provider_tcbilling.sandbox.faults import Fault
 from airflow_provider_tcbilling.sandbox.limits import MAX_REQUEST_BYTES, read_body
+from airflow_provider_tcbilling.sandbox.metadata import PATH
 from airflow_provider_tcbilling.sandbox.responses import Response, response_of
-from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
+from airflow_provider_tcbilling.sandbox.sandbox import Arrival, Sandbox
 
 START_SECONDS = 10.0
 """How long a server may take to listen."""
@@ -39,7 +40,11 @@ def application(sandbox: Sandbox, hosts: Hosts | None = None) -> Starlette:
     """
     return Starlette(
         middleware=[Middleware(Guard, hosts=hosts or Hosts())],
-        routes=[Route("/", _Billing(sandbox), methods=["POST"]), *routes_of(sandbox)],
+        routes=[
+            Route("/", _Billing(sandbox), methods=["POST"]),
+            Route(f"{PATH}{{role_name:path}}", _Metadata(sandbox), methods=["GET"]),
+            *routes_of(sandbox),
+        ],
         exception_handlers=ERROR_RESPONSES,
     )
 
@@ -118,7 +123,7 @@ def server_of(sandbox: Sandbox, hosts: Hosts | None = None, tls: tuple[str, str]
 
 
 class _Billing:
-    """The billing API itself, as an ASGI application: faults cut its connections."""
+    """The billing API and STS, as an ASGI application: faults cut its connections."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -132,7 +137,9 @@ class _Billing:
             return
         except ClientDisconnect:
             return
-        arrival = self._sandbox.arrive(dict(request.headers), body)
+        await self._answer(self._sandbox.arrive(dict(request.headers), body), receive, send)
+
+    async def _answer(self, arrival: Arrival, receive: Receive, send: Send) -> None:
         # From here on the request is carried out, even if its client hangs up meanwhile: it was received whole.
         await _wait(receive, arrival.faults)
         exchange = self._sandbox.carry_out(arrival)
@@ -157,6 +164,13 @@ class _Billing:
             await _hang_up(receive, reset=False)
             return
         await send({"type": "http.response.body", "body": response.body})
+
+
+class _Metadata(_Billing):
+    """The metadata service, which has the same faults."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(self._sandbox.arrive_at_metadata(scope["path_params"]["role_name"]), receive, send)
 
 
 async def _wait(receive: Receive, faults: Iterable[Fault]) -> None:

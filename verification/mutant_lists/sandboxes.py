@@ -33,7 +33,7 @@ SANDBOXES = (
     ),
     Mutant(
         "a delayed request is carried out at once",
-        "_Billing.__call__",
+        "_Billing._answer",
         "        await _wait(receive, arrival.faults)\n        exchange = self._sandbox.carry_out(arrival)\n",
         "        exchange = self._sandbox.carry_out(arrival)\n        await _wait(receive, arrival.faults)\n",
         ONE_FAULT,
