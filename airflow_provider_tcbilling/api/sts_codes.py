@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from airflow_provider_tcbilling.api.error_codes import CODE, remedy_of
+from airflow_provider_tcbilling.api import error_codes
 
 _INVALID = "InvalidParameter"
 _COMPARE_ROLE = "Compare the role's ARN with its page in CAM, also the account in it."
@@ -40,7 +40,7 @@ STS_REMEDIES: Mapping[str, str] = MappingProxyType(
         f"{_INVALID}.PrincipalQcsError": f"STS cannot read the principal or the role. {_COMPARE_ROLE}",
         f"{_INVALID}.ResouceError": f"The role's ARN has not the form of one. {_COMPARE_ROLE}",
         f"{_INVALID}.WebIdentityTokenError": (
-            "STS refuses the pod's identity token. Look whether it has expired, and whether the role's trust policy "
+            "STS refuses the pod's identity token. Check whether it has expired, and whether the role's trust policy "
             "names the cluster's identity provider, its issuer and its client id."
         ),
         "RequestLimitExceeded": "Too many requests to STS in this second. They are sent again, more slowly.",
@@ -56,12 +56,12 @@ STS_REMEDIES: Mapping[str, str] = MappingProxyType(
 """What a code means and what to do. A code stands for the longer ones that begin with it and a dot, too."""
 
 
-def sts_remedy_of(code: str) -> str:
+def remedy_of(code: str) -> str:
     """Return the meaning of an STS code and what to do; empty if only the server's message tells that."""
     family = code
-    while CODE.fullmatch(family):
+    while error_codes.CODE.fullmatch(family):
         if remedy := STS_REMEDIES.get(family):
             return remedy
         family = family.rpartition(".")[0]
     # What concerns a key and its signature means the same at every service.
-    return remedy_of(code) if code.startswith("AuthFailure") else ""
+    return error_codes.remedy_of(code) if code.startswith("AuthFailure") else ""
