@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import math
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.access import checked
-from airflow_provider_tcbilling.api.errors import InvalidRequest, RateLimited, TcBillingError, Unreachable
+from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES, Credentials, FixedKey, Key
+from airflow_provider_tcbilling.api.errors import (
+    AnotherAccount,
+    AuthError,
+    CredentialsUnavailable,
+    InvalidRequest,
+    RateLimited,
+    TcBillingError,
+    Unreachable,
+)
 from airflow_provider_tcbilling.api.fingerprint import Seal
 from airflow_provider_tcbilling.api.json_text import compact_json
 from airflow_provider_tcbilling.api.models import Order
@@ -43,7 +52,7 @@ log = logging.getLogger(__name__)
 
 class Caller:
     """
-    The sender of the requests of one key to one endpoint. Blocking; use one per thread.
+    The sender of the requests of one identity to one endpoint. Blocking; use one per thread.
 
     :param secret_id: Name of the key.
     :param secret_key: The key. It is never sent, logged or shown.
@@ -56,13 +65,18 @@ class Caller:
     :param read_timeout: Seconds until an answer is given up; the request may have been carried out then.
     :param attempts: Tries of one call, the first included. :func:`may_repeat` decides which.
     :param only_reads: Refuse each action that changes something, before it is sent.
-    :param rate_limiter: Limits the requests a second; ``None`` is what all clients of this key on this machine share.
+    :param rate_limiter: Limits the requests a second; ``None`` is what all clients of this identity on this machine
+        share.
+    :param credentials: Keys that change, instead of one key.
+    :param account_id: The number of the account that each key must be of. One of another account sends nothing.
+    :param sts_endpoint: The address of STS, which is asked for the account of a key that may not read its balance;
+        ``None`` is the one that belongs to *endpoint*, empty is none.
     """
 
     def __init__(
         self,
-        secret_id: str,
-        secret_key: str,
+        secret_id: str = "",
+        secret_key: str = "",
         *,
         token: str = "",
         endpoint: str = actions.ENDPOINT,
@@ -75,6 +89,9 @@ class Caller:
         rate_limiter: RateLimiter | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
+        credentials: Credentials | None = None,
+        account_id: str = "",
+        sts_endpoint: str | None = None,
     ) -> None:
         self.clock = self._clock = clock = clock or time.time
         address = checked(
@@ -87,11 +104,11 @@ class Caller:
             del secret_key, token  # A tool that shows the variables of a failed call would show them.
             raise address
         self.endpoint = endpoint = address
-        self.key_id = hashlib.sha256(secret_id.encode()).hexdigest()[:16]
-        self.has_temporary_key, self.seal, self._attempts = bool(token), Seal(secret_key).sealed, attempts
-        self._only_reads = only_reads
+        self.credentials = credentials = credentials or Credentials(FixedKey(Key(secret_id, secret_key, token)))
+        self._attempts, self._only_reads = attempts, only_reads
+        self._account_id, self._accounts, self._sts_endpoint = account_id, dict[str, str](), sts_endpoint
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
-        self._rate_limiter = rate_limiter or RateLimiter(endpoint, secret_id)
+        self._rate_limiter = rate_limiter or RateLimiter(endpoint, credentials.identity)
         auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
         self._transport = Transport(
             endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock
@@ -100,6 +117,26 @@ class Caller:
     def close(self) -> None:
         """Close the connections."""
         self._transport.session.close()
+
+    @property
+    def key_id(self) -> str:
+        """A hash of the SecretId that is in use now. The same key is of the same account."""
+        return self.credentials.key().name
+
+    @property
+    def has_temporary_key(self) -> bool:
+        """Whether the key in use now is a temporary one, whose name says nothing of the account."""
+        return self.credentials.key().is_temporary
+
+    @cached_property
+    def lasting_secret(self) -> str:
+        """A secret that stays the same while keys change; empty if there is none."""
+        return self.credentials.lasting_secret()
+
+    @cached_property
+    def seal(self) -> Callable[[str], str]:
+        """Seals fingerprints, with a secret that lasts if there is one."""
+        return Seal(self.lasting_secret or self.credentials.key().secret_key).sealed
 
     @property
     def server_ahead(self) -> float:
@@ -127,28 +164,88 @@ class Caller:
         answer = self.call(action, action.with_token(payload, client_token), send_by)
         return read_by(action.name, lambda: Order.from_wire(answer, client_token))
 
-    def call(self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf) -> dict[str, Any]:
+    def bind(self, account: str) -> None:
+        """
+        Send requests of one account only from now on, whichever keys come.
+
+        :param account: Its number; empty changes nothing.
+        """
+        if not self.credentials.is_lasting:
+            self._account_id = self._account_id or account
+
+    def call(
+        self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf, key: Key | None = None
+    ) -> dict[str, Any]:
         """
         Send a request when it is its turn, and repeat it where that is safe.
+
+        A key that the server calls expired is refreshed once, and the same bytes are sent again: such a refusal is
+        sure.
 
         :param action: One of the tables of :mod:`airflow_provider_tcbilling.api.actions`.
         :param payload: The request's JSON object, of :meth:`Action.payload`.
         :param send_by: Epoch seconds after which nothing is sent any more.
+        :param key: Use this key, whatever account it is of, instead of the present one.
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
         :raises InvalidRequest: The client only reads. Nothing was sent.
+        :raises CredentialsUnavailable: There is no key. Nothing was sent.
+        :raises AnotherAccount: The key is not of the account that it must be of. Nothing was sent.
         """
         if self._only_reads and not action.only_reads:
             raise InvalidRequest(action.name, ["this client only reads: it is for waiting, or for dry runs"])
         body = compact_json(payload).encode()
+        may_refresh = key is None
         for attempt in itertools.count(1):
             try:
                 if not self._rate_limiter.wait(action.name, send_by - self._clock(), self._sleep):
                     raise Unreachable(f"{action.name}: its time had passed, so nothing was sent.")
+                self._transport.auth.key = key or self._key_for(action, send_by)
                 # An order number must reach its record, so nothing is done between the answer and the caller.
                 return self._transport.send(action, body, send_by)
             except TcBillingError as error:
+                if may_refresh and self._is_refreshed_after(error, send_by):
+                    may_refresh = False
+                    continue
                 self._pause(action, error, attempt, send_by)
         raise AssertionError("the last attempt returns or raises")
+
+    def account_of(self, key: Key, send_by: float = math.inf) -> str:
+        """
+        Return the number of the account that a key is of; empty if nothing tells it.
+
+        :param send_by: Epoch seconds after which nothing is sent any more.
+        :raises TcBillingError: It could not be read this time.
+        """
+        if not self._accounts.get(key.name):
+            from airflow_provider_tcbilling.api.account import account_of
+
+            self._accounts[key.name] = account_of(self, key, self._sts_endpoint, send_by)
+        return self._accounts[key.name]
+
+    def _key_for(self, action: Action, send_by: float) -> Key:
+        """Return the key that signs: surely one of the account that it must be of."""
+        key = self.credentials.key(send_by - self._clock())
+        if not self._account_id:
+            return key
+        try:
+            account = self.account_of(key, send_by)
+        except TcBillingError as error:
+            if isinstance(error, (AuthError, CredentialsUnavailable)):
+                raise
+            # Whatever became of that query, nothing of this request was sent.
+            raise CredentialsUnavailable(
+                f"{action.name}: nothing was sent, because the account of the key could not be read: {error}"
+            ) from None
+        if account != self._account_id:
+            raise AnotherAccount(action.name, account, self._account_id)
+        return key
+
+    def _is_refreshed_after(self, error: TcBillingError, send_by: float) -> bool:
+        """Whether the server has refused an expired key, and there is a new one now."""
+        if not (isinstance(error, AuthError) and error.code in EXPIRED_CODES):
+            return False
+        refused = self._transport.auth.key
+        return self.credentials.after(refused, send_by - self._clock()) != refused
 
     def _pause(self, action: Action, error: TcBillingError, attempt: int, send_by: float) -> None:
         """Wait before the next attempt; raise the error if there is none."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
 from airflow_provider_tcbilling._moved import forward
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.caller import Caller
-from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown
+from airflow_provider_tcbilling.api.errors import OutcomeUnknown
 from airflow_provider_tcbilling.api.models import (
     Balance,
     Deals,
@@ -266,15 +265,10 @@ class BillingClient(Caller):
         answer = self.call(actions.DESCRIBE_ACCOUNT_BALANCE, {})
         return read_by(actions.DESCRIBE_ACCOUNT_BALANCE.name, lambda: Balance.from_wire(answer))
 
-    @cached_property
+    @property
     def account(self) -> str:
-        """The number of the account, which is asked for once; empty if the key may not read it."""
-        try:
-            return str(self.describe_account_balance().uin or "")
-        except ApiError as error:
-            if error.transient:
-                raise
-            return ""
+        """The number of the account, which is asked for once for each key; empty if nothing tells it."""
+        return self.account_of(self.credentials.key())
 
 
 __getattr__ = forward(__name__, "api.caller")

@@ -7,6 +7,9 @@ The errors of the API, of requests and of waiting, and the two questions that ea
     ├── InvalidRequest (also ValueError)        nothing was sent
     ├── RenewalNotSet                           the server kept the renew flag as it was
     ├── Unreachable                        T    no connection; nothing was sent
+    │   └── CredentialsUnavailable         T    no key now; nothing was sent
+    │       └── CredentialsRefused              no key, and another try gives none; nothing was sent
+    ├── AnotherAccount                          the key is of another account; nothing was sent
     ├── OutcomeUnknown                     T A  sent, no usable answer
     ├── ApiError  .code .message .request_id .action
     │   ├── AuthError                           key, signature, permission
@@ -77,6 +80,42 @@ class Unreachable(TcBillingError):
     """No connection could be made in time, so nothing was sent and nothing was bought."""
 
     transient = True
+
+
+class CredentialsUnavailable(Unreachable):
+    """
+    No key is good, and the source of keys gives none now: the metadata service or STS does not answer, or answers with
+    a fault. Nothing was sent, so nothing was bought.
+    """
+
+
+class CredentialsRefused(CredentialsUnavailable):
+    """
+    The source of keys says no, such as for a role that does not exist, or cannot be read, such as a profile without
+    the section. Nothing was sent, and another try gives no key until somebody corrects it.
+    """
+
+    transient = False
+
+
+class AnotherAccount(TcBillingError):
+    """
+    The key is of another account than the request is for. Nothing was sent with it, so that account has paid nothing.
+
+    :param action: The API operation that was not sent.
+    :param account: The number of the key's account; empty if nothing tells it.
+    :param wanted: The number of the account that the connection or the record names.
+    """
+
+    def __init__(self, action: str, account: str, wanted: str) -> None:
+        super().__init__(action, account, wanted)
+        self.action = action
+        self.account = account
+        self.wanted = wanted
+
+    def lines(self) -> Sequence[str]:
+        is_of = f"account {self.account}" if self.account else "an account that nothing tells"
+        return [f"{self.action}: nothing was sent, because the key is of {is_of}, and it is for account {self.wanted}."]
 
 
 class OutcomeUnknown(TcBillingError):

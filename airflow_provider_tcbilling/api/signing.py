@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 import time
 from collections.abc import Callable, Mapping
 
 import pendulum
 from requests import PreparedRequest
 from requests.auth import AuthBase
+
+from airflow_provider_tcbilling.api.credentials import Key
 
 ALGORITHM = "TC3-HMAC-SHA256"
 MAX_CLOCK_DIFFERENCE = 300
@@ -66,7 +69,7 @@ def signature(key: bytes, text: str) -> str:
 
 class Tc3Auth(AuthBase):
     """
-    Signs each attempt afresh, with the key of the day.
+    Signs each attempt afresh, with the key that it has at that moment.
 
     :param service: First label of the API's domain, ``billing``.
     :param token: Session token of a temporary key pair, else empty.
@@ -82,14 +85,22 @@ class Tc3Auth(AuthBase):
         token: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.secret_id = secret_id
+        self._own = threading.local()
+        self._first = Key(secret_id, secret_key, token)
         self.service = service
         self.clock_offset = 0.0
         """Seconds that are added to the local clock."""
-        self._secret_key = secret_key
-        self._token = token
         self._clock = clock
-        self._today = (-1, "", b"")
+        self._today = (self._first, -1, "", b"")
+
+    @property
+    def key(self) -> Key:
+        """The key that signs in this thread. All three parts are replaced together, and for this thread only."""
+        return getattr(self._own, "key", self._first)
+
+    @key.setter
+    def key(self, key: Key) -> None:
+        self._own.key = key
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign a request that is about to be sent."""
@@ -104,25 +115,38 @@ class Tc3Auth(AuthBase):
 
         :param action: Signed too, so that no machine on the way can change it; empty signs none.
         """
-        timestamp = int(self._clock() + self.clock_offset)
-        scope, key = self._scope_and_key(timestamp)
+        key, timestamp = self.key, int(self._clock() + self.clock_offset)
+        scope, derived = self._scope_and_derived(key, timestamp)
         signed = {"content-type": content_type, "host": host} | ({"x-tc-action": action} if action else {})
         text = string_to_sign(timestamp, scope, canonical_request(signed, body))
         headers = {
             "X-TC-Timestamp": str(timestamp),
             "Authorization": (
-                f"{ALGORITHM} Credential={self.secret_id}/{scope}, "
-                f"SignedHeaders={';'.join(signed)}, Signature={signature(key, text)}"
+                f"{ALGORITHM} Credential={key.secret_id}/{scope}, "
+                f"SignedHeaders={';'.join(signed)}, Signature={signature(derived, text)}"
             ),
         }
-        if self._token:
-            headers["X-TC-Token"] = self._token
+        if key.token:
+            headers["X-TC-Token"] = key.token
         return headers
 
-    def _scope_and_key(self, timestamp: int) -> tuple[str, bytes]:
-        day, scope, key = self._today
-        if day != timestamp // 86400:
+    def _scope_and_derived(self, key: Key, timestamp: int) -> tuple[str, bytes]:
+        """Return the scope and the key that is derived for it: once for each key and each day."""
+        of, day, scope, derived = self._today
+        if of is not key or day != timestamp // 86400:
             scope = credential_scope(timestamp, self.service)
-            key = signing_key(self._secret_key, scope)
-            self._today = (timestamp // 86400, scope, key)
-        return scope, key
+            derived = signing_key(key.secret_key, scope)
+            self._today = (key, timestamp // 86400, scope, derived)
+        return scope, derived
+
+
+class Unsigned(Tc3Auth):
+    """Marks a request as one without a signature, which STS accepts where a web identity stands in its place."""
+
+    def __init__(self) -> None:
+        super().__init__("", "", "")
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Mark a request that is about to be sent."""
+        request.headers.update({"X-TC-Timestamp": str(int(self._clock())), "Authorization": "SKIP"})
+        return request

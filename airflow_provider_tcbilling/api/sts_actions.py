@@ -64,7 +64,7 @@ ASSUME_ROLE = Action(
 
 ASSUME_ROLE_WITH_WEB_IDENTITY = Action(
     name="AssumeRoleWithWebIdentity",
-    about="Gives a temporary key of a role for a token of an identity provider, such as a Kubernetes cluster. Unsigned.",
+    about="Gives a temporary key of a role for a token of an identity provider, such as a cluster. Unsigned.",
     replay=Replay.SAFE,
     permission="none: the role's trust policy must name the identity provider",
     url=f"{_PAGES}/49454",

@@ -52,6 +52,8 @@ class Transport:
     :param auth: Signs each attempt afresh.
     :param timeout: Seconds until the connection stands, and seconds from the request's first byte to the answer's last.
         Both together bound everything that :meth:`send` does.
+    :param version: ``X-TC-Version``.
+    :param region: ``X-TC-Region``; empty for an API that has none.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class Transport:
         language: str,
         timeout: tuple[float, float],
         clock: Callable[[], float] = time.time,
+        version: str = VERSION,
+        region: str = "",
     ) -> None:
         self.endpoint = endpoint
         self.auth = auth
-        self.session = _session(endpoint, language)
+        self.session = _session(endpoint, language, version, region)
         self._timeout = timeout
         self._clock = clock
         self._is_reusable = False
@@ -177,13 +181,7 @@ class Transport:
 
     def _ahead(self, response: requests.Response) -> float | None:
         """Return the seconds by which the server's clock is ahead of ours; ``None`` if it tells none, or an odd one."""
-        try:
-            date = parsedate_to_datetime(response.headers["Date"])
-            # A date without a zone is of UTC in HTTP, and of this machine's zone in Python.
-            ahead = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp() - self._clock()
-        except UNREADABLE:
-            return None
-        return ahead if abs(ahead) <= FARTHEST_CLOCK else None
+        return seconds_ahead(response, self._clock())
 
     def _correct_clock(self, response: requests.Response) -> bool:
         """Try the server's time; return whether ours was wrong enough to explain an expired signature."""
@@ -192,6 +190,17 @@ class Transport:
             return False
         self.auth.clock_offset = offset
         return True
+
+
+def seconds_ahead(response: requests.Response, now: float) -> float | None:
+    """Return the seconds by which the date of an answer is ahead of *now*; ``None`` if there is none, or an odd one."""
+    try:
+        date = parsedate_to_datetime(response.headers["Date"])
+        # A date without a zone is of UTC in HTTP, and of this machine's zone in Python.
+        ahead = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp() - now
+    except UNREADABLE:
+        return None
+    return ahead if abs(ahead) <= FARTHEST_CLOCK else None
 
 
 def _reason(error: BaseException) -> str:
@@ -216,12 +225,22 @@ class _Session(requests.Session):
         """Return nothing, whatever the answer says."""
 
 
-def _session(endpoint: str, language: str) -> requests.Session:
+def bare_session(*, is_direct: bool) -> requests.Session:
+    """
+    Return a session whose connections serve an exchange, without retries, redirects and cookies.
+
+    :param is_direct: No proxy, and no key that a file of this machine has for the host.
+    """
     session = _Session()
     session.mount("http://", WatchingAdapter())
     session.mount("https://", WatchingAdapter())
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.trust_env = urlsplit(endpoint).hostname not in LOOPBACK
+    session.trust_env = not is_direct
+    return session
+
+
+def _session(endpoint: str, language: str, version: str, region: str) -> requests.Session:
+    session = bare_session(is_direct=urlsplit(endpoint).hostname in LOOPBACK)
     if not session.trust_env:
         # No proxy, but still the certificates that the machine trusts: a sandbox may speak https.
         session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
@@ -231,8 +250,9 @@ def _session(endpoint: str, language: str) -> requests.Session:
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"airflow-provider-tcbilling/{__version__}",
-            "X-TC-Version": VERSION,
+            "X-TC-Version": version,
             "X-TC-Language": language,
+            **({"X-TC-Region": region} if region else {}),
         }
     )
     return session

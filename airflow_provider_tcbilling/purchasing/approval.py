@@ -72,11 +72,11 @@ def payload_fingerprint(action: MoneyAction) -> str:
     """
     Return the fingerprint that a code binds: the hash of all that the approver is shown, and a seal of the rest.
 
-    A payload with a secret in it is sealed with the SecretKey as well, so that an edit of the secret counts. A
-    temporary key is another one within hours, so with such a key only the parts that are shown count.
+    A payload with a secret in it is sealed with a permanent SecretKey as well, so that an edit of the secret counts. A
+    temporary key is another one within hours, so where all keys are temporary only the parts that are shown count.
     """
     fingerprint = fingerprint_of_shown(action.action.name, action.payload_shown)
-    return f"{fingerprint} {action.fingerprint}" if action.secrets and not action.has_temporary_key else fingerprint
+    return f"{fingerprint} {action.fingerprint}" if action.secrets and action.has_lasting_seal else fingerprint
 
 
 def fingerprint_of_shown(action: str, payload_shown: Mapping[str, Any]) -> str:

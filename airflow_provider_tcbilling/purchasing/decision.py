@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import AnotherAccount, OutcomeUnknown, TcBillingError
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.purchasing.money_action import Evidence
 from airflow_provider_tcbilling.purchasing.record import Record, State
@@ -350,7 +350,13 @@ def _step(row: Row, it: Situation) -> Next:
 
 
 def step_if_unreadable(rules: Rules, record: Record, error: TcBillingError) -> Next:
-    """Return the step where the order book cannot be read this time, or at all."""
+    """
+    Return the step where the order book cannot be read this time, or at all.
+
+    :raises AnotherAccount: It would be that of another account.
+    """
+    if isinstance(error, AnotherAccount):
+        raise error
     if not error.transient:
         return Next.SEND if rules.trust_token and not record.state.is_final else Next.STOP
     log.warning("The order book cannot be read: %s", error)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import ApiError, OutcomeUnknown
 from airflow_provider_tcbilling.api.fingerprint import fingerprint_of
 from airflow_provider_tcbilling.api.masking import payload_without_secrets, secrets_in
 from airflow_provider_tcbilling.api.order_book import is_named_by
@@ -141,9 +141,23 @@ class MoneyAction(ABC):
         return self.client.key_id
 
     @property
-    def has_temporary_key(self) -> bool:
-        """Whether the key is a temporary one, whose name says nothing of the account."""
-        return self.client.has_temporary_key
+    def has_lasting_key(self) -> bool:
+        """Whether it is one permanent key, so that its name stands for the account."""
+        return self.client.credentials.is_lasting
+
+    @property
+    def has_lasting_seal(self) -> bool:
+        """Whether another process seals with the same secret, so that sealed values can be compared."""
+        return bool(self.client.lasting_secret)
+
+    def bind(self, account: str) -> None:
+        """Send nothing more with a key of another account; empty changes nothing."""
+        self.client.bind(account)
+
+    def bound_account(self) -> str:
+        """Return the number of the account, and send nothing more with a key of another one."""
+        self.bind(account := self.account())
+        return account
 
     @property
     def clock_error(self) -> float:
@@ -171,7 +185,7 @@ class MoneyAction(ABC):
             by_number = self.client.describe_deals(order_id=order_id)
             deals = [*by_number, *self.client.describe_deals(big_deal_id=order_id)]
             return any(is_named_by(order_id, deal) for deal in deals)
-        except TcBillingError as error:
+        except ApiError as error:
             if error.transient:
                 raise
             return True

@@ -126,11 +126,12 @@ class Ownership:
 
     def refuse_another_account(self, record: Record, action: MoneyAction) -> None:
         """Raise if the record is of another account, or may be and nothing tells: one key is of one account."""
-        is_ours = record.key_id in ("", action.key_id) or record.state is State.DECLINED
-        if is_ours or (record.account and record.account == action.account()):
-            return
+        if record.state is State.DECLINED:
+            return None
+        if record.key_id in ("", action.key_id) or (record.account and record.account == action.account()):
+            return action.bind(record.account)
         if record.order_id and not record.account and action.lists(record.order_id):
-            return
+            return None
         was = f"account {record.account}" if record.account else "a key of which no account is known"
         is_ = f"account {action.account() or 'unknown'}"
         raise PurchaseChanged(self.location, [f"account: it was begun with {was}, and the key is of {is_} now"])

@@ -184,9 +184,9 @@ class Purchase:
         """Store the intent; return the record as it stands then, and the attempt that this process must make."""
         self._give_up, self._error, self.is_in_doubt = None, None, False
         self._check()
+        if not self._action.has_lasting_key or self._authorization.is_in_force:
+            self._account = self._action.bound_account()
         self._observed = self._action.observe()
-        if self._action.has_temporary_key or self._authorization.is_in_force:
-            self._account = self._action.account()
         pause = 0.0 if self._store.creates_exclusively else self._store.pause_seconds
         generation = declined.generation if declined else 0
         first = partial(self._intents.first, generation=generation, account=self._account, pause=pause)

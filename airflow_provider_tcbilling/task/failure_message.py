@@ -23,16 +23,33 @@ from airflow_provider_tcbilling.task.next_steps import command_line, moment
 
 UNKNOWN_AMOUNT = amount(None, None)
 
-ABOUT_CONNECTION = (errors.ApiError, errors.Unreachable, errors.OutcomeUnknown, purchase_errors.PurchaseOutcomeUnknown)
+ABOUT_CONNECTION = (
+    errors.ApiError,
+    errors.Unreachable,
+    errors.AnotherAccount,
+    errors.OutcomeUnknown,
+    purchase_errors.PurchaseOutcomeUnknown,
+)
 """Errors that concern a key or a server, so that their message names the connection."""
 
-BY_THIS_TRY = (purchase_errors.PurchaseChanged, purchase_errors.StoreFailed, purchase_errors.InvalidRecord)
+BY_THIS_TRY = (
+    errors.AnotherAccount,
+    purchase_errors.PurchaseChanged,
+    purchase_errors.StoreFailed,
+    purchase_errors.InvalidRecord,
+)
 """Errors that say nothing of an earlier try."""
 
 NOT_LEFT_TO_A_RETRY = (errors.DeliveryTimeout, purchase_errors.OrderNotRecorded)
 """Errors whose step is the same whether or not Airflow tries again by itself."""
 
-TO_CORRECT = (errors.ApiError, errors.InvalidRequest, MoneyRefused)
+TO_CORRECT = (
+    errors.ApiError,
+    errors.InvalidRequest,
+    errors.CredentialsRefused,
+    errors.AnotherAccount,
+    MoneyRefused,
+)
 """Errors that a user must correct before a clear."""
 
 
@@ -90,7 +107,7 @@ class TaskEnd:
     The facts about a task that fails.
 
     :param conn_id: The Airflow connection.
-    :param key_name: Its SecretId, shortened; empty if the connection could not be read.
+    :param key_name: Its SecretId, shortened, or the source of its key; empty if the connection could not be read.
     :param words: Those of the task's action.
     :param order_id: The order that exists; empty if none is known.
     :param paid: The price, such as ``100.00 USD``; empty if that is not known.
@@ -195,7 +212,7 @@ class TaskEnd:
 
     def _connection(self, error: BaseException) -> Iterator[str]:
         if isinstance(error, ABOUT_CONNECTION):
-            key = f", SecretId {self.key_name}" if self.key_name else ""
+            key = f", {self.key_name}" if self.key_name else ""
             remedy = remedy_of(error.code) if isinstance(error, errors.ApiError) else ""
             yield f"Connection {self.conn_id}{key}{': ' if remedy else '.'}{remedy}"
 

@@ -241,6 +241,16 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
         "Top up the account, or let the purchases under way end, then clear the task: {acts}."
     ),
     errors.Unreachable: "Bring the network back, or correct the connection's endpoint. Then clear the task: {acts}.",
+    errors.CredentialsUnavailable: (
+        "See whether the source of the keys answers: the metadata service, or STS. Then clear the task: {acts}."
+    ),
+    errors.CredentialsRefused: (
+        "Correct the source of the keys in the connection {conn_id} or on this worker, test it, then clear the task: "
+        "{acts}."
+    ),
+    errors.AnotherAccount: (
+        "Give the connection {conn_id} a key of the account that is named, test it, then clear the task: {acts}."
+    ),
     errors.AuthError: "Correct the connection {conn_id}, test it, then clear the task: {acts}.",
     errors.InsufficientBalance: "Top up the account, then clear the task: {acts}.",
     errors.RateLimited: "Wait a minute, then clear the task: {acts}. A lower requests_per_second avoids it.",

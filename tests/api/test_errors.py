@@ -119,6 +119,7 @@ QUESTION = Question(
 )
 ARGUMENTS = {
     errors.InvalidRequest: ("CreateInstance", ["period: too long"]),
+    errors.AnotherAccount: ("CreateInstance", "100000000002", "100000000001"),
     errors.DeliveryFailed: ("2026", "closed"),
     errors.DeliveryTimeout: ("2026", "delivering"),
     purchase_errors.LeftAlone: ("ins-1", "it is renewed already"),

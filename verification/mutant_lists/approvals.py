@@ -35,14 +35,14 @@ APPROVALS = (
     Mutant(
         "a secret that is edited after the approval",
         "payload_fingerprint",
-        "if action.secrets and not action.has_temporary_key",
+        "if action.secrets and action.has_lasting_seal",
         "if False",
         f"{APPROVAL}::test_an_edit_of_a_secret_counts_unless_the_key_is_temporary",
     ),
     Mutant(
         "an approval that no key of the next hour finds",
         "payload_fingerprint",
-        " and not action.has_temporary_key",
+        " and action.has_lasting_seal",
         "",
         f"{APPROVAL}::test_an_edit_of_a_secret_counts_unless_the_key_is_temporary",
     ),

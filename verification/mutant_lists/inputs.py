@@ -21,7 +21,7 @@ INPUTS = (
     ),
     Mutant(
         "a correction of the clock without bounds",
-        "Transport._ahead",
+        "seconds_ahead",
         "return ahead if abs(ahead) <= FARTHEST_CLOCK else None",
         "return ahead",
         f"{CLOCK}::test_a_clock_that_is_absurd_or_explains_nothing_is_not_tried",
@@ -35,7 +35,7 @@ INPUTS = (
     ),
     Mutant(
         "a redirect is looked at",
-        "_session",
+        "bare_session",
         "session = _Session()",
         "session = requests.Session()",
         f"{ANSWERS}::test_a_redirect_is_not_looked_at_whatever_its_address",

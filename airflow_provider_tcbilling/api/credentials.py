@@ -1,0 +1,289 @@
+"""
+Credentials: the keys of one source, refreshed before they expire, by one thread for all.
+
+A key is whole or it is not there: its three parts are read, used and replaced together. What goes wrong while a key is
+obtained has sent no request of the caller's, so it is never ambiguous.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NoReturn, Protocol
+
+from airflow_provider_tcbilling.api.errors import CredentialsUnavailable
+
+REFRESH_SECONDS = 600.0
+"""A key is refreshed when it has this time left, or half of a life that is short."""
+
+AGAIN_SECONDS = 30.0
+"""After a refresh has failed, a key that is still good is used for this time before the next attempt."""
+
+PART_OF_THE_DEADLINE = 0.5
+"""The part of a caller's time that a refresh may take while there is a key that is still good."""
+
+EXPIRED_CODES = ("AuthFailure.TokenFailure", "AuthFailure.SecretIdNotFound", "AuthFailure.InvalidSecretId")
+"""
+The codes with which a server refuses a key that has expired, or was replaced. Which of them the real service takes is
+not documented.
+"""
+
+MOST_SOURCES = 64
+"""Sources that a process keeps the keys of. The one that was not used for longest goes first."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Key:
+    """
+    A key: three parts that belong together.
+
+    :param secret_id: Its name. It is shown in logs.
+    :param secret_key: The secret. It is never sent, logged or shown.
+    :param token: Session token of a temporary key, else empty. It is sent, and never logged or shown.
+    :param expires_at: Epoch seconds on this machine's clock; ``None`` if nothing says when.
+    """
+
+    secret_id: str
+    secret_key: str = field(repr=False)
+    token: str = field(default="", repr=False)
+    expires_at: float | None = None
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it has a session token, so that its name says nothing of the account."""
+        return bool(self.token)
+
+    @cached_property
+    def name(self) -> str:
+        """A hash of the SecretId, which names the key in a record. The same key is of the same account."""
+        return hashlib.sha256(self.secret_id.encode(errors="surrogatepass")).hexdigest()[:16]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not written anywhere, so it cannot be pickled")
+
+    def __deepcopy__(self, memo: object) -> Key:
+        return self
+
+
+class KeySource(Hashable, Protocol):
+    """Where keys come from. Equal sources give the keys of the same identity, and share them in a process."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for a user: ``cvm_role``, or ``connection, role <ARN>``."""
+
+    @property
+    def identity(self) -> str:
+        """What the requests of all its keys are counted under; never the name of a temporary key."""
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is one permanent key that never changes."""
+
+    @property
+    def base(self) -> KeySource | None:
+        """The source of the key with which this one is obtained, if it takes one."""
+
+    def fetch(self, within: float, base: Credentials | None = None) -> Key:
+        """
+        Return a new key.
+
+        :param within: Seconds that it may take.
+        :param base: The keys of :attr:`base`.
+        :raises CredentialsUnavailable: There is none now.
+        """
+
+
+@dataclass(frozen=True)
+class FixedKey:
+    """
+    A key that somebody has given, such as in a connection.
+
+    :param named: The name that its requests are counted under, if it is a temporary key: of the place where the keys
+        come from one after the other.
+    """
+
+    key: Key
+    named: str = ""
+    name: str = "connection"
+    base: None = None
+
+    @property
+    def identity(self) -> str:
+        """The SecretId, or the name of the place."""
+        return (self.key.is_temporary and self.named) or self.key.secret_id
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is a permanent key."""
+        return not self.key.is_temporary
+
+    def fetch(self, within: float, base: Credentials | None = None) -> Key:
+        """Return the key."""
+        return self.key
+
+
+class Credentials:
+    """
+    The keys of one source, for all clients and threads of a process.
+
+    One thread refreshes while the others use the key that is still good, or wait for the new one. That happens in a
+    thread that needs a key, before it signs, so nothing runs in the background.
+
+    :param on_new_key: Called with every new key before it is used, so that logs can mask it. It must not raise.
+    :param clock: Returns epoch seconds.
+    """
+
+    def __init__(
+        self,
+        source: KeySource,
+        *,
+        on_new_key: Callable[[Key], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.source = source
+        self._on_new_key, self._clock = on_new_key, clock
+        self._base = credentials_of(source.base, on_new_key=on_new_key) if source.base else None
+        self._lock = threading.Lock()
+        self._key: Key | None = None
+        self._refused: Key | None = None
+        self._refresh_at = math.inf
+        self._failed_at = -math.inf
+        self._failure: CredentialsUnavailable | None = None
+
+    @property
+    def identity(self) -> str:
+        """What the requests of all its keys are counted under."""
+        return self.source.identity
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is one permanent key that never changes."""
+        return self.source.is_lasting
+
+    def key(self, within: float = math.inf) -> Key:
+        """
+        Return a key that is good, refreshed if it is due.
+
+        :param within: Seconds that it may take.
+        :raises CredentialsUnavailable: There is none. Nothing was sent.
+        """
+        key = self._key
+        if key and key is not self._refused and self._clock() < self._refresh_at:
+            return key
+        return self._refreshed(within, self._refused)
+
+    def after(self, refused: Key, within: float = math.inf) -> Key:
+        """
+        Return the key that comes after one that the server calls expired; the same one if the source has no other.
+
+        :param within: Seconds that it may take.
+        :raises CredentialsUnavailable: The source gives none now. Nothing was sent with the new one.
+        """
+        return self._refreshed(within, refused)
+
+    def lasting_secret(self) -> str:
+        """
+        Return the SecretKey of the permanent key with which all begins; empty if none is permanent.
+
+        :raises CredentialsUnavailable: There is no key.
+        """
+        if self._base:
+            return self._base.lasting_secret()
+        key = self.key()
+        return "" if key.is_temporary else key.secret_key
+
+    def _refreshed(self, within: float, refused: Key | None) -> Key:
+        asked_at = ends_at = time.monotonic()
+        ends_at += max(0.0, within)
+        good = self._good(refused)
+        # Where a key is still good, its refresh is another thread's business.
+        if not self._lock.acquire(timeout=0.0 if good else min(max(0.0, within), threading.TIMEOUT_MAX)):
+            if good:
+                return good
+            raise CredentialsUnavailable(f"{self.source.name}: no key came in time, so nothing was sent.")
+        try:
+            key = self._key
+            if key and key is not refused and self._clock() < self._refresh_at:
+                return key
+            if self._failure and self._failed_at > asked_at:
+                # The thread that this one has waited for has just been told.
+                raise type(self._failure)(*self._failure.args)
+            self._refused = refused
+            return self._fetched(ends_at - time.monotonic(), good)
+        finally:
+            self._lock.release()
+
+    def _good(self, refused: Key | None) -> Key | None:
+        """Return the present key if it has not expired, and the server has not refused it."""
+        key = self._key
+        if key is None or key is refused or (key.expires_at is not None and self._clock() >= key.expires_at):
+            return None
+        return key
+
+    def _fetched(self, within: float, good: Key | None) -> Key:
+        """Return a new key, or the one that is still good if there is no new one."""
+        try:
+            key = self.source.fetch(within * PART_OF_THE_DEADLINE if good else within, self._base)
+        except CredentialsUnavailable as error:
+            self._failure, self._failed_at = error, time.monotonic()
+            if good is None:
+                raise
+            left = math.inf if good.expires_at is None else good.expires_at - self._clock()
+            self._refresh_at = self._clock() + min(AGAIN_SECONDS, left)
+            log.warning("The key is good for %.0f s more, and could not be refreshed: %s", left, error)
+            return good
+        if key != self._key:
+            if self._on_new_key:
+                self._on_new_key(key)
+            log.debug("%s has given key %s.", self.source.name, key.secret_id)
+            self._key = key
+        self._refused, self._failure, self._refresh_at = None, None, self._due(key)
+        return key
+
+    def _due(self, key: Key) -> float:
+        """Return the epoch seconds from when on a new key is to be fetched."""
+        if key.expires_at is None:
+            return math.inf
+        left = key.expires_at - self._clock()
+        return key.expires_at - min(REFRESH_SECONDS, left / 2)
+
+
+class _Sources:
+    """The keys of each source in this process."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all keys."""
+        self._lock = threading.RLock()
+        self._all: OrderedDict[KeySource, Credentials] = OrderedDict()
+
+    def get(self, source: KeySource, on_new_key: Callable[[Key], None] | None) -> Credentials:
+        with self._lock:
+            found = self._all.pop(source, None) or Credentials(source, on_new_key=on_new_key)
+            self._all[source] = found
+            while len(self._all) > MOST_SOURCES:
+                self._all.popitem(last=False)
+            return found
+
+
+_SOURCES = _Sources()
+# In a forked process, a lock may be held by a thread that does not exist there.
+os.register_at_fork(after_in_child=_SOURCES.begin)
+
+
+def credentials_of(source: KeySource, *, on_new_key: Callable[[Key], None] | None = None) -> Credentials:
+    """Return the keys of a source: the same object for all of this process."""
+    return _SOURCES.get(source, on_new_key)
