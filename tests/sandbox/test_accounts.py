@@ -20,7 +20,7 @@ from airflow_provider_tcbilling.sandbox.profile_file import FIRST_LINE, write_pr
 from airflow_provider_tcbilling.sandbox.roles import OTHER_ACCOUNT, Role
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
 from tests.sandbox.test_server import WIRE_ORDER
-from tests.support.keys import BUYER, OTHER_BUYER, OTHER_KEY, assumed, billing, code, sts
+from tests.support.keys import BUYER, OTHER_BUYER, OTHER_KEY, assumed, billing, code, metadata, parts, sts
 
 
 def control(sandbox, method, path, body=None):
@@ -161,20 +161,19 @@ def test_a_machine_whose_role_does_not_exist_stops_the_start(capsys):
 def test_of_two_roles_with_one_arn_the_last_one_counts(start_sandbox):
     sandbox = start_sandbox(roles=(*Options().roles, Role("buyer", denied=("CreateInstance",))))
 
-    answers = [
-        billing(sandbox, "CreateInstance", WIRE_ORDER, key=assumed(sandbox, arn)) for arn in (BUYER, OTHER_BUYER)
-    ]
-    assert [code(answer) for answer in answers] == ["AuthFailure.UnauthorizedOperation", None]
+    keys = [parts(metadata(sandbox, "buyer").json()), assumed(sandbox, BUYER), assumed(sandbox, OTHER_BUYER)]
+    answers = [billing(sandbox, "CreateInstance", WIRE_ORDER, key=key) for key in keys]
+    assert [code(answer) for answer in answers] == ["AuthFailure.UnauthorizedOperation"] * 2 + [None]
 
 
 def test_a_machine_takes_a_role_of_either_account_by_its_arn(start_sandbox):
     roles = (Role("buyer"), Role("buyer", OTHER_ACCOUNT))
     accounts = []
-    for name in ("buyer", *(role.arn for role in roles)):
+    for name in (None, "buyer", *(role.arn for role in roles)):
         keys = start_sandbox(roles=roles, machine_role=name).keys
         accounts.append(keys.role_of_machine.account)
 
-    assert accounts == [100000000001, 100000000001, OTHER_ACCOUNT]
+    assert accounts == [100000000001, 100000000001, 100000000001, OTHER_ACCOUNT]
 
 
 def test_the_greeting_names_the_sources_after_the_connection():

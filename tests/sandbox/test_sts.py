@@ -98,7 +98,7 @@ def test_a_role_gives_its_key_to_nobody_whom_it_does_not_trust(start_sandbox):
         Role("secret", external_id="only we know"),
         Role("first-only", chained=False),
     )
-    sandbox = start_sandbox(roles=roles, machine_role="")
+    sandbox = start_sandbox(roles=roles)
     temporary = assumed(sandbox, f"{ARN}own")
 
     def refused(name, key=(SECRET_ID, SECRET_KEY, ""), **fields):
