@@ -1,4 +1,4 @@
-"""The vendor's library as an oracle for keys: it asks as we do and gets the same keys. Where it is silent, ours raises."""
+"""The vendor's library as an oracle for keys: it gets the same ones. Where it is silent, ours raises an error."""
 
 from __future__ import annotations
 
