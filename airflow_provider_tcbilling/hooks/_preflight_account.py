@@ -11,6 +11,7 @@ from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, parsed
 from airflow_provider_tcbilling.api.errors import ApiError
 from airflow_provider_tcbilling.api.text import amount, harmless
 from airflow_provider_tcbilling.hooks._checks import Failed, NotTested, Test, Warned
+from airflow_provider_tcbilling.hooks._key_identity import identity_of
 from airflow_provider_tcbilling.hooks.connection import MAINLAND_HOST
 
 if TYPE_CHECKING:
@@ -96,13 +97,30 @@ def site(subject: Subject) -> str:
 
 
 def identity(subject: Subject) -> str:
-    """Query the balance, whose answer names the account."""
+    """Query the balance, whose answer names the account, and ask STS for the principal."""
     try:
         balance = subject.balance = subject.client.describe_account_balance()
     except ApiError as error:
-        raise (_denied(error, Warned, "so the account is not named") if error.code in DENIED else error) from None
-    key = "a temporary key" if subject.client.has_temporary_key else "a key"
-    return f"{key} of account {harmless(balance.uin)}"
+        if error.code not in DENIED:
+            raise
+        text = identity_of(subject.client, subject.settings)
+        raise _denied(error, Warned, f"so it does not name the account. This is {text}") from None
+    return identity_of(subject.client, subject.settings, harmless(balance.uin) if balance.uin else "")
+
+
+def pinned(subject: Subject) -> str:
+    """Name what makes sure that each key is of the right account. A key of another one has failed before."""
+    settings = subject.settings
+    if settings.account_id:
+        return f"account_id is {settings.account_id}: with a key of another account nothing is sent"
+    if settings.assume_role_arn:
+        return "the role's ARN names it"
+    if settings.has_own_key:
+        return "that of the connection's own key"
+    raise Warned(
+        f"account_id is not set, so a key of another account in {settings.credential_source} would spend there. Set "
+        f"it{f' to {subject.account}' if subject.account else ''}"
+    )
 
 
 def clock(subject: Subject) -> str:
@@ -182,6 +200,7 @@ def _denied(error: ApiError, kind: Callable[[str], Exception], use: str) -> Exce
 SERVER: tuple[Test, ...] = (
     ("site", site, False),
     ("identity", identity, True),
+    ("account", pinned, False),
     ("clock", clock, False),
     ("order book", order_book, False),
     ("renewals", renewals, False),

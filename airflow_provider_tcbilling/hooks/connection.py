@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_tcbilling.api.actions import ENDPOINT
-from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, cleaned, parsed, shown
+from airflow_provider_tcbilling.api.endpoint import cleaned, parsed
 from airflow_provider_tcbilling.api.errors import InvalidRequest
+from airflow_provider_tcbilling.hooks.addresses import address_mistakes, address_of
 from airflow_provider_tcbilling.hooks.extra_fields import COMMON_FIELDS, ExtraField, mistakes_in
+from airflow_provider_tcbilling.hooks.key_fields import KEY_FIELDS, KEY_GUARDS, key_mistakes, key_values
+from airflow_provider_tcbilling.hooks.key_settings import KeySettings
 from airflow_provider_tcbilling.hooks.money_fields import MONEY_FIELDS, MoneySettings, money_mistakes, money_values
 
 __all__ = ["CONN_TYPE", "DEFAULT_CONN_ID", "EXTRA_FIELDS", "ExtraField", "Settings", "endpoint_of", "ledger_mistakes"]
@@ -30,14 +32,18 @@ MAINLAND_CONSOLE = "https://console.cloud.tencent.com/expense/deal"
 log = logging.getLogger(__name__)
 
 
-EXTRA_FIELDS = (*COMMON_FIELDS, *MONEY_FIELDS)
+EXTRA_FIELDS = (*COMMON_FIELDS, *KEY_FIELDS, *MONEY_FIELDS)
 
 GUARDS = {
     **{name: name for name in ("ledger_conn_id", "ledger_uri", *(extra_field.name for extra_field in MONEY_FIELDS))},
     **dict.fromkeys(("limit", "limits", "budget", "spending_cap", "max_cents"), "spending_limits"),
     **{"min_balance": "min_balance_cents", "approve_above": "approve_above_cents"},
+    **KEY_GUARDS,
 }
-"""Fields that guard money, by their names and by others that a user may give them."""
+"""Fields that guard money, or decide whose money it is, by their names and by others that a user may give them."""
+
+GUARDED = ("a guard of your money", "a rule about the key")
+"""What a slip leaves out: in the name of a field of money, and of one about the key."""
 
 LIKENESS = 0.75
 """A field that is so much like that of a guard is a slip, which must not switch the guard off."""
@@ -45,8 +51,8 @@ LIKENESS = 0.75
 HIDDEN_FIELDS = ("port", "schema")
 LABELS = {"login": "SecretId", "password": "SecretKey", "host": "Endpoint"}
 PLACEHOLDERS = {
-    "login": "AKID…",
-    "password": "the key that belongs to the SecretId",
+    "login": "AKID…, empty with another source of the key",
+    "password": "the key that belongs to the SecretId, empty with another source",
     "host": f"{urlsplit(ENDPOINT).hostname} (mainland: {MAINLAND_HOST})",
 }
 
@@ -66,7 +72,7 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class Settings(MoneySettings):
+class Settings(KeySettings, MoneySettings):
     """
     A connection that was read and has no mistake.
 
@@ -81,10 +87,6 @@ class Settings(MoneySettings):
     :param console_url: May hold ``{order_id}``.
     """
 
-    secret_id: str
-    secret_key: str = field(repr=False)
-    token: str = field(repr=False)
-    endpoint: str
     connect_timeout: float
     read_timeout: float
     requests_per_second: float
@@ -110,13 +112,14 @@ class Settings(MoneySettings):
                 continue
             log.warning("Connection %s: the extra field %r is not known here and is ignored.", connection.conn_id, name)
         given = {field.name: extra.get(field.name) or field.default for field in COMMON_FIELDS}
-        address = _address(connection.host, connection.port)
-        mistakes += [
-            *_key_mistakes("login (SecretId)", connection.login),
-            *_key_mistakes("password (SecretKey)", connection.password),
-            *(_key_mistakes("extra token", extra["token"]) if extra.get("token") not in (None, "") else ()),
+        address = address_of(connection.host, connection.port)
+        of_host = [
             *(() if isinstance(connection.host, (str, type(None))) else ["host is not a text"]),
-            *_endpoint_mistakes(address, allowed_hosts),
+            *address_mistakes("host", address, allowed_hosts),
+        ]
+        mistakes += [
+            *key_mistakes(connection.login, connection.password, extra, "" if of_host else address, allowed_hosts),
+            *of_host,
             *_extra_mistakes(extra),
             *money_mistakes(extra),
         ]
@@ -124,8 +127,8 @@ class Settings(MoneySettings):
             raise InvalidRequest(f"Connection {connection.conn_id}", mistakes)
         endpoint = cleaned(address)
         return cls(
-            secret_id=connection.login,
-            secret_key=connection.password,
+            secret_id=connection.login or "",
+            secret_key=connection.password or "",
             token=str(given["token"]),
             endpoint=endpoint,
             connect_timeout=float(given["connect_timeout"]),
@@ -137,6 +140,7 @@ class Settings(MoneySettings):
             ledger_conn_id=str(given["ledger_conn_id"]),
             language=str(given["language"]),
             console_url=str(given["console_url"] or _console_of(endpoint)),
+            **key_values(str(connection.conn_id or ""), extra),
             **money_values(extra),
         )
 
@@ -145,11 +149,6 @@ class Settings(MoneySettings):
         """The name of the ledger, for a user; empty if there is none."""
         return self.ledger_uri or (f"connection {self.ledger_conn_id}" if self.ledger_conn_id else "")
 
-    @property
-    def key_name(self) -> str:
-        """The SecretId, shortened, for a message: enough to tell two keys apart."""
-        return f"{self.secret_id[:4]}...{self.secret_id[-4:]}" if len(self.secret_id) > 12 else self.secret_id
-
     def order_url(self, order_id: str) -> str:
         """Return the address of an order in the console."""
         return self.console_url.replace("{order_id}", quote(order_id, safe=""))
@@ -157,18 +156,7 @@ class Settings(MoneySettings):
 
 def endpoint_of(host: str | None, port: int | None) -> str:
     """Return the API's address: ``https`` unless it is this machine; nothing given is the international site."""
-    return cleaned(_address(host, port))
-
-
-def _address(host: Any, port: Any) -> str:
-    """Return the address that a host and a port make."""
-    name = host.strip() if isinstance(host, str) else ""
-    if not name:
-        return ENDPOINT
-    if name.count(":") > 1 and not re.search(r"\[|@|://", name):
-        name = f"[{name}]"
-    is_named = not port or ("://" in name and re.search(f":{re.escape(str(port))}/*$", name))
-    return name if is_named else f"{name.rstrip('/')}:{port}"
+    return cleaned(address_of(host, port))
 
 
 def _extra_of(connection: Connection) -> tuple[Mapping[str, Any], list[str]]:
@@ -185,45 +173,6 @@ def _extra_of(connection: Connection) -> tuple[Mapping[str, Any], list[str]]:
     return (extra, []) if isinstance(extra, Mapping) else ({}, ["extra must be a JSON object"])
 
 
-def _key_mistakes(name: str, value: Any) -> Iterator[str]:
-    """Yield what is wrong with a part of the key, without showing it."""
-    if value is None or not str(value).strip():
-        yield f"{name} is missing"
-    elif not isinstance(value, str):
-        yield f"{name} is not a text"
-    elif value != value.strip():
-        yield f"{name} has blanks around it"
-    elif not re.fullmatch(r"[!-~]+", value):
-        yield f"{name} holds characters that no key has"
-
-
-def _endpoint_mistakes(address: str, allowed_hosts: Collection[str]) -> Iterator[str]:
-    try:
-        endpoint = parsed(address)
-    except ValueError as error:
-        yield f"host {error}"
-        return
-    if "_" in endpoint.host:
-        yield f"host {shown(address)} is not an address such as {ENDPOINT}: no host on the internet has an underscore"
-    if not endpoint.is_bare:
-        yield f"host {shown(address)} must be an address and nothing more"
-    if endpoint.is_loopback:
-        return
-    if endpoint.scheme != "https":
-        yield f"host {shown(address)} must be https"
-    if not endpoint.host.endswith(API_DOMAIN) and endpoint.host not in _hosts(allowed_hosts):
-        yield (
-            f"host {endpoint.host!r} is not under {API_DOMAIN[1:]} and is not localhost: signed requests go nowhere "
-            "else unless [tcbilling] allowed_hosts in Airflow's configuration names it"
-        )
-
-
-def _hosts(names: Collection[str]) -> Iterator[str]:
-    for name in names:
-        with contextlib.suppress(ValueError):
-            yield parsed(name).host
-
-
 def _extra_mistakes(extra: Mapping[str, Any]) -> Iterator[str]:
     yield from mistakes_in(extra, COMMON_FIELDS)
     yield from ledger_mistakes(extra.get("ledger_uri"), extra.get("ledger_conn_id"))
@@ -238,7 +187,7 @@ def _slips(name: str) -> Iterator[str]:
 
     if alike := get_close_matches(name.lower(), GUARDS, 1, LIKENESS):
         meant = GUARDS[alike[0]]
-        guard = "the ledger" if meant.startswith("ledger") else "a guard of your money"
+        guard = "the ledger" if meant.startswith("ledger") else GUARDED[meant in KEY_GUARDS]
         yield f"extra {name!r} is not known here, and would leave out {guard}: is {meant} meant?"
 
 

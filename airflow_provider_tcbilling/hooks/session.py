@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_tcbilling.api.client import BillingClient
+    from airflow_provider_tcbilling.api.credentials import Credentials
     from airflow_provider_tcbilling.api.rate_limit import Limiter
     from airflow_provider_tcbilling.hooks.connection import Settings
     from airflow_provider_tcbilling.ledger.database_address import Address
@@ -39,14 +40,19 @@ class Session:
         return self._read()
 
     @cached_property
+    def credentials(self) -> Credentials | None:
+        """The keys of the connection's source; ``None`` if the connection holds a permanent key itself."""
+        return credentials_for(self.settings, self._read)
+
+    @cached_property
     def buying(self) -> BillingClient:
         """The client that may use the whole rate limit."""
-        return client_of(self.settings, **self._options)
+        return client_of(self.settings, self.credentials, **self._options)
 
     @cached_property
     def waiting(self) -> BillingClient:
         """The client that uses at most half of the rate limit, so that purchases always get the rest."""
-        return client_of(self.settings, is_waiting=True, **self._options)
+        return client_of(self.settings, self.credentials, is_waiting=True, **self._options)
 
     def close(self) -> None:
         """Close the clients. One that is used afterwards is made anew."""
@@ -64,12 +70,18 @@ class Session:
 
 
 def client_of(
-    settings: Settings, *, is_waiting: bool = False, only_reads: bool = False, **options: Any
+    settings: Settings,
+    credentials: Credentials | None = None,
+    *,
+    is_waiting: bool = False,
+    only_reads: bool = False,
+    **options: Any,
 ) -> BillingClient:
     """
     Make a client from settings. The caller closes it. One for waiting only reads, and where the deployment says
     ``[tcbilling] dry_run = True`` every one does.
 
+    :param credentials: The keys of the settings' source; ``None`` makes them.
     :param is_waiting: The client uses at most half of the rate limit, so that purchases always get the rest.
     :param only_reads: The client refuses each action that changes something.
     :param options: Further arguments of the client, such as ``attempts``.
@@ -82,6 +94,9 @@ def client_of(
         settings.secret_id,
         settings.secret_key,
         token=settings.token,
+        credentials=credentials or credentials_for(settings),
+        account_id=settings.account_id,
+        sts_endpoint=settings.sts_endpoint or None,
         endpoint=settings.endpoint,
         language=settings.language,
         connect_timeout=settings.connect_timeout,
@@ -89,13 +104,34 @@ def client_of(
         only_reads=only_reads or is_waiting or is_dry_run(),
         rate_limiter=RateLimiter(
             settings.endpoint,
-            settings.secret_id,
+            settings.identity,
             settings.requests_per_second,
             is_waiting=is_waiting,
             limiter_of=_limiter_of(settings.ledger_conn_id),
         ),
         **options,
     )
+
+
+def credentials_for(settings: Settings, read: Callable[[], Settings] | None = None) -> Credentials | None:
+    """
+    Return the keys of the settings' source, which all clients of this process share.
+
+    :param read: Reads the connection anew, as a task does when the server calls the temporary key in it expired.
+    :return: ``None`` if the connection holds a permanent key itself.
+    """
+    if settings.has_own_key and not settings.token:
+        return None
+    from airflow_provider_tcbilling.api.credentials import Credentials, credentials_of
+
+    if settings.has_own_key:
+        from airflow_provider_tcbilling.hooks.connection_key import ConnectionKey
+
+        # Airflow masks what it reads from a connection.
+        return Credentials(ConnectionKey(settings, read or (lambda: settings)))
+    from airflow_provider_tcbilling.task.masker import mask_key
+
+    return credentials_of(settings.key_source(), on_new_key=mask_key)
 
 
 def _limiter_of(conn_id: str) -> Callable[[str, float], Limiter] | None:

@@ -23,6 +23,7 @@ from airflow_provider_tcbilling.hooks.connection import (
 )
 from airflow_provider_tcbilling.hooks.session import LedgerConnection, Session, client_of
 from airflow_provider_tcbilling.task.arguments import A_COUNT, A_SPAN, optional
+from airflow_provider_tcbilling.task.masker import mask_through_this_loop
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
@@ -80,6 +81,7 @@ class TcBillingHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
         from asgiref.sync import sync_to_async
 
+        mask_through_this_loop()
         # In the triggerer, reading the extra can talk to the main loop to mask its secrets.
         try:
             read = await sync_to_async(self._settings)(await get_async_connection(self.tcbilling_conn_id))
@@ -120,19 +122,21 @@ class TcBillingHook(BaseHook):
         return found[:most]
 
     def test_connection(self) -> tuple[bool, str]:
-        """Send one signed request that is free, and name what to correct if it fails."""
+        """Send two signed requests that are free, and name the key, or what to correct if it fails."""
         from airflow_provider_tcbilling.api.text import amount
+        from airflow_provider_tcbilling.hooks._key_identity import identity_of
 
         try:
             with self.session(attempts=1) as tencent:
                 endpoint, client = tencent.settings.endpoint, tencent.buying
                 balance = client.describe_account_balance()
+                key = identity_of(client, tencent.settings, str(balance.uin or ""))
         except ApiError as error:
             return False, message_of(error)
         except (TcBillingError, AirflowException) as error:
             return False, str(error)
         can_spend = amount(balance.spendable_cents, "of its currency")
-        message = f"{endpoint} knows the key. Account {balance.uin} can spend {can_spend}."
+        message = f"{endpoint} knows the key: {key}. The account can spend {can_spend}."
         if client.clock_offset:
             message += f" The clock of this machine is off by {abs(client.clock_offset):.0f} seconds: set it."
         return True, message

@@ -1,20 +1,27 @@
-"""Give the secrets of a task to Airflow's masker, which hides them in logs and rendered fields."""
+"""Give the secrets of a task, and its keys, to Airflow's masker, which hides them in logs and rendered fields."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from importlib import import_module
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.masking import is_told_apart, secrets_in
+
+if TYPE_CHECKING:
+    from airflow_provider_tcbilling.api.credentials import Key
 
 _PLACES = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
 """Where ``mask_secret`` is: in Airflow 3.1 and newer, in 3.0, in 2.11."""
 
 MOST_SECRETS, MOST_CHARACTERS = 100, 100_000
 """The most secrets of one value, and their characters. With each one Airflow compiles all anew: 1000 take a minute."""
+
+MASK_SECONDS = 5.0
+"""How long a query in the triggerer waits until its new key is masked."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +48,56 @@ def mask_in_airflow(value: Any) -> None:
             )
     except Exception as error:
         log.warning("Airflow does not mask the secrets of the parameter in its logs: %s", type(error).__name__)
+
+
+def mask_through_this_loop() -> None:
+    """
+    Have :func:`mask_key` reach Airflow's masker through the running event loop from now on.
+
+    The process that writes a triggerer's logs is another one, and some lines of Airflow can be spoken to by their event
+    loop only: a message from the thread of a query would mix up their answers.
+    """
+    _Triggers.loop = asyncio.get_running_loop()
+
+
+def mask_key(key: Key) -> None:
+    """Have Airflow mask a SecretKey and its token from now on. It never raises, and waits for a few seconds at most."""
+    secrets = [text for text in (key.secret_key, key.token) if text]
+    loop = _Triggers.loop
+    try:
+        if loop is None or not loop.is_running():
+            _mask_all(secrets)
+            return
+        masking = asyncio.run_coroutine_threadsafe(_mask_in_loop(secrets), loop)
+        if not _is_running_here(loop):
+            masking.result(MASK_SECONDS)
+    except Exception as error:
+        log.warning("Airflow does not mask the new key in its logs: %s", type(error).__name__)
+
+
+class _Triggers:
+    """The event loop of the triggers in this process; ``None`` if it has none."""
+
+    loop: ClassVar[asyncio.AbstractEventLoop | None] = None
+
+
+async def _mask_in_loop(secrets: list[str]) -> None:
+    from asgiref.sync import sync_to_async
+
+    # Airflow's own way to let blocking code talk to the process that writes the logs.
+    await sync_to_async(_mask_all)(secrets)
+
+
+def _mask_all(secrets: list[str]) -> None:
+    for text in secrets:
+        _mask_secret(text)
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def _mask_secret(text: str) -> None:

@@ -18,12 +18,12 @@ from tests.support.shop import KEY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("passing_time")]
 
-READING = {"DescribeAccountBalance", "DescribeDealsByCond", "DescribeRenewInstances"}
+READING = {"GetCallerIdentity", "DescribeAccountBalance", "DescribeDealsByCond", "DescribeRenewInstances"}
 LEDGER = {"ledger_conn_id": "ledger"}
 FLEET = {"name": "fleet", "window": "month", "max_cents": 5 * PRICE, "currency": "USD"}
 MONEY = ("limits", "approval", "prices")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-SERVER = ("site", "identity", "clock", "order book", "renewals", "balance", "currency")
+SERVER = ("site", "identity", "account", "clock", "order book", "renewals", "balance", "currency")
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_key_that_may_not_read_orders_fails_and_the_permission_is_named(shop, 
     ("action", "name", "text"),
     [
         ("DescribeRenewInstances", "renewals", "only tasks that list what expires, renew, refund"),
-        ("DescribeAccountBalance", "identity", "so the account is not named"),
+        ("DescribeAccountBalance", "identity", "so it does not name the account"),
     ],
 )
 def test_a_permission_that_not_every_task_needs_is_a_warning(shop, preflight, action, name, text):

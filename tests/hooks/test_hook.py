@@ -180,12 +180,12 @@ async def test_the_async_client_is_the_same_client(connection, sandbox):
     assert client.describe_account_balance().uin == sandbox.account.uin
 
 
-def test_the_test_button_makes_one_free_call(connection, sandbox):
+def test_the_test_button_makes_two_free_calls(connection, sandbox):
     ok, words = TcBillingHook().test_connection()
 
     assert ok
-    assert str(sandbox.account.uin) in words
-    assert sandbox.requests == {"DescribeAccountBalance": 1}
+    assert f"of account {sandbox.account.uin}, from connection" in words
+    assert sandbox.requests == {"DescribeAccountBalance": 1, "GetCallerIdentity": 1}
 
 
 @pytest.mark.parametrize(

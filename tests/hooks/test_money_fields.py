@@ -61,7 +61,7 @@ def test_a_slip_in_the_name_of_a_guard_does_not_leave_it_out(meant, slip):
 
 @pytest.mark.parametrize(
     "name",
-    ["verify", "region", "zone", "timezone", "rate_limit", "max_retries", "proxy", "role_arn", "max_connections"],
+    ["verify", "region", "zone", "timezone", "rate_limit", "max_retries", "proxy", "tags", "max_connections"],
 )
 def test_another_name_is_ignored_as_before(name):
     assert settings(**{name: "x"}).spending_limits == ()
