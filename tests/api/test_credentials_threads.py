@@ -85,17 +85,7 @@ def in_threads(work):
         return list(pool.map(begun, range(THREADS), timeout=PATIENCE))
 
 
-def test_twenty_threads_without_a_key_fetch_one():
-    source = Source(seconds=0.2)
-    credentials = Credentials(source)
-
-    keys = in_threads(lambda number: credentials.key(PATIENCE))
-
-    assert source.issued == [0]
-    assert {id(key) for key in keys} == {id(keys[0])}
-
-
-def test_while_one_thread_refreshes_a_good_key_the_others_do_not_wait():
+def test_while_one_thread_refreshes_a_good_key_twenty_others_use_it_at_once():
     clock = Ticking(0.0)
     source = Source(life=1000.0, clock=clock)
     credentials = Credentials(source, clock=clock)
@@ -107,10 +97,15 @@ def test_while_one_thread_refreshes_a_good_key_the_others_do_not_wait():
     with ThreadPoolExecutor(1) as pool:
         refreshed = pool.submit(credentials.key, PATIENCE)
         assert source.began.wait(PATIENCE)
+        end = threading.Timer(10.0, source.may_end.set)
+        end.start()
         others = in_threads(lambda number: credentials.key(PATIENCE))
+        is_under_way = not refreshed.done()
+        end.cancel()
         source.may_end.set()
         newer = refreshed.result(PATIENCE)
 
+    assert is_under_way
     assert {id(key) for key in others} == {id(first)}
     assert newer is not first
     assert source.issued == [0, 1]
@@ -144,19 +139,6 @@ def test_twenty_threads_hear_of_one_failure_and_the_next_call_tries_again():
     assert failed == 1
     assert len({id(error) for error in errors}) == THREADS, "an error that two threads raise has the frames of both"
     assert credentials.key(PATIENCE).secret_id == "id-1"
-
-
-def test_a_thread_waits_for_a_source_that_hangs_no_longer_than_its_time():
-    source = Source()
-    source.may_end.clear()
-    credentials = Credentials(source)
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(credentials.key, PATIENCE)
-        assert source.began.wait(PATIENCE)
-        with pytest.raises(CredentialsUnavailable, match="no key came in time, so nothing was sent"):
-            credentials.key(0.1)
-        source.may_end.set()
 
 
 def test_no_thread_gets_a_torn_key_while_keys_expire_every_fifty_milliseconds():
