@@ -62,7 +62,8 @@ class World:
         return {}
 
     def _profile(self):
-        assert write_profile(path := str(self._folder / "credentials"), self.sandbox.options) == ""
+        path = str(self._folder / "credentials")
+        assert write_profile(path, self.sandbox.options) == ""
         return {"credentials_file": path}
 
     def _cvm_role(self):
