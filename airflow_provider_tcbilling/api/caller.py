@@ -106,7 +106,8 @@ class Caller:
         self.endpoint = endpoint = address
         self.credentials = credentials = credentials or Credentials(FixedKey(Key(secret_id, secret_key, token)))
         self._attempts, self._only_reads = attempts, only_reads
-        self._account_id, self._accounts, self._sts_endpoint = account_id, dict[str, str](), sts_endpoint
+        self._account_id, self._only_key_id = account_id, ""
+        self._accounts, self._sts_endpoint = dict[str, str](), sts_endpoint
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
         self._rate_limiter = rate_limiter or RateLimiter(endpoint, credentials.identity)
         auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
@@ -164,14 +165,16 @@ class Caller:
         answer = self.call(action, action.with_token(payload, client_token), send_by)
         return read_by(action.name, lambda: Order.from_wire(answer, client_token))
 
-    def bind(self, account: str) -> None:
+    def bind(self, account: str, key_id: str) -> None:
         """
         Send requests of one account only from now on, whichever keys come.
 
-        :param account: Its number; empty changes nothing.
+        :param account: Its number; empty if nothing tells it.
+        :param key_id: The key whose account it is. Where nothing tells the account, no other key sends anything.
         """
         if not self.credentials.is_lasting:
             self._account_id = self._account_id or account
+            self._only_key_id = self._only_key_id or key_id
 
     def call(
         self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf, key: Key | None = None
@@ -226,6 +229,8 @@ class Caller:
         """Return the key that signs: surely one of the account that it must be of."""
         key = self.credentials.key(send_by - self._clock())
         if not self._account_id:
+            if self._only_key_id not in ("", key.name):
+                raise AnotherAccount(action.name, "", "")
             return key
         try:
             account = self.account_of(key, send_by)
@@ -263,4 +268,6 @@ class Caller:
 
 def may_repeat(action: Action, error: TcBillingError) -> bool:
     """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
+    if isinstance(error, AnotherAccount):
+        return False
     return error.transient and not (error.ambiguous and action.moves_money)

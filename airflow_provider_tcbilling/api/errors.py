@@ -104,7 +104,8 @@ class AnotherAccount(TcBillingError):
 
     :param action: The API operation that was not sent.
     :param account: The number of the key's account; empty if nothing tells it.
-    :param wanted: The number of the account that the connection or the record names.
+    :param wanted: The number of the account that the connection or the record names; empty if the key has changed, and
+        nothing tells the account of either one. What was not begun yet may be begun with the new key.
     """
 
     def __init__(self, action: str, account: str, wanted: str) -> None:
@@ -112,10 +113,12 @@ class AnotherAccount(TcBillingError):
         self.action = action
         self.account = account
         self.wanted = wanted
+        self.transient = not wanted
 
     def lines(self) -> Sequence[str]:
         is_of = f"account {self.account}" if self.account else "an account that nothing tells"
-        return [f"{self.action}: nothing was sent, because the key is of {is_of}, and it is for account {self.wanted}."]
+        is_for = f"account {self.wanted}" if self.wanted else "that of the key before, which nothing tells either"
+        return [f"{self.action}: nothing was sent, because the key is of {is_of}, and it is for {is_for}."]
 
 
 class OutcomeUnknown(TcBillingError):

@@ -151,12 +151,20 @@ class MoneyAction(ABC):
         return bool(self.client.lasting_secret)
 
     def bind(self, account: str) -> None:
-        """Send nothing more with a key of another account; empty changes nothing."""
-        self.client.bind(account)
+        """
+        Send nothing more with a key of another account.
 
-    def bound_account(self) -> str:
-        """Return the number of the account, and send nothing more with a key of another one."""
-        self.bind(account := self.account())
+        :param account: Its number; empty is the account of the present key. A permanent key is always of the same one.
+        """
+        if not self.has_lasting_key:
+            self.bound_account(account)
+
+    def bound_account(self, account: str = "") -> str:
+        """Return the number of the account, by default of the present key's, and send nothing more for another one."""
+        # The key first: if it is replaced meanwhile, and nothing tells the account, the new one sends nothing.
+        key_id = self.key_id
+        account = account or self.account()
+        self.client.bind(account, key_id)
         return account
 
     @property

@@ -128,6 +128,20 @@ SENDING = (
         f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
     ),
     Mutant(
+        "where nothing tells the account, a client follows its source",
+        "Caller._key_for",
+        'if self._only_key_id not in ("", key.name):',
+        "if False:",
+        f"{ACCOUNTS}::test_where_nothing_tells_the_account_another_key_neither_queries_nor_sends_after_a_lost_answer",
+    ),
+    Mutant(
+        "a purchase that a permanent key began is of no account",
+        "MoneyAction.bind",
+        "self.bound_account(account)",
+        "self.client.bind(account, self.key_id if account else '')",
+        f"{ACCOUNTS}::test_a_purchase_that_a_permanent_key_began_stays_in_the_account_of_that_key",
+    ),
+    Mutant(
         "the account of a key is asked for with each request",
         "Caller.account_of",
         "if not self._accounts.get(key.name):",
