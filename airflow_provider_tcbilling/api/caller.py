@@ -13,12 +13,14 @@ from typing import Any
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.access import checked
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES, Credentials, FixedKey, Key
+from airflow_provider_tcbilling.api.credentials import Credentials, FixedKey, Key
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import (
     AnotherAccount,
     AuthError,
     CredentialsUnavailable,
     InvalidRequest,
+    OutcomeUnknown,
     RateLimited,
     TcBillingError,
     Unreachable,
@@ -149,7 +151,15 @@ class Caller:
         """Seconds that the local clock was found to be behind the server's; 0 while they agree."""
         return self._transport.auth.clock_offset
 
-    def place(self, action: Action, payload: Mapping[str, Any], client_token: str, send_by: float = math.inf) -> Order:
+    def place(
+        self,
+        action: Action,
+        payload: Mapping[str, Any],
+        client_token: str,
+        send_by: float = math.inf,
+        *,
+        doubts: bool = False,
+    ) -> Order:
         """
         Send an action that moves money, with its token.
 
@@ -158,11 +168,13 @@ class Caller:
         :param payload: Of :meth:`Action.payload_without_token`. It is sent as it is.
         :param client_token: Idempotency key, at most 64 ASCII characters.
         :param send_by: Epoch seconds after which nothing is sent any more.
+        :param doubts: Believe that a key has expired only if a query with it is refused, too. A machine in between may
+            have made up the refusal of a request that was carried out.
         :return: The order; ``instance_ids`` is empty while delivery is under way.
         :raises InvalidRequest: The token is not one. Nothing was sent.
         :raises OutcomeUnknown: No usable answer. It may have been carried out.
         """
-        answer = self.call(action, action.with_token(payload, client_token), send_by)
+        answer = self.call(action, action.with_token(payload, client_token), send_by, doubts=doubts)
         return read_by(action.name, lambda: Order.from_wire(answer, client_token))
 
     def bind(self, account: str, key_id: str) -> None:
@@ -177,7 +189,13 @@ class Caller:
             self._only_key_id = self._only_key_id or key_id
 
     def call(
-        self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf, key: Key | None = None
+        self,
+        action: Action,
+        payload: Mapping[str, Any],
+        send_by: float = math.inf,
+        key: Key | None = None,
+        *,
+        doubts: bool = False,
     ) -> dict[str, Any]:
         """
         Send a request when it is its turn, and repeat it where that is safe.
@@ -189,6 +207,7 @@ class Caller:
         :param payload: The request's JSON object, of :meth:`Action.payload`.
         :param send_by: Epoch seconds after which nothing is sent any more.
         :param key: Use this key, whatever account it is of, instead of the present one.
+        :param doubts: Believe that a key has expired only if a query with it is refused, too.
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
         :raises InvalidRequest: The client only reads. Nothing was sent.
         :raises CredentialsUnavailable: There is no key. Nothing was sent.
@@ -206,6 +225,8 @@ class Caller:
                 # An order number must reach its record, so nothing is done between the answer and the caller.
                 return self._transport.send(action, body, send_by)
             except TcBillingError as error:
+                if doubts:
+                    self._refuse_a_doubtful_refusal(action, error, send_by)
                 if may_refresh and self._is_refreshed_after(error, send_by):
                     may_refresh = False
                     continue
@@ -244,6 +265,24 @@ class Caller:
         if account != self._account_id:
             raise AnotherAccount(action.name, account, self._account_id)
         return key
+
+    def _refuse_a_doubtful_refusal(self, action: Action, error: TcBillingError, send_by: float) -> None:
+        """
+        Raise if an action was refused as if its key had expired, and the server takes the key all the same.
+
+        :raises OutcomeUnknown: It may have been carried out.
+        """
+        is_of_key = isinstance(error, AuthError) and error.action == action.name and error.code in EXPIRED_CODES
+        if not is_of_key or self.credentials.is_lasting:
+            return
+        try:
+            self.call(actions.DESCRIBE_ACCOUNT_BALANCE, {}, send_by, self._transport.auth.key)
+        except TcBillingError as second:
+            if isinstance(second, AuthError) and second.code in EXPIRED_CODES:
+                return
+        raise OutcomeUnknown(
+            f"{action.name} was refused as if its key had expired, and a query with the same key was not: {error}"
+        ) from None
 
     def _is_refreshed_after(self, error: TcBillingError, send_by: float) -> bool:
         """Whether the server has refused an expired key, and there is a new one now."""

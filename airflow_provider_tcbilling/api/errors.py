@@ -33,7 +33,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_tcbilling._moved import forward
-from airflow_provider_tcbilling.api.error_codes import is_refusal, row_of
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES, is_refusal, row_of
 from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.text import harmless
 
@@ -52,6 +52,9 @@ class TcBillingError(Exception):
 
     ambiguous = False
     """The request may have been carried out: money may have moved."""
+
+    uses_token_up = False
+    """The billing system has refused the client token. A request with an expired key never gets so far."""
 
     report: Sequence[str] = ()
     """The whole message of the work that it ended, line by line: the money, the cause, the next step."""
@@ -148,6 +151,7 @@ class ApiError(TcBillingError):
         self.code = code
         self.message = message
         self.request_id = request_id
+        self.uses_token_up = not self.transient and code not in EXPIRED_CODES
 
     def lines(self) -> Sequence[str]:
         return [f"{self.action} failed: {self.message} [{self.code}, request {self.request_id or 'without id'}]"]

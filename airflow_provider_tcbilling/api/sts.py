@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES, Credentials, Key, KeySource
+from airflow_provider_tcbilling.api.credentials import Credentials, Key, KeySource
 from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, Endpoint, parsed
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import (
     ApiError,
     CredentialsRefused,
