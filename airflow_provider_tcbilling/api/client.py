@@ -87,7 +87,7 @@ class BillingClient(Caller):
                 "renew_flag": renew_flag,
             }
         )
-        return self.place(actions.CREATE_INSTANCE, payload, client_token, send_by)
+        return self._placed(actions.CREATE_INSTANCE, payload, client_token, send_by)
 
     def renew_instance(
         self,
@@ -124,7 +124,7 @@ class BillingClient(Caller):
                 "period_unit": period_unit,
             }
         )
-        return self.place(actions.RENEW_INSTANCE, payload, client_token, send_by)
+        return self._placed(actions.RENEW_INSTANCE, payload, client_token, send_by)
 
     def refund_instance(
         self,
@@ -155,7 +155,7 @@ class BillingClient(Caller):
                 "instance_id": instance_id,
             }
         )
-        return self.place(actions.REFUND_INSTANCE, payload, client_token, send_by)
+        return self._placed(actions.REFUND_INSTANCE, payload, client_token, send_by)
 
     def set_renewal(
         self,

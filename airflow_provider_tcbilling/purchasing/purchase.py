@@ -206,7 +206,7 @@ class Purchase:
         self._checkpoint("sending")
         try:
             try:
-                order = action.client.place(action.action, action.payload, record.client_token, send_by, doubts=True)
+                order = action.client.place(action.action, action.payload, record.client_token, send_by)
             finally:
                 self._last_sent = self._clock()
         except TcBillingError as error:

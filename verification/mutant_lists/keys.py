@@ -137,7 +137,7 @@ SENDING = (
     ),
     Mutant(
         "a refusal that was made up is believed",
-        "Purchase._send",
+        "Caller.place",
         ", doubts=True",
         "",
         f"{DOUBTFUL}::test_a_refusal_that_was_made_up_after_the_purchase_makes_no_second_one",
