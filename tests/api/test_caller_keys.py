@@ -130,7 +130,7 @@ def test_a_key_of_another_account_sends_nothing(sandbox, act, is_permanent):
     with pytest.raises(AnotherAccount, match=f"{OTHER_ACCOUNT}, and it is for account {ACCOUNT}") as failed:
         act(client)
 
-    assert not (failed.value.transient or failed.value.ambiguous)
+    assert (failed.value.transient, failed.value.ambiguous) == (False, False)
     assert sent(sandbox) == []
     assert [a.orders() for a in sandbox.accounts.values()] == [[], []]
 
@@ -176,6 +176,41 @@ def test_a_bound_client_does_not_follow_its_source_to_another_account(sandbox):
             act(client)
 
     assert [a.orders() for a in sandbox.accounts.values()] == [[], []]
+
+
+def test_a_thread_signs_with_its_own_key_whatever_the_others_do(sandbox):
+    auth = keyed(sandbox, role(sandbox))._transport.auth
+    auth.key = Key("AKIDmine", "mine", "my-token")
+    other = threading.Thread(target=setattr, args=(auth, "key", Key("AKIDtheirs", "theirs", "their-token")))
+    other.start()
+    other.join()
+
+    headers = auth.headers("h", "application/json", b"")
+
+    assert "Credential=AKIDmine/" in headers["Authorization"]
+    assert headers["X-TC-Token"] == "my-token"
+
+
+def test_twenty_threads_whose_key_changes_all_the_time_never_mix_two_keys(sandbox):
+    credentials, failures = Credentials(role(sandbox)), []
+
+    def query():
+        client = BillingClient(endpoint=sandbox.url, credentials=credentials, rate_limiter=UNLIMITED)
+        for _ in range(10):
+            try:
+                client.credentials.after(client.credentials.key())
+                client.describe_account_balance()
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=query) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert {entry.outcome for entry in sent(sandbox, "DescribeAccountBalance")} == {"ok"}
 
 
 def test_a_profile_that_is_replaced_is_read_when_the_old_key_is_refused(sandbox, tmp_path):
