@@ -109,7 +109,7 @@ class Caller:
         self._account_id, self._accounts, self._sts_endpoint = account_id, dict[str, str](), sts_endpoint
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
         self._rate_limiter = rate_limiter or RateLimiter(endpoint, credentials.identity)
-        auth = Tc3Auth("", "", actions.SERVICE, clock=clock)
+        auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
         self._transport = Transport(
             endpoint, auth, language=language, timeout=(connect_timeout, read_timeout), clock=clock
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -75,9 +76,6 @@ class Tc3Auth(AuthBase):
     :param clock: Returns epoch seconds.
     """
 
-    key: Key
-    """All three parts of the key. It is replaced as a whole, and a signature reads it once."""
-
     def __init__(
         self,
         secret_id: str,
@@ -87,12 +85,22 @@ class Tc3Auth(AuthBase):
         token: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.key = Key(secret_id, secret_key, token)
+        self._own = threading.local()
+        self._first = Key(secret_id, secret_key, token)
         self.service = service
         self.clock_offset = 0.0
         """Seconds that are added to the local clock."""
         self._clock = clock
-        self._today = (self.key, -1, "", b"")
+        self._today = (self._first, -1, "", b"")
+
+    @property
+    def key(self) -> Key:
+        """The key that signs in this thread. All three parts are replaced together, and for this thread only."""
+        return getattr(self._own, "key", self._first)
+
+    @key.setter
+    def key(self, key: Key) -> None:
+        self._own.key = key
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Sign a request that is about to be sent."""

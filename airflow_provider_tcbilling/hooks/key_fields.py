@@ -69,6 +69,8 @@ def account_of(value: Any) -> str:
     return _matches(r"[1-9][0-9]{0,19}")(value)
 
 
+AN_ACCOUNT = Check(account_of, "the number of an account: digits only")
+
 KEY_FIELDS = (
     ExtraField(
         "credential_source",
@@ -129,7 +131,7 @@ KEY_FIELDS = (
         "account_id",
         "Account",
         "Number (uin) of the account that pays. With a key of another account nothing is bought.",
-        check=Check(account_of, "the number of an account: digits only"),
+        check=AN_ACCOUNT,
     ),
 )
 
@@ -226,17 +228,15 @@ def _mistakes_of_role(extra: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(secret, str) and len(secret) > MOST_ID:
             yield f"extra assume_role_external_id has more than {MOST_ID} characters"
     arn, account = extra.get("assume_role_arn"), extra.get("account_id")
-    if not (is_given(arn) and is_given(account)):
+    if not (is_given(arn) and isinstance(arn, str) and is_given(account) and AN_ACCOUNT.accepts(account)):
         return
     from airflow_provider_tcbilling.api.sts import account_in
 
-    checks = {field.name: field.check for field in KEY_FIELDS if field.check}
-    if checks["assume_role_arn"].accepts(arn) and checks["account_id"].accepts(account):
-        of_role, wanted = account_in(str(arn)), account_of(account)
-        if of_role != wanted:
-            yield (
-                f"extra assume_role_arn is an ARN of another account: its role is of {of_role}, and account_id is {wanted}"
-            )
+    of_role, wanted = account_in(arn), account_of(account)
+    if of_role not in ("", wanted):
+        yield (
+            f"extra assume_role_arn is an ARN of another account: its role is of {of_role}, and account_id is {wanted}"
+        )
 
 
 def _mistakes_of_sts(extra: Mapping[str, Any], endpoint: str, allowed_hosts: Collection[str]) -> Iterator[str]:
@@ -248,8 +248,7 @@ def _mistakes_of_sts(extra: Mapping[str, Any], endpoint: str, allowed_hosts: Col
         return
     from airflow_provider_tcbilling.api.sts import sts_endpoint_of
 
-    derived = sts_endpoint_of(endpoint)
-    if not derived or [*address_mistakes("host", derived, allowed_hosts)]:
+    if not sts_endpoint_of(endpoint):
         yield "extra sts_endpoint is missing: a role is assumed, and host does not show which STS belongs to it"
 
 

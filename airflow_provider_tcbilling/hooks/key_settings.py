@@ -61,8 +61,9 @@ class KeySettings:
     def key_name(self) -> str:
         """The SecretId, shortened, or the source of the key, for a message: enough to tell two keys apart."""
         if not self.has_own_key:
-            return self.key_source().name
-        return f"{self.secret_id[:4]}...{self.secret_id[-4:]}" if len(self.secret_id) > 12 else self.secret_id
+            return f"key from {self.key_source().name}"
+        is_long = len(self.secret_id) > 12
+        return f"SecretId {f'{self.secret_id[:4]}...{self.secret_id[-4:]}' if is_long else self.secret_id}"
 
     @property
     def sts_address(self) -> str:

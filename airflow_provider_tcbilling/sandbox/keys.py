@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import random
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_tcbilling.sandbox.clock import Clock
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.roles import FIRST_ACCOUNT, OTHER_ACCOUNT, Principal, Role, role_named
 
@@ -40,18 +39,19 @@ class Keys:
     All keys of a sandbox.
 
     :param options: The permanent keys, the roles, and the role of the machine.
-    :param clock: The clock on which temporary keys expire.
+    :param now: Returns epoch seconds on the server's clock, on which temporary keys expire.
     :param source: The source of their characters.
     """
 
-    def __init__(self, options: Options, clock: Clock, source: random.Random) -> None:
+    def __init__(self, options: Options, now: Callable[[], float], source: random.Random) -> None:
+        self.now = now
         self.expired_code = options.expired_key
         self.seconds = options.key_seconds
         """The life of the keys that the metadata service gives."""
         self.roles: Mapping[str, Role] = {role.arn: role for role in options.roles}
         self.issued: list[SandboxKey] = []
         """The temporary keys, the oldest first."""
-        self._clock, self._source = clock, source
+        self._source = source
         other = SandboxKey(options.other_secret_id, options.other_secret_key, "", Principal(OTHER_ACCOUNT))
         first = SandboxKey(options.secret_id, options.secret_key, options.session_token, Principal(FIRST_ACCOUNT))
         self._by_id = {key.secret_id: key for key in (other, first)}
@@ -71,10 +71,6 @@ class Keys:
     def role_of_machine(self) -> Role | None:
         """The role that the metadata service gives keys of."""
         return self._machine_role
-
-    def now(self) -> float:
-        """Return epoch seconds on the sandbox's clock."""
-        return self._clock.now()
 
     def find(self, secret_id: str) -> SandboxKey | None:
         """Return the key with an id."""

@@ -6,7 +6,7 @@ import hashlib
 import random
 import warnings
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -126,12 +126,16 @@ class Sandbox:
         other = Account(self.options, self._random_of_others, OTHER_ACCOUNT)
         other.clock = self.account.clock
         self.accounts = {account.uin: account for account in (self.account, other)}
-        self.keys = Keys(self.options, self.account.clock, self._random_of_others)
         self.faults = Faults()
+        self.keys = Keys(self.options, self._clock_of_keys(), self._random_of_others)
         self.gateway = Gateway(self.options)
         self.journal: deque[Entry] = deque(maxlen=JOURNAL_ENTRIES)
         self.requests: Counter[str] = Counter()
         self._entries = 0
+
+    def _clock_of_keys(self) -> Callable[[], float]:
+        clock, faults = self.account.clock, self.faults
+        return lambda: clock.now() + faults.clock_skew()
 
     @property
     def ledger(self) -> Account:

@@ -107,7 +107,7 @@ class TaskEnd:
     The facts about a task that fails.
 
     :param conn_id: The Airflow connection.
-    :param key_name: Its SecretId, shortened; empty if the connection could not be read.
+    :param key_name: Its SecretId, shortened, or the source of its key; empty if the connection could not be read.
     :param words: Those of the task's action.
     :param order_id: The order that exists; empty if none is known.
     :param paid: The price, such as ``100.00 USD``; empty if that is not known.
@@ -212,7 +212,7 @@ class TaskEnd:
 
     def _connection(self, error: BaseException) -> Iterator[str]:
         if isinstance(error, ABOUT_CONNECTION):
-            key = f", SecretId {self.key_name}" if self.key_name else ""
+            key = f", {self.key_name}" if self.key_name else ""
             remedy = remedy_of(error.code) if isinstance(error, errors.ApiError) else ""
             yield f"Connection {self.conn_id}{key}{': ' if remedy else '.'}{remedy}"
 

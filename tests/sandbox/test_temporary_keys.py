@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import threading
+import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
 
 from airflow_provider_tcbilling.api.actions import REQUESTS_PER_SECOND
+from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.sandbox import keys as module
 from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.roles import Role
 from tests.conftest import SECRET_ID, SECRET_KEY
 from tests.sandbox.test_server import WIRE_ORDER
-from tests.support.keys import OTHER_BUYER, answered, assumed, billing, code, metadata, parts, sts, web_identity
+from tests.support.keys import (
+    OTHER_BUYER,
+    ROLE,
+    WEB_ROLE,
+    answered,
+    assumed,
+    billing,
+    code,
+    metadata,
+    parts,
+    sts,
+    web_identity,
+)
 
 LIVES = 7200
 EXPIRED = ["AuthFailure.TokenFailure", "AuthFailure.SecretIdNotFound"]
@@ -47,6 +62,23 @@ def test_an_expired_key_buys_nothing(start_sandbox, name, expired):
     assert before["Balance"] == sandbox.account.balance_cents
     assert sandbox.account.orders() == []
     assert (sandbox.journal[-1].outcome, sandbox.journal[-1].principal) == (expired, "")
+
+
+@pytest.mark.parametrize("skew", [-3600, 3600])
+@pytest.mark.parametrize("name", ["AssumeRole", "AssumeRoleWithWebIdentity", "metadata"])
+def test_the_expiry_and_the_date_are_by_the_same_wrong_clock(sandbox, name, skew):
+    sandbox.faults.add({"fault": "clock-skew", "seconds": skew})
+    headers = {"X-TC-Timestamp": "0", "Authorization": "SKIP"} if name == "AssumeRoleWithWebIdentity" else {}
+    if name == "AssumeRole":
+        key = Tc3Auth(SECRET_ID, SECRET_KEY, "sts", clock=lambda: time.time() + skew)
+        answer = answered(sandbox, name, ROLE, auth=key)
+    else:
+        answer = metadata(sandbox, "buyer") if name == "metadata" else answered(sandbox, name, WEB_ROLE, **headers)
+
+    date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    body = answer.json()
+    assert abs(body.get("Response", body)["ExpiredTime"] - LIVES - date) <= 2
+    assert abs(date - skew - time.time()) <= 60
 
 
 def test_a_key_that_is_expired_gives_no_other_one(sandbox):

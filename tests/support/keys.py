@@ -12,14 +12,15 @@ from tests.conftest import SECRET_ID, SECRET_KEY
 
 BUYER = "qcs::cam::uin/100000000001:roleName/buyer"
 OTHER_BUYER = "qcs::cam::uin/100000000002:roleName/other-buyer"
+OWN_KEY = (SECRET_ID, SECRET_KEY, "")
 OTHER_KEY = ("AKIDSANDBOXOTHER", "sandbox-other-key", "")
 ROLE = {"RoleArn": BUYER, "RoleSessionName": "tests"}
 WEB_ROLE = {**ROLE, "ProviderId": "tke", "WebIdentityToken": "eyJhbGciOi.web.identity"}
 SECURITY_CREDENTIALS = "/latest/meta-data/cam/security-credentials/"
 
 
-def answered(sandbox, action, body=None, *, key=(SECRET_ID, SECRET_KEY, ""), service="sts", version=None, **headers):
-    """Send one request of any service, and return the whole HTTP response."""
+def answered(sandbox, action, body=None, *, key=OWN_KEY, service="sts", version=None, auth=None, **headers):
+    """Send one request of a service, and return the whole HTTP response."""
     sent = {
         "Content-Type": "application/json",
         "Host": sandbox.url.partition("//")[2],
@@ -29,7 +30,8 @@ def answered(sandbox, action, body=None, *, key=(SECRET_ID, SECRET_KEY, ""), ser
         **headers,
     }
     sent = {name: value for name, value in sent.items() if value is not None}
-    auth = None if "Authorization" in headers else Tc3Auth(key[0], key[1], service, token=key[2])
+    if "Authorization" not in headers:
+        auth = auth or Tc3Auth(key[0], key[1], service, token=key[2])
     data = json.dumps(body or {}).encode()
     return requests.post(sandbox.url, data=data, headers=sent, auth=auth, timeout=60)
 
@@ -57,7 +59,7 @@ def parts(answer):
 
 def assumed(sandbox, role_arn=BUYER, **options):
     """Return a temporary key of a role."""
-    key = options.pop("key", (SECRET_ID, SECRET_KEY, ""))
+    key = options.pop("key", OWN_KEY)
     return parts(sts(sandbox, "AssumeRole", {**ROLE, "RoleArn": role_arn, **options}, key=key))
 
 
