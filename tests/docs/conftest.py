@@ -245,7 +245,7 @@ class Reader:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(code, f"{block.page}:{block.line}", "exec"), self.namespace)
-        self.printed = printed.getvalue()
+        self.printed += printed.getvalue()
         for expression, value in said.items():
             assert str(eval(expression, self.namespace)) == value, expression
 

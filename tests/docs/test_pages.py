@@ -111,6 +111,11 @@ def the_notebook_shows_instances_and_price(reader):
     assert f"{PRICE} USD" in reader.printed
 
 
+def the_notebook_also_buys_with_a_role(reader):
+    the_notebook_shows_instances_and_price(reader)
+    assert reader.printed.endswith("connection, role qcs::cam::uin/100000000001:roleName/buyer 100000000001 1\n")
+
+
 def the_first_is_renewed_and_what_renews_itself_is_not(reader):
     assert reader.sandbox.requests["RenewInstance"] == 1
     assert dict(re.findall(r"^task ended: (\S+) (\w+)$", reader.printed, re.MULTILINE)) == {
@@ -175,7 +180,7 @@ def each_source_has_bought_once(reader):
 
 AFTER = {
     "docs/how-to/choose-a-key-source.md": each_source_has_bought_once,
-    "docs/reference/api.md": the_notebook_shows_instances_and_price,
+    "docs/reference/api.md": the_notebook_also_buys_with_a_role,
     "docs/tutorial/quickstart.md": a_lost_answer_was_found,
     "docs/how-to/run-on-a-fleet.md": a_worker_may_write_records_and_nothing_more,
     "docs/how-to/refund.md": the_plan_is_as_shown_and_one_is_refunded,
