@@ -203,6 +203,10 @@ class Credentials:
         key = self.key()
         return "" if key.is_temporary else key.secret_key
 
+    def unlock(self) -> None:
+        """Forget a refresh that was under way in the process that this one was forked from."""
+        self._lock = threading.Lock()
+
     def _refreshed(self, within: float, refused: Key | None) -> Key:
         asked_at = ends_at = time.monotonic()
         ends_at += max(0.0, within)
@@ -263,12 +267,14 @@ class _Sources:
     """The keys of each source in this process."""
 
     def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget all keys."""
         self._lock = threading.RLock()
         self._all: OrderedDict[KeySource, Credentials] = OrderedDict()
+
+    def begin_anew(self) -> None:
+        """Forget all keys, in a forked process, and unlock those that are still in use there."""
+        in_use, self._all, self._lock = self._all, OrderedDict(), threading.RLock()
+        for credentials in in_use.values():
+            credentials.unlock()
 
     def get(self, source: KeySource, on_new_key: Callable[[Key], None] | None) -> Credentials:
         with self._lock:
@@ -281,7 +287,7 @@ class _Sources:
 
 _SOURCES = _Sources()
 # In a forked process, a lock may be held by a thread that does not exist there.
-os.register_at_fork(after_in_child=_SOURCES.begin)
+os.register_at_fork(after_in_child=_SOURCES.begin_anew)
 
 
 def credentials_of(source: KeySource, *, on_new_key: Callable[[Key], None] | None = None) -> Credentials:

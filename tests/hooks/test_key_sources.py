@@ -62,7 +62,8 @@ class World:
         return {}
 
     def _profile(self):
-        assert write_profile(path := str(self._folder / "credentials"), self.sandbox.options) == ""
+        path = str(self._folder / "credentials")
+        assert write_profile(path, self.sandbox.options) == ""
         return {"credentials_file": path}
 
     def _cvm_role(self):
@@ -229,6 +230,19 @@ def test_a_key_that_expires_during_a_task_is_read_from_the_connection_anew(world
     assert len(world.orders) == 1
 
 
+def test_the_key_that_assumes_a_role_is_read_from_the_connection_anew(world):
+    world.put_key(assumed(world.sandbox), assume_role_arn=BUYER)
+
+    with TcBillingHook().session(attempts=1) as tencent:
+        tencent.buying.describe_account_balance()
+        world.sandbox.keys.expire()
+        world.put_key(assumed(world.sandbox), assume_role_arn=BUYER)
+        tencent.buying.create_instance(client_token="t", **ORDER)
+
+    assert len(world.orders) == 1
+    assert world.sandbox.requests["CreateInstance"] == 2, "the first was refused, since its key had expired"
+
+
 def test_a_key_that_expires_and_is_not_replaced_is_refused_as_before(world):
     world.put_key(assumed(world.sandbox))
     world.sandbox.keys.expire()
@@ -244,9 +258,10 @@ def test_a_key_that_expires_and_is_not_replaced_is_refused_as_before(world):
     [
         (lambda world: world._monkeypatch.delenv("AIRFLOW_CONN_TCBILLING_DEFAULT"), CredentialsUnavailable, "NotFound"),
         (lambda world: world.put_key((SECRET_ID, "", "x")), CredentialsRefused, "password (SecretKey) is missing"),
-        (lambda world: world.connect("cvm_role"), CredentialsRefused, "no key of its own any more"),
+        (lambda world: world.connect("cvm_role"), CredentialsUnavailable, "names another source or role"),
+        (lambda world: world.connect(assume_role_arn=BUYER), CredentialsUnavailable, "names another source or role"),
     ],
-    ids=["the connection is gone", "it has a mistake", "it has another source"],
+    ids=["the connection is gone", "it has a mistake", "it has another source", "it has a role"],
 )
 def test_a_connection_that_gives_no_new_key_ends_the_request_and_nothing_is_ambiguous(world, change, error, text):
     world.put_key(assumed(world.sandbox))

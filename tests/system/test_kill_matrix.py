@@ -17,16 +17,16 @@ from verification.kill_matrix.cells import (
     OURS,
     REFUNDS,
     RENEWS,
+    ROLE,
     SELECTED_COLUMNS,
     SELECTED_ROWS,
-    SERVERS,
     STORES,
     Cell,
-    Kind,
     cells,
 )
+from verification.kill_matrix.columns import SERVERS, Kind
 from verification.kill_matrix.data import run_panels
-from verification.kill_matrix.rows import LOOPED, ROWS
+from verification.kill_matrix.rows import LOOPED, REFRESHED, ROWS
 from verification.kill_matrix.trial import EXPLAINED, Ending
 
 SEED = 20261125
@@ -37,7 +37,7 @@ CAUGHT = (
 )
 """Cells in which the alternatives spend twice: a harness that does not see it proves nothing."""
 
-DRAWN = {RENEWS: 8, REFUNDS: 4}
+DRAWN = {RENEWS: 8, REFUNDS: 4, ROLE: 2}
 """How many cells of each are run, beside one of each row of purchases that meets everything."""
 
 DRAWN_OF_KIND = {Kind.PROXY: 2, Kind.BOOK: 2}
@@ -169,7 +169,7 @@ def test_every_row_and_column_is_run_somewhere_and_the_selected_ones_stay_few():
     fitting = [cell for cell in cells() if not cell.unfit]
     selected = [cell for cell in fitting if cell.row.id in SELECTED_ROWS or cell.column.id in SELECTED_COLUMNS]
 
-    assert {cell.row.id for cell in fitting} == {*ROW, *(row.id for row in LOOPED)}
+    assert {cell.row.id for cell in fitting} == {*ROW, *(row.id for row in (*REFRESHED, *LOOPED))}
     assert {cell.column.id for cell in selected} >= set(SELECTED_COLUMNS)
     assert len(selected) < 450
 

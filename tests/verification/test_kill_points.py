@@ -11,7 +11,7 @@ pytest.importorskip("airflow")
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from verification.kill_matrix import points
 from verification.kill_matrix.points import CHECKPOINT, DEATHS, MEETING, PAUSES, PLACES, owner_of
-from verification.kill_matrix.rows import LOOPED, ROWS
+from verification.kill_matrix.rows import LOOPED, REFRESHED, ROWS
 
 OURS = {**PLACES["ours"], "the meeting of two copies": MEETING["ours"]}
 AFTER_EXECUTE = "after-success"
@@ -24,7 +24,7 @@ def test_a_kill_point_lies_at_code_that_exists(point):
     assert path in Purchase.CHECKPOINTS if side == CHECKPOINT else callable(inspect.getattr_static(*owner_of(path)))
 
 
-@pytest.mark.parametrize("row", [row for row in (*ROWS, *LOOPED) if row.point], ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [row for row in (*ROWS, *REFRESHED, *LOOPED) if row.point], ids=lambda row: row.id)
 def test_the_point_of_a_row_is_defined(row):
     on_the_wire = PAUSES if row.plan.get("pauses") else DEATHS
 

@@ -1,140 +1,24 @@
-"""The cells of the matrix: columns, stores, lines and contenders as tables, and what fits together with what."""
+"""The cells of the matrix: stores, lines and contenders as tables, and what fits together with what."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any
+from dataclasses import dataclass
 
-from airflow_provider_tcbilling.sandbox.distortions import DISTORTIONS
-from airflow_provider_tcbilling.sandbox.faults import KINDS, Part
 from airflow_provider_tcbilling.sandbox.options import Tokens
-from verification.kill_matrix.rows import CLOCKS, LIMITED, LOOPED, PAUSED, ROWS, Row
-
-LAG = 2.0
-"""Seconds after which the connection says that a new order is listed; the lagging server stays below it."""
-
-HIDDEN = 1.4
-"""Seconds in which the lagging server does not list a new order."""
-
-LATE_SECONDS = 3.0
-"""Seconds after which a delayed answer comes: more than the connection's read time-out."""
-
-
-class Kind(Enum):
-    """What a column varies."""
-
-    SERVER = "the server's memory of tokens"
-    NETWORK = "a fault of the network"
-    PROXY = "a fault of the network, behind a proxy"
-    BOOK = "an order book that contradicts itself"
-
-
-@dataclass(frozen=True)
-class Column:
-    """
-    One kind of server, or one misfortune before a server that ignores tokens.
-
-    :param tokens: What the server does with a token that it has seen, as in the sandbox's rules.
-    :param fault: What strikes the first request that spends; an order book's, what strikes the queries of it.
-    :param lists_late: New orders are listed after :data:`HIDDEN` seconds only.
-    :param task: More attributes of the operator.
-    """
-
-    id: str
-    about: str
-    tokens: str = "ignore"
-    fault: Mapping[str, Any] = field(default_factory=dict)
-    lists_late: bool = False
-    kind: Kind = Kind.SERVER
-    task: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_network(self) -> bool:
-        """Whether it is a misfortune of the network, which strikes the request that spends."""
-        return self.kind in (Kind.NETWORK, Kind.PROXY)
-
-    @property
-    def honours(self) -> bool:
-        """Whether the server's memory of the token alone would be enough."""
-        return self.tokens == "honour"
-
-    @property
-    def knows_repeats(self) -> bool:
-        """Whether the server never places a second order for a token."""
-        return self.tokens in ("honour", "reject-repeat")
-
-
-WITHOUT_ORDER = ("drop", "reset", "cut", "http", "html", "truncated", "garbage", "error")
-"""Faults that make sense also when the request is not carried out."""
-
-UNREADABLE = ("drop-after", "drop-before", "reset-after", "reset-before", "delay")
-"""Columns in which not even the head of an answer arrives, or too late."""
-
-LATE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "delay": ("above the read time-out", {"seconds": LATE_SECONDS}),
-    "interim": ("having carried it out", {"status": 103, "seconds": 0.5}),
-    "drip": ("above the read time-out", {"part": "headers", "seconds": LATE_SECONDS}),
-}
-"""Faults of an answer that comes late, with more text and options."""
-
-
-def _network() -> Iterator[Column]:
-    for name, kind in KINDS.items():
-        if kind.part not in (Part.CONNECTION, Part.ANSWER) or name == "answer":
-            continue
-        fault = {"fault": name, "when": "after", "times": 1}
-        if name in LATE:
-            about, options = LATE[name]
-            yield Column(name, f"{kind.about}, {about}", fault={**fault, **options}, kind=Kind.NETWORK)
-            continue
-        yield Column(f"{name}-after", f"{kind.about}, having carried it out", fault=fault, kind=Kind.NETWORK)
-        if name in WITHOUT_ORDER:
-            fault = {**fault, "when": "before"}
-            yield Column(f"{name}-before", f"{kind.about}, having done nothing", fault=fault, kind=Kind.NETWORK)
-
-
-SILENT = ("silent", "deals-null", "deals-empty", "another-action", "count-high")
-"""Distortions of the whole answer; the order book is in order again after :data:`DISTORTED_ANSWERS`."""
-
-UNCLEAR = (
-    ("missing", "ZoneCode"),
-    ("upper-case", "ZoneCode"),
-    ("another-word", "Action"),
-    ("negative", "ProjectId"),
-    ("nan", "TimeSpan"),
-    ("absurd-time", "CreateTime"),
+from verification.kill_matrix.columns import (
+    BOOKS,
+    KEYS,
+    NETWORK,
+    PROXIED,
+    SERVERS,
+    SILENT,
+    UNCLEAR,
+    UNREADABLE,
+    Column,
 )
-"""Distortions of a field that is compared, which last."""
-
-DISTORTED_ANSWERS = 8
-
-
-def _books() -> Iterator[Column]:
-    fault = {"fault": "book", "action": "DescribeDealsByCond"}
-    for name in SILENT:
-        about = f"{DISTORTIONS[name].about}, {DISTORTED_ANSWERS} times"
-        of_answer = {**fault, "distortion": name, "times": DISTORTED_ANSWERS}
-        yield Column(f"book-{name}", about, fault=of_answer, kind=Kind.BOOK)
-    for name, wire_name in UNCLEAR:
-        about = DISTORTIONS[name].about.replace("the field", wire_name)
-        of_field = {**fault, "distortion": name, "field": wire_name, "times": None}
-        yield Column(f"book-{name}-{wire_name}", about, fault=of_field, kind=Kind.BOOK, task={"replay_window": 4.0})
-
-
-SERVERS = (
-    Column("honour", "honours tokens", "honour"),
-    Column("forget", "honours them for 1 s", "forget-after:1"),
-    Column("ignore", "ignores them"),
-    Column("reject", "answers a repeat with an error", "reject-repeat"),
-    Column("lists-late", "ignores them, lists orders late", lists_late=True),
-)
-NETWORK = tuple(_network())
-PROXIED = tuple(replace(column, id=f"proxy-{column.id}", kind=Kind.PROXY) for column in NETWORK)
-BOOKS = tuple(_books())
-COLUMNS = (*SERVERS, *NETWORK, *PROXIED, *BOOKS)
+from verification.kill_matrix.rows import CLOCKS, LIMITED, LOOPED, PAUSED, REFRESHED, ROWS, Row
 
 STORES: Mapping[str, str] = {
     "ledger": "a ledger",
@@ -188,6 +72,7 @@ class Contender:
     :param store: What remembers its purchases; ours has several, one for each cell.
     :param places: Where its kill points are: a name in :data:`verification.kill_matrix.points.PLACES`.
     :param spends: A name in :data:`SPENT`.
+    :param has_role: Its key is one of a role, which it assumes.
     """
 
     about: str
@@ -195,6 +80,7 @@ class Contender:
     store: str = "nothing"
     places: str = "sdk"
     spends: str = "purchase"
+    has_role: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -207,11 +93,12 @@ class Contender:
         return f"{self.spends[0].upper()}{self.spends[1:]}s on"
 
 
-OURS, RENEWS, REFUNDS = "ours", "ours-renews", "ours-refunds"
+OURS, RENEWS, REFUNDS, ROLE = "ours", "ours-renews", "ours-refunds", "ours-role"
 CONTENDERS: Mapping[str, Contender] = {
     OURS: Contender("this provider", "this provider", places="ours"),
     RENEWS: Contender("this provider renews", "renews", places="ours", spends="renewal"),
     REFUNDS: Contender("this provider refunds", "refunds", places="ours", spends="refund"),
+    ROLE: Contender("this provider, with an assumed role", "with a role", places="ours", has_role=True),
     "fresh": Contender("official SDK, a fresh token per attempt", "SDK, fresh token"),
     "constant": Contender("official SDK, a constant token, XCom as memory", "SDK, constant token"),
     "resumable": Contender(
@@ -303,6 +190,7 @@ class Cell:
     def _obstacles(self) -> Iterator[tuple[bool, str]]:
         row, is_network, is_purchase = self.row, self.column.is_network, self.spends == "purchase"
         yield not self.is_ours and not row.is_for_all, "the alternatives have no such point"
+        yield self.contender == ROLE and not is_network, "an assumed role meets the faults of the network and of keys"
         if row.id in SELECTED_ROWS or self.column.id in SELECTED_COLUMNS:
             yield not any(meeting.holds(self) for meeting in MEETINGS), SELECTED
             return
@@ -347,16 +235,18 @@ def _ids(*groups: tuple[Column, ...]) -> tuple[str, ...]:
 ON_LEDGER, ON_STATE = ("3.3", OURS, "ledger"), ("3.3", OURS, "state")
 ON_SQLITE, ON_POSTGRES = ("3.3", OURS, "sqlite"), ("3.3", OURS, "postgres")
 RENEWING, REFUNDING = ("3.3", RENEWS, "ledger"), ("3.3", REFUNDS, "ledger")
+WITH_ROLE = ("3.3", ROLE, "ledger")
 IN_POSTGRES = tuple(("3.3", name, "postgres") for name in (RENEWS, REFUNDS))
 OLDER = (("3.2", OURS, "ledger"), ("3.2", OURS, "nothing"), ("2.11", OURS, "nothing"))
 
 PAUSED_ROWS = tuple(row.id for row in ROWS if row.family == PAUSED)
 CLOCK_ROWS = tuple(row.id for row in ROWS if row.family == CLOCKS)
 LIMIT_ROWS = tuple(row.id for row in ROWS if row.family == LIMITED)
-SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS, *LIMIT_ROWS)
-SELECTED_COLUMNS = _ids(PROXIED, BOOKS, tuple(column for column in NETWORK if column.id in ("interim", "drip")))
+SPENDING_ROWS, REFRESHED_ROWS = (tuple(row.id for row in rows if row.spends) for rows in (ROWS, REFRESHED))
+SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS, *LIMIT_ROWS, *REFRESHED_ROWS)
+SELECTED_COLUMNS = _ids(PROXIED, BOOKS, KEYS, tuple(column for column in NETWORK if column.id in ("interim", "drip")))
 OF_AN_OLD_DATABASE = ("honour", "ignore")
-SELECTED = "pauses, clocks, proxies and order books are combined where they tell most"
+SELECTED = "pauses, clocks, keys, proxies and order books are combined where they tell most"
 
 IN_TRANSIT = tuple(f"proxy-{name}" for name in (*UNREADABLE, "cut-after", "cut-before", "interim", "drip"))
 """Of the faults behind a proxy, those of the connection."""
@@ -369,10 +259,14 @@ MEETINGS = (
     Meeting(tuple(row for row in CLOCK_ROWS if row != "skew-behind"), _ids(SERVERS), (ON_LEDGER, ON_STATE)),
     Meeting(CLOCK_ROWS, ("ignore",), (ON_LEDGER, ON_STATE, RENEWING, ON_POSTGRES)),
     Meeting(LIMIT_ROWS, ("honour", "ignore", "reject", "lists-late"), (ON_SQLITE, ON_POSTGRES)),
-    Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER,)),
+    Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER, WITH_ROLE)),
+    Meeting(SPENDING_ROWS, _ids(KEYS), (WITH_ROLE,)),
+    Meeting(REFRESHED_ROWS, ("key-expires",), (WITH_ROLE,)),
     Meeting(("before-answer",), tuple(c for c in IN_TRANSIT if c != "proxy-delay"), (ON_LEDGER,)),
     Meeting(("no-misfortune",), IN_TRANSIT, (ON_STATE, RENEWING, REFUNDING, *OLDER)),
-    Meeting(("no-misfortune", "two-copies"), ("interim", "drip"), (ON_LEDGER, ON_STATE, RENEWING, REFUNDING)),
+    Meeting(
+        ("no-misfortune", "two-copies"), ("interim", "drip"), (ON_LEDGER, ON_STATE, RENEWING, REFUNDING, WITH_ROLE)
+    ),
     Meeting(("before-answer",), _ids(BOOKS), (ON_LEDGER, ON_STATE, OLDER[2])),
     Meeting(("after-intent",), tuple(f"book-{name}" for name in SILENT), (ON_LEDGER, ON_STATE, ON_POSTGRES)),
     Meeting(("before-answer",), tuple(f"book-{'-'.join(one)}" for one in UNCLEAR), (RENEWING,)),
@@ -383,8 +277,10 @@ MEETINGS = (
 def cells() -> Iterator[Cell]:
     """Yield every cell, those that do not fit included; the alternatives are run on Airflow 3.3."""
     for (line, stores), contender in itertools.product(LINES.items(), (OURS, RENEWS, REFUNDS)):
-        for store, row, column in itertools.product(stores, ROWS, COLUMNS):
+        for store, row, column in itertools.product(stores, ROWS, (*SERVERS, *NETWORK, *PROXIED, *BOOKS)):
             yield Cell(line, contender, store, row, column)
+    for row, column in itertools.product((*ROWS, *REFRESHED), (*NETWORK, *PROXIED, *KEYS)):
+        yield Cell(*WITH_ROLE, row, column)
     for (name, other), row, column in itertools.product(ALTERNATIVES.items(), ROWS, SERVERS):
         yield Cell("3.3", name, other.store, row, column)
     for line, stores in LOOP_LINES.items():

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from verification import published
-from verification.kill_matrix.cells import COLUMNS, CONTENDERS, LINES, LOOP_LINES, STORES
-from verification.kill_matrix.rows import LOOPED, ROWS
+from verification.kill_matrix.cells import CONTENDERS, LINES, LOOP_LINES, STORES
+from verification.kill_matrix.columns import COLUMNS
+from verification.kill_matrix.rows import LOOPED, REFRESHED, ROWS
 
 Result = Mapping[str, Any]
 Identity = tuple[str, str, str, str, str]
@@ -19,7 +20,7 @@ Results = Mapping[Identity, Result]
 Panel = tuple[str, str, str]
 """Line, contender and store."""
 
-ALL_ROWS, ALL_LINES = (*ROWS, *LOOPED), (*LINES, *LOOP_LINES)
+ALL_ROWS, ALL_LINES = (*ROWS, *REFRESHED, *LOOPED), (*LINES, *LOOP_LINES)
 DATA = Path(__file__).with_name("results.json.xz")
 
 

@@ -6,19 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from verification.kill_matrix import data
-from verification.kill_matrix.cells import (
-    ALTERNATIVES,
-    BOOKS,
-    CONTENDERS,
-    LINES,
-    LOOP_LINES,
-    NETWORK,
-    OURS,
-    PROXIED,
-    SERVERS,
-    Cell,
-    Column,
-)
+from verification.kill_matrix.cells import ALTERNATIVES, CONTENDERS, LINES, LOOP_LINES, OURS, Cell
+from verification.kill_matrix.columns import BOOKS, KEYS, NETWORK, PROXIED, SERVERS, Column
 from verification.kill_matrix.data import Panel, Result, Results
 from verification.kill_matrix.judge import (
     DOUBLE,
@@ -34,7 +23,7 @@ from verification.kill_matrix.judge import (
     WRONG,
 )
 from verification.kill_matrix.markdown import DASH, head, row_of
-from verification.kill_matrix.rows import LOOPED, ROWS, Row
+from verification.kill_matrix.rows import LOOPED, REFRESHED, ROWS, Row
 
 SIGNS = {
     KNOWN: "1",
@@ -62,6 +51,7 @@ STORE_NAMES = {
     "nothing": "no record",
 }
 FAULTS, PROXIES = "faults of the network", "faults behind a proxy"
+REFUSALS = "faults of the keys of a role"
 DISTORTIONS = "distortions of the order book"
 Axis = Sequence[tuple[Row, Column]]
 """The cells of one place in a grid, in the order of their signs."""
@@ -88,6 +78,7 @@ def by_line(results: Results) -> Iterator[str]:
         yield f"<details>\n<summary>Airflow {line}: {', '.join(_more(panels))}</summary>\n"
         yield from _faults(results, panels, NETWORK, FAULTS)
         yield from _faults(results, panels, PROXIED, PROXIES)
+        yield from _faults(results, panels, KEYS, REFUSALS)
         yield from _faults(results, panels, BOOKS, DISTORTIONS)
         yield "</details>\n"
     for line, stores in LOOP_LINES.items():
@@ -108,7 +99,7 @@ def _before_servers(row: Row) -> Axis:
 
 
 def _more(panels: Sequence[Panel]) -> Iterator[str]:
-    for columns, what in ((NETWORK, FAULTS), (PROXIED, PROXIES), (BOOKS, DISTORTIONS)):
+    for columns, what in ((NETWORK, FAULTS), (PROXIED, PROXIES), (KEYS, REFUSALS), (BOOKS, DISTORTIONS)):
         if _rows_met(panels, columns):
             yield what
 
@@ -138,11 +129,16 @@ def _grid(results: Results, panels: Sequence[Panel], corner: str, lines: Sequenc
 def _heading(panel: Panel) -> str:
     _, name, store = panel
     contender = CONTENDERS[name]
-    return f"{DEEDS[contender.spends]}, {STORE_NAMES[store]}" if contender.is_ours else contender.short
+    with_role = ", a role" if contender.has_role else ""
+    return f"{DEEDS[contender.spends]}, {STORE_NAMES[store]}{with_role}" if contender.is_ours else contender.short
 
 
 def _rows_met(panels: Iterable[Panel], columns: Sequence[Column]) -> list[Row]:
-    return [row for row in ROWS if any(not Cell(*panel, row, one).unfit for panel in panels for one in columns)]
+    return [
+        row
+        for row in (*ROWS, *REFRESHED)
+        if any(not Cell(*panel, row, one).unfit for panel in panels for one in columns)
+    ]
 
 
 def _signs(results: Results, panel: Panel, axis: Axis) -> str:

@@ -6,15 +6,8 @@ from collections.abc import Iterator
 from html import escape
 
 from verification.kill_matrix import data
-from verification.kill_matrix.cells import (
-    ALTERNATIVES,
-    CONTENDERS,
-    LINES,
-    OURS,
-    SERVERS,
-    STORES,
-    Column,
-)
+from verification.kill_matrix.cells import ALTERNATIVES, CONTENDERS, LINES, OURS, STORES
+from verification.kill_matrix.columns import SERVERS, Column
 from verification.kill_matrix.data import Panel, Results
 from verification.kill_matrix.judge import FAILURES, KNOWN, LIMIT, STOPPED, WORDS
 from verification.kill_matrix.rows import ROWS, Row

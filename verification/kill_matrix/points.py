@@ -54,6 +54,7 @@ PLACES: dict[str, dict[str, tuple[str, str]]] = {
     "ours": {
         "before-intent": ("begin", CHECKPOINT),
         "after-intent": ("intent stored", CHECKPOINT),
+        "after-refresh": (f"{PACKAGE}.api.credentials.Credentials.after", EXIT),
         "before-record": ("order known", CHECKPOINT),
         "after-record": ("order stored", CHECKPOINT),
         "while-waiting": (f"{PACKAGE}.waiting.delivery.DeliveryWatch.step", EXIT),

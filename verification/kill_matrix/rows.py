@@ -201,5 +201,10 @@ LOOPED = (
 )
 """Of Airflow 3.4 alone: three purchases that are alike, one after the other."""
 
+REFRESHED = (
+    _killed("after-refresh", "killed after its key was refreshed, before it sends again", BUYING, spends=True),
+)
+"""Of a role alone: the server has refused its key, which had expired."""
+
 FAMILIES = tuple(dict.fromkeys(row.family for row in ROWS))
 """What the rows are cases of."""

@@ -6,21 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from verification.kill_matrix import data, grids
-from verification.kill_matrix.cells import (
-    ALTERNATIVES,
-    BOOKS,
-    CONTENDERS,
-    LINES,
-    NETWORK,
-    OURS,
-    PROXIED,
-    REFUNDS,
-    RENEWS,
-    SERVERS,
-    STORES,
-    Column,
-    cells,
-)
+from verification.kill_matrix.cells import ALTERNATIVES, CONTENDERS, LINES, OURS, REFUNDS, RENEWS, STORES, cells
+from verification.kill_matrix.columns import BOOKS, NETWORK, PROXIED, SERVERS, Column
 from verification.kill_matrix.data import Identity, Panel, Result, Results
 from verification.kill_matrix.judge import DOUBLE, FAILURES, KNOWN, LIMIT, LOST, STOPPED, WORDS
 from verification.kill_matrix.markdown import DASH, head, row_of

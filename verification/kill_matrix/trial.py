@@ -13,10 +13,12 @@ from typing import Any, Protocol
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.orders import PlacedOrder
+from airflow_provider_tcbilling.sandbox.roles import BUYER
 from airflow_provider_tcbilling.sandbox.sandbox import Sandbox
 from airflow_provider_tcbilling.sandbox.server import running
 from tests.support.proxy import running_proxy
-from verification.kill_matrix.cells import CONTENDERS, HIDDEN, LAG, LEDGERS, Cell, Kind
+from verification.kill_matrix.cells import CONTENDERS, LEDGERS, Cell
+from verification.kill_matrix.columns import HIDDEN, LAG, Kind
 from verification.kill_matrix.ledgers import Ledgers
 from verification.kill_matrix.points import copies_here
 
@@ -273,6 +275,8 @@ class Trial:
             extra["spending_limits"] = [limit]
         if not cell.is_ours:
             extra = {}
+        if CONTENDERS[cell.contender].has_role:
+            extra["assume_role_arn"], extra["sts_endpoint"] = BUYER.arn, url
         keys = {"login": SECRET_ID, "password": SECRET_KEY}
         return {"conn_type": "tcbilling", "host": url, **keys, "extra": extra}
 

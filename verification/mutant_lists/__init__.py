@@ -8,6 +8,7 @@ from verification.mutant_lists.fences import FENCES
 from verification.mutant_lists.fleet_limiter import FLEET_LIMITER
 from verification.mutant_lists.folders import FOLDERS
 from verification.mutant_lists.inputs import INPUTS
+from verification.mutant_lists.keys import KEYS
 from verification.mutant_lists.ledgers import LEDGERS
 from verification.mutant_lists.limiter import LIMITER
 from verification.mutant_lists.loops import LOOPS
@@ -49,4 +50,5 @@ MUTANTS = (
     *APPROVALS,
     *RESERVATIONS,
     *PLANS,
+    *KEYS,
 )

@@ -14,12 +14,14 @@ from functools import partial
 from verification.fuzz import KINDS
 from verification.schedules.cohort import Cohort
 from verification.schedules.limited import Limited
+from verification.schedules.rotating import Rotating
 from verification.schedules.world import MONEY_ACTIONS, World
 
 WORLDS: Mapping[str, Callable[[int], World]] = {
     **{name: partial(World, spends_on=name) for name in MONEY_ACTIONS},
     "cohorts": Cohort,
     "limits": Limited,
+    "keys": Rotating,
 }
 """By the name of a kind of schedule, what makes one from a seed."""
 
