@@ -157,14 +157,18 @@ class MoneyAction(ABC):
         :param account: Its number; empty is the account of the present key. A permanent key is always of the same one.
         """
         if not self.has_lasting_key:
-            self.bound_account(account)
+            self.client.bind(account or self.account(), self.key_id)
 
-    def bound_account(self, account: str = "") -> str:
-        """Return the number of the account, by default of the present key's, and send nothing more for another one."""
-        # The key first: if it is replaced meanwhile, and nothing tells the account, the new one sends nothing.
-        key_id = self.key_id
-        account = account or self.account()
-        self.client.bind(account, key_id)
+    def bound_account(self, *, is_wanted: bool = False) -> str:
+        """
+        Return the number of the account, and send nothing more with a key of another one.
+
+        :param is_wanted: Read it also for a permanent key, whose name stands for the account.
+        :return: Empty for a permanent key, unless it is wanted.
+        """
+        if self.has_lasting_key and not is_wanted:
+            return ""
+        self.client.bind(account := self.account(), self.key_id)
         return account
 
     @property

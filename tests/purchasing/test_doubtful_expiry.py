@@ -49,7 +49,9 @@ def test_a_refusal_that_was_made_up_before_the_purchase_is_followed_by_a_query_a
     assert outcomes(sandbox, "DescribeDealsByCond")
 
 
-@pytest.mark.parametrize("fault", [{"fault": "http", "status": 500}, {"fault": "error", "code": "UnauthorizedOperation"}])
+@pytest.mark.parametrize(
+    "fault", [{"fault": "http", "status": 500}, {"fault": "error", "code": "UnauthorizedOperation"}]
+)
 def test_a_refusal_that_nothing_confirms_leaves_the_purchase_in_doubt(sandbox, store, fault):
     client = keyed(sandbox, role(sandbox, BUYER))
     forge(sandbox, "after")
