@@ -159,7 +159,7 @@ SENDING = (
     Mutant(
         "a purchase that a permanent key began is of no account",
         "MoneyAction.bind",
-        "self.bound_account(account)",
+        "self.client.bind(account or self.account(), self.key_id)",
         "self.client.bind(account, self.key_id if account else '')",
         f"{ACCOUNTS}::test_a_purchase_that_a_permanent_key_began_stays_in_the_account_of_that_key",
     ),
