@@ -57,7 +57,7 @@ LIFE = (
     ),
     Mutant(
         "a source that is down is asked for each request",
-        "Credentials._fetched",
+        "Credentials._not_refreshed",
         "self._clock() + min(AGAIN_SECONDS, left)",
         "self._clock()",
         f"{CREDENTIALS}::test_a_failed_refresh_is_a_warning_while_the_key_is_good_and_is_tried_again_after_a_while",
@@ -309,7 +309,7 @@ ORIGINS = (
     Mutant(
         "a key is taken with the quotes around it",
         "Profile.fetch",
-        'if value[:1] in "\'\\"" and value]',
+        """if values.get(part, "")[:1] in ("'", '"')]""",
         "if False]",
         f"{SOURCES}::test_a_profile_that_is_none_gives_no_key",
     ),
