@@ -89,7 +89,7 @@ def source(connect, monkeypatch, tmp_path):
     for name in list(os.environ):
         if name.startswith(("TENCENTCLOUD_", "TKE_")):
             monkeypatch.delenv(name)
-    credentials._SOURCES.begin()
+    credentials._SOURCES.begin_anew()
 
     def make(name, sandbox, *, external_id="", conn_id="tcbilling_default", **extra):
         made = Source(name, sandbox, connect, monkeypatch, tmp_path, extra, external_id, conn_id=conn_id)
@@ -97,5 +97,5 @@ def source(connect, monkeypatch, tmp_path):
         return made
 
     yield make
-    credentials._SOURCES.begin()
+    credentials._SOURCES.begin_anew()
 
