@@ -98,4 +98,3 @@ def source(connect, monkeypatch, tmp_path):
 
     yield make
     credentials._SOURCES.begin_anew()
-
