@@ -27,7 +27,7 @@ def account_of(caller: Caller, key: Key, sts_endpoint: str | None, send_by: floa
         answer = caller.call(DESCRIBE_ACCOUNT_BALANCE, {}, send_by, key)
         return str(read_by(DESCRIBE_ACCOUNT_BALANCE.name, lambda: Balance.from_wire(answer)).uin or "")
     except ApiError as error:
-        if error.transient or error.code in EXPIRED_CODES:
+        if error.transient or (error.code in EXPIRED_CODES and not caller.credentials.is_lasting):
             raise
     endpoint = sts_endpoint_of(caller.endpoint) if sts_endpoint is None else sts_endpoint
     try:

@@ -31,6 +31,7 @@ class ConnectionKey:
 
     def __init__(self, settings: KeySettings, read: Callable[[], KeySettings]) -> None:
         self.identity = settings.identity
+        self._place = (settings.credential_source, settings.assume_role_arn)
         self._first: KeySettings | None = settings
         self._read = read
 
@@ -39,14 +40,15 @@ class ConnectionKey:
         Return the key that the connection holds now.
 
         :param within: Not used: how long it takes is up to the backend of the connection.
-        :raises CredentialsUnavailable: Airflow cannot read the connection now. Nothing was sent.
-        :raises CredentialsRefused: It has mistakes, or no key of its own any more. Nothing was sent.
+        :raises CredentialsUnavailable: Airflow cannot read the connection now, or its key has another source or role
+            by now, which the next task takes. Nothing was sent.
+        :raises CredentialsRefused: It has mistakes. Nothing was sent.
         """
         settings, self._first = self._first or self._again(), None
-        if not settings.has_own_key:
-            raise CredentialsRefused(
-                f"The connection {settings.conn_id} has no key of its own any more, so nothing was sent. The next try "
-                "takes the new source."
+        if (settings.credential_source, settings.assume_role_arn) != self._place:
+            raise CredentialsUnavailable(
+                f"The key has expired, and the connection {settings.conn_id} names another source or role of its key "
+                "by now, so nothing was sent. The next try takes it."
             )
         return Key(settings.secret_id, settings.secret_key, settings.token)
 

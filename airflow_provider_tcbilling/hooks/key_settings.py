@@ -81,9 +81,13 @@ class KeySettings:
             return self.secret_id
         return self.key_source().identity
 
-    def key_source(self) -> KeySource:
-        """Return the source of the keys that requests are signed with. Nothing is read or sent yet."""
-        base = self._base()
+    def key_source(self, base: KeySource | None = None) -> KeySource:
+        """
+        Return the source of the keys that requests are signed with. Nothing is read or sent yet.
+
+        :param base: Take this source in the place of ``credential_source``.
+        """
+        base = base or self._base()
         if not self.assume_role_arn:
             return base
         from airflow_provider_tcbilling.api.sts import AssumedRole

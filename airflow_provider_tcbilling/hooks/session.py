@@ -115,23 +115,24 @@ def client_of(
 
 def credentials_for(settings: Settings, read: Callable[[], Settings] | None = None) -> Credentials | None:
     """
-    Return the keys of the settings' source, which all clients of this process share.
+    Return the keys of the settings' source, which all clients of this process share. Those of a temporary key in the
+    connection are the caller's own.
 
-    :param read: Reads the connection anew, as a task does when the server calls the temporary key in it expired.
+    :param read: Reads the connection anew when the server calls the temporary key in it expired.
     :return: ``None`` if the connection holds a permanent key itself.
     """
     if settings.has_own_key and not settings.token:
         return None
     from airflow_provider_tcbilling.api.credentials import Credentials, credentials_of
-
-    if settings.has_own_key:
-        from airflow_provider_tcbilling.hooks.connection_key import ConnectionKey
-
-        # Airflow masks what it reads from a connection.
-        return Credentials(ConnectionKey(settings, read or (lambda: settings)))
     from airflow_provider_tcbilling.task.masker import mask_key
 
-    return credentials_of(settings.key_source(), on_new_key=mask_key)
+    if not settings.token:
+        return credentials_of(settings.key_source(), on_new_key=mask_key)
+    from airflow_provider_tcbilling.hooks.connection_key import ConnectionKey
+
+    source = settings.key_source(ConnectionKey(settings, read or (lambda: settings)))
+    # Airflow masks what it reads from a connection itself.
+    return Credentials(source, on_new_key=None if settings.has_own_key else mask_key)
 
 
 def _limiter_of(conn_id: str) -> Callable[[str, float], Limiter] | None:

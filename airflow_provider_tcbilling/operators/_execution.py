@@ -153,12 +153,13 @@ class Execution:
         """
         from airflow_provider_tcbilling.triggers.base import pause
         from airflow_provider_tcbilling.waiting.delivery import DeliveryWatch, priced_as
+        from airflow_provider_tcbilling.waiting.patience import patiently
 
         task = self.task
         self._link(order.order_id)
         watch = DeliveryWatch(self.tencent.waiting, order.order_id, action=task.action.name, deadline=deadline)
         try:
-            while (delivery := watch.step()).order is None:
+            while (delivery := patiently(self.tencent.waiting, watch.step)).order is None:
                 self.paid = delivery.amount
                 if task.value_of("deferrable"):
                     task.defer_for(order, deadline, delivery.placed_at or time.time())

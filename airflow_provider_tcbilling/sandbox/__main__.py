@@ -94,6 +94,7 @@ def _mistake_in(certificate: str | None, key: str | None) -> str:
 
 def greeting(options: Options, url: str) -> str:
     """Return the lines that a user needs: the address of the page, and the Airflow connection in both notations."""
+    role = options.role_of_machine
     connection = {"conn_type": "tcbilling", "host": url, "login": options.secret_id, "password": options.secret_key}
     uri = f"tcbilling://{quote(options.secret_id, safe='')}:{quote(options.secret_key, safe='')}@{quote(url, safe='')}"
     if options.session_token:
@@ -105,8 +106,8 @@ def greeting(options: Options, url: str) -> str:
             f"  page             {url}/",
             f"  connection URI   export AIRFLOW_CONN_TCBILLING_DEFAULT='{uri}'",
             f"  connection JSON  export AIRFLOW_CONN_TCBILLING_DEFAULT='{json.dumps(connection)}'",
-            f"  STS              {url}, for {', '.join(role.arn for role in options.roles)}",
-            f"  metadata service {url}, with keys of {options.machine_role or 'no role'}",
+            f"  STS              {url}, for {', '.join(options.roles_by_arn)}",
+            f"  metadata service {url}, with keys of {role.name if role else 'no role'}",
             "Stop it with Ctrl-C.",
         ]
     )

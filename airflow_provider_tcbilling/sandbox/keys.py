@@ -48,15 +48,14 @@ class Keys:
         self.expired_code = options.expired_key
         self.seconds = options.key_seconds
         """The life of the keys that the metadata service gives."""
-        self.roles: Mapping[str, Role] = {role.arn: role for role in options.roles}
+        self.roles: Mapping[str, Role] = options.roles_by_arn
         self.issued: list[SandboxKey] = []
         """The temporary keys, the oldest first."""
         self._source = source
         other = SandboxKey(options.other_secret_id, options.other_secret_key, "", Principal(OTHER_ACCOUNT))
         first = SandboxKey(options.secret_id, options.secret_key, options.session_token, Principal(FIRST_ACCOUNT))
         self._by_id = {key.secret_id: key for key in (other, first)}
-        self._machine_role: Role | None = None
-        self.machine_role = options.machine_role
+        self._machine_role = options.role_of_machine
 
     @property
     def machine_role(self) -> str:

@@ -26,7 +26,7 @@ class Page:
     text: str
 
 
-def answer(keys: Keys, role_name: str) -> tuple[dict[str, Any], Page | None]:
+def security_credentials(keys: Keys, role_name: str) -> tuple[dict[str, Any], Page | None]:
     """
     Answer a request for the list of roles, which an empty name asks for, or for a key of a role.
 

@@ -92,7 +92,8 @@ class Options:
     :param other_secret_id: The permanent key of the second account.
     :param other_secret_key: Its secret.
     :param roles: The roles of both accounts. Of two with one name in one account, the last one counts.
-    :param machine_role: Name or ARN of the role that the metadata service gives keys of; empty for none.
+    :param machine_role: Name or ARN of the role that the metadata service gives keys of; empty for none, and ``None``
+        for the first role.
     :param key_seconds: The life of the keys that the metadata service gives.
     :param expired_key: The error code for an expired key.
     """
@@ -117,7 +118,7 @@ class Options:
     other_secret_id: str = "AKIDSANDBOXOTHER"
     other_secret_key: str = "sandbox-other-key"
     roles: tuple[Role, ...] = (BUYER, OTHER_BUYER)
-    machine_role: str = BUYER.name
+    machine_role: str | None = None
     key_seconds: int = DEFAULT_DURATION
     expired_key: str = EXPIRED_KEY[0]
 
@@ -127,7 +128,20 @@ class Options:
         check_currency(self.currency)
         if self.expired_key not in EXPIRED_KEY:
             raise WrongControl(f"expired_key must be one of {', '.join(EXPIRED_KEY)}")
-        role_named(self.machine_role, self.roles)
+        _ = self.role_of_machine
+
+    @property
+    def roles_by_arn(self) -> dict[str, Role]:
+        """The roles that count."""
+        return {role.arn: role for role in self.roles}
+
+    @property
+    def role_of_machine(self) -> Role | None:
+        """The role that the metadata service gives keys of at the start."""
+        roles = list(self.roles_by_arn.values())
+        if self.machine_role is None:
+            return roles[0] if roles else None
+        return role_named(self.machine_role, roles)
 
 
 _NUMBERS: Mapping[str, tuple[str, str, str]] = {
@@ -215,7 +229,7 @@ def _add_key_arguments(parser: argparse.ArgumentParser, default: Options) -> Non
         "--machine-role",
         default=default.machine_role,
         metavar="NAME",
-        help="the role that the metadata service gives keys of, by name or ARN; empty for none (%(default)s)",
+        help="the role that the metadata service gives keys of, by name or ARN; empty for none (buyer)",
     )
     parser.add_argument(
         "--expired-key",

@@ -211,7 +211,7 @@ class Sandbox:
         action, keys = arrival.action, arrival.keys
         page = None
         if action == METADATA:
-            answer, page = metadata.answer(keys, **arrival.request)
+            answer, page = metadata.security_credentials(keys, **arrival.request)
         else:
             answer = sts.answer(keys, arrival.principal, action, arrival.request)
         after = arrival.in_force.strike(action, {Part.CONNECTION, Part.ANSWER}, when="after")

@@ -123,9 +123,11 @@ class BillingSensor(BillingTask, BaseSensorOperator):
             raise AirflowSensorTimeout(str(error)) from None
 
     def _query(self, deadline: float) -> tuple[Any, TriggerOf]:
+        from airflow_provider_tcbilling.waiting.patience import patiently
+
         self._refuse_mistakes()
         with self.hook.session() as tencent:
-            return self.query(tencent.waiting, deadline)
+            return patiently(tencent.waiting, lambda: self.query(tencent.waiting, deadline))
 
     def _airflow_timeout(self, context: Context, ended: TcBillingError) -> AirflowSensorTimeout:
         return AirflowSensorTimeout("\n".join(self.end(context).report(ended)))

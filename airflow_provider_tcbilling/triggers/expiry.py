@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
+from airflow_provider_tcbilling.api.errors import AuthError, CredentialsRefused
 from airflow_provider_tcbilling.triggers.base import WakingTrigger, in_thread, pause
+from airflow_provider_tcbilling.triggers.waiting_client import WaitingClient
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.waiting.expiry import Condition
@@ -41,16 +42,30 @@ class ExpiryTrigger(WakingTrigger):
     async def wait(self) -> str:
         """Query until something matches, or until the deadline has passed."""
         from airflow_provider_tcbilling.task.next_steps import moment
-        from airflow_provider_tcbilling.waiting.expiry import query
 
-        question = question_of(self.question)
-        with closing(await TcBillingHook(self.tcbilling_conn_id).aget_conn()) as client:
-            while not await in_thread(client, query, client, question, time.time()):
+        condition = question_of(self.question)
+        with closing(WaitingClient(self.tcbilling_conn_id)) as connected:
+            while not await self._is_met(condition, connected):
                 if (left := self.deadline - time.time()) <= 0:
                     return "its deadline has passed"
                 self.log.info("Not yet: %s; waiting until %s.", self.what, moment(self.deadline))
                 await asyncio.sleep(min(pause(self.poll_interval), left))
         return "it has come true"
+
+    async def _is_met(self, condition: Condition, connected: WaitingClient) -> bool:
+        """Query once. A few refusals of a key in a row are none yet: the key may be about to be replaced."""
+        from airflow_provider_tcbilling.waiting.expiry import query
+
+        client = await connected.get()
+        try:
+            found = await in_thread(client, query, client, condition, time.time())
+        except (AuthError, CredentialsRefused) as error:
+            if connected.is_given_up_after(error):
+                raise
+            self.log.warning("The list of instances could not be read: %s", error)
+            return False
+        connected.note_success()
+        return bool(found)
 
 
 def question_of(stored: Mapping[str, Any]) -> Condition:

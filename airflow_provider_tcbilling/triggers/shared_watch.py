@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import math
 import statistics
 import time
 from collections import deque
@@ -14,12 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
-from airflow_provider_tcbilling.api.errors import TcBillingError
-from airflow_provider_tcbilling.hooks.session import Session
-from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.triggers.base import in_thread, pause
+from airflow_provider_tcbilling.triggers.waiting_client import WaitingClient
 from airflow_provider_tcbilling.waiting.watchlist import Watchlist, step
 
 if TYPE_CHECKING:
@@ -39,16 +34,6 @@ HURRIED_REQUESTS = 1.0
 
 REMEMBERED = 100
 """Finished orders from which the usual duration is taken."""
-
-PATIENCE = 5
-"""
-Rounds in a row that may fail for good, as with a key that is being changed, before the tasks are woken. Where the
-connection was never read the tasks are woken at once: ``dag.test()`` runs triggers in a process that has only the
-environment's connections, and the woken task reads the others.
-"""
-
-CONNECTION_SECONDS = 300.0
-"""How long a connection is used until it is read again."""
 
 HEED_CLOCK_SECONDS = 60.0
 """A deadline is compared with the wall clock at least this often, since a clock can be set, and a line is logged."""
@@ -85,15 +70,13 @@ class SharedWatch:
     _watches: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedWatch]]] = WeakKeyDictionary()
 
     def __init__(self, tcbilling_conn_id: str) -> None:
-        self._hook = TcBillingHook(tcbilling_conn_id)
+        self._conn_id = tcbilling_conn_id
+        self._client = WaitingClient(tcbilling_conn_id)
         self._orders = Watchlist()
         self._placed: dict[Key, float | None] = {}
         self._waiters: dict[Key, list[Waiter]] = {}
         self._usual: deque[float] = deque(maxlen=REMEMBERED)
         self._requests = 0
-        self._failures = 0
-        self._session: Session | None = None
-        self._connected_at = -math.inf
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -145,7 +128,7 @@ class SharedWatch:
             del self._waiters[waiter.key], self._placed[waiter.key]
         if not self._waiters and self._task:
             self._task.cancel()
-            self._disconnect()
+            self._client.close()
             # A query may still run in a worker thread, so these objects are replaced, not changed.
             self._task, self._orders = None, Watchlist()
 
@@ -159,41 +142,21 @@ class SharedWatch:
     async def _round(self) -> None:
         try:
             await self._query()
-            self._failures = 0
+            self._client.note_success()
         except Exception as error:
-            is_passing = isinstance(error, TcBillingError) and error.transient
-            is_hopeless = self._session is None and isinstance(error, AirflowNotFoundException)
-            self._failures += PATIENCE if is_hopeless else not is_passing
-            log.warning("The order book of %s could not be read: %s", self._hook.tcbilling_conn_id, error)
-            if not is_passing:
-                self._connected_at = -math.inf
-            if self._failures >= PATIENCE:
-                self._failures = 0
+            log.warning("The order book of %s could not be read: %s", self._conn_id, error)
+            if self._client.is_given_up_after(error):
                 self._wake(list(self._waiters), f"the order book could not be read: {error}")
 
     async def _query(self) -> None:
         """Make a round. Its thread has the orders to itself meanwhile, and the event loop is not held up."""
-        client, queries, requests = await self._connect(), self._orders.round(dict(self._placed)), 0
+        client, queries, requests = await self._client.get(), self._orders.round(dict(self._placed)), 0
         query = await in_thread(client, step, queries, None)
         while query:
             query = await in_thread(client, _query_once, client, queries, query)
             requests += 1
             self._wake_settled()
         self._requests = requests
-
-    async def _connect(self) -> BillingClient:
-        if self._session is None or time.monotonic() - self._connected_at > CONNECTION_SECONDS:
-            settings = await self._hook.aget_settings()
-            if self._session is None or settings != self._session.settings:
-                self._disconnect()
-                self._session = Session(lambda: settings)
-            self._connected_at = time.monotonic()
-        return self._session.waiting
-
-    def _disconnect(self) -> None:
-        if self._session:
-            self._session.close()
-        self._session = None
 
     def _wake_settled(self) -> None:
         settled = self._orders.take_ended()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from arguments import table
 
 from airflow_provider_tcbilling.api.actions import ACTIONS, DESCRIBE_ACCOUNT_BALANCE
+from airflow_provider_tcbilling.api.sts_actions import GET_CALLER_IDENTITY, STS_ACTIONS
 
 THE_TEST = ""
 """The test of a connection, among the tasks."""
@@ -20,17 +21,22 @@ CALLS: dict[str, tuple[str, ...]] = {
     "ApproveSpendingOperator": (DESCRIBE_ACCOUNT_BALANCE.name,),
     "InstanceExpirySensor": ("DescribeRenewInstances",),
     "InstanceDeliverySensor": ("DescribeDealsByCond",),
-    THE_TEST: (DESCRIBE_ACCOUNT_BALANCE.name,),
+    THE_TEST: (DESCRIBE_ACCOUNT_BALANCE.name, GET_CALLER_IDENTITY.name),
 }
 """The actions of each task. tests/docs/test_permissions.py compares them with those of a run."""
 
 
 def permission_of(action: str) -> str:
-    """Return the permission of an action without the remark about it."""
+    """Return the permission of an action without the remark about it; empty if it needs none."""
+    if action == GET_CALLER_IDENTITY.name:
+        return ""
     return f"`{ACTIONS[action].permission.partition(' ')[0]}`"
 
 
 def linked(action: str) -> str:
+    """Return a link to the reference of an action, or to its own page at Tencent's."""
+    if action in STS_ACTIONS:
+        return f"[{action}]({STS_ACTIONS[action].url})"
     return f"[{action}](actions.md#{action.lower()})"
 
 
@@ -40,7 +46,7 @@ def permissions_by_task() -> str:
         (
             f"`{task}`" if task else "The [connection test](#test-it)",
             ", ".join(map(linked, calls)),
-            ", ".join(dict.fromkeys(map(permission_of, calls))),
+            ", ".join(dict.fromkeys(filter(None, map(permission_of, calls)))),
         )
         for task, calls in CALLS.items()
     ]

@@ -181,7 +181,7 @@ async def test_the_shared_client_is_closed_when_the_last_waiting_task_has_left(w
 
 @without_delivery
 async def test_a_client_of_a_key_that_was_changed_is_closed(world, connect, monkeypatch):
-    monkeypatch.setattr("airflow_provider_tcbilling.triggers.shared_watch.CONNECTION_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_provider_tcbilling.triggers.waiting_client.CONNECTION_SECONDS", 0.0)
     waiting = asyncio.create_task(ended(waiting_for(world)))
     while not SharedWatch.of("tcbilling_default")._requests:
         await asyncio.sleep(0.01)

@@ -61,3 +61,23 @@ def test_no_operator_sensor_trigger_or_hook_brings_the_sources_of_keys_that_its_
 
 def test_a_ledger_in_a_database_brings_what_it_needs():
     assert "airflow_provider_tcbilling.ledger.database_engine" in imported_by(["ledger.database"])
+
+
+PERMANENT = """
+import sys
+from types import SimpleNamespace
+from airflow_provider_tcbilling.hooks.connection import Settings
+from airflow_provider_tcbilling.hooks.session import Session
+fields = {"conn_id": "c", "host": None, "port": None, "login": "AKID", "password": "k", "extra_dejson": {}}
+with Session(lambda: Settings.read(SimpleNamespace(**fields))) as tencent:
+    tencent.buying, tencent.waiting
+print(*sys.modules)
+"""
+
+
+def test_a_permanent_key_in_the_connection_brings_no_other_source():
+    done = subprocess.run([sys.executable, "-c", PERMANENT], capture_output=True, text=True, check=True)
+
+    loaded = {name.partition("airflow_provider_tcbilling.")[2] for name in done.stdout.split()}
+    assert "api.client" in loaded
+    assert loaded & {"api.sts", "api.key_sources", "api.metadata", "hooks.connection_key", "task.masker"} == set()

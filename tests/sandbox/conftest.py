@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
 
+from airflow_provider_tcbilling.sandbox import gateway
 from tests.support.account import reckoned
 
 
@@ -13,3 +17,9 @@ def money_equation(start_sandbox):
     yield
     for sandbox in start_sandbox.started:
         assert reckoned(sandbox) == (sandbox.account.balance_cents, sandbox.account.voucher_cents)
+
+
+@pytest.fixture
+def one_second(monkeypatch):
+    """Let all requests come in the same second, as the rate limit counts them."""
+    monkeypatch.setattr(gateway, "time", SimpleNamespace(time=time.time, monotonic=lambda: 0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import random
 import stat
 
 import pytest
@@ -12,13 +13,14 @@ import requests
 from tencentcloud.common import credential
 
 from airflow_provider_tcbilling.sandbox.__main__ import greeting, main
+from airflow_provider_tcbilling.sandbox.account import Account
 from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.options import Options
 from airflow_provider_tcbilling.sandbox.profile_file import FIRST_LINE, write_profile
 from airflow_provider_tcbilling.sandbox.roles import OTHER_ACCOUNT, Role
 from tests.conftest import PRICE, SECRET_ID, SECRET_KEY
 from tests.sandbox.test_server import WIRE_ORDER
-from tests.support.keys import BUYER, OTHER_BUYER, OTHER_KEY, assumed, billing, code, sts
+from tests.support.keys import BUYER, OTHER_BUYER, OTHER_KEY, assumed, billing, code, metadata, parts, sts
 
 
 def control(sandbox, method, path, body=None):
@@ -111,6 +113,18 @@ def test_the_second_account_changes_no_number_of_the_first(start_sandbox):
     assert numbers[:2] == numbers[2:]
 
 
+def test_the_first_account_draws_its_numbers_as_if_it_were_alone(start_sandbox):
+    sandbox, alone = start_sandbox(seed=11), random.Random(11)
+
+    for _ in range(2):
+        account = Account(sandbox.options, alone)
+        assert [sandbox.account.ids.order_number(0, 0), sandbox.account.ids.instance_id()] == [
+            account.ids.order_number(0, 0),
+            account.ids.instance_id(),
+        ]
+        sandbox.reset()
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
@@ -147,20 +161,19 @@ def test_a_machine_whose_role_does_not_exist_stops_the_start(capsys):
 def test_of_two_roles_with_one_arn_the_last_one_counts(start_sandbox):
     sandbox = start_sandbox(roles=(*Options().roles, Role("buyer", denied=("CreateInstance",))))
 
-    answers = [
-        billing(sandbox, "CreateInstance", WIRE_ORDER, key=assumed(sandbox, arn)) for arn in (BUYER, OTHER_BUYER)
-    ]
-    assert [code(answer) for answer in answers] == ["AuthFailure.UnauthorizedOperation", None]
+    keys = [parts(metadata(sandbox, "buyer").json()), assumed(sandbox, BUYER), assumed(sandbox, OTHER_BUYER)]
+    answers = [billing(sandbox, "CreateInstance", WIRE_ORDER, key=key) for key in keys]
+    assert [code(answer) for answer in answers] == ["AuthFailure.UnauthorizedOperation"] * 2 + [None]
 
 
 def test_a_machine_takes_a_role_of_either_account_by_its_arn(start_sandbox):
     roles = (Role("buyer"), Role("buyer", OTHER_ACCOUNT))
     accounts = []
-    for name in ("buyer", *(role.arn for role in roles)):
+    for name in (None, "buyer", *(role.arn for role in roles)):
         keys = start_sandbox(roles=roles, machine_role=name).keys
         accounts.append(keys.role_of_machine.account)
 
-    assert accounts == [100000000001, 100000000001, OTHER_ACCOUNT]
+    assert accounts == [100000000001, 100000000001, 100000000001, OTHER_ACCOUNT]
 
 
 def test_the_greeting_names_the_sources_after_the_connection():

@@ -8,6 +8,7 @@ from tencentcloud.common import credential
 
 from airflow_provider_tcbilling.sandbox.errors import WrongControl
 from airflow_provider_tcbilling.sandbox.options import Options
+from airflow_provider_tcbilling.sandbox.roles import Role
 from tests.support.keys import OTHER_BUYER, SECURITY_CREDENTIALS, billing, code, metadata, parts, sts
 
 
@@ -24,6 +25,13 @@ def test_a_machine_without_a_role_has_none_to_list(start_sandbox):
     sandbox = start_sandbox(machine_role="")
 
     assert [metadata(sandbox, name).status_code for name in ("", "buyer")] == [404, 404]
+
+
+@pytest.mark.parametrize("roles", [(), (Role("reader"), Role("buyer"))], ids=["no role", "two roles"])
+def test_the_role_of_the_machine_is_the_first_one_if_none_is_named(start_sandbox, roles):
+    answer = metadata(start_sandbox(roles=roles))
+
+    assert (answer.status_code, answer.text) == (200, "reader") if roles else answer.status_code == 404
 
 
 @pytest.mark.parametrize(

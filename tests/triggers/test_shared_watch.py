@@ -13,8 +13,10 @@ from airflow_provider_tcbilling.api import rate_limit
 from airflow_provider_tcbilling.sandbox.orders import Fate
 from airflow_provider_tcbilling.triggers import base as waking
 from airflow_provider_tcbilling.triggers import shared_watch as sharing
+from airflow_provider_tcbilling.triggers import waiting_client
 from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
-from airflow_provider_tcbilling.triggers.shared_watch import PATIENCE, SharedWatch
+from airflow_provider_tcbilling.triggers.shared_watch import SharedWatch
+from airflow_provider_tcbilling.triggers.waiting_client import PATIENCE
 from tests.conftest import ORDER, client_to
 
 LOOKS = "DescribeDealsByCond"
@@ -196,7 +198,9 @@ async def test_a_wall_clock_that_is_set_forward_ends_the_wait_at_its_deadline(st
     connect(host=sandbox.url)
     (order,) = bought(sandbox)
     monkeypatch.setattr(sharing, "HEED_CLOCK_SECONDS", 0.2)
-    monkeypatch.setattr(sharing, "PATIENCE", 10**6)  # The server's clock stays, so it refuses the task's signatures.
+    monkeypatch.setattr(
+        waiting_client, "PATIENCE", 10**6
+    )  # The server's clock stays, so it refuses the task's signatures.
     waiting = asyncio.create_task(woken(order, seconds=3600))
     await asyncio.sleep(0.3)
     real = time.time

@@ -158,7 +158,7 @@ SENDING = (
     Mutant(
         "a key that expires before its account is read is of no account",
         "account:account_of",
-        "if error.transient or error.code in EXPIRED_CODES:",
+        "if error.transient or (error.code in EXPIRED_CODES and not caller.credentials.is_lasting):",
         "if error.transient:",
         f"{EDGES}::test_a_key_that_expires_before_its_account_is_read_is_refreshed_and_buys",
     ),

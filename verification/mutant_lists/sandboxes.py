@@ -7,6 +7,9 @@ from verification.mutant_lists.mutant import Mutant
 NUMBERS, MOMENTS = "tests/sandbox/test_numbers.py", "tests/sandbox/test_moments.py"
 PRICES, OTHERS = "tests/sandbox/test_prices.py", "tests/sandbox/test_other_orders.py"
 ODD, CONTROL, GUARD = (f"tests/sandbox/test_{name}.py" for name in ("odd_requests", "control", "browser_guard"))
+STS, METADATA, ACCOUNTS, TEMPORARY = (
+    f"tests/sandbox/test_{name}.py" for name in ("sts", "metadata", "accounts", "temporary_keys")
+)
 ONE_FAULT = f"{MOMENTS}::test_a_fault_strikes_before_the_request_is_carried_out_or_after_it"
 
 SANDBOXES = (
@@ -121,5 +124,82 @@ SANDBOXES = (
         "        if size > most:\n            raise TooLarge\n",
         "",
         f"{ODD}::test_a_body_in_chunks_is_bounded_while_it_is_read",
+    ),
+    Mutant(
+        "an expired key signs on",
+        "Gateway._signer",
+        "if key.expires_at <= keys.now():",
+        "if False:",
+        f"{TEMPORARY}::test_an_expired_key_buys_nothing",
+    ),
+    Mutant(
+        "the token of another key is as good",
+        "Gateway._signer",
+        'if headers.get("x-tc-token", "") != key.token:',
+        "if False:",
+        f"{TEMPORARY}::test_parts_of_two_keys_make_none",
+    ),
+    Mutant(
+        "each temporary key has a rate limit of its own",
+        "Gateway._check_rate",
+        "self._recent[str(principal), action]",
+        "self._recent[str(id(principal)), action]",
+        f"{TEMPORARY}::test_two_temporary_keys_of_one_role_share_a_rate_limit",
+    ),
+    Mutant(
+        "expire now leaves keys alive",
+        "Keys.expire",
+        "key.expires_at = min(key.expires_at, now)",
+        "pass",
+        f"{TEMPORARY}::test_expire_now_ends_every_temporary_key_and_no_permanent_one",
+    ),
+    Mutant(
+        "every key spends the money of the first account",
+        "Sandbox._signed_by",
+        "self.accounts[principal.account]",
+        "self.account",
+        f"{ACCOUNTS}::test_the_key_of_one_account_neither_spends_nor_shows_what_the_other_has",
+    ),
+    Mutant(
+        "the second account takes numbers of the first",
+        "Sandbox.reset",
+        "Account(self.options, self._random_of_others, OTHER_ACCOUNT)",
+        "Account(self.options, self._random, OTHER_ACCOUNT)",
+        f"{ACCOUNTS}::test_the_first_account_draws_its_numbers_as_if_it_were_alone",
+    ),
+    Mutant(
+        "the profile file of a user is overwritten",
+        "write_profile",
+        "if os.path.lexists(path) and not",
+        "if False and not",
+        f"{ACCOUNTS}::test_a_profile_file_of_a_user_is_never_overwritten",
+    ),
+    Mutant(
+        "a role trusts every account",
+        "_assume_role",
+        "if principal is None or principal.account not in role.trusts:",
+        "if principal is None:",
+        f"{STS}::test_a_role_gives_its_key_to_nobody_whom_it_does_not_trust",
+    ),
+    Mutant(
+        "a web identity may end with a newline",
+        "_assume_role_with_web_identity",
+        " or token != token.strip()",
+        "",
+        f"{STS}::test_a_web_identity_that_is_wrong_gets_no_key",
+    ),
+    Mutant(
+        "a role may call what is denied to it",
+        "Gateway.admit",
+        "if principal and not principal.may(action):",
+        "if False:",
+        f"{STS}::test_an_action_that_a_role_may_not_call_is_refused_and_buys_nothing",
+    ),
+    Mutant(
+        "the machine gives the key of any role",
+        "security_credentials",
+        'if role is None or role_name not in ("", role.name):',
+        "if role is None:",
+        f"{METADATA}::test_another_role_is_a_page_of_html_and_404",
     ),
 )
