@@ -7,9 +7,6 @@ import time
 
 import pytest
 
-from airflow_provider_tcbilling.api.credentials import Credentials
-from airflow_provider_tcbilling.api.signing import Tc3Auth
-from airflow_provider_tcbilling.api.transport import Transport
 from airflow_provider_tcbilling.triggers import base as waking
 from airflow_provider_tcbilling.triggers import waiting_client
 from airflow_provider_tcbilling.triggers.delivery import DeliveryTrigger
@@ -42,9 +39,7 @@ class Clock:
 
     def __init__(self, patch):
         real, self.ahead = time.time, 0.0
-        patch.setattr(time, "time", now := lambda: real() + self.ahead)
-        for kind in (Credentials, Tc3Auth, Transport):
-            patch.setitem(kind.__init__.__kwdefaults__, "clock", now)
+        patch.setattr(time, "time", lambda: real() + self.ahead)
 
 
 @pytest.fixture
