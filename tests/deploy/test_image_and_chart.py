@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 from airflow import __version__ as airflow_version
+from airflow.models import Connection
 
-from airflow_provider_tcbilling.hooks.connection import EXTRA_FIELDS
+from airflow_provider_tcbilling.api.sts import account_in
+from airflow_provider_tcbilling.hooks.connection import EXTRA_FIELDS, Settings
 from tests.deploy.commands import is_airflow_command, is_our_command
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, blocks_of
 
 pytestmark = [
     pytest.mark.airflow,
@@ -25,6 +27,9 @@ DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 VALUES_TEXT = (DEPLOY / "helm" / "values.yaml").read_text(encoding="utf-8")
 VALUES = yaml.safe_load(VALUES_TEXT)
+IDENTITY_TEXT = (DEPLOY / "helm" / "pod-identity.yaml").read_text(encoding="utf-8")
+IDENTITY = yaml.safe_load(IDENTITY_TEXT)
+ROLE = "tke.cloud.tencent.com/role-arn"
 CHART = "1.22.0"
 CHART_KEYS = {
     "apiServer.podDisruptionBudget.config.maxUnavailable",
@@ -117,11 +122,14 @@ def test_the_values_agree_with_the_chart_itself():
     import jsonschema
 
     chart = Path(os.environ["AIRFLOW_CHART"])
-    jsonschema.validate(VALUES, json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))
+    for values in (VALUES, IDENTITY):
+        jsonschema.validate(values, json.loads((chart / "values.schema.json").read_text(encoding="utf-8")))
     ours, theirs = set(keys_of(VALUES)), yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
+    pods = (theirs["workers"]["celery"], theirs["triggerer"])
 
     assert f"version: {CHART}\n" in (chart / "Chart.yaml").read_text(encoding="utf-8")
     assert ours - set(keys_of(theirs)) == set()
+    assert [pod["serviceAccount"]["annotations"] for pod in pods] == [{}, {}]
 
 
 def test_two_of_each_kind_share_the_work():
@@ -150,3 +158,38 @@ def test_no_secret_stands_in_the_values():
         key for key in keys_of(VALUES) if re.search(r"pass\b|password$|secretKey$|jwtSecret$|fernetKey$", key)
     ] == []
     assert yaml.safe_load(VALUES["extraEnvFrom"]) == [{"secretRef": {"name": "tcbilling-connections"}}]
+
+
+# The identity of a pod
+
+
+def test_pods_that_send_requests_have_a_role_and_no_others():
+    assert set(keys_of(IDENTITY)) == {
+        f"workers.celery.serviceAccount.annotations.{ROLE}",
+        f"triggerer.serviceAccount.annotations.{ROLE}",
+    }
+    assert f"--version {CHART} " in IDENTITY_TEXT
+
+
+def test_the_role_of_the_pods_is_of_the_account_of_their_connection_which_holds_no_key():
+    (connection,) = [json.loads(line.removeprefix("# ")) for line in IDENTITY_TEXT.splitlines() if line[2:3] == "{"]
+    settings = Settings.read(Connection(conn_id="tcbilling_default", **connection))
+    roles = [part["serviceAccount"]["annotations"][ROLE] for part in (IDENTITY["workers"]["celery"], IDENTITY["triggerer"])]
+
+    assert settings.credential_source == "tke_oidc"
+    assert not settings.has_own_key
+    assert {account_in(role) for role in roles} == {settings.account_id}
+
+
+def test_the_trust_policy_on_the_page_lets_the_pods_in_and_nobody_else():
+    policies = [json.loads(it.text) for it in blocks_of("docs/how-to/choose-a-key-source.md") if it.kind == "json"]
+    (subjects,) = [
+        statement["condition"]["string_equal"]["oidc:sub"]
+        for policy in policies
+        for statement in policy["statement"]
+        if statement["action"] == "name/sts:AssumeRoleWithWebIdentity"
+    ]
+
+    assert subjects == [f"system:serviceaccount:airflow:airflow-{name}" for name in ("worker", "triggerer")]
+    assert "--namespace airflow " in IDENTITY_TEXT
+    assert "upgrade --install airflow " in IDENTITY_TEXT

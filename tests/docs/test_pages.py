@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import time
+from collections import Counter
 
 import pytest
 from airflow import __version__ as airflow_version
@@ -110,6 +111,11 @@ def the_notebook_shows_instances_and_price(reader):
     assert f"{PRICE} USD" in reader.printed
 
 
+def the_notebook_also_buys_with_a_role(reader):
+    the_notebook_shows_instances_and_price(reader)
+    assert reader.printed.endswith("connection, role qcs::cam::uin/100000000001:roleName/buyer 100000000001 1\n")
+
+
 def the_first_is_renewed_and_what_renews_itself_is_not(reader):
     assert reader.sandbox.requests["RenewInstance"] == 1
     assert dict(re.findall(r"^task ended: (\S+) (\w+)$", reader.printed, re.MULTILINE)) == {
@@ -161,8 +167,20 @@ def a_worker_may_write_records_and_nothing_more(reader):
     assert "as role airflow_worker" in reader.shell("python -m airflow_provider_tcbilling ledger check")
 
 
+def each_source_has_bought_once(reader):
+    placed = [it for it in reader.asked("journal")["entries"] if it["action"] == "CreateInstance"]
+
+    assert Counter((it["principal"], it["outcome"]) for it in placed) == {
+        ("100000000001:key", "ok"): 3,
+        ("100000000001:role/buyer", "ok"): 2,
+        ("100000000002:role/partner", "ok"): 1,
+        ("100000000002:role/other-buyer", "ok"): 1,
+    }
+
+
 AFTER = {
-    "docs/reference/api.md": the_notebook_shows_instances_and_price,
+    "docs/how-to/choose-a-key-source.md": each_source_has_bought_once,
+    "docs/reference/api.md": the_notebook_also_buys_with_a_role,
     "docs/tutorial/quickstart.md": a_lost_answer_was_found,
     "docs/how-to/run-on-a-fleet.md": a_worker_may_write_records_and_nothing_more,
     "docs/how-to/refund.md": the_plan_is_as_shown_and_one_is_refunded,

@@ -112,9 +112,7 @@ class Supervisor(threading.Thread):
                 self.line.sendall(_ResponseFrame(number, None, None).as_bytes())
 
 
-def test_in_a_triggerer_the_process_that_writes_the_logs_gets_every_key_and_no_answer_is_mixed_up(
-    request, monkeypatch, hidden
-):
+def test_in_a_triggerer_the_process_that_writes_the_logs_gets_every_key_and_no_answer_is_mixed_up(request, monkeypatch):
     runner = pytest.importorskip("airflow.jobs.triggerer_job_runner")
     if not hasattr(runner, "TriggerCommsDecoder"):
         pytest.skip("Airflow 2 writes the logs of triggers in the process of the triggers")

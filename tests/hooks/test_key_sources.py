@@ -5,98 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_tcbilling.api import credentials
-from airflow_provider_tcbilling.api.errors import AnotherAccount, AuthError, CredentialsRefused, CredentialsUnavailable
-from airflow_provider_tcbilling.api.key_sources import ID_NAMES, KEY_NAMES, TOKEN_NAMES
+from airflow_provider_tcbilling.api.errors import CredentialsRefused, CredentialsUnavailable
+from airflow_provider_tcbilling.api.key_sources import ID_NAMES, KEY_NAMES
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
-from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.sandbox.metadata import METADATA
-from airflow_provider_tcbilling.sandbox.profile_file import write_profile
-from airflow_provider_tcbilling.sandbox.roles import FIRST_ACCOUNT, OTHER_ACCOUNT, Role
+from airflow_provider_tcbilling.sandbox.roles import OTHER_ACCOUNT, Role
 from airflow_provider_tcbilling.task import masker
-from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, context_of
-from tests.support.keys import BUYER, OTHER_BUYER, OTHER_KEY, WEB_ROLE, assumed
+from tests.conftest import SECRET_KEY
+from tests.support.keys import BUYER, OTHER_BUYER, WEB_ROLE
 
 pytestmark = pytest.mark.airflow
 
-NO_KEY = {"login": None, "password": None}
 NOBODY = "qcs::cam::uin/100000000001:roleName/nobody"
-
-
-class World:
-    """A sandbox, with a worker that every source finds a key on."""
-
-    def __init__(self, sandbox, connect, monkeypatch, folder):
-        self.sandbox, self._connect, self._monkeypatch, self._folder = sandbox, connect, monkeypatch, folder
-
-    def connect(self, source="connection", **extra):
-        """Define the connection, and give the worker what the source needs."""
-        own = {} if source == "connection" else NO_KEY
-        more = getattr(self, f"_{source}")()
-        self._connect(host=self.sandbox.url, **own, extra={"credential_source": source, **more, **extra})
-
-    def put_key(self, key, **extra):
-        """Put a temporary key into the connection, as a secrets backend does."""
-        login, password, token = key
-        self._connect(host=self.sandbox.url, login=login, password=password, extra={"token": token, **extra})
-
-    def buy(self):
-        """Buy one instance with a task."""
-        return CreateInstanceOperator(task_id="buy", **ORDER).execute(context_of())
-
-    @property
-    def orders(self):
-        return [order for account in self.sandbox.accounts.values() for order in account.orders()]
-
-    @property
-    def purchases(self):
-        return self.sandbox.requests.get("CreateInstance", 0)
-
-    def _connection(self):
-        return {}
-
-    def _environment(self):
-        self.set_environment(TENCENTCLOUD_SECRET_ID=SECRET_ID, TENCENTCLOUD_SECRET_KEY=SECRET_KEY)
-        return {}
-
-    def _profile(self):
-        path = str(self._folder / "credentials")
-        assert write_profile(path, self.sandbox.options) == ""
-        return {"credentials_file": path}
-
-    def _cvm_role(self):
-        return {}
-
-    def _tke_oidc(self):
-        file = self._folder / "web_identity"
-        file.write_text(f"{WEB_ROLE['WebIdentityToken']}\n", encoding="utf-8")
-        self.set_environment(
-            TKE_REGION="ap-guangzhou",
-            TKE_PROVIDER_ID="tke",
-            TKE_WEB_IDENTITY_TOKEN_FILE=str(file),
-            TKE_ROLE_ARN=BUYER,
-        )
-        return {}
-
-    def set_environment(self, **variables):
-        for name, value in variables.items():
-            self._monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def worker(connect, monkeypatch, tmp_path):
-    """Return a world around a sandbox. Its process has no keys of another test."""
-    for name in (*ID_NAMES, *KEY_NAMES, *TOKEN_NAMES):
-        monkeypatch.delenv(name, raising=False)
-    credentials._SOURCES.begin()
-    return lambda sandbox: World(sandbox, connect, monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def world(worker, sandbox):
-    return worker(sandbox)
 
 
 # Sources that give no key: nothing is sent, and the message names what to correct
@@ -126,7 +47,7 @@ def _no_file(world):
 def _no_variables(world):
     world.connect("environment")
     for name in (*ID_NAMES, *KEY_NAMES):
-        world._monkeypatch.delenv(name, raising=False)
+        world.monkeypatch.delenv(name, raising=False)
     return CredentialsRefused, "TENCENTCLOUD_SECRET_ID is not set"
 
 
@@ -138,7 +59,7 @@ def _two_variables_that_differ(world):
 
 def _no_pod(world):
     world.connect("tke_oidc")
-    world._monkeypatch.delenv("TKE_ROLE_ARN")
+    world.monkeypatch.delenv("TKE_ROLE_ARN")
     return CredentialsRefused, "TKE_ROLE_ARN is not set"
 
 
@@ -179,103 +100,6 @@ def test_a_source_without_a_key_sends_nothing_and_names_what_to_correct(world, p
     assert (checks["identity"].result, text in checks["identity"].about) == ("FAILED", True)
     assert world.sandbox.requests.keys() <= {"AssumeRole", METADATA}
     assert SECRET_KEY not in message + str(caught.value)
-
-
-# A key of another account
-
-
-def test_a_key_of_another_account_than_the_connection_names_buys_nothing(world):
-    world.connect("profile", profile="other", account_id=FIRST_ACCOUNT)
-
-    with pytest.raises(AirflowFailException, match=f"the key is of account {OTHER_ACCOUNT}"):
-        world.buy()
-    works, message = TcBillingHook().test_connection()
-    checks = {check.name: check for check in TcBillingHook().preflight().checks}
-
-    assert world.purchases == 0
-    assert (works, str(OTHER_ACCOUNT) in message, checks["identity"].result) == (False, True, "FAILED")
-
-
-def test_a_temporary_key_that_a_backend_replaces_by_one_of_another_account_buys_nothing(world):
-    world.put_key(assumed(world.sandbox), account_id=FIRST_ACCOUNT)
-
-    with TcBillingHook().session(attempts=1) as tencent:
-        assert tencent.buying.account == str(FIRST_ACCOUNT)
-        world.sandbox.keys.expire()
-        world.put_key(assumed(world.sandbox, OTHER_BUYER, key=OTHER_KEY), account_id=FIRST_ACCOUNT)
-        with pytest.raises(AnotherAccount):
-            tencent.buying.create_instance(client_token="t", **ORDER)
-
-    # The request with the expired key was refused.
-    assert world.sandbox.requests["CreateInstance"] == 1
-    assert len(world.orders) == 0
-
-
-# A temporary key of a connection, which a secrets backend replaces
-
-
-def test_a_key_that_expires_during_a_task_is_read_from_the_connection_anew(world):
-    world.put_key(assumed(world.sandbox))
-
-    with TcBillingHook().session(attempts=1) as tencent:
-        tencent.buying.describe_account_balance()
-        world.sandbox.keys.expire()
-        world.put_key(new := assumed(world.sandbox), read_timeout=7)
-        order = tencent.buying.create_instance(client_token="t", **ORDER)
-        tencent.waiting.describe_deals(order_id=order.order_id)
-
-        assert tencent.waiting.credentials is tencent.buying.credentials
-        assert tencent.buying.credentials.key().secret_id == new[0]
-        assert tencent.settings.read_timeout == 60, "only the key is taken"
-    assert len(world.orders) == 1
-
-
-def test_the_key_that_assumes_a_role_is_read_from_the_connection_anew(world):
-    world.put_key(assumed(world.sandbox), assume_role_arn=BUYER)
-
-    with TcBillingHook().session(attempts=1) as tencent:
-        tencent.buying.describe_account_balance()
-        world.sandbox.keys.expire()
-        world.put_key(assumed(world.sandbox), assume_role_arn=BUYER)
-        tencent.buying.create_instance(client_token="t", **ORDER)
-
-    assert len(world.orders) == 1
-    assert world.sandbox.requests["CreateInstance"] == 2, "the first was refused, since its key had expired"
-
-
-def test_a_key_that_expires_and_is_not_replaced_is_refused_as_before(world):
-    world.put_key(assumed(world.sandbox))
-    world.sandbox.keys.expire()
-
-    with TcBillingHook().session(attempts=1) as tencent, pytest.raises(AuthError):
-        tencent.buying.create_instance(client_token="t", **ORDER)
-
-    assert world.sandbox.requests == {"AssumeRole": 1, "CreateInstance": 1}
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "text"),
-    [
-        (lambda world: world._monkeypatch.delenv("AIRFLOW_CONN_TCBILLING_DEFAULT"), CredentialsUnavailable, "NotFound"),
-        (lambda world: world.put_key((SECRET_ID, "", "x")), CredentialsRefused, "password (SecretKey) is missing"),
-        (lambda world: world.connect("cvm_role"), CredentialsUnavailable, "names another source or role"),
-        (lambda world: world.connect(assume_role_arn=BUYER), CredentialsUnavailable, "names another source or role"),
-    ],
-    ids=["the connection is gone", "it has a mistake", "it has another source", "it has a role"],
-)
-def test_a_connection_that_gives_no_new_key_ends_the_request_and_nothing_is_ambiguous(world, change, error, text):
-    world.put_key(assumed(world.sandbox))
-
-    with TcBillingHook().session(attempts=1) as tencent:
-        tencent.buying.describe_account_balance()
-        world.sandbox.keys.expire()
-        change(world)
-        with pytest.raises(error) as caught:
-            tencent.buying.create_instance(client_token="t", **ORDER)
-
-    assert (type(caught.value), caught.value.ambiguous) == (error, False)
-    assert text in str(caught.value)
-    assert len(world.orders) == 0
 
 
 # Sources that give a key

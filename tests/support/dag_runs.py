@@ -68,14 +68,16 @@ def environment_of(home, url="", folder=ROOT / "example_dags", ledger_uri=""):
     }
 
 
-def run(home, sandbox, path, ending="success", ledger_uri="", options=()):
+def run(home, sandbox, path, ending="success", ledger_uri="", options=(), environment=None):
     """
     Run a DAG file, see how it ends, and return all that it printed.
 
     :param ending: How the run ends, or a list of how each run does.
     :param options: Those of ``run_dag.py``.
+    :param environment: The whole environment of the process, in place of one with a connection to the sandbox.
     """
-    printed = _airflow().run([str(path), *options], environment_of(home, sandbox.url, path.parent, ledger_uri))
+    environment = environment or environment_of(home, sandbox.url, path.parent, ledger_uri)
+    printed = _airflow().run([str(path), *options], environment)
     endings = [ending] if isinstance(ending, str) else ending
     assert re.findall(r"^dag run ended: (\w+)$", printed, re.MULTILINE) == endings, printed[-5000:]
     assert SECRET_KEY not in "\n".join(
