@@ -258,6 +258,29 @@ def test_no_bad_end_leads_to_a_part_of_a_key(world, written, end):
     assert "CreateInstance" not in made.sandbox.requests
 
 
+class Killed(BaseException):
+    """As Airflow stops a task: an exception that no handler of errors catches."""
+
+
+@pytest.mark.parametrize("kind", [Killed, KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("name", ["tke_oidc", "role", "cvm_role"])
+def test_a_task_that_is_stopped_while_it_gets_a_key_shows_no_part_of_it(world, monkeypatch, name, kind):
+    made = world(name)
+
+    def stop(*args, **kwargs):
+        raise kind
+
+    with contextlib.closing(TcBillingHook().get_conn()) as client:
+        client.describe_account_balance()
+        made.sandbox.keys.expire()
+        for place in ("airflow_provider_tcbilling.api.sts.life_of", "airflow_provider_tcbilling.api.metadata.life_of"):
+            monkeypatch.setattr(place, stop)
+        with pytest.raises(kind) as caught:
+            client.describe_account_balance()
+
+    assert shown(caught.value, made.secrets()) == []
+
+
 def test_a_role_is_named_and_its_external_id_is_not(world):
     world("role")
 
