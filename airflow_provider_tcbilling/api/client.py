@@ -9,7 +9,8 @@ from typing import Any
 from airflow_provider_tcbilling._moved import forward
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.caller import Caller
-from airflow_provider_tcbilling.api.errors import OutcomeUnknown
+from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES
+from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown
 from airflow_provider_tcbilling.api.models import (
     Balance,
     Deals,
@@ -268,7 +269,14 @@ class BillingClient(Caller):
     @property
     def account(self) -> str:
         """The number of the account, which is asked for once for each key; empty if nothing tells it."""
-        return self.account_of(self.credentials.key())
+        key = self.credentials.key()
+        try:
+            return self.account_of(key)
+        except AuthError as error:
+            # Here, too, a key that has expired is refreshed once.
+            if error.code not in EXPIRED_CODES or (newer := self.credentials.after(key)) == key:
+                raise
+        return self.account_of(newer)
 
 
 __getattr__ = forward(__name__, "api.caller")

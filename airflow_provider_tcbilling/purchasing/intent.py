@@ -65,9 +65,9 @@ class Intents:
             account=account,
         )
 
-    def presumed(self, now: float, since: float) -> Record:
+    def presumed(self, now: float, since: float, account: str) -> Record:
         """Return the record of an intent that was never written: another process may have sent it at any time since."""
-        return replace(self.first(now), owner="", intended_at=since, sending_until=now)
+        return replace(self.first(now, account=account), owner="", intended_at=since, sending_until=now)
 
     def taken_over(self, record: Record, now: float, before: Mapping[str, Any]) -> Record:
         """Return the record of a repeat by this process."""

@@ -154,8 +154,15 @@ class MoneyAction(ABC):
         """Send nothing more with a key of another account; empty changes nothing."""
         self.client.bind(account)
 
-    def bound_account(self) -> str:
-        """Return the number of the account, and send nothing more with a key of another one."""
+    def bound_account(self, *, is_wanted: bool = False) -> str:
+        """
+        Return the number of the account, and send nothing more with a key of another one.
+
+        :param is_wanted: Read it also for a permanent key, whose name stands for the account.
+        :return: Empty for a permanent key, unless it is wanted.
+        """
+        if self.has_lasting_key and not is_wanted:
+            return ""
         self.bind(account := self.account())
         return account
 

@@ -177,15 +177,15 @@ class Purchase:
             self._ownership.refuse_another_account(record, self._action)
         elif self._presumed_since is not None and self._ownership.may_miss(self._presumed_since):
             log.warning("An earlier try may have sent this purchase, and there is no record of it. Querying first.")
-            return self._intents.presumed(self._clock(), self._presumed_since)
+            account = self._action.bound_account()
+            return self._intents.presumed(self._clock(), self._presumed_since, account)
         return record
 
     def _begin(self, declined: Record | None) -> tuple[Record, Attempt | None]:
         """Store the intent; return the record as it stands then, and the attempt that this process must make."""
         self._give_up, self._error, self.is_in_doubt = None, None, False
         self._check()
-        if not self._action.has_lasting_key or self._authorization.is_in_force:
-            self._account = self._action.bound_account()
+        self._account = self._action.bound_account(is_wanted=self._authorization.is_in_force)
         self._observed = self._action.observe()
         pause = 0.0 if self._store.creates_exclusively else self._store.pause_seconds
         generation = declined.generation if declined else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from airflow_provider_tcbilling.api.account import account_of
@@ -67,6 +69,15 @@ def test_a_key_that_expires_before_its_account_is_read_is_refreshed_and_buys(san
     assert "GetCallerIdentity" not in actions(sandbox)
 
 
+def test_an_account_that_is_read_with_a_key_that_has_just_expired_is_read_again(sandbox):
+    client = keyed(sandbox)
+    assert client.key_id
+    sandbox.keys.expire()
+
+    assert client.account == ACCOUNT
+    assert actions(sandbox).count("AssumeRole") == 2
+
+
 @pytest.mark.parametrize("code", ["AuthFailure.UnauthorizedOperation", "AuthFailure.SignatureFailure"])
 def test_a_refusal_for_another_reason_than_expiry_refreshes_no_key(sandbox, code):
     client = keyed(sandbox)
@@ -111,6 +122,17 @@ def test_an_answer_of_sts_without_a_token_holds_no_key(sandbox):
         keyed(sandbox, attempts=1).create_instance(client_token="t", **ORDER)
 
     assert "CreateInstance" not in actions(sandbox)
+
+
+def test_an_sts_that_hangs_holds_nobody_longer_than_its_own_time(sandbox):
+    sandbox.faults.add({"fault": "delay", "seconds": 60.0, "action": "AssumeRole", "when": "before"})
+    credentials, began = keyed(sandbox).credentials, time.monotonic()
+
+    with pytest.raises(CredentialsUnavailable):
+        credentials.key(1.0)
+
+    # Its own time-out, without the time that is left, is 10 s.
+    assert time.monotonic() - began < 8.0
 
 
 def test_the_metadata_service_is_never_reached_through_a_proxy(sandbox, tmp_path, monkeypatch):

@@ -174,7 +174,9 @@ def test_pods_that_send_requests_have_a_role_and_no_others():
 def test_the_role_of_the_pods_is_of_the_account_of_their_connection_which_holds_no_key():
     (connection,) = [json.loads(line.removeprefix("# ")) for line in IDENTITY_TEXT.splitlines() if line[2:3] == "{"]
     settings = Settings.read(Connection(conn_id="tcbilling_default", **connection))
-    roles = [part["serviceAccount"]["annotations"][ROLE] for part in (IDENTITY["workers"]["celery"], IDENTITY["triggerer"])]
+    roles = [
+        part["serviceAccount"]["annotations"][ROLE] for part in (IDENTITY["workers"]["celery"], IDENTITY["triggerer"])
+    ]
 
     assert settings.credential_source == "tke_oidc"
     assert not settings.has_own_key

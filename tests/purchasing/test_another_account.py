@@ -154,3 +154,36 @@ def test_an_sts_that_is_down_declines_a_first_request_and_leaves_a_later_one_in_
 
     assert purchase(keyed(sandbox, role(sandbox, BUYER)), store).place().order_id
     assert books(sandbox) == [1, 0]
+
+
+@pytest.mark.parametrize("point", ["in doubt", "taken over", "order known"])
+def test_a_purchase_that_is_only_presumed_goes_on_with_the_next_key_of_its_account(sandbox, store, point):
+    begun_at = time.time() - 60
+
+    def die(reached):
+        if reached == point:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purchase(keyed(sandbox, role(sandbox, BUYER)), store, checkpoint=die, presumed_since=begun_at).place()
+    sandbox.keys.expire()
+
+    def later():
+        return time.time() + 60
+
+    order = purchase(keyed(sandbox, role(sandbox, BUYER)), store, presumed_since=begun_at, clock=later).place()
+
+    assert [placed.order_id for placed in sandbox.account.orders()] == [order.order_id]
+    assert json.loads(store.text("firewall"))["account"] == "100000000001"
+
+
+def test_a_purchase_that_is_only_presumed_is_not_sent_to_another_account(sandbox, store):
+    def change(reached):
+        if reached == "taken over":
+            move_to_the_other_account(sandbox)
+
+    client = keyed(sandbox, CvmRole("", sandbox.url))
+    with pytest.raises(AnotherAccount):
+        purchase(client, store, checkpoint=change, presumed_since=time.time() - 60).place()
+
+    assert books(sandbox) == [0, 0]

@@ -260,7 +260,9 @@ MEETINGS = (
     Meeting(CLOCK_ROWS, ("ignore",), (ON_LEDGER, ON_STATE, RENEWING, ON_POSTGRES)),
     Meeting(LIMIT_ROWS, ("honour", "ignore", "reject", "lists-late"), (ON_SQLITE, ON_POSTGRES)),
     Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER, WITH_ROLE)),
-    Meeting(SPENDING_ROWS, _ids(KEYS), (WITH_ROLE,)),
+    Meeting(SPENDING_ROWS, ("key-expires",), (WITH_ROLE,)),
+    # Without a key no intent is stored, and the next attempt cannot know that.
+    Meeting(tuple(row for row in SPENDING_ROWS if row != "after-intent"), ("sts-fails", "sts-hangs"), (WITH_ROLE,)),
     Meeting(REFRESHED_ROWS, ("key-expires",), (WITH_ROLE,)),
     Meeting(("before-answer",), tuple(c for c in IN_TRANSIT if c != "proxy-delay"), (ON_LEDGER,)),
     Meeting(("no-misfortune",), IN_TRANSIT, (ON_STATE, RENEWING, REFUNDING, *OLDER)),

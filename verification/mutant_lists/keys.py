@@ -163,6 +163,13 @@ SENDING = (
         f"{EDGES}::test_a_key_that_expires_before_its_account_is_read_is_refreshed_and_buys",
     ),
     Mutant(
+        "the account of a key that has just expired cannot be read",
+        "BillingClient.account",
+        "(newer := self.credentials.after(key)) == key:",
+        "(newer := key):",
+        f"{EDGES}::test_an_account_that_is_read_with_a_key_that_has_just_expired_is_read_again",
+    ),
+    Mutant(
         "a temporary key is of no account while STS is down",
         "account:account_of",
         "if key.is_temporary:",
@@ -179,13 +186,27 @@ SENDING = (
     Mutant(
         "a purchase is sent with the key of another account than its record's",
         "Purchase._begin",
-        "self._account = self._action.bound_account()",
-        "self._account = self._action.account()",
+        "self._action.bound_account(is_wanted=self._authorization.is_in_force)",
+        "self._action.account()",
         f"{ACCOUNTS}::test_between_the_intent_and_the_request_nothing_is_sent_to_the_new_account",
     ),
 )
 
 ORIGINS = (
+    Mutant(
+        "a presumed purchase is of no account, and stops when its key rotates",
+        "Intents.presumed",
+        "self.first(now, account=account)",
+        "self.first(now)",
+        f"{ACCOUNTS}::test_a_purchase_that_is_only_presumed_goes_on_with_the_next_key_of_its_account",
+    ),
+    Mutant(
+        "a presumed purchase is sent with the key of another account than it was queried with",
+        "Purchase.read",
+        "self._action.bound_account()",
+        "self._action.account()",
+        f"{ACCOUNTS}::test_a_purchase_that_is_only_presumed_is_not_sent_to_another_account",
+    ),
     Mutant(
         "a base key that has expired ends an assumed role",
         "AssumedRole.fetch",
@@ -233,7 +254,7 @@ ORIGINS = (
         "_asked",
         "min(within, sum(TIMEOUT))",
         "4 * sum(TIMEOUT)",
-        f"{SOURCES}::test_an_sts_that_hangs_takes_no_longer_than_it_may",
+        f"{EDGES}::test_an_sts_that_hangs_holds_nobody_longer_than_its_own_time",
     ),
     Mutant(
         "any host has an STS",
