@@ -69,6 +69,9 @@ class Key:
         return self
 
 
+_NO_KEY = Key("", "")
+
+
 class KeySource(Hashable, Protocol):
     """Where keys come from. Equal sources give the keys of the same identity, and share them in a process."""
 
@@ -231,22 +234,16 @@ class Credentials:
 
     def _fetched(self, within: float, good: Key | None) -> Key:
         """Return a new key, or the one that is still good if there is no new one."""
-        failure: CredentialsUnavailable | None = None
-        try:
-            key = self.source.fetch(within * PART_OF_THE_DEADLINE if good else within, self._base)
-        except CredentialsUnavailable as error:
-            failure = error
-        except Exception as error:
-            failure = CredentialsUnavailable(
-                f"No key came from {self.source.name}, so nothing was sent ({type(error).__name__})."
-            )
-        except BaseException as stop:
-            # The source's frames hold parts of keys, and tools that report errors show the variables of frames.
-            stop.__context__ = None
-            raise stop.with_traceback(None) from None
+        key, failure = self._tried(within * PART_OF_THE_DEADLINE if good else within)
         if failure:
-            failure.__context__ = failure.__cause__ = None
-            return self._not_refreshed(failure.with_traceback(None), good)
+            self._failure, self._failed_at = failure, time.monotonic()
+            # It may have expired meanwhile.
+            if good is None or self._good(None) is None:
+                raise type(failure)(*failure.args)
+            left = math.inf if good.expires_at is None else good.expires_at - self._clock()
+            self._refresh_at = self._clock() + min(AGAIN_SECONDS, left)
+            log.warning("The key is good for %.0f s more, and could not be refreshed: %s", left, failure)
+            return good
         if key != self._key:
             if self._on_new_key:
                 self._on_new_key(key)
@@ -255,16 +252,24 @@ class Credentials:
         self._refused, self._failure, self._refresh_at = None, None, self._due(key)
         return key
 
-    def _not_refreshed(self, failure: CredentialsUnavailable, good: Key | None) -> Key:
-        """Return the key that is still good; raise the failure if there is none."""
-        self._failure, self._failed_at = failure, time.monotonic()
-        # It may have expired meanwhile.
-        if good is None or self._good(None) is None:
-            raise failure
-        left = math.inf if good.expires_at is None else good.expires_at - self._clock()
-        self._refresh_at = self._clock() + min(AGAIN_SECONDS, left)
-        log.warning("The key is good for %.0f s more, and could not be refreshed: %s", left, failure)
-        return good
+    def _tried(self, within: float) -> tuple[Key, CredentialsUnavailable | None]:
+        """
+        Fetch a key, or return why there is none.
+
+        Whatever is raised leaves the frames of the source behind. Their variables hold what it has read and sent: the
+        line of a file, a web identity, an external id. Tools that report errors show them.
+        """
+        try:
+            return self.source.fetch(within, self._base), None
+        except CredentialsUnavailable as error:
+            return _NO_KEY, type(error)(*error.args)
+        except Exception as error:
+            what = f"No key came from {self.source.name}, so nothing was sent ({type(error).__name__})."
+            return _NO_KEY, CredentialsUnavailable(what)
+        except BaseException as error:
+            stopped = error.with_traceback(None)
+        stopped.__context__ = stopped.__cause__ = None
+        raise stopped
 
     def _due(self, key: Key) -> float:
         """Return the epoch seconds from when on a new key is to be fetched."""

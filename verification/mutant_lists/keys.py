@@ -57,7 +57,7 @@ LIFE = (
     ),
     Mutant(
         "a source that is down is asked for each request",
-        "Credentials._not_refreshed",
+        "Credentials._fetched",
         "self._clock() + min(AGAIN_SECONDS, left)",
         "self._clock()",
         f"{CREDENTIALS}::test_a_failed_refresh_is_a_warning_while_the_key_is_good_and_is_tried_again_after_a_while",
@@ -137,14 +137,14 @@ SENDING = (
     ),
     Mutant(
         "a refusal that was made up is believed",
-        "Caller.place",
-        ", doubts=True",
-        "",
+        "Caller._doubt",
+        "if not (is_of_key and action.moves_money) or self.credentials.is_lasting:",
+        "if True:",
         f"{DOUBTFUL}::test_a_refusal_that_was_made_up_after_the_purchase_makes_no_second_one",
     ),
     Mutant(
         "a refusal that nothing confirms is believed",
-        "Caller._refuse_a_doubtful_refusal",
+        "Caller._doubt",
         "if isinstance(second, AuthError) and second.code in EXPIRED_CODES:",
         "if True:",
         f"{DOUBTFUL}::test_a_refusal_that_nothing_confirms_leaves_the_purchase_in_doubt",
@@ -159,8 +159,8 @@ SENDING = (
     Mutant(
         "a purchase that a permanent key began is of no account",
         "MoneyAction.bind",
-        "self.client.bind(account or self.account(), self.key_id)",
-        "self.client.bind(account, self.key_id if account else '')",
+        "self.client.bind(account or self.account(), key_id)",
+        "self.client.bind(account, key_id if account else '')",
         f"{ACCOUNTS}::test_a_purchase_that_a_permanent_key_began_stays_in_the_account_of_that_key",
     ),
     Mutant(
