@@ -12,6 +12,7 @@ from airflow_provider_tcbilling.api.errors import CredentialsRefused, Credential
 from airflow_provider_tcbilling.api.exchange import Exchange, under_way
 from airflow_provider_tcbilling.api.key_reading import key_of, life_of
 from airflow_provider_tcbilling.api.reading import UNREADABLE, json_of
+from airflow_provider_tcbilling.api.sts_actions import LONGEST_DURATION
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.api.transport import bare_session, seconds_ahead
 
@@ -47,6 +48,8 @@ def key_of_role(endpoint: str, role: str, within: float) -> Key:
         if answer["Code"] != "Success":
             raise CredentialsUnavailable(f"No key came from {where}: it says {harmless(answer['Code'], 100)}.")
         left = life_of(answer["ExpiredTime"], now + ahead)
+        # No key of a role lives longer, so an expiry in milliseconds, or of another century, is no reason to trust it.
+        left = min(left, LONGEST_DURATION)
         key = key_of(where, {part: answer[part] for part in ("TmpSecretId", "TmpSecretKey", "Token")}, now + left)
     except CredentialsRefused as error:
         raise CredentialsUnavailable(*error.args) from None
@@ -95,5 +98,6 @@ def _read(endpoint: str, role: str, ends_at: float) -> tuple[bytes, float]:
         ) from None
     if status != 200 or len(content) > MOST_BYTES:
         about = "it has no such role, or none is attached to this machine" if status == 404 else f"status {status}"
+        about = f"more than {MOST_BYTES} bytes" if status == 200 else about
         raise CredentialsUnavailable(f"The metadata service of this machine gave no key, so nothing was sent: {about}.")
     return content, ahead
