@@ -30,12 +30,6 @@ AGAIN_SECONDS = 30.0
 PART_OF_THE_DEADLINE = 0.5
 """The part of a caller's time that a refresh may take while there is a key that is still good."""
 
-EXPIRED_CODES = ("AuthFailure.TokenFailure", "AuthFailure.SecretIdNotFound", "AuthFailure.InvalidSecretId")
-"""
-The codes with which a server refuses a key that has expired, or was replaced. Which of them the real service takes is
-not documented.
-"""
-
 MOST_SOURCES = 64
 """Sources that a process keeps the keys of. The one that was not used for longest goes first."""
 
