@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_tcbilling._moved import forward
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.caller import Caller
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown
 from airflow_provider_tcbilling.api.models import (
     Balance,
@@ -88,7 +88,7 @@ class BillingClient(Caller):
                 "renew_flag": renew_flag,
             }
         )
-        return self.place(actions.CREATE_INSTANCE, payload, client_token, send_by)
+        return self._placed(actions.CREATE_INSTANCE, payload, client_token, send_by)
 
     def renew_instance(
         self,
@@ -125,7 +125,7 @@ class BillingClient(Caller):
                 "period_unit": period_unit,
             }
         )
-        return self.place(actions.RENEW_INSTANCE, payload, client_token, send_by)
+        return self._placed(actions.RENEW_INSTANCE, payload, client_token, send_by)
 
     def refund_instance(
         self,
@@ -156,7 +156,7 @@ class BillingClient(Caller):
                 "instance_id": instance_id,
             }
         )
-        return self.place(actions.REFUND_INSTANCE, payload, client_token, send_by)
+        return self._placed(actions.REFUND_INSTANCE, payload, client_token, send_by)
 
     def set_renewal(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -99,11 +100,13 @@ class Profile:
         return key_of(where, {part: values.get(part, "") for part in ("secret_id", "secret_key", "token")})
 
     def _path(self) -> Path:
-        candidates = [Path(name).expanduser() for name in ((self.file,) if self.file else PROFILE_FILES)]
-        return next((path for path in candidates if path.exists()), candidates[0])
+        # Not that of Path, which raises for a user without a home, and where a folder may not be entered.
+        candidates = [os.path.expanduser(name) for name in ((self.file,) if self.file else PROFILE_FILES)]
+        return Path(next(itertools.filterfalse(_is_absent, candidates), candidates[0]))
 
     def _section_of(self, where: str, text: str) -> Mapping[str, str]:
-        parser = configparser.RawConfigParser()
+        # No section lends its values to the others: a key is never put together of two.
+        parser = configparser.RawConfigParser(default_section="")
         try:
             parser.read_string(text)
             return {part: value.strip() for part, value in parser.items(self.section)}
@@ -141,6 +144,17 @@ class CvmRole:
         :raises CredentialsUnavailable: It does not answer with a key that is good.
         """
         return key_of_role(self.endpoint, self.role, within)
+
+
+def _is_absent(path: str) -> bool:
+    """Whether a file surely does not exist. One that may not be read is not left out for the next one."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def _values_of(names: Iterable[str]) -> dict[str, str]:

@@ -151,8 +151,13 @@ class MoneyAction(ABC):
         return bool(self.client.lasting_secret)
 
     def bind(self, account: str) -> None:
-        """Send nothing more with a key of another account; empty changes nothing."""
-        self.client.bind(account)
+        """
+        Send nothing more with a key of another account.
+
+        :param account: Its number; empty is the account of the present key. A permanent key is always of the same one.
+        """
+        if not self.has_lasting_key:
+            self.client.bind(account or self.account(), self.key_id)
 
     def bound_account(self, *, is_wanted: bool = False) -> str:
         """
@@ -163,7 +168,7 @@ class MoneyAction(ABC):
         """
         if self.has_lasting_key and not is_wanted:
             return ""
-        self.bind(account := self.account())
+        self.client.bind(account := self.account(), self.key_id)
         return account
 
     @property

@@ -166,7 +166,7 @@ def test_a_key_whose_account_nothing_tells_sends_nothing_for_a_named_account(sta
 
 def test_a_bound_client_does_not_follow_its_source_to_another_account(sandbox):
     client = keyed(sandbox, CvmRole("", sandbox.url))
-    client.bind(client.account)
+    client.bind(client.account, client.key_id)
     assert client.describe_deals().total == 0
     sandbox.keys.machine_role = "other-buyer"
     sandbox.keys.expire()

@@ -79,7 +79,7 @@ def worker(connect, monkeypatch, tmp_path):
     """Return a world around a sandbox. Its process has no keys of another test."""
     for name in (*ID_NAMES, *KEY_NAMES, *TOKEN_NAMES):
         monkeypatch.delenv(name, raising=False)
-    credentials._SOURCES.begin()
+    credentials._SOURCES.begin_anew()
     return lambda sandbox: World(sandbox, connect, monkeypatch, tmp_path)
 
 

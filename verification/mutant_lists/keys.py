@@ -10,6 +10,7 @@ CALLER = "tests/api/test_caller_keys.py"
 EDGES = "tests/api/test_key_edges.py"
 SOURCES = "tests/api/test_key_sources.py"
 ACCOUNTS = "tests/purchasing/test_another_account.py"
+DOUBTFUL = "tests/purchasing/test_doubtful_expiry.py"
 
 LIFE = (
     Mutant(
@@ -126,6 +127,41 @@ SENDING = (
         "self._account_id = self._account_id or account",
         "pass",
         f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
+    ),
+    Mutant(
+        "where nothing tells the account, a client follows its source",
+        "Caller._key_for",
+        'if self._only_key_id not in ("", key.name):',
+        "if False:",
+        f"{ACCOUNTS}::test_where_nothing_tells_the_account_another_key_neither_queries_nor_sends_after_a_lost_answer",
+    ),
+    Mutant(
+        "a refusal that was made up is believed",
+        "Caller.place",
+        ", doubts=True",
+        "",
+        f"{DOUBTFUL}::test_a_refusal_that_was_made_up_after_the_purchase_makes_no_second_one",
+    ),
+    Mutant(
+        "a refusal that nothing confirms is believed",
+        "Caller._refuse_a_doubtful_refusal",
+        "if isinstance(second, AuthError) and second.code in EXPIRED_CODES:",
+        "if True:",
+        f"{DOUBTFUL}::test_a_refusal_that_nothing_confirms_leaves_the_purchase_in_doubt",
+    ),
+    Mutant(
+        "a refused key uses the token up",
+        "ApiError.__init__",
+        " and code not in EXPIRED_CODES",
+        "",
+        f"{DOUBTFUL}::test_a_refused_key_uses_no_token_up",
+    ),
+    Mutant(
+        "a purchase that a permanent key began is of no account",
+        "MoneyAction.bind",
+        "self.client.bind(account or self.account(), self.key_id)",
+        "self.client.bind(account, self.key_id if account else '')",
+        f"{ACCOUNTS}::test_a_purchase_that_a_permanent_key_began_stays_in_the_account_of_that_key",
     ),
     Mutant(
         "the account of a key is asked for with each request",
