@@ -125,9 +125,16 @@ SENDING = (
     Mutant(
         "a client follows its source to another account",
         "Caller.bind",
+        "if not self.credentials.is_lasting:",
+        "if False:",
+        f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
+    ),
+    Mutant(
+        "a client sends with no second key of its account",
+        "Caller.bind",
         "self._account_id = self._account_id or account",
         "pass",
-        f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
+        f"{ACCOUNTS}::test_a_key_that_rotates_within_its_account_changes_nothing",
     ),
     Mutant(
         "where nothing tells the account, a client follows its source",
