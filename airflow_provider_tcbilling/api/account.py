@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_tcbilling.api.actions import DESCRIBE_ACCOUNT_BALANCE
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES, Key
+from airflow_provider_tcbilling.api.credentials import Key
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import ApiError, CredentialsUnavailable
 from airflow_provider_tcbilling.api.models import Balance
 from airflow_provider_tcbilling.api.reading import read_by

@@ -13,12 +13,14 @@ from typing import Any
 
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.access import checked
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES, Credentials, FixedKey, Key
+from airflow_provider_tcbilling.api.credentials import Credentials, FixedKey, Key
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import (
     AnotherAccount,
     AuthError,
     CredentialsUnavailable,
     InvalidRequest,
+    OutcomeUnknown,
     RateLimited,
     TcBillingError,
     Unreachable,
@@ -106,7 +108,8 @@ class Caller:
         self.endpoint = endpoint = address
         self.credentials = credentials = credentials or Credentials(FixedKey(Key(secret_id, secret_key, token)))
         self._attempts, self._only_reads = attempts, only_reads
-        self._account_id, self._accounts, self._sts_endpoint = account_id, dict[str, str](), sts_endpoint
+        self._account_id, self._only_key_id = account_id, ""
+        self._accounts, self._sts_endpoint = dict[str, str](), sts_endpoint
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
         self._rate_limiter = rate_limiter or RateLimiter(endpoint, credentials.identity)
         auth = Tc3Auth(secret_id, secret_key, actions.SERVICE, token=token, clock=clock)
@@ -152,7 +155,9 @@ class Caller:
         """
         Send an action that moves money, with its token.
 
-        **Money moves in this call.** What may have been carried out is not repeated.
+        **Money moves in this call.** What may have been carried out is not repeated. That a key has expired is believed
+        only if a query with it is refused, too: a machine in between may have made up the refusal of a request that was
+        carried out.
 
         :param payload: Of :meth:`Action.payload_without_token`. It is sent as it is.
         :param client_token: Idempotency key, at most 64 ASCII characters.
@@ -164,14 +169,16 @@ class Caller:
         answer = self.call(action, action.with_token(payload, client_token), send_by)
         return read_by(action.name, lambda: Order.from_wire(answer, client_token))
 
-    def bind(self, account: str) -> None:
+    def bind(self, account: str, key_id: str) -> None:
         """
         Send requests of one account only from now on, whichever keys come.
 
-        :param account: Its number; empty changes nothing.
+        :param account: Its number; empty if nothing tells it.
+        :param key_id: The key whose account it is. Where nothing tells the account, no other key sends anything.
         """
         if not self.credentials.is_lasting:
             self._account_id = self._account_id or account
+            self._only_key_id = self._only_key_id or key_id
 
     def call(
         self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf, key: Key | None = None
@@ -179,8 +186,7 @@ class Caller:
         """
         Send a request when it is its turn, and repeat it where that is safe.
 
-        A key that the server calls expired is refreshed once, and the same bytes are sent again: such a refusal is
-        sure.
+        A key that the server calls expired is refreshed once, and the same bytes are sent again.
 
         :param action: One of the tables of :mod:`airflow_provider_tcbilling.api.actions`.
         :param payload: The request's JSON object, of :meth:`Action.payload`.
@@ -203,6 +209,7 @@ class Caller:
                 # An order number must reach its record, so nothing is done between the answer and the caller.
                 return self._transport.send(action, body, send_by)
             except TcBillingError as error:
+                self._doubt(action, error, send_by)
                 if may_refresh and self._is_refreshed_after(error, send_by):
                     may_refresh = False
                     continue
@@ -226,6 +233,8 @@ class Caller:
         """Return the key that signs: surely one of the account that it must be of."""
         key = self.credentials.key(send_by - self._clock())
         if not self._account_id:
+            if self._only_key_id not in ("", key.name):
+                raise AnotherAccount(action.name, "", "")
             return key
         try:
             account = self.account_of(key, send_by)
@@ -239,6 +248,24 @@ class Caller:
         if account != self._account_id:
             raise AnotherAccount(action.name, account, self._account_id)
         return key
+
+    def _doubt(self, action: Action, error: TcBillingError, send_by: float) -> None:
+        """
+        Raise if an action that moves money was refused as if its key had expired, and the server takes the key.
+
+        :raises OutcomeUnknown: It may have been carried out.
+        """
+        is_of_key = isinstance(error, AuthError) and error.action == action.name and error.code in EXPIRED_CODES
+        if not (is_of_key and action.moves_money) or self.credentials.is_lasting:
+            return
+        try:
+            self.call(actions.DESCRIBE_ACCOUNT_BALANCE, {}, send_by, self._transport.auth.key)
+        except TcBillingError as second:
+            if isinstance(second, AuthError) and second.code in EXPIRED_CODES:
+                return
+        raise OutcomeUnknown(
+            f"{action.name} was refused as if its key had expired, and a query with the same key was not: {error}"
+        ) from None
 
     def _is_refreshed_after(self, error: TcBillingError, send_by: float) -> bool:
         """Whether the server has refused an expired key, and there is a new one now."""
@@ -263,4 +290,6 @@ class Caller:
 
 def may_repeat(action: Action, error: TcBillingError) -> bool:
     """Whether the same bytes may be sent again at once: another try may help, and cannot do it twice."""
+    if isinstance(error, AnotherAccount):
+        return False
     return error.transient and not (error.ambiguous and action.moves_money)

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_tcbilling._moved import forward
 from airflow_provider_tcbilling.api import actions
 from airflow_provider_tcbilling.api.caller import Caller
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown
 from airflow_provider_tcbilling.api.models import (
     Balance,

@@ -30,12 +30,6 @@ AGAIN_SECONDS = 30.0
 PART_OF_THE_DEADLINE = 0.5
 """The part of a caller's time that a refresh may take while there is a key that is still good."""
 
-EXPIRED_CODES = ("AuthFailure.TokenFailure", "AuthFailure.SecretIdNotFound", "AuthFailure.InvalidSecretId")
-"""
-The codes with which a server refuses a key that has expired, or was replaced. Which of them the real service takes is
-not documented.
-"""
-
 MOST_SOURCES = 64
 """Sources that a process keeps the keys of. The one that was not used for longest goes first."""
 
@@ -73,6 +67,9 @@ class Key:
 
     def __deepcopy__(self, memo: object) -> Key:
         return self
+
+
+_NO_KEY = Key("", "")
 
 
 class KeySource(Hashable, Protocol):
@@ -237,15 +234,15 @@ class Credentials:
 
     def _fetched(self, within: float, good: Key | None) -> Key:
         """Return a new key, or the one that is still good if there is no new one."""
-        try:
-            key = self.source.fetch(within * PART_OF_THE_DEADLINE if good else within, self._base)
-        except CredentialsUnavailable as error:
-            self._failure, self._failed_at = error, time.monotonic()
-            if good is None:
-                raise
+        key, failure = self._tried(within * PART_OF_THE_DEADLINE if good else within)
+        if failure:
+            self._failure, self._failed_at = failure, time.monotonic()
+            # It may have expired meanwhile.
+            if good is None or self._good(None) is None:
+                raise type(failure)(*failure.args)
             left = math.inf if good.expires_at is None else good.expires_at - self._clock()
             self._refresh_at = self._clock() + min(AGAIN_SECONDS, left)
-            log.warning("The key is good for %.0f s more, and could not be refreshed: %s", left, error)
+            log.warning("The key is good for %.0f s more, and could not be refreshed: %s", left, failure)
             return good
         if key != self._key:
             if self._on_new_key:
@@ -254,6 +251,25 @@ class Credentials:
             self._key = key
         self._refused, self._failure, self._refresh_at = None, None, self._due(key)
         return key
+
+    def _tried(self, within: float) -> tuple[Key, CredentialsUnavailable | None]:
+        """
+        Fetch a key, or return why there is none.
+
+        Whatever is raised leaves the frames of the source behind. Their variables hold what it has read and sent: the
+        line of a file, a web identity, an external id. Tools that report errors show them.
+        """
+        try:
+            return self.source.fetch(within, self._base), None
+        except CredentialsUnavailable as error:
+            return _NO_KEY, type(error)(*error.args)
+        except Exception as error:
+            what = f"No key came from {self.source.name}, so nothing was sent ({type(error).__name__})."
+            return _NO_KEY, CredentialsUnavailable(what)
+        except BaseException as error:
+            stopped = error.with_traceback(None)
+        stopped.__context__ = stopped.__cause__ = None
+        raise stopped
 
     def _due(self, key: Key) -> float:
         """Return the epoch seconds from when on a new key is to be fetched."""

@@ -155,6 +155,12 @@ ERROR_CODES: Mapping[str, ErrorCode] = MappingProxyType(
 )
 """All codes that are described: https://www.tencentcloud.com/document/api/555/77176, and the common ones of the API."""
 
+EXPIRED_CODES = ("AuthFailure.TokenFailure", "AuthFailure.SecretIdNotFound", "AuthFailure.InvalidSecretId")
+"""
+The codes with which a server refuses a key that has expired, or was replaced. Which of them the real service takes is
+not documented.
+"""
+
 UNDESCRIBED = ErrorCode("", carried_out=CarriedOut.PERHAPS, meaning="Not described.")
 """The row of every other code: the request may have been carried out."""
 

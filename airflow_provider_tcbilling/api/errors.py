@@ -33,7 +33,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_tcbilling._moved import forward
-from airflow_provider_tcbilling.api.error_codes import is_refusal, row_of
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES, is_refusal, row_of
 from airflow_provider_tcbilling.api.outcome import Payment
 from airflow_provider_tcbilling.api.text import harmless
 
@@ -52,6 +52,9 @@ class TcBillingError(Exception):
 
     ambiguous = False
     """The request may have been carried out: money may have moved."""
+
+    uses_token_up = False
+    """The billing system has refused the client token. A request with an expired key never gets so far."""
 
     report: Sequence[str] = ()
     """The whole message of the work that it ended, line by line: the money, the cause, the next step."""
@@ -104,7 +107,8 @@ class AnotherAccount(TcBillingError):
 
     :param action: The API operation that was not sent.
     :param account: The number of the key's account; empty if nothing tells it.
-    :param wanted: The number of the account that the connection or the record names.
+    :param wanted: The number of the account that the connection or the record names; empty if the key has changed, and
+        nothing tells the account of either one. What was not begun yet may be begun with the new key.
     """
 
     def __init__(self, action: str, account: str, wanted: str) -> None:
@@ -112,10 +116,12 @@ class AnotherAccount(TcBillingError):
         self.action = action
         self.account = account
         self.wanted = wanted
+        self.transient = not wanted
 
     def lines(self) -> Sequence[str]:
         is_of = f"account {self.account}" if self.account else "an account that nothing tells"
-        return [f"{self.action}: nothing was sent, because the key is of {is_of}, and it is for account {self.wanted}."]
+        is_for = f"account {self.wanted}" if self.wanted else "that of the key before, which nothing tells either"
+        return [f"{self.action}: nothing was sent, because the key is of {is_of}, and it is for {is_for}."]
 
 
 class OutcomeUnknown(TcBillingError):
@@ -145,6 +151,7 @@ class ApiError(TcBillingError):
         self.code = code
         self.message = message
         self.request_id = request_id
+        self.uses_token_up = not self.transient and code not in EXPIRED_CODES
 
     def lines(self) -> Sequence[str]:
         return [f"{self.action} failed: {self.message} [{self.code}, request {self.request_id or 'without id'}]"]

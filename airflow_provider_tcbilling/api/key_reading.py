@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,10 @@ def read_file(path: Path, where: str) -> str:
     :raises CredentialsRefused: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        # A pipe or a terminal would be waited for without end, even while it is opened.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise refused(where, ["it is no regular file"])
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise refused(where, ["it is too large"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ TOKEN_NAMES = ("TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN", "TENCENTCLOU
 
 PROFILE_FILES = ("~/.tencentcloud/credentials", "/etc/tencentcloud/credentials")
 """The files of the official library. The first one that exists is read."""
+
+
+PARTS = ("secret_id", "secret_key", "token")
+"""The names of a key's parts in such a file."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +97,20 @@ class Profile:
         values = self._section_of(where, read_file(path, where))
         missing = [part for part in ("secret_id", "secret_key") if not values.get(part)]
         mistakes = [f"[{harmless(self.section)}] has no {part}" for part in missing]
-        quoted = [part for part, value in values.items() if value[:1] in "'\"" and value]
-        mistakes += [f"{harmless(part)} has quotes around it: take them away" for part in quoted]
+        quoted = [part for part in PARTS if values.get(part, "")[:1] in ("'", '"')]
+        mistakes += [f"{part} has quotes around it: take them away" for part in quoted]
         if mistakes:
             raise refused(where, mistakes)
-        return key_of(where, {part: values.get(part, "") for part in ("secret_id", "secret_key", "token")})
+        return key_of(where, {part: values.get(part, "") for part in PARTS})
 
     def _path(self) -> Path:
-        candidates = [Path(name).expanduser() for name in ((self.file,) if self.file else PROFILE_FILES)]
-        return next((path for path in candidates if path.exists()), candidates[0])
+        # Not that of Path, which raises for a user without a home, and where a folder may not be entered.
+        candidates = [os.path.expanduser(name) for name in ((self.file,) if self.file else PROFILE_FILES)]
+        return Path(next(itertools.filterfalse(_is_absent, candidates), candidates[0]))
 
     def _section_of(self, where: str, text: str) -> Mapping[str, str]:
-        parser = configparser.RawConfigParser()
+        # No section lends its values to the others: a key is never put together of two.
+        parser = configparser.RawConfigParser(default_section="")
         try:
             parser.read_string(text)
             return {part: value.strip() for part, value in parser.items(self.section)}
@@ -141,6 +148,17 @@ class CvmRole:
         :raises CredentialsUnavailable: It does not answer with a key that is good.
         """
         return key_of_role(self.endpoint, self.role, within)
+
+
+def _is_absent(path: str) -> bool:
+    """Whether a file surely does not exist. One that may not be read is not left out for the next one."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def _values_of(names: Iterable[str]) -> dict[str, str]:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES, Credentials, Key, KeySource
-from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, Endpoint, parsed
+from airflow_provider_tcbilling.api.credentials import Credentials, Key, KeySource
+from airflow_provider_tcbilling.api.endpoint import API_DOMAIN, Endpoint, parsed, usable
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import (
     ApiError,
     CredentialsRefused,
@@ -44,6 +45,9 @@ from airflow_provider_tcbilling.api.transport import Transport
 
 TIMEOUT = (5.0, 10.0)
 """Seconds until the connection stands, and until the answer is there. A purchase may be waiting for it."""
+
+SECRET_FIELDS = ("WebIdentityToken", "ExternalId")
+"""Fields of requests that no error may show, even if the server repeats them."""
 
 ROLE_ARN = re.compile(r"qcs::cam::uin/(?P<account>[0-9]{1,20}):role(Name)?/[\w+=,.@/-]{1,256}", re.ASCII)
 """The form of the name of a role, with the number of its account."""
@@ -204,6 +208,8 @@ class TkeOidc:
                 f"No key came from {self.name}, so nothing was sent: {', '.join(missing)} is not set. Does the pod's "
                 "service account have a role?"
             )
+        if not re.fullmatch(r"[a-z0-9-]+", region):
+            raise CredentialsRefused(f"No key came from {self.name}, so nothing was sent: TKE_REGION names no region.")
         where = f"the file {harmless(file)}"
         # The file may end with a line break, which is no part of the token.
         web_identity = read_file(Path(file), where).strip()
@@ -267,7 +273,19 @@ def _asked(
     :raises ApiError: The answer is an error.
     :raises CredentialsUnavailable: There is no usable answer.
     """
-    transport = Transport(endpoint, signer, language="en-US", timeout=TIMEOUT, version=STS_VERSION, region=region)
+    try:
+        endpoint = usable(endpoint)
+    except InvalidRequest as error:
+        raise CredentialsRefused(f"{action.name}: nothing was sent, because no STS is known. {error}") from None
+    transport = Transport(
+        endpoint,
+        signer,
+        language="en-US",
+        timeout=TIMEOUT,
+        version=STS_VERSION,
+        region=region,
+        secrets=[payload.get(name, "") for name in SECRET_FIELDS],
+    )
     try:
         ends_at = time.monotonic() + min(within, sum(TIMEOUT))
         answer = transport.send(action, compact_json(payload).encode(), ends_at=ends_at)

@@ -151,8 +151,15 @@ class MoneyAction(ABC):
         return bool(self.client.lasting_secret)
 
     def bind(self, account: str) -> None:
-        """Send nothing more with a key of another account; empty changes nothing."""
-        self.client.bind(account)
+        """
+        Send nothing more with a key of another account.
+
+        :param account: Its number; empty is the account of the present key. A permanent key is always of the same one.
+        """
+        if not self.has_lasting_key:
+            # The key first: if it is replaced meanwhile, and nothing tells the account, the new one sends nothing.
+            key_id = self.key_id
+            self.client.bind(account or self.account(), key_id)
 
     def bound_account(self, *, is_wanted: bool = False) -> str:
         """
@@ -163,7 +170,8 @@ class MoneyAction(ABC):
         """
         if self.has_lasting_key and not is_wanted:
             return ""
-        self.bind(account := self.account())
+        key_id = self.key_id
+        self.client.bind(account := self.account(), key_id)
         return account
 
     @property

@@ -249,7 +249,7 @@ class Purchase:
         """Return the record of a request whose outcome is unknown; raise if it surely bought nothing."""
         was_refused = isinstance(error, ApiError) and not error.transient
         if attempt is Attempt.FIRST and not error.ambiguous:
-            other = self._ownership.decline(record, str(error), was_refused=was_refused)
+            other = self._ownership.decline(record, str(error), was_refused=error.uses_token_up)
             self.is_in_doubt, self.order_id = bool(other), (other and other.order_id) or ""
             raise error
         log.warning("It may have been carried out, so the order book is queried before another request. %s", error)

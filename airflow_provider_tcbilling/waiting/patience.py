@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.credentials import EXPIRED_CODES
+from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
 from airflow_provider_tcbilling.api.errors import AuthError, CredentialsRefused
 
 T = TypeVar("T")

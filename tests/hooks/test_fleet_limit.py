@@ -17,8 +17,10 @@ from airflow_provider_tcbilling.ledger.database_engine import database_of
 from airflow_provider_tcbilling.ledger.rate_limit import FleetLimiter, Queues
 from airflow_provider_tcbilling.task import ledger_connection
 from tests.support.fleet_limit import make_table, own_folder, rows
+from tests.support.keys import OTHER_BUYER
+from tests.support.sources import OUTSIDE, SOURCES, source
 
-__all__ = ["own_folder"]
+__all__ = ["own_folder", "source"]
 pytestmark = pytest.mark.airflow
 
 
@@ -89,3 +91,42 @@ def test_a_trigger_goes_on_although_the_ledgers_connection_cannot_be_read(sandbo
         client.describe_account_balance()
 
     assert caplog.text.count("cannot share their rate limit") == 1
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_keys_that_come_one_after_the_other_from_a_source_queue_up_together(sandbox, source, queues, name):
+    made = source(name, sandbox, ledger_conn_id="ledger")
+
+    for _ in range(3):
+        asks(TcBillingHook())
+        sandbox.keys.expire()
+        if name in OUTSIDE:
+            made.replace_key()
+
+    assert len({key.secret_id for key in sandbox.keys.issued}) >= 3
+    assert [name.split(".", 1)[1] for name in rows(queues)] == ["DescribeAccountBalance.1000.0"]
+    assert not any(key.secret_id in str(rows(queues)) for key in sandbox.keys.issued)
+
+
+def test_two_connections_of_one_role_queue_up_together_and_so_does_a_permanent_key_whose_account_is_named(
+    sandbox, source, connect, queues
+):
+    extra = {"ledger_conn_id": "ledger"}
+    for conn_id in ("one", "two"):
+        source("role", sandbox, conn_id=conn_id, **extra)
+        asks(TcBillingHook(conn_id))
+    connect(host=sandbox.url, conn_id="three", extra={**extra, "account_id": "100000000001"})
+    asks(TcBillingHook("three"))
+
+    assert len({entry.principal for entry in sandbox.journal}) == 2
+    assert len(rows(queues)) == 1
+
+
+def test_roles_of_two_accounts_do_not_queue_up_together(sandbox, source, queues):
+    extra = {"ledger_conn_id": "ledger"}
+    source("role", sandbox, conn_id="one", **extra)
+    source("role", sandbox, conn_id="two", assume_role_arn=OTHER_BUYER, **extra)
+    for conn_id in ("one", "two"):
+        asks(TcBillingHook(conn_id))
+
+    assert len(rows(queues)) == 2

@@ -49,6 +49,16 @@ def test_no_operator_sensor_trigger_or_hook_brings_the_libraries_of_a_database()
     assert [name for name in brought if name.startswith("airflow_provider_tcbilling.ledger.database")] == []
 
 
+def test_no_operator_sensor_trigger_or_hook_brings_the_sources_of_keys_that_its_connection_may_not_have():
+    names = [f"{folder}.{module}" for folder, modules in MODULES.items() for module in modules]
+
+    brought = imported_by(names)
+
+    of_keys = {f"airflow_provider_tcbilling.api.{name}" for name in ("account", "key_sources", "metadata", "sts")}
+    assert {"airflow_provider_tcbilling.api.credentials", "airflow_provider_tcbilling.api.caller"} <= {*brought}
+    assert of_keys & {*brought} == set()
+
+
 def test_a_ledger_in_a_database_brings_what_it_needs():
     assert "airflow_provider_tcbilling.ledger.database_engine" in imported_by(["ledger.database"])
 

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.credentials import Credentials, FixedKey, Key
 from airflow_provider_tcbilling.api.errors import AnotherAccount, CredentialsUnavailable
-from airflow_provider_tcbilling.api.key_sources import CvmRole
+from airflow_provider_tcbilling.api.key_sources import CvmRole, Profile
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.api.sts import AssumedRole
 from airflow_provider_tcbilling.ledger.memory import MemoryStore
@@ -19,6 +19,7 @@ from airflow_provider_tcbilling.purchasing.decision import Rules
 from airflow_provider_tcbilling.purchasing.errors import PurchaseChanged
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
+from airflow_provider_tcbilling.sandbox.roles import OTHER_ACCOUNT, Role
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, client_to
 from tests.support.keys import BUYER, OTHER_BUYER
 
@@ -31,13 +32,14 @@ def store():
     return MemoryStore()
 
 
-def keyed(sandbox, source):
+def keyed(sandbox, source, **options):
     return BillingClient(
         endpoint=sandbox.url,
         credentials=Credentials(source),
         rate_limiter=UNLIMITED,
         sleep=lambda seconds: None,
         read_timeout=5.0,
+        **options,
     )
 
 
@@ -48,6 +50,14 @@ def purchase(client, store, **options):
 
 def role(sandbox, arn):
     return AssumedRole(BASE, arn, "Airflow_tests", sts_endpoint=sandbox.url)
+
+
+def nameless(start_sandbox):
+    """A sandbox whose roles may not read their balance, and a client of its machine that knows no STS."""
+    denied = ("DescribeAccountBalance",)
+    roles = (Role("buyer", denied=denied), Role("other-buyer", OTHER_ACCOUNT, denied=denied))
+    sandbox = start_sandbox(roles=roles)
+    return sandbox, keyed(sandbox, CvmRole("", sandbox.url), sts_endpoint="")
 
 
 def move_to_the_other_account(sandbox):
@@ -153,6 +163,71 @@ def test_an_sts_that_is_down_declines_a_first_request_and_leaves_a_later_one_in_
     sandbox.faults.clear()
 
     assert purchase(keyed(sandbox, role(sandbox, BUYER)), store).place().order_id
+    assert books(sandbox) == [1, 0]
+
+
+@pytest.mark.parametrize(("point", "when", "bought"), [("in doubt", "after", 1), ("queried", "before", 0)])
+def test_where_nothing_tells_the_account_another_key_neither_queries_nor_sends_after_a_lost_answer(
+    start_sandbox, store, point, when, bought
+):
+    sandbox, client = nameless(start_sandbox)
+    lose(sandbox, when)
+
+    def change(reached):
+        if reached == point:
+            move_to_the_other_account(sandbox)
+
+    with pytest.raises(AnotherAccount, match="that of the key before, which nothing tells either"):
+        purchase(client, store, checkpoint=change).place()
+
+    assert books(sandbox) == [bought, 0]
+    assert json.loads(store.text("firewall"))["state"] == "intended"
+    with pytest.raises(PurchaseChanged):
+        purchase(keyed(sandbox, CvmRole("", sandbox.url), sts_endpoint=""), store).place()
+    assert books(sandbox) == [bought, 0]
+
+
+def test_where_nothing_tells_the_account_a_key_that_changes_before_the_first_request_is_for_the_next_try(
+    start_sandbox, store
+):
+    sandbox, client = nameless(start_sandbox)
+
+    def rotate(point):
+        if point == "intent stored":
+            sandbox.keys.expire()
+
+    with pytest.raises(AnotherAccount) as failed:
+        purchase(client, store, checkpoint=rotate).place()
+    assert (failed.value.transient, failed.value.ambiguous) == (True, False)
+    assert books(sandbox) == [0, 0]
+
+    again = keyed(sandbox, CvmRole("", sandbox.url), sts_endpoint="")
+    assert purchase(again, store).place().order_id
+    assert books(sandbox) == [1, 0]
+
+
+def test_a_purchase_that_a_permanent_key_began_stays_in_the_account_of_that_key(sandbox, store, tmp_path):
+    lose(sandbox, "after")
+
+    def die(point):
+        if point == "in doubt":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        purchase(client_to(sandbox), store, checkpoint=die).place()
+    assert json.loads(store.text("firewall"))["account"] == ""
+    profile = tmp_path / "credentials"
+    profile.write_text(f"[default]\nsecret_id = {SECRET_ID}\nsecret_key = {SECRET_KEY}\n")
+
+    def change(point):
+        if point == "in doubt":
+            profile.write_text("[default]\nsecret_id = AKIDSANDBOXOTHER\nsecret_key = sandbox-other-key\n")
+            code = "AuthFailure.SecretIdNotFound"
+            sandbox.faults.add({"fault": "error", "code": code, "action": "DescribeDealsByCond", "when": "before"})
+
+    with pytest.raises(AnotherAccount):
+        purchase(keyed(sandbox, Profile(str(profile))), store, checkpoint=change).place()
+
     assert books(sandbox) == [1, 0]
 
 

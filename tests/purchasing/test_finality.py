@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from airflow_provider_tcbilling.purchasing.errors import PurchaseChanged, Purcha
 from airflow_provider_tcbilling.purchasing.new_instance import NewInstance
 from airflow_provider_tcbilling.purchasing.purchase import Purchase
 from airflow_provider_tcbilling.purchasing.record import Record, State
+from airflow_provider_tcbilling.sandbox.keys import Keys
 from airflow_provider_tcbilling.sandbox.options import Tokens
 from airflow_provider_tcbilling.task.failure_message import WORDS, TaskEnd
 from tests.conftest import ORDER, PRICE, SECRET_ID, client_to
@@ -172,11 +174,17 @@ def test_an_honoured_token_leaves_no_second_order(start_sandbox, logged):
     assert "SECOND" not in logged()
 
 
+def give_key(sandbox, secret_id):
+    """Let the sandbox accept another key than before."""
+    object.__setattr__(sandbox.options, "secret_id", secret_id)
+    sandbox.keys = Keys(sandbox.options, sandbox.account.clock.now, random.Random(0))
+
+
 def become(sandbox, secret_id, uin):
     """Let the sandbox know another key, of another account that has no order."""
-    object.__setattr__(sandbox.options, "secret_id", secret_id)
     sandbox.account.__init__(sandbox.options)
     sandbox.account.uin = uin
+    give_key(sandbox, secret_id)
 
 
 @pytest.mark.parametrize("token", ["", "of-a-role"])
@@ -207,7 +215,7 @@ def test_a_new_temporary_key_of_the_same_account_goes_on(start_sandbox):
     sandbox.faults.add({"fault": "drop", "action": "CreateInstance"})
     with dying_at("in doubt"):
         purchase(sandbox, store, client=client_to(sandbox, token="of-a-role")).place()
-    object.__setattr__(sandbox.options, "secret_id", OTHER_ID)
+    give_key(sandbox, OTHER_ID)
 
     order = purchase(sandbox, store, client=client_to(sandbox, secret_id=OTHER_ID, token="of-a-role")).place()
 

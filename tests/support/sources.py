@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_tcbilling.api import credentials
-from tests.support.keys import BUYER, assumed
+from airflow_provider_tcbilling.api.signing import Tc3Auth
+from airflow_provider_tcbilling.api.transport import Transport
+from airflow_provider_tcbilling.sandbox.roles import BUYER as BUYER_ROLE
+from airflow_provider_tcbilling.sandbox.roles import Principal
+from tests.support.keys import BUYER
 
 OUTSIDE = ("connection", "environment", "profile")
 """The sources whose temporary keys something else replaces, such as a secrets backend."""
@@ -37,6 +42,7 @@ class Source:
     external_id: str = ""
     web_identity: str = field(default_factory=lambda: f"eyJ{secrets.token_hex(24)}.{secrets.token_hex(24)}")
     conn_id: str = "tcbilling_default"
+    seconds: int = 7200
 
     def begin(self) -> None:
         """Make the connection, and give it a key where the source itself gives none."""
@@ -53,7 +59,9 @@ class Source:
 
     def replace_key(self) -> None:
         """Put the next temporary key where the source finds it, as a secrets backend does."""
-        secret_id, secret_key, token = assumed(self.sandbox)
+        applicant = Principal(BUYER_ROLE.account, BUYER_ROLE, "tests", BUYER_ROLE.account)
+        key = self.sandbox.keys.issue(applicant, self.seconds)
+        secret_id, secret_key, token = key.secret_id, key.secret_key, key.token
         if self.name == "connection":
             self._connect(secret_id, secret_key, token)
         elif self.name == "environment":
@@ -83,12 +91,19 @@ class Source:
         self.connect(host=self.sandbox.url, conn_id=self.conn_id, login=secret_id, password=secret_key, extra=extra)
 
 
+def _now():
+    return time.time()
+
+
 @pytest.fixture
 def source(connect, monkeypatch, tmp_path):
     """Make the connection of a source: ``source("cvm_role", sandbox, account_id="...")``. No process had its keys."""
     for name in list(os.environ):
         if name.startswith(("TENCENTCLOUD_", "TKE_")):
             monkeypatch.delenv(name)
+    for kind in (credentials.Credentials, Tc3Auth, Transport):
+        # The clock of a test, if it has one, is everybody's.
+        monkeypatch.setitem(kind.__init__.__kwdefaults__, "clock", _now)
     credentials._SOURCES.begin_anew()
 
     def make(name, sandbox, *, external_id="", conn_id="tcbilling_default", **extra):

@@ -10,6 +10,7 @@ CALLER = "tests/api/test_caller_keys.py"
 EDGES = "tests/api/test_key_edges.py"
 SOURCES = "tests/api/test_key_sources.py"
 ACCOUNTS = "tests/purchasing/test_another_account.py"
+DOUBTFUL = "tests/purchasing/test_doubtful_expiry.py"
 
 LIFE = (
     Mutant(
@@ -123,9 +124,51 @@ SENDING = (
     Mutant(
         "a client follows its source to another account",
         "Caller.bind",
+        "if not self.credentials.is_lasting:",
+        "if False:",
+        f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
+    ),
+    Mutant(
+        "a client sends with no second key of its account",
+        "Caller.bind",
         "self._account_id = self._account_id or account",
         "pass",
-        f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
+        f"{ACCOUNTS}::test_a_key_that_rotates_within_its_account_changes_nothing",
+    ),
+    Mutant(
+        "where nothing tells the account, a client follows its source",
+        "Caller._key_for",
+        'if self._only_key_id not in ("", key.name):',
+        "if False:",
+        f"{ACCOUNTS}::test_where_nothing_tells_the_account_another_key_neither_queries_nor_sends_after_a_lost_answer",
+    ),
+    Mutant(
+        "a refusal that was made up is believed",
+        "Caller._doubt",
+        "if not (is_of_key and action.moves_money) or self.credentials.is_lasting:",
+        "if True:",
+        f"{DOUBTFUL}::test_a_refusal_that_was_made_up_after_the_purchase_makes_no_second_one",
+    ),
+    Mutant(
+        "a refusal that nothing confirms is believed",
+        "Caller._doubt",
+        "if isinstance(second, AuthError) and second.code in EXPIRED_CODES:",
+        "if True:",
+        f"{DOUBTFUL}::test_a_refusal_that_nothing_confirms_leaves_the_purchase_in_doubt",
+    ),
+    Mutant(
+        "a refused key uses the token up",
+        "ApiError.__init__",
+        " and code not in EXPIRED_CODES",
+        "",
+        f"{DOUBTFUL}::test_a_refused_key_uses_no_token_up",
+    ),
+    Mutant(
+        "a purchase that a permanent key began is of no account",
+        "MoneyAction.bind",
+        "self.client.bind(account or self.account(), key_id)",
+        "self.client.bind(account, key_id if account else '')",
+        f"{ACCOUNTS}::test_a_purchase_that_a_permanent_key_began_stays_in_the_account_of_that_key",
     ),
     Mutant(
         "the account of a key is asked for with each request",
@@ -273,7 +316,7 @@ ORIGINS = (
     Mutant(
         "a key is taken with the quotes around it",
         "Profile.fetch",
-        'if value[:1] in "\'\\"" and value]',
+        """if values.get(part, "")[:1] in ("'", '"')]""",
         "if False]",
         f"{SOURCES}::test_a_profile_that_is_none_gives_no_key",
     ),

@@ -88,7 +88,7 @@ PURCHASES = (
     Mutant(
         "rotation after nothing was sent",
         "Purchase._failed",
-        "was_refused=was_refused",
+        "was_refused=error.uses_token_up",
         "was_refused=True",
         f"{PURCHASE}::test_what_never_reached_the_server_keeps_its_token",
     ),

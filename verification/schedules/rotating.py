@@ -73,7 +73,7 @@ class Rotating(World):
     def __init__(self, seed: int) -> None:
         self.uin = FIRST_ACCOUNT
         super().__init__(seed)
-        self._changes = self.choose((0.0, 0.01, 0.05))
+        self._changes = self.choose((0.0, 0.02, 0.1))
         self._expiries = self.choose((0.0, 0.02, 0.1))
 
     def pause(self, label: str, *, stands_still: bool = True) -> None:
