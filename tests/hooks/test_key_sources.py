@@ -26,7 +26,7 @@ NOBODY = "qcs::cam::uin/100000000001:roleName/nobody"
 def _no_role_on_the_machine(world):
     world.sandbox.keys.machine_role = ""
     world.connect("cvm_role")
-    return CredentialsUnavailable, "none is attached to this machine"
+    return CredentialsUnavailable, "it has no role. Compare cam_role_name"
 
 
 def _another_role_than_the_machine_has(world):
