@@ -110,7 +110,7 @@ SOURCES = {
     "environment": ("the owner of account 100000000001, from environment", False),
     "profile": ("the owner of account 100000000001, from profile", False),
     "cvm_role": ("role 4611686018", True),
-    "tke_oidc": ("role 4611686018", True),
+    "tke_oidc": ("role buyer of account 100000000001", True),
 }
 
 
