@@ -166,11 +166,6 @@ class Caller:
         :raises InvalidRequest: The token is not one. Nothing was sent.
         :raises OutcomeUnknown: No usable answer. It may have been carried out.
         """
-        answer = self.call(action, action.with_token(payload, client_token), send_by, doubts=True)
-        return read_by(action.name, lambda: Order.from_wire(answer, client_token))
-
-    def _placed(self, action: Action, payload: Mapping[str, Any], client_token: str, send_by: float) -> Order:
-        """Do the same, and believe the server that a key has expired."""
         answer = self.call(action, action.with_token(payload, client_token), send_by)
         return read_by(action.name, lambda: Order.from_wire(answer, client_token))
 
@@ -186,25 +181,17 @@ class Caller:
             self._only_key_id = self._only_key_id or key_id
 
     def call(
-        self,
-        action: Action,
-        payload: Mapping[str, Any],
-        send_by: float = math.inf,
-        key: Key | None = None,
-        *,
-        doubts: bool = False,
+        self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf, key: Key | None = None
     ) -> dict[str, Any]:
         """
         Send a request when it is its turn, and repeat it where that is safe.
 
-        A key that the server calls expired is refreshed once, and the same bytes are sent again: such a refusal is
-        sure.
+        A key that the server calls expired is refreshed once, and the same bytes are sent again.
 
         :param action: One of the tables of :mod:`airflow_provider_tcbilling.api.actions`.
         :param payload: The request's JSON object, of :meth:`Action.payload`.
         :param send_by: Epoch seconds after which nothing is sent any more.
         :param key: Use this key, whatever account it is of, instead of the present one.
-        :param doubts: Believe that a key has expired only if a query with it is refused, too.
         :return: The ``Response`` object, of which the fields of ``action.answer`` have been checked.
         :raises InvalidRequest: The client only reads. Nothing was sent.
         :raises CredentialsUnavailable: There is no key. Nothing was sent.
@@ -222,8 +209,7 @@ class Caller:
                 # An order number must reach its record, so nothing is done between the answer and the caller.
                 return self._transport.send(action, body, send_by)
             except TcBillingError as error:
-                if doubts:
-                    self._refuse_a_doubtful_refusal(action, error, send_by)
+                self._doubt(action, error, send_by)
                 if may_refresh and self._is_refreshed_after(error, send_by):
                     may_refresh = False
                     continue
@@ -263,14 +249,14 @@ class Caller:
             raise AnotherAccount(action.name, account, self._account_id)
         return key
 
-    def _refuse_a_doubtful_refusal(self, action: Action, error: TcBillingError, send_by: float) -> None:
+    def _doubt(self, action: Action, error: TcBillingError, send_by: float) -> None:
         """
-        Raise if an action was refused as if its key had expired, and the server takes the key all the same.
+        Raise if an action that moves money was refused as if its key had expired, and the server takes the key.
 
         :raises OutcomeUnknown: It may have been carried out.
         """
         is_of_key = isinstance(error, AuthError) and error.action == action.name and error.code in EXPIRED_CODES
-        if not is_of_key or self.credentials.is_lasting:
+        if not (is_of_key and action.moves_money) or self.credentials.is_lasting:
             return
         try:
             self.call(actions.DESCRIBE_ACCOUNT_BALANCE, {}, send_by, self._transport.auth.key)

@@ -88,7 +88,7 @@ class BillingClient(Caller):
                 "renew_flag": renew_flag,
             }
         )
-        return self._placed(actions.CREATE_INSTANCE, payload, client_token, send_by)
+        return self.place(actions.CREATE_INSTANCE, payload, client_token, send_by)
 
     def renew_instance(
         self,
@@ -125,7 +125,7 @@ class BillingClient(Caller):
                 "period_unit": period_unit,
             }
         )
-        return self._placed(actions.RENEW_INSTANCE, payload, client_token, send_by)
+        return self.place(actions.RENEW_INSTANCE, payload, client_token, send_by)
 
     def refund_instance(
         self,
@@ -156,7 +156,7 @@ class BillingClient(Caller):
                 "instance_id": instance_id,
             }
         )
-        return self._placed(actions.REFUND_INSTANCE, payload, client_token, send_by)
+        return self.place(actions.REFUND_INSTANCE, payload, client_token, send_by)
 
     def set_renewal(
         self,

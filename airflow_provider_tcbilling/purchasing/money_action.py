@@ -157,7 +157,9 @@ class MoneyAction(ABC):
         :param account: Its number; empty is the account of the present key. A permanent key is always of the same one.
         """
         if not self.has_lasting_key:
-            self.client.bind(account or self.account(), self.key_id)
+            # The key first: if it is replaced meanwhile, and nothing tells the account, the new one sends nothing.
+            key_id = self.key_id
+            self.client.bind(account or self.account(), key_id)
 
     def bound_account(self, *, is_wanted: bool = False) -> str:
         """
@@ -168,7 +170,8 @@ class MoneyAction(ABC):
         """
         if self.has_lasting_key and not is_wanted:
             return ""
-        self.client.bind(account := self.account(), self.key_id)
+        key_id = self.key_id
+        self.client.bind(account := self.account(), key_id)
         return account
 
     @property

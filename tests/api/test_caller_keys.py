@@ -9,7 +9,13 @@ import pytest
 
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.credentials import Credentials, FixedKey, Key, credentials_of
-from airflow_provider_tcbilling.api.errors import AnotherAccount, AuthError, CredentialsUnavailable, Unreachable
+from airflow_provider_tcbilling.api.errors import (
+    AnotherAccount,
+    AuthError,
+    CredentialsUnavailable,
+    OutcomeUnknown,
+    Unreachable,
+)
 from airflow_provider_tcbilling.api.key_sources import CvmRole, Profile
 from airflow_provider_tcbilling.api.rate_limit import UNLIMITED
 from airflow_provider_tcbilling.api.sts import AssumedRole
@@ -56,14 +62,25 @@ def test_a_key_that_expires_between_reserve_and_send_is_refreshed_once_and_the_s
 def test_a_key_that_is_refused_again_is_refreshed_no_second_time(sandbox):
     client = keyed(sandbox, role(sandbox))
     sandbox.faults.add(
-        {"fault": "error", "code": "AuthFailure.TokenFailure", "action": "CreateInstance", "when": "before", "times": 9}
+        {"fault": "error", "code": "AuthFailure.TokenFailure", "action": "DescribeDealsByCond", "times": None}
     )
 
     with pytest.raises(AuthError):
+        client.describe_deals()
+
+    assert (len(sent(sandbox, "DescribeDealsByCond")), len(sent(sandbox, "AssumeRole"))) == (2, 2)
+
+
+def test_a_refusal_of_a_purchase_whose_key_is_good_elsewhere_is_no_refusal(sandbox):
+    client = keyed(sandbox, role(sandbox))
+    sandbox.faults.add(
+        {"fault": "error", "code": "AuthFailure.TokenFailure", "action": "CreateInstance", "when": "after"}
+    )
+
+    with pytest.raises(OutcomeUnknown):
         buy(client)
 
-    assert (len(sent(sandbox)), len(sent(sandbox, "AssumeRole"))) == (2, 2)
-    assert sandbox.account.orders() == []
+    assert (len(sent(sandbox)), len(sandbox.account.orders())) == (1, 1)
 
 
 def test_a_permanent_key_that_is_refused_is_not_sent_again(sandbox):

@@ -243,6 +243,8 @@ PAUSED_ROWS = tuple(row.id for row in ROWS if row.family == PAUSED)
 CLOCK_ROWS = tuple(row.id for row in ROWS if row.family == CLOCKS)
 LIMIT_ROWS = tuple(row.id for row in ROWS if row.family == LIMITED)
 SPENDING_ROWS, REFRESHED_ROWS = (tuple(row.id for row in rows if row.spends) for rows in (ROWS, REFRESHED))
+# Without a key no intent is stored, so the next attempt does not come to these two points.
+WITH_AN_INTENT = tuple(row for row in SPENDING_ROWS if row not in ("after-intent", "two-copies"))
 SELECTED_ROWS = (*PAUSED_ROWS, *CLOCK_ROWS, *LIMIT_ROWS, *REFRESHED_ROWS)
 SELECTED_COLUMNS = _ids(PROXIED, BOOKS, KEYS, tuple(column for column in NETWORK if column.id in ("interim", "drip")))
 OF_AN_OLD_DATABASE = ("honour", "ignore")
@@ -261,8 +263,7 @@ MEETINGS = (
     Meeting(LIMIT_ROWS, ("honour", "ignore", "reject", "lists-late"), (ON_SQLITE, ON_POSTGRES)),
     Meeting(("no-misfortune",), _ids(PROXIED), (ON_LEDGER, WITH_ROLE)),
     Meeting(SPENDING_ROWS, ("key-expires",), (WITH_ROLE,)),
-    # Without a key no intent is stored, and the next attempt cannot know that.
-    Meeting(tuple(row for row in SPENDING_ROWS if row != "after-intent"), ("sts-fails", "sts-hangs"), (WITH_ROLE,)),
+    Meeting(WITH_AN_INTENT, ("sts-fails", "sts-hangs"), (WITH_ROLE,)),
     Meeting(REFRESHED_ROWS, ("key-expires",), (WITH_ROLE,)),
     Meeting(("before-answer",), tuple(c for c in IN_TRANSIT if c != "proxy-delay"), (ON_LEDGER,)),
     Meeting(("no-misfortune",), IN_TRANSIT, (ON_STATE, RENEWING, REFUNDING, *OLDER)),

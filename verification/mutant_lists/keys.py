@@ -124,9 +124,16 @@ SENDING = (
     Mutant(
         "a client follows its source to another account",
         "Caller.bind",
+        "if not self.credentials.is_lasting:",
+        "if False:",
+        f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
+    ),
+    Mutant(
+        "a client sends with no second key of its account",
+        "Caller.bind",
         "self._account_id = self._account_id or account",
         "pass",
-        f"{CALLER}::test_a_bound_client_does_not_follow_its_source_to_another_account",
+        f"{ACCOUNTS}::test_a_key_that_rotates_within_its_account_changes_nothing",
     ),
     Mutant(
         "where nothing tells the account, a client follows its source",
@@ -137,14 +144,14 @@ SENDING = (
     ),
     Mutant(
         "a refusal that was made up is believed",
-        "Caller.place",
-        ", doubts=True",
-        "",
+        "Caller._doubt",
+        "if not (is_of_key and action.moves_money) or self.credentials.is_lasting:",
+        "if True:",
         f"{DOUBTFUL}::test_a_refusal_that_was_made_up_after_the_purchase_makes_no_second_one",
     ),
     Mutant(
         "a refusal that nothing confirms is believed",
-        "Caller._refuse_a_doubtful_refusal",
+        "Caller._doubt",
         "if isinstance(second, AuthError) and second.code in EXPIRED_CODES:",
         "if True:",
         f"{DOUBTFUL}::test_a_refusal_that_nothing_confirms_leaves_the_purchase_in_doubt",
@@ -159,8 +166,8 @@ SENDING = (
     Mutant(
         "a purchase that a permanent key began is of no account",
         "MoneyAction.bind",
-        "self.client.bind(account or self.account(), self.key_id)",
-        "self.client.bind(account, self.key_id if account else '')",
+        "self.client.bind(account or self.account(), key_id)",
+        "self.client.bind(account, key_id if account else '')",
         f"{ACCOUNTS}::test_a_purchase_that_a_permanent_key_began_stays_in_the_account_of_that_key",
     ),
     Mutant(
@@ -309,7 +316,7 @@ ORIGINS = (
     Mutant(
         "a key is taken with the quotes around it",
         "Profile.fetch",
-        'if value[:1] in "\'\\"" and value]',
+        """if values.get(part, "")[:1] in ("'", '"')]""",
         "if False]",
         f"{SOURCES}::test_a_profile_that_is_none_gives_no_key",
     ),
