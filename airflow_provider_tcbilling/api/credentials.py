@@ -237,7 +237,8 @@ class Credentials:
         key, failure = self._tried(within * PART_OF_THE_DEADLINE if good else within)
         if failure:
             self._failure, self._failed_at = failure, time.monotonic()
-            if good is None:
+            # It may have expired meanwhile.
+            if good is None or self._good(None) is None:
                 raise type(failure)(*failure.args)
             left = math.inf if good.expires_at is None else good.expires_at - self._clock()
             self._refresh_at = self._clock() + min(AGAIN_SECONDS, left)
@@ -262,9 +263,12 @@ class Credentials:
             return self.source.fetch(within, self._base), None
         except CredentialsUnavailable as error:
             return _NO_KEY, type(error)(*error.args)
+        except Exception as error:
+            what = f"No key came from {self.source.name}, so nothing was sent ({type(error).__name__})."
+            return _NO_KEY, CredentialsUnavailable(what)
         except BaseException as error:
             stopped = error.with_traceback(None)
-        stopped.__context__ = None
+        stopped.__context__ = stopped.__cause__ = None
         raise stopped
 
     def _due(self, key: Key) -> float:

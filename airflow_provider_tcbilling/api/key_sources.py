@@ -29,6 +29,10 @@ PROFILE_FILES = ("~/.tencentcloud/credentials", "/etc/tencentcloud/credentials")
 """The files of the official library. The first one that exists is read."""
 
 
+PARTS = ("secret_id", "secret_key", "token")
+"""The names of a key's parts in such a file."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """The variables of the environment of the process, read anew for each key."""
@@ -93,11 +97,11 @@ class Profile:
         values = self._section_of(where, read_file(path, where))
         missing = [part for part in ("secret_id", "secret_key") if not values.get(part)]
         mistakes = [f"[{harmless(self.section)}] has no {part}" for part in missing]
-        quoted = [part for part, value in values.items() if value[:1] in "'\"" and value]
-        mistakes += [f"{harmless(part)} has quotes around it: take them away" for part in quoted]
+        quoted = [part for part in PARTS if values.get(part, "")[:1] in ("'", '"')]
+        mistakes += [f"{part} has quotes around it: take them away" for part in quoted]
         if mistakes:
             raise refused(where, mistakes)
-        return key_of(where, {part: values.get(part, "") for part in ("secret_id", "secret_key", "token")})
+        return key_of(where, {part: values.get(part, "") for part in PARTS})
 
     def _path(self) -> Path:
         # Not that of Path, which raises for a user without a home, and where a folder may not be entered.

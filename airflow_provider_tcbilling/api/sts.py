@@ -46,6 +46,9 @@ from airflow_provider_tcbilling.api.transport import Transport
 TIMEOUT = (5.0, 10.0)
 """Seconds until the connection stands, and until the answer is there. A purchase may be waiting for it."""
 
+SECRET_FIELDS = ("WebIdentityToken", "ExternalId")
+"""Fields of requests that no error may show, even if the server repeats them."""
+
 ROLE_ARN = re.compile(r"qcs::cam::uin/(?P<account>[0-9]{1,20}):role(Name)?/[\w+=,.@/-]{1,256}", re.ASCII)
 """The form of the name of a role, with the number of its account."""
 
@@ -274,7 +277,15 @@ def _asked(
         endpoint = usable(endpoint)
     except InvalidRequest as error:
         raise CredentialsRefused(f"{action.name}: nothing was sent, because no STS is known. {error}") from None
-    transport = Transport(endpoint, signer, language="en-US", timeout=TIMEOUT, version=STS_VERSION, region=region)
+    transport = Transport(
+        endpoint,
+        signer,
+        language="en-US",
+        timeout=TIMEOUT,
+        version=STS_VERSION,
+        region=region,
+        secrets=[payload.get(name, "") for name in SECRET_FIELDS],
+    )
     try:
         ends_at = time.monotonic() + min(within, sum(TIMEOUT))
         answer = transport.send(action, compact_json(payload).encode(), ends_at=ends_at)

@@ -8,7 +8,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -21,6 +21,7 @@ from airflow_provider_tcbilling import __version__
 from airflow_provider_tcbilling.api.actions import LOOPBACK, VERSION
 from airflow_provider_tcbilling.api.errors import AuthError, OutcomeUnknown, TcBillingError, Unreachable, api_error
 from airflow_provider_tcbilling.api.exchange import MAX_ANSWER_BYTES, Exchange, WatchingAdapter, under_way
+from airflow_provider_tcbilling.api.masking import is_secret_name, without_these
 from airflow_provider_tcbilling.api.reading import UNREADABLE, json_of
 from airflow_provider_tcbilling.api.schema import Action
 from airflow_provider_tcbilling.api.signing import MAX_CLOCK_DIFFERENCE, Tc3Auth
@@ -54,6 +55,7 @@ class Transport:
         Both together bound everything that :meth:`send` does.
     :param version: ``X-TC-Version``.
     :param region: ``X-TC-Region``; empty for an API that has none.
+    :param secrets: Texts in the requests that no error may show, beside those of the key.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Transport:
         clock: Callable[[], float] = time.time,
         version: str = VERSION,
         region: str = "",
+        secrets: Iterable[str] = (),
     ) -> None:
         self.endpoint = endpoint
+        self._secrets = tuple(secrets)
         self.auth = auth
         self.session = _session(endpoint, language, version, region)
         self._timeout = timeout
@@ -156,11 +160,16 @@ class Transport:
         return answer
 
     def _answer(self, action: Action, response: requests.Response, content: bytes) -> dict[str, Any]:
-        answer = _answer(action, response, content)
+        answer = _answer(action, response, content, self._without_secrets)
         ahead = self._ahead(response)
         if ahead is not None and abs(ahead - self.auth.clock_offset) <= 2 * MAX_CLOCK_DIFFERENCE:
             self.server_ahead = ahead
         return answer
+
+    def _without_secrets(self, text: Any) -> Any:
+        """Return a text of the server without what was sent to it, and must not be shown."""
+        key = self.auth.key
+        return without_these((key.secret_key, key.token, *self._secrets), text) if isinstance(text, str) else text
 
     def _drop_old_connections(self, action: Action) -> None:
         """Close the connections on which an answer may still be under way: it would be read as the next one."""
@@ -271,19 +280,26 @@ def _content(action: Action, response: requests.Response) -> bytes:
     return content
 
 
-def _answer(action: Action, response: requests.Response, content: bytes) -> dict[str, Any]:
+def _answer(
+    action: Action, response: requests.Response, content: bytes, without_secrets: Callable[[Any], Any]
+) -> dict[str, Any]:
     if response.status_code != 200:
         raise OutcomeUnknown(f"{action.name}: HTTP status {response.status_code} instead of an answer.")
     try:
         answer: dict[str, Any] = json_of(content)["Response"]
         request_id = str(answer.get("RequestId") or "")
-        error = "Error" in answer and api_error(action.name, answer["Error"], request_id)
+        said = {name: without_secrets(text) for name, text in answer.get("Error", {}).items()}
+        error = "Error" in answer and api_error(action.name, said, request_id)
     except UNREADABLE as fault:
         kind = response.headers.get("Content-Type", "no content type")
         raise OutcomeUnknown(f"{action.name}: {len(content)} bytes of {kind} are not an answer.") from fault
     if error:
         raise error
-    mistakes = "; ".join(f"{m.field}: {m.text}" for m in action.check_answer(answer))
+    # The text of a mistake shows the value.
+    mistakes = "; ".join(
+        f"{m.field} is wrong" if is_secret_name(m.field) else f"{m.field}: {m.text}"
+        for m in action.check_answer(answer)
+    )
     if mistakes:
         raise OutcomeUnknown(f"{action.name}: a success that lacks what it must hold ({mistakes}; {request_id}).")
     return answer

@@ -84,7 +84,7 @@ def test_a_key_that_expires_and_is_not_replaced_is_refused_as_before(world):
     with TcBillingHook().session(attempts=1) as tencent, pytest.raises(AuthError):
         tencent.buying.create_instance(client_token="t", **ORDER)
 
-    assert world.sandbox.requests == {"AssumeRole": 1, "CreateInstance": 1}
+    assert world.sandbox.requests == {"AssumeRole": 1, "CreateInstance": 1, "DescribeAccountBalance": 1}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
+from airflow_provider_tcbilling.operators.approval import ApproveSpendingOperator
 from airflow_provider_tcbilling.operators.expiry import ExpiringInstancesOperator
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.operators.refund import RefundInstanceOperator
@@ -154,6 +155,24 @@ def test_an_approval_under_one_temporary_key_is_valid_under_the_next_one_of_the_
 
     assert [order.order_id for order in sandbox.account.orders()] == [result["order_id"]]
     assert len({key.secret_id for key in sandbox.keys.issued}) >= 2
+
+
+def test_a_plan_is_approved_and_bought_although_the_key_of_the_role_changes_twice(sandbox, source, books, monkeypatch):
+    source("role", sandbox, **books)
+    Questions(monkeypatch)
+    limits = {"currency": "USD", "approve_above_cents": 0, "purchase_key": "edge"}
+    plan = json.loads(json.dumps(buy("r1", **limits, dry_run=True).execute(context_of("r1"))))
+    approve = ApproveSpendingOperator(task_id="approve", plans=[plan])
+    sandbox.keys.expire()
+    with pytest.raises(Parked) as parked:
+        approve.execute(context_of("r1", task_id="approve"))
+    approve.execute_approved(context_of("r1", task_id="approve"), event(parked.value.prompt.approve))
+    sandbox.keys.expire()
+
+    result = buy("r1", **limits).execute(context_of("r1"))
+
+    assert [order.order_id for order in sandbox.account.orders()] == [result["order_id"]]
+    assert len({key.secret_id for key in sandbox.keys.issued}) == 3
 
 
 def test_an_approval_under_a_role_is_not_one_for_a_role_of_another_account(sandbox, source, books, monkeypatch):

@@ -202,6 +202,31 @@ def test_a_worker_that_waits_for_an_order_outlives_its_keys_and_pays_once(
     assert outcomes(sandbox).count(EXPIRED) >= 4
 
 
+@pytest.mark.parametrize("kind", PAYING)
+def test_a_worker_that_waits_for_an_order_outlives_a_key_that_is_replaced_a_little_late(
+    start_sandbox, source, context, monkeypatch, kind
+):
+    sandbox = start_sandbox(delivery_looks=3)
+    replaced = source("connection", sandbox)
+    pauses = []
+
+    def end_the_key(seconds):
+        if seconds != PAUSE_SECONDS:
+            sandbox.keys.expire()
+            return
+        pauses.append(seconds)
+        if len(pauses) % 2 == 0:
+            replaced.replace_key()
+
+    at_each_sleep(monkeypatch, end_the_key)
+
+    result = paying(kind, sandbox).execute(context)
+
+    assert result["order_id"] in [order.order_id for order in sandbox.account.orders()]
+    assert sum(sandbox.requests.get(action, 0) for action in PLACING_ORDERS) == 1
+    assert len(pauses) >= 2
+
+
 @pytest.mark.parametrize("kind", ["buy"])
 def test_a_task_that_is_woken_because_its_role_is_gone_says_that_the_order_is_paid_and_what_to_correct(
     start_sandbox, source, context, tmp_path, kind

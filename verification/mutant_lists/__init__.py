@@ -24,6 +24,7 @@ from verification.mutant_lists.secrets import SECRETS
 from verification.mutant_lists.stops import STOPS
 from verification.mutant_lists.subscriptions import SUBSCRIPTIONS
 from verification.mutant_lists.texts import TEXTS
+from verification.mutant_lists.waits import WAITS
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -51,4 +52,5 @@ MUTANTS = (
     *RESERVATIONS,
     *PLANS,
     *KEYS,
+    *WAITS,
 )

@@ -316,7 +316,7 @@ ORIGINS = (
     Mutant(
         "a key is taken with the quotes around it",
         "Profile.fetch",
-        'if value[:1] in "\'\\"" and value]',
+        """if values.get(part, "")[:1] in ("'", '"')]""",
         "if False]",
         f"{SOURCES}::test_a_profile_that_is_none_gives_no_key",
     ),
