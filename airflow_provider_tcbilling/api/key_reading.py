@@ -31,7 +31,7 @@ def key_of(where: str, parts: Mapping[str, Any], expires_at: float | None = None
     given = [*needed, *([token] if parts[token] != "" else [])]
     wrong = [name for name in given if not (isinstance(parts[name], str) and _PART.fullmatch(parts[name]))]
     if wrong:
-        raise refused(where, [f"{name} is missing, or holds characters that no key has" for name in wrong])
+        raise refused(where, [f"{name} is no part of a key: is a blank or a line break in it?" for name in wrong])
     secret_id, secret_key, token_of_it = parts.values()
     return Key(secret_id, secret_key, token_of_it, expires_at)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from airflow_provider_tcbilling.api.credentials import Key
 from airflow_provider_tcbilling.api.errors import CredentialsRefused, CredentialsUnavailable
@@ -66,6 +66,11 @@ def key_of_role(endpoint: str, role: str, within: float) -> Key:
 
 def _only_role(endpoint: str, ends_at: float) -> str:
     content, _ = _read(endpoint, "", ends_at)
+    if content.lstrip().startswith(b"<"):
+        raise CredentialsUnavailable(
+            f"{endpoint} answers with a page and not with the name of a role, so nothing was sent. Is it the metadata "
+            "service, and does no proxy stand before it?"
+        )
     names = content.decode("ascii", "replace").split()
     if len(names) != 1 or not NAME.fullmatch(names[0]):
         raise CredentialsUnavailable(
@@ -94,10 +99,14 @@ def _read(endpoint: str, role: str, ends_at: float) -> tuple[bytes, float]:
             ahead = seconds_ahead(response, time.time()) or 0.0
     except Exception as error:
         raise CredentialsUnavailable(
-            f"The metadata service of this machine gave no key, so nothing was sent ({type(error).__name__})."
+            f"{endpoint}, the metadata service of this machine, gave no key, so nothing was sent "
+            f"({type(error).__name__}). Only a machine of Tencent Cloud reaches it, and a container only if its "
+            "network lets it."
         ) from None
     if status != 200 or len(content) > MOST_BYTES:
-        about = "it has no such role, or none is attached to this machine" if status == 404 else f"status {status}"
-        about = f"more than {MOST_BYTES} bytes" if status == 200 else about
+        about = f"it answers with status {status}, and {len(content)} bytes"
+        if status == 404:
+            named = f"no such role as {unquote(role)!r}" if role else "no role"
+            about = f"it has {named}. Compare cam_role_name with the role that is attached to this machine"
         raise CredentialsUnavailable(f"The metadata service of this machine gave no key, so nothing was sent: {about}.")
     return content, ahead

@@ -293,7 +293,7 @@ def _asked(
     except ApiError:
         raise
     except TcBillingError as error:
-        raise CredentialsUnavailable(f"STS gave no usable answer, so nothing was sent. {error}") from None
+        raise CredentialsUnavailable(f"STS gave no usable answer, so nothing else was sent. {error}") from None
     finally:
         transport.session.close()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.text import harmless
+from airflow_provider_tcbilling.hooks.key_fields import TKE_OIDC
 
 if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
@@ -53,8 +55,9 @@ def _caller(client: BillingClient, settings: KeySettings) -> CallerIdentity:
 def _principal(caller: CallerIdentity, settings: KeySettings) -> str:
     """Name a role by the connection's word for it, since STS tells only its number, and a user by the number."""
     if "assumed-role" in caller.arn or caller.type == "CAMRole":
-        named = settings.assume_role_arn.rpartition("/")[2] or settings.cam_role_name
-        return f"role {named or caller.arn.rpartition('/')[2] or caller.principal}"
+        of_pod = os.environ.get("TKE_ROLE_ARN", "") if settings.credential_source == TKE_OIDC else ""
+        named = (settings.assume_role_arn or of_pod).rpartition("/")[2] or settings.cam_role_name
+        return f"role {harmless(named) or caller.arn.rpartition('/')[2] or caller.principal}"
     if caller.principal == caller.account:
         return "the owner"
     return f"user {caller.principal}" if caller.principal else "a principal without a number"

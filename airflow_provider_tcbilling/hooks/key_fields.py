@@ -151,12 +151,14 @@ OF_A_ROLE: Mapping[str, tuple[str, ...]] = {
 """Fields that belong to ``assume_role_arn``, each with the sources that read it without."""
 
 KEY_GUARDS = {
-    **{name: name for name in ("account_id", "credential_source", "assume_role_arn", "cam_role_name")},
-    **{name: name for name in ("profile", "credentials_file")},
+    "token": "token",
+    **{extra_field.name: extra_field.name for extra_field in KEY_FIELDS},
     **dict.fromkeys(("account", "accountid", "uin", "owner_uin"), "account_id"),
-    **dict.fromkeys(("credentials_source", "key_source"), "credential_source"),
-    **dict.fromkeys(("role_arn", "assume_role"), "assume_role_arn"),
+    **dict.fromkeys(("credentials_source", "key_source", "source"), "credential_source"),
+    **dict.fromkeys(("role", "role_arn", "assume_role"), "assume_role_arn"),
     **dict.fromkeys(("role_name", "cam_role"), "cam_role_name"),
+    **dict.fromkeys(("session_token", "security_token"), "token"),
+    **{"external_id": "assume_role_external_id", "session_name": "assume_role_session_name", "sts": "sts_endpoint"},
 }
 """Fields that decide whose key is used, by their names and by others that a user may give them."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook, conf
 
-from airflow_provider_tcbilling.api.errors import ApiError, InvalidRequest, TcBillingError
+from airflow_provider_tcbilling.api.errors import AnotherAccount, ApiError, InvalidRequest, TcBillingError
 from airflow_provider_tcbilling.api.reading import UNREADABLE
 from airflow_provider_tcbilling.hooks._checks import message_of
 from airflow_provider_tcbilling.hooks.connection import (
@@ -133,6 +133,8 @@ class TcBillingHook(BaseHook):
                 key = identity_of(client, tencent.settings, str(balance.uin or ""))
         except ApiError as error:
             return False, message_of(error)
+        except AnotherAccount as error:
+            return False, f"{error} Correct account_id in the connection, or the source of its key."
         except (TcBillingError, AirflowException) as error:
             return False, str(error)
         can_spend = amount(balance.spendable_cents, "of its currency")

@@ -22,3 +22,9 @@ def differences_of(record: Record, wanted: Record) -> list[str]:
     if is_same(record.fingerprint, wanted.fingerprint) is False and not differences:
         return ["a part of it that is not shown here"]
     return differences
+
+
+def difference_of_account(record: Record, account: str) -> str:
+    """Return the account of a record, and that of a key, which is empty if nothing tells it."""
+    was = f"account {record.account}" if record.account else "a key of which no account is known"
+    return f"account: it was begun with {was}, and the key is of account {account or 'unknown'} now"

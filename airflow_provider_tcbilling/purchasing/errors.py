@@ -8,6 +8,7 @@ The errors of a purchase: what stops it before anything is sent, and what leaves
     ├── LeftAlone                               it is not needed as things are; nothing was sent
     ├── InvalidRecord                           the record of the purchase is not usable; nothing was sent
     ├── PurchaseChanged                         the record is of something else; nothing was sent
+    │   └── AccountChanged                      the record is of another account; nothing was sent
     ├── StoreFailed                        T    the record could not be read or written; nothing more was sent
     │   └── OrderIsAnothers                     the order belongs to another purchase; the record is as it was
     ├── OrderNotRecorded                   T    bought, the order is known, its record could not be written
@@ -103,6 +104,17 @@ class PurchaseChanged(TcBillingError):
             "Nothing was sent: this purchase was begun already, and its record says something else.",
             *(f"  - {difference}" for difference in self.differences),
             f"The record: {self.where}. To buy this as well, give it a purchase_key of its own, or a new run.",
+        ]
+
+
+class AccountChanged(PurchaseChanged):
+    """The purchase was begun in another account than that of the key, so nothing was sent."""
+
+    def lines(self) -> Sequence[str]:
+        return [
+            "Nothing was sent: this purchase was begun in another account than that of the key.",
+            *(f"  - {difference}" for difference in self.differences),
+            f"The record: {self.where}.",
         ]
 
 

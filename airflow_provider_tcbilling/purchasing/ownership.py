@@ -14,8 +14,9 @@ from airflow_provider_tcbilling.api.errors import TcBillingError
 from airflow_provider_tcbilling.api.fingerprint import is_same
 from airflow_provider_tcbilling.api.masking import is_masked, without_these
 from airflow_provider_tcbilling.api.models import Order
-from airflow_provider_tcbilling.purchasing.differences import differences_of
+from airflow_provider_tcbilling.purchasing.differences import difference_of_account, differences_of
 from airflow_provider_tcbilling.purchasing.errors import (
+    AccountChanged,
     InvalidRecord,
     OrderIsAnothers,
     OrderNotRecorded,
@@ -132,9 +133,7 @@ class Ownership:
             return action.bind(record.account)
         if record.order_id and not record.account and action.lists(record.order_id):
             return None
-        was = f"account {record.account}" if record.account else "a key of which no account is known"
-        is_ = f"account {action.account() or 'unknown'}"
-        raise PurchaseChanged(self.location, [f"account: it was begun with {was}, and the key is of {is_} now"])
+        raise AccountChanged(self.location, [difference_of_account(record, action.account())])
 
     def gone_on(self, record: Record) -> Record | None:
         """Return the record of another process that has gone on with the purchase; ``None`` if none surely has."""

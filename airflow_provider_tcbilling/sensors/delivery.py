@@ -83,6 +83,7 @@ class InstanceDeliverySensor(BillingSensor):
             **kwargs,
         )
         self.order_id = order_id
+        self._state = ""
         refuse_literals(self.task_id, self.checks, literals_of(self, self.checks))
 
     def query(self, client: BillingClient, deadline: float) -> tuple[Order | None, TriggerOf]:
@@ -91,6 +92,7 @@ class InstanceDeliverySensor(BillingSensor):
 
         watch = DeliveryWatch(client, number_of(self.order_id), deadline=deadline)
         delivery = watch.step()
+        self._state = delivery.state
         return delivery.order, lambda until: self._trigger(until, delivery.placed_at or time.time())
 
     def refuse_another(self, event: Any) -> None:
@@ -100,7 +102,7 @@ class InstanceDeliverySensor(BillingSensor):
 
     def timed_out(self, reason: str) -> DeliveryTimeout:
         """Return the error of an order that is still open."""
-        return DeliveryTimeout(str(self.order_id), reason)
+        return DeliveryTimeout(str(self.order_id), "; ".join(filter(None, [self._state, reason])))
 
     def shown(self, found: Order | None) -> dict[str, Any] | None:
         """Return the order as a dict."""

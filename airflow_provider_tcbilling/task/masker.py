@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
+from collections.abc import Iterator
 from importlib import import_module
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_tcbilling.api.masking import is_told_apart, secrets_in
@@ -19,6 +20,13 @@ _PLACES = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airf
 
 MOST_SECRETS, MOST_CHARACTERS = 100, 100_000
 """The most secrets of one value, and their characters. With each one Airflow compiles all anew: 1000 take a minute."""
+
+WHOLE_KEYS, MOST_KEYS, TAIL = 20, 500, 32
+"""
+Keys of a process that are masked whole; those of which the end of the token is masked, and nothing later; its
+characters. Airflow forgets no mask, and compiles all of them anew for each one: with 150 tokens of 1000 characters, two
+seconds. Only a triggerer that runs for days has so many keys.
+"""
 
 MASK_SECONDS = 5.0
 """How long a query in the triggerer waits until its new key is masked."""
@@ -34,7 +42,7 @@ def mask_in_airflow(value: Any) -> None:
     """
     try:
         secrets = sorted(set(filter(is_told_apart, secrets_in(value))), key=len)
-        lengths = accumulate(map(len, secrets))
+        lengths = itertools.accumulate(map(len, secrets))
         short = [secret for secret, length in zip(secrets, lengths, strict=True) if length <= MOST_CHARACTERS]
         for secret in short[:MOST_SECRETS]:
             for text in {secret, json.dumps(secret)[1:-1]}:
@@ -57,13 +65,18 @@ def mask_through_this_loop() -> None:
     The process that writes a triggerer's logs is another one, and some lines of Airflow can be spoken to by their event
     loop only: a message from the thread of a query would mix up their answers.
     """
-    _Triggers.loop = asyncio.get_running_loop()
+    _Process.loop = asyncio.get_running_loop()
 
 
 def mask_key(key: Key) -> None:
     """Have Airflow mask a SecretKey and its token from now on. It never raises, and waits for a few seconds at most."""
-    secrets = [text for text in (key.secret_key, key.token) if text]
-    loop = _Triggers.loop
+    number = next(_Process.keys)
+    if number >= MOST_KEYS:
+        if number == MOST_KEYS:
+            log.warning("Airflow masks no further keys of this process in its logs: it had %d of them.", number)
+        return
+    secrets = [text for text in (key.secret_key, key.token if number < WHOLE_KEYS else key.token[-TAIL:]) if text]
+    loop = _Process.loop
     try:
         if loop is None or not loop.is_running():
             _mask_all(secrets)
@@ -75,10 +88,11 @@ def mask_key(key: Key) -> None:
         log.warning("Airflow does not mask the new key in its logs: %s", type(error).__name__)
 
 
-class _Triggers:
-    """The event loop of the triggers in this process; ``None`` if it has none."""
+class _Process:
+    """The event loop of the triggers in this process, ``None`` if it has none, and the count of the masked keys."""
 
     loop: ClassVar[asyncio.AbstractEventLoop | None] = None
+    keys: ClassVar[Iterator[int]] = itertools.count()
 
 
 async def _mask_in_loop(secrets: list[str]) -> None:

@@ -212,6 +212,10 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
         "Undo the edit and clear the task: it goes on with the purchase of the record. To buy what is asked for now as "
         "well, use a new run or a purchase_key of its own: that buys."
     ),
+    purchase_errors.AccountChanged: (
+        "Give the connection {conn_id} a key of the account that the record names, test it, then clear the task: it "
+        "goes on with the purchase of the record."
+    ),
     purchase_errors.StoreFailed: (
         "Bring back what keeps the record: its storage, its connection, a folder that is not mounted, or Airflow's API "
         "server. Then clear the task: it looks for an earlier order first, and {acts} only if there is none."
@@ -289,7 +293,7 @@ WITHOUT_ORDERS: Mapping[type[errors.TcBillingError], str] = {
 }
 """The next step of a task that places no order, where it differs."""
 
-OF_A_RECORD = (purchase_errors.InvalidRecord, purchase_errors.PurchaseChanged)
+OF_A_RECORD = (purchase_errors.InvalidRecord, purchase_errors.PurchaseChanged, purchase_errors.AccountChanged)
 """Errors of a record that stands in the way of whatever a clear would do."""
 
 OF_AN_ORDER = (purchase_errors.OrderNotRecorded, errors.DeliveryFailed, errors.DeliveryTimeout, errors.WrongEvent)

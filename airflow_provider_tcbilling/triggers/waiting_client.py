@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_provider_tcbilling.api.client import BillingClient
     from airflow_provider_tcbilling.hooks.connection import Settings
 
+__all__ = ["WaitingClient"]
+
 CONNECTION_SECONDS = 300.0
 """How long a connection is used until it is read again."""
 

@@ -127,6 +127,7 @@ ARGUMENTS = {
     purchase_errors.InvalidRecord: ("s3://b/k.json", "it is not JSON"),
     purchase_errors.OrderNotRecorded: ("2026", "s3://b/k.json"),
     purchase_errors.OrderIsAnothers: ("2026", "another record"),
+    purchase_errors.AccountChanged: ("s3://b/k.json", ("account: it was begun with account 1",)),
     purchase_errors.PurchaseChanged: ("s3://b/k.json", ("Period: it was 1, and is 2 now",)),
     purchase_errors.PurchaseOutcomeUnknown: (
         "two orders match",

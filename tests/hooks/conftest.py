@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from airflow_provider_tcbilling.api import credentials
 from airflow_provider_tcbilling.api.key_sources import ID_NAMES, KEY_NAMES, TOKEN_NAMES
 from airflow_provider_tcbilling.operators.instance import CreateInstanceOperator
 from airflow_provider_tcbilling.sandbox.profile_file import write_profile
+from airflow_provider_tcbilling.task import masker
 from tests.conftest import ORDER, SECRET_ID, SECRET_KEY, context_of
 from tests.support.keys import BUYER, WEB_ROLE
 
@@ -80,6 +83,7 @@ def worker(connect, monkeypatch, tmp_path):
     for name in (*ID_NAMES, *KEY_NAMES, *TOKEN_NAMES):
         monkeypatch.delenv(name, raising=False)
     credentials._SOURCES.begin_anew()
+    monkeypatch.setattr(masker._Process, "keys", itertools.count())
     return lambda sandbox: World(sandbox, connect, monkeypatch, tmp_path)
 
 

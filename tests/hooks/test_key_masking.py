@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture(autouse=True)
 def _no_triggers(monkeypatch):
-    monkeypatch.setattr(masker._Triggers, "loop", None)
+    monkeypatch.setattr(masker._Process, "loop", None)
+    monkeypatch.setattr(masker._Process, "keys", itertools.count())
 
 
 @pytest.fixture
@@ -150,7 +152,7 @@ async def test_the_hook_masks_through_the_loop_in_which_it_reads_a_connection(co
 
     await TcBillingHook().aget_settings()
 
-    assert masker._Triggers.loop is asyncio.get_running_loop()
+    assert masker._Process.loop is asyncio.get_running_loop()
 
 
 # A task
@@ -171,3 +173,17 @@ def test_a_key_without_a_token_is_masked(request, hidden):
 
     assert hidden(secret)
     assert not hidden("AKID")
+
+
+def test_a_process_that_has_had_many_keys_is_not_slowed_down_by_their_masks(monkeypatch):
+    """Airflow compiles all masks anew for each one, and forgets none."""
+    masked, warnings = [], []
+    monkeypatch.setattr(masker.log, "warning", lambda text, *arguments: warnings.append(text % arguments))
+    monkeypatch.setattr(masker, "_mask_secret", masked.append)
+
+    for number in range(masker.MOST_KEYS + 3):
+        mask_key(Key("AKID", f"secret-{number}", f"{number:04}" * 100))
+
+    assert len(masked) == 2 * masker.MOST_KEYS
+    assert [len(text) for text in masked[1::2]] == [400] * 20 + [32] * 480
+    assert warnings == ["Airflow masks no further keys of this process in its logs: it had 500 of them."]

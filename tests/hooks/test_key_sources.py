@@ -26,7 +26,7 @@ NOBODY = "qcs::cam::uin/100000000001:roleName/nobody"
 def _no_role_on_the_machine(world):
     world.sandbox.keys.machine_role = ""
     world.connect("cvm_role")
-    return CredentialsUnavailable, "none is attached to this machine"
+    return CredentialsUnavailable, "it has no role. Compare cam_role_name"
 
 
 def _another_role_than_the_machine_has(world):
@@ -110,7 +110,7 @@ SOURCES = {
     "environment": ("the owner of account 100000000001, from environment", False),
     "profile": ("the owner of account 100000000001, from profile", False),
     "cvm_role": ("role 4611686018", True),
-    "tke_oidc": ("role 4611686018", True),
+    "tke_oidc": ("role buyer of account 100000000001", True),
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
-from airflow_provider_tcbilling.api.errors import TcBillingError
+from airflow_provider_tcbilling.api.errors import CredentialsUnavailable, TcBillingError
 from airflow_provider_tcbilling.api.signing import Tc3Auth
 from airflow_provider_tcbilling.hooks.tcbilling import TcBillingHook
 from airflow_provider_tcbilling.ledger.database import DatabaseStore
@@ -275,7 +275,7 @@ def test_a_task_that_is_stopped_while_it_gets_a_key_shows_no_part_of_it(world, m
         made.sandbox.keys.expire()
         for place in ("airflow_provider_tcbilling.api.sts.life_of", "airflow_provider_tcbilling.api.metadata.life_of"):
             monkeypatch.setattr(place, stop)
-        with pytest.raises(kind) as caught:
+        with pytest.raises((kind, CredentialsUnavailable)) as caught:
             client.describe_account_balance()
 
     assert shown(caught.value, made.secrets()) == []

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from airflow_provider_tcbilling.api.actions import CREATE_INSTANCE
 from airflow_provider_tcbilling.api.client import BillingClient
 from airflow_provider_tcbilling.api.credentials import Credentials, Key
 from airflow_provider_tcbilling.api.errors import CredentialsUnavailable
 from airflow_provider_tcbilling.purchasing.money_action import MoneyAction
 from airflow_provider_tcbilling.purchasing.record import Record, State
+from airflow_provider_tcbilling.sandbox.faults import Fault
 from airflow_provider_tcbilling.sandbox.orders import PlacedOrder
 from airflow_provider_tcbilling.sandbox.roles import BUYER, FIRST_ACCOUNT, OTHER_ACCOUNT, OTHER_BUYER, Principal
 from verification.schedules.line import Died
@@ -73,8 +75,18 @@ class Rotating(World):
     def __init__(self, seed: int) -> None:
         self.uin = FIRST_ACCOUNT
         super().__init__(seed)
+        self._refuse_only_purchases()
         self._changes = self.choose((0.0, 0.02, 0.1))
         self._expiries = self.choose((0.0, 0.02, 0.1))
+
+    def _refuse_only_purchases(self) -> None:
+        """Let no query of the account be refused for good: STS, which would tell the account then, is not played."""
+        add = self.sandbox.faults.add
+
+        def limited(wanted: Mapping[str, Any]) -> Fault:
+            return add({"action": CREATE_INSTANCE.name, **wanted} if wanted["fault"] == "error" else wanted)
+
+        self.sandbox.faults.add = limited  # type: ignore[method-assign]
 
     def pause(self, label: str, *, stands_still: bool = True) -> None:
         """Let keys expire, and the account change, wherever a process may be interrupted."""
