@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NoReturn, Protocol
+from weakref import WeakSet
 
 from airflow_provider_tcbilling.api.errors import CredentialsUnavailable
 
@@ -148,6 +149,7 @@ class Credentials:
         on_new_key: Callable[[Key], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        _MADE.add(self)
         self.source = source
         self._on_new_key, self._clock = on_new_key, clock
         self._base = credentials_of(source.base, on_new_key=on_new_key) if source.base else None
@@ -279,6 +281,10 @@ class Credentials:
         return key.expires_at - min(REFRESH_SECONDS, left / 2)
 
 
+_MADE: WeakSet[Credentials] = WeakSet()
+"""All that there are in this process, also those that are not shared."""
+
+
 class _Sources:
     """The keys of each source in this process."""
 
@@ -288,8 +294,8 @@ class _Sources:
 
     def begin_anew(self) -> None:
         """Forget all keys, in a forked process, and unlock those that are still in use there."""
-        in_use, self._all, self._lock = self._all, OrderedDict(), threading.RLock()
-        for credentials in in_use.values():
+        self._all, self._lock = OrderedDict(), threading.RLock()
+        for credentials in list(_MADE):
             credentials.unlock()
 
     def get(self, source: KeySource, on_new_key: Callable[[Key], None] | None) -> Credentials:

@@ -161,6 +161,11 @@ class AuthError(ApiError):
     """The key, the signature or the permission was refused. Nothing was bought."""
 
 
+def is_of_key(error: BaseException) -> bool:
+    """Whether the server calls the key expired, or its source has none: it may be about to be replaced."""
+    return isinstance(error, CredentialsRefused) or (isinstance(error, AuthError) and error.code in EXPIRED_CODES)
+
+
 class InsufficientBalance(ApiError):
     """The account cannot pay. Nothing was bought, but an unpaid order may stand in the console."""
 

@@ -12,6 +12,7 @@ from airflow_provider_tcbilling.api.errors import CredentialsRefused, Credential
 from airflow_provider_tcbilling.api.exchange import Exchange, under_way
 from airflow_provider_tcbilling.api.key_reading import key_of, life_of
 from airflow_provider_tcbilling.api.reading import UNREADABLE, json_of
+from airflow_provider_tcbilling.api.sts_actions import LONGEST_DURATION
 from airflow_provider_tcbilling.api.text import harmless
 from airflow_provider_tcbilling.api.transport import bare_session, seconds_ahead
 
@@ -47,6 +48,8 @@ def key_of_role(endpoint: str, role: str, within: float) -> Key:
         if answer["Code"] != "Success":
             raise CredentialsUnavailable(f"No key came from {where}: it says {harmless(answer['Code'], 100)}.")
         left = life_of(answer["ExpiredTime"], now + ahead)
+        # No key of a role lives longer, so an expiry in milliseconds, or of another century, is no reason to trust it.
+        left = min(left, LONGEST_DURATION)
         key = key_of(where, {part: answer[part] for part in ("TmpSecretId", "TmpSecretKey", "Token")}, now + left)
     except CredentialsRefused as error:
         raise CredentialsUnavailable(*error.args) from None
@@ -101,9 +104,11 @@ def _read(endpoint: str, role: str, ends_at: float) -> tuple[bytes, float]:
             "network lets it."
         ) from None
     if status != 200 or len(content) > MOST_BYTES:
-        about = f"it answers with status {status}, and {len(content)} bytes"
+        about = f"it answers with status {status}"
         if status == 404:
             named = f"no such role as {unquote(role)!r}" if role else "no role"
             about = f"it has {named}. Compare cam_role_name with the role that is attached to this machine"
+        elif status == 200:
+            about = f"it answers with more than {MOST_BYTES} bytes"
         raise CredentialsUnavailable(f"The metadata service of this machine gave no key, so nothing was sent: {about}.")
     return content, ahead

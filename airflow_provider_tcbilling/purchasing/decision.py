@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_tcbilling.api.errors import AnotherAccount, OutcomeUnknown, TcBillingError
+from airflow_provider_tcbilling.api.errors import AnotherAccount, OutcomeUnknown, TcBillingError, is_of_key
 from airflow_provider_tcbilling.api.server_time import CLOCK_MARGIN
 from airflow_provider_tcbilling.purchasing.money_action import Evidence
 from airflow_provider_tcbilling.purchasing.record import Record, State
@@ -349,27 +349,34 @@ def _step(row: Row, it: Situation) -> Next:
     return Next.SEND if may_send and it.trusts_token and not it.record.state.is_final else Next.STOP
 
 
-def step_if_unreadable(rules: Rules, record: Record, error: TcBillingError) -> Next:
+def step_if_unreadable(
+    rules: Rules, record: Record, error: TcBillingError, *, is_patient: bool, may_change: bool
+) -> Next:
     """
     Return the step where the order book cannot be read this time, or at all.
 
+    :param is_patient: There is time to query again.
+    :param may_change: The key is none that lasts, so that another one may be about to take its place.
     :raises AnotherAccount: It would be that of another account.
+    :raises TcBillingError: Another try may read it, and there is no time for one.
     """
-    if isinstance(error, AnotherAccount):
+    if isinstance(error, AnotherAccount) or (error.transient and not is_patient):
         raise error
-    if not error.transient:
+    may_pass = error.transient or (is_patient and may_change and is_of_key(error))
+    if not may_pass:
         return Next.SEND if rules.trust_token and not record.state.is_final else Next.STOP
     log.warning("The order book cannot be read: %s", error)
     return Next.WAIT
 
 
-def step_after(error: TcBillingError, *, is_over: bool) -> tuple[Next, str, Finding]:
+def step_after(error: TcBillingError, *, is_over: bool, may_change: bool) -> tuple[Next, str, Finding]:
     """
     Return the step where no order matches and the try before ended with an error: a refusal proves nothing.
 
     :param is_over: It was tried for long enough.
+    :param may_change: The key is none that lasts, so that another one may be about to take its place.
     """
-    if not error.transient:
+    if not (error.transient or (may_change and not is_over and is_of_key(error))):
         why = f"no order matches, an earlier try may have been carried out, and the server says: {error}"
         return Next.STOP, why, Finding.NONE
     if is_over:

@@ -322,16 +322,16 @@ class Purchase:
         try:
             evidence = self._inquiry.evidence(record, self._last_sent)
         except TcBillingError as error:
-            if error.transient and not is_patient:
-                raise
-            found, step, finding = list[Candidate](), step_if_unreadable(self._rules, record, error), Finding.UNREADABLE
+            found, finding, may_change = list[Candidate](), Finding.UNREADABLE, not self._action.has_lasting_key
+            step = step_if_unreadable(self._rules, record, error, is_patient=is_patient, may_change=may_change)
             why = f"the order book cannot be read: {error}"
         else:
             evidence, decision = self._inquiry.decision(record, evidence, patient_until=give_up)
             found, step, why = [*evidence.orders, *evidence.unclear], decision.step, decision.why
             finding = decision.finding
         if step is Next.SEND and self._error:
-            step, why, finding = step_after(self._error, is_over=self._clock() >= give_up)
+            may_change = not self._action.has_lasting_key
+            step, why, finding = step_after(self._error, is_over=self._clock() >= give_up, may_change=may_change)
         if step is Next.WAIT:
             self._sleep(PAUSE_SECONDS)
         return found, step, why, finding

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from airflow_provider_tcbilling.api.client import BillingClient
-from airflow_provider_tcbilling.api.error_codes import EXPIRED_CODES
-from airflow_provider_tcbilling.api.errors import AuthError, CredentialsRefused
+from airflow_provider_tcbilling.api.errors import AuthError, CredentialsRefused, is_of_key
 
 T = TypeVar("T")
 
@@ -35,8 +34,7 @@ def patiently(client: BillingClient, query: Callable[[], T]) -> T:
         try:
             return query()
         except (AuthError, CredentialsRefused) as error:
-            may_be_replaced = isinstance(error, CredentialsRefused) or error.code in EXPIRED_CODES
-            if client.credentials.is_lasting or not may_be_replaced:
+            if client.credentials.is_lasting or not is_of_key(error):
                 raise
             log.warning("%s Trying again in %.0f s (refusal %d of %d).", error, PAUSE_SECONDS, refusals, REFUSALS)
         time.sleep(PAUSE_SECONDS)

@@ -188,11 +188,15 @@ def test_a_source_is_shared_by_all_threads_of_a_process():
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("is_held", [False, True], ids=["the source", "the keys that it had before"])
-def test_a_process_that_is_forked_while_a_key_is_refreshed_does_not_hang(is_held):
+@pytest.mark.parametrize(
+    ("is_held", "is_shared"),
+    [(False, True), (True, True), (True, False)],
+    ids=["the source", "the keys that it had before", "keys that are not shared"],
+)
+def test_a_process_that_is_forked_while_a_key_is_refreshed_does_not_hang(is_held, is_shared):
     source = Source()
     source.may_end.clear()
-    credentials = credentials_of(source)
+    credentials = credentials_of(source) if is_shared else Credentials(source)
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
 

@@ -10,6 +10,7 @@ CALLER = "tests/api/test_caller_keys.py"
 EDGES = "tests/api/test_key_edges.py"
 SOURCES = "tests/api/test_key_sources.py"
 ACCOUNTS = "tests/purchasing/test_another_account.py"
+REPLACED = "tests/purchasing/test_key_being_replaced.py"
 DOUBTFUL = "tests/purchasing/test_doubtful_expiry.py"
 
 LIFE = (
@@ -222,9 +223,23 @@ SENDING = (
     Mutant(
         "the order book of another account decides about a purchase",
         "step_if_unreadable",
-        "if isinstance(error, AnotherAccount):",
-        "if False:",
+        "if isinstance(error, AnotherAccount) or ",
+        "if False or ",
         f"{ACCOUNTS}::test_in_the_same_try_after_a_lost_answer_nothing_is_sent_to_the_new_account",
+    ),
+    Mutant(
+        "a key that is being replaced stops a purchase whose order book could be read soon",
+        "step_if_unreadable",
+        " or (is_patient and may_change and is_of_key(error))",
+        "",
+        f"{REPLACED}::test_a_key_that_is_replaced_while_the_order_book_is_queried_stops_nothing",
+    ),
+    Mutant(
+        "a key that is being replaced stops a purchase that could be repeated soon",
+        "step_after",
+        " or (may_change and not is_over and is_of_key(error))",
+        "",
+        f"{REPLACED}::test_a_key_that_is_replaced_while_the_repeat_is_sent_stops_nothing",
     ),
     Mutant(
         "a purchase is sent with the key of another account than its record's",

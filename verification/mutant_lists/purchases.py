@@ -186,7 +186,7 @@ PURCHASES = (
     Mutant(
         "an unknown code sent again",
         "step_after",
-        "if not error.transient:",
+        "if not (error.transient or (may_change and not is_over and is_of_key(error))):",
         "if False:",
         f"{LOST_ANSWER}::test_a_code_that_may_mean_anything_is_not_sent_again",
     ),

@@ -18,14 +18,14 @@ WAITS = (
     Mutant(
         "a permanent key that is refused is waited for",
         "patiently",
-        "client.credentials.is_lasting or not may_be_replaced",
-        "not may_be_replaced",
+        "client.credentials.is_lasting or not is_of_key(error)",
+        "not is_of_key(error)",
         f"{WORKERS}::test_a_permanent_key_that_is_refused_fails_the_wait_at_once",
     ),
     Mutant(
         "a missing permission is waited for",
         "patiently",
-        "client.credentials.is_lasting or not may_be_replaced",
+        "client.credentials.is_lasting or not is_of_key(error)",
         "client.credentials.is_lasting",
         f"{WORKERS}::test_a_missing_permission_of_a_role_fails_the_wait_at_once",
     ),
