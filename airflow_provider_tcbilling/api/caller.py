@@ -105,10 +105,13 @@ class Caller:
         if not isinstance(address, str):
             del secret_key, token  # A tool that shows the variables of a failed call would show them.
             raise address
+        if credentials is None and not (secret_id or secret_key):
+            raise InvalidRequest("BillingClient", ["there is no key: give secret_id and secret_key, or credentials"])
         self.endpoint = endpoint = address
         self.credentials = credentials = credentials or Credentials(FixedKey(Key(secret_id, secret_key, token)))
         self._attempts, self._only_reads = attempts, only_reads
-        self._account_id, self._only_key_id = account_id, ""
+        # The number of an account is often written as a number.
+        self._account_id, self._only_key_id = str(account_id or "").strip(), ""
         self._accounts, self._sts_endpoint = dict[str, str](), sts_endpoint
         self._sleep, self.request_seconds = sleep or time.sleep, connect_timeout + read_timeout
         self._rate_limiter = rate_limiter or RateLimiter(endpoint, credentials.identity)
@@ -256,7 +259,8 @@ class Caller:
         :raises OutcomeUnknown: It may have been carried out.
         """
         is_of_key = isinstance(error, AuthError) and error.action == action.name and error.code in EXPIRED_CODES
-        if not (is_of_key and action.moves_money) or self.credentials.is_lasting:
+        # A key that nothing replaces is not sent again by itself.
+        if not (is_of_key and action.moves_money) or isinstance(self.credentials.source, FixedKey):
             return
         try:
             self.call(actions.DESCRIBE_ACCOUNT_BALANCE, {}, send_by, self._transport.auth.key)

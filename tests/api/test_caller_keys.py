@@ -13,6 +13,7 @@ from airflow_provider_tcbilling.api.errors import (
     AnotherAccount,
     AuthError,
     CredentialsUnavailable,
+    InvalidRequest,
     OutcomeUnknown,
     Unreachable,
 )
@@ -283,3 +284,17 @@ def test_a_seal_lasts_as_long_as_the_key_that_assumes_the_role(sandbox):
     assert permanent.seal("f") == assumed.seal("f") == keyed(sandbox, role(sandbox)).seal("f")
     assert machine.seal("f") != keyed(sandbox, role(sandbox, base=CvmRole("", sandbox.url))).seal("f")
     assert [bool(client.lasting_secret) for client in (permanent, assumed, machine)] == [True, True, False]
+
+
+@pytest.mark.parametrize("account_id", [100000000001, " 100000000001 "])
+def test_the_number_of_an_account_may_be_a_number(sandbox, account_id):
+    assert client_to(sandbox, account_id=account_id).describe_account_balance().uin == 100000000001
+    with pytest.raises(AnotherAccount, match="is for account 100000000002"):
+        client_to(sandbox, account_id=100000000002).describe_account_balance()
+
+
+def test_a_client_without_any_key_is_refused(sandbox):
+    with pytest.raises(InvalidRequest, match="there is no key"):
+        BillingClient(endpoint=sandbox.url)
+
+    assert not sandbox.journal

@@ -146,7 +146,7 @@ SENDING = (
     Mutant(
         "a refusal that was made up is believed",
         "Caller._doubt",
-        "if not (is_of_key and action.moves_money) or self.credentials.is_lasting:",
+        "if not (is_of_key and action.moves_money) or isinstance(self.credentials.source, FixedKey):",
         "if True:",
         f"{DOUBTFUL}::test_a_refusal_that_was_made_up_after_the_purchase_makes_no_second_one",
     ),
