@@ -104,9 +104,11 @@ def _read(endpoint: str, role: str, ends_at: float) -> tuple[bytes, float]:
             "network lets it."
         ) from None
     if status != 200 or len(content) > MOST_BYTES:
-        about = f"it answers with status {status}, and {len(content)} bytes"
+        about = f"it answers with status {status}"
         if status == 404:
             named = f"no such role as {unquote(role)!r}" if role else "no role"
             about = f"it has {named}. Compare cam_role_name with the role that is attached to this machine"
+        elif status == 200:
+            about = f"it answers with more than {MOST_BYTES} bytes"
         raise CredentialsUnavailable(f"The metadata service of this machine gave no key, so nothing was sent: {about}.")
     return content, ahead

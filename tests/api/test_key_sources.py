@@ -246,6 +246,11 @@ def test_a_key_that_has_expired_already_is_none_and_the_clock_is_named():
         assert "or the clock of this machine is wrong" in str(failure(CvmRole("buyer", endpoint)))
 
 
+def test_a_page_in_the_place_of_the_metadata_service_is_called_one():
+    with metadata_service(b"<html>Sign in to the network</html>") as endpoint:
+        assert "answers with a page" in str(failure(CvmRole("", endpoint)))
+
+
 @pytest.mark.parametrize("moment", [10_413_792_000, int(time.time() * 1000), 1e300])
 def test_an_expiry_that_no_key_has_is_not_believed(moment):
     answer = json.dumps({**KEY_IN_ANSWER, "ExpiredTime": moment}).encode()
@@ -253,9 +258,9 @@ def test_an_expiry_that_no_key_has_is_not_believed(moment):
         assert CvmRole("buyer", endpoint).fetch(5.0).expires_at == pytest.approx(time.time() + 43_200, abs=60)
 
 
-def test_a_page_in_the_place_of_the_metadata_service_is_called_one():
-    with metadata_service(b"<html>Sign in to the network</html>") as endpoint:
-        assert "answers with a page" in str(failure(CvmRole("", endpoint)))
+def test_an_answer_that_is_too_large_is_called_so():
+    with metadata_service(json.dumps({**KEY_IN_ANSWER, "Token": "t" * 100_000}).encode()) as endpoint:
+        assert "more than 65536 bytes" in str(failure(CvmRole("buyer", endpoint)))
 
 
 @pytest.mark.parametrize("names", [b"", b"one\ntwo", b"../../etc", b"a b", b"\xff"])

@@ -278,7 +278,7 @@ def test_a_machine_without_a_role_has_three_times_none_with_theirs_and_no_key_wi
     sandbox = start_sandbox(machine_role="")
 
     assert their_machine(sandbox).get_credential_info() == (None, None, None)
-    with pytest.raises(CredentialsUnavailable, match="none is attached to this machine"):
+    with pytest.raises(CredentialsUnavailable, match="it has no role"):
         our_machine(sandbox).fetch(WITHIN)
 
 
