@@ -281,7 +281,10 @@ def _content(action: Action, response: requests.Response) -> bytes:
 
 
 def _answer(
-    action: Action, response: requests.Response, content: bytes, without_secrets: Callable[[Any], Any]
+    action: Action,
+    response: requests.Response,
+    content: bytes,
+    without_secrets: Callable[[Any], Any] = lambda text: text,
 ) -> dict[str, Any]:
     if response.status_code != 200:
         raise OutcomeUnknown(f"{action.name}: HTTP status {response.status_code} instead of an answer.")
