@@ -181,7 +181,7 @@ class Caller:
         """
         if not self.credentials.is_lasting:
             self._account_id = self._account_id or account
-            self._only_key_id = self._only_key_id or key_id
+            self._only_key_id = key_id
 
     def call(
         self, action: Action, payload: Mapping[str, Any], send_by: float = math.inf, key: Key | None = None

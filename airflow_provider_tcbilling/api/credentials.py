@@ -153,7 +153,7 @@ class Credentials:
         self.source = source
         self._on_new_key, self._clock = on_new_key, clock
         self._base = credentials_of(source.base, on_new_key=on_new_key) if source.base else None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._key: Key | None = None
         self._refused: Key | None = None
         self._refresh_at = math.inf
@@ -204,18 +204,18 @@ class Credentials:
 
     def unlock(self) -> None:
         """Forget a refresh that was under way in the process that this one was forked from."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _refreshed(self, within: float, refused: Key | None) -> Key:
         asked_at = ends_at = time.monotonic()
         ends_at += max(0.0, within)
         good = self._good(refused)
-        # Where a key is still good, its refresh is another thread's business.
-        if not self._lock.acquire(timeout=0.0 if good else min(max(0.0, within), threading.TIMEOUT_MAX)):
-            if good:
-                return good
-            raise CredentialsUnavailable(f"{self.source.name}: no key came in time, so nothing was sent.")
         try:
+            # Where a key is still good, its refresh is another thread's business.
+            if not self._lock.acquire(timeout=0.0 if good else min(max(0.0, within), threading.TIMEOUT_MAX)):
+                if good:
+                    return good
+                raise CredentialsUnavailable(f"{self.source.name}: no key came in time, so nothing was sent.")
             key = self._key
             if key and key is not refused and self._clock() < self._refresh_at:
                 return key
@@ -225,7 +225,11 @@ class Credentials:
             self._refused = refused
             return self._fetched(ends_at - time.monotonic(), good)
         finally:
-            self._lock.release()
+            # A time-out of the task can strike as soon as the lock is taken, and no lock may be left behind.
+            try:  # noqa: SIM105 - it can strike at each call, so there is none but this one.
+                self._lock.release()
+            except RuntimeError:
+                pass  # It was not taken.
 
     def _good(self, refused: Key | None) -> Key | None:
         """Return the present key if it has not expired, and the server has not refused it."""

@@ -170,8 +170,8 @@ class MoneyAction(ABC):
         """
         if self.has_lasting_key and not is_wanted:
             return ""
-        key_id = self.key_id
-        self.client.bind(account := self.account(), key_id)
+        # The key last: the query may have replaced one that has expired, and nothing was sent with that.
+        self.client.bind(account := self.account(), self.key_id)
         return account
 
     @property

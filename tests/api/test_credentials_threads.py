@@ -218,3 +218,28 @@ def test_a_process_that_is_forked_while_a_key_is_refreshed_does_not_hang(is_held
             process.kill()
             process.join()
         assert refreshed.result(PATIENCE).secret_id == "id-0"
+
+
+def test_a_time_out_of_the_task_as_soon_as_the_lock_is_taken_leaves_none_behind():
+    class TimeOut(BaseException):
+        """As Airflow raises it, in any line."""
+
+    class Struck:
+        """A lock that is taken when the time-out strikes."""
+
+        def __init__(self, lock):
+            self.acquired, self.release = lock.acquire, lock.release
+
+        def acquire(self, **options):
+            assert self.acquired(**options)
+            raise TimeOut
+
+    credentials = Credentials(Source())
+    lock = credentials._lock
+    credentials._lock = Struck(lock)
+    with pytest.raises(TimeOut):
+        credentials.key(PATIENCE)
+    credentials._lock = lock
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(credentials.key, 1.0).result(PATIENCE).secret_id == "id-0"

@@ -262,3 +262,13 @@ def test_a_purchase_that_is_only_presumed_is_not_sent_to_another_account(sandbox
         purchase(client, store, checkpoint=change, presumed_since=time.time() - 60).place()
 
     assert books(sandbox) == [0, 0]
+
+
+def test_where_nothing_tells_the_account_the_next_purchase_of_a_client_begins_with_its_next_key(start_sandbox, store):
+    sandbox, client = nameless(start_sandbox)
+    first = purchase(client, store).place()
+    sandbox.keys.expire()
+
+    second = Purchase("another", NewInstance(client, ORDER), store, rules=RULES).place()
+
+    assert [placed.order_id for placed in sandbox.account.orders()] == [first.order_id, second.order_id]

@@ -78,6 +78,13 @@ LIFE = (
         f"{CREDENTIALS}::test_a_key_is_refreshed_with_ten_minutes_left_or_half_of_a_short_life",
     ),
     Mutant(
+        "a time-out of the task leaves a lock behind",
+        "Credentials._refreshed",
+        "self._lock.release()",
+        "pass",
+        f"{THREADS}::test_a_time_out_of_the_task_as_soon_as_the_lock_is_taken_leaves_none_behind",
+    ),
+    Mutant(
         "a forked process waits for a thread that it does not have",
         "_Sources.begin_anew",
         "credentials.unlock()",
