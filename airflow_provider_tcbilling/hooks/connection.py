@@ -32,7 +32,7 @@ MAINLAND_CONSOLE = "https://console.cloud.tencent.com/expense/deal"
 log = logging.getLogger(__name__)
 
 
-EXTRA_FIELDS = (*COMMON_FIELDS, *KEY_FIELDS, *MONEY_FIELDS)
+EXTRA_FIELDS = (*KEY_FIELDS, *COMMON_FIELDS, *MONEY_FIELDS)
 
 GUARDS = {
     **{name: name for name in ("ledger_conn_id", "ledger_uri", *(extra_field.name for extra_field in MONEY_FIELDS))},

@@ -82,6 +82,12 @@ KEY_FIELDS = (
         choices=SOURCES,
     ),
     ExtraField(
+        "account_id",
+        "Account",
+        "Number (uin) of the account that pays. With a key of another account nothing is bought.",
+        check=AN_ACCOUNT,
+    ),
+    ExtraField(
         "cam_role_name",
         "Role of the machine",
         "With cvm_role: the name of its role. Left out, it is the machine's only one.",
@@ -126,12 +132,6 @@ KEY_FIELDS = (
         "sts_endpoint",
         "STS endpoint",
         "The server that gives keys of roles. Left out, it is the one that belongs to the endpoint.",
-    ),
-    ExtraField(
-        "account_id",
-        "Account",
-        "Number (uin) of the account that pays. With a key of another account nothing is bought.",
-        check=AN_ACCOUNT,
     ),
 )
 

@@ -253,7 +253,8 @@ ERROR_STEPS: Mapping[type[errors.TcBillingError], str] = {
         "{acts}."
     ),
     errors.AnotherAccount: (
-        "Give the connection {conn_id} a key of the account that is named, test it, then clear the task: {acts}."
+        "Find out which account is right. Correct account_id in the connection {conn_id}, or the source of its key, "
+        "test it, then clear the task: {acts}."
     ),
     errors.AuthError: "Correct the connection {conn_id}, test it, then clear the task: {acts}.",
     errors.InsufficientBalance: "Top up the account, then clear the task: {acts}.",

@@ -203,7 +203,9 @@ def test_a_key_that_cannot_tell_its_account_does_not_hide_what_an_earlier_try_di
     message = night.fails()
 
     assert message.splitlines()[0] == "Perhaps paid, up to an amount that is not known yet."
-    assert step_of(message).startswith("Undo the edit and clear the task: ")
+    assert step_of(message).startswith(
+        "Give the connection tcbilling_default a key of the account that the record names"
+    )
     night.connect()
     assert night.clear()["order_id"] == night.orders[0]
     assert night.spent == PRICE
