@@ -51,7 +51,7 @@ class Key:
     secret_id: str
     secret_key: str = field(repr=False)
     token: str = field(default="", repr=False)
-    expires_at: float | None = None
+    expires_at: float | None = field(default=None, compare=False)
 
     @property
     def is_temporary(self) -> bool:
@@ -254,8 +254,8 @@ class Credentials:
             if self._on_new_key:
                 self._on_new_key(key)
             log.debug("%s has given key %s.", self.source.name, key.secret_id)
-            self._key = key
-        self._refused, self._failure, self._refresh_at = None, None, self._due(key)
+        self._key, self._refresh_at = key, self._due(key)
+        self._refused, self._failure = None, None
         return key
 
     def _tried(self, within: float) -> tuple[Key, CredentialsUnavailable | None]:

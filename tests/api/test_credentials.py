@@ -271,3 +271,19 @@ def in_threads(count, call):
     for thread in threads:
         thread.join()
     return got
+
+
+def test_the_same_key_with_another_expiry_is_no_new_key(source, clock):
+    known = []
+    credentials = Credentials(source, on_new_key=known.append, clock=clock)
+    first = credentials.key()
+
+    def again(within, base=None):
+        return Key(first.secret_id, first.secret_key, first.token, clock() + LIFE)
+
+    source.fetch = again
+    clock.now += LIFE - 1
+
+    assert credentials.after(first) == first
+    assert credentials.key().expires_at == clock() + LIFE
+    assert known == [first]

@@ -29,6 +29,7 @@ ENDS_OTHERWISE: dict[Kind, str] = {
     purchase_errors.RunRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
     money_errors.ApprovalNeeded: "asks a user, and waits",
     money_errors.ApprovalRefused: 'fails for good, or is skipped with `on_refused_run="skip"`',
+    errors.AnotherAccount: "fails for good, or is retried where nothing tells either account",
     errors.DeliveryTimeout: "fails for good, so that no retry begins with the purchase; a sensor can wait on",
 }
 
