@@ -225,7 +225,7 @@ class Credentials:
             self._refused = refused
             return self._fetched(ends_at - time.monotonic(), good)
         finally:
-            # A time-out of the caller, by a signal, can strike as soon as the lock is taken, and no lock may be left behind.
+            # A signal can end the caller as soon as the lock is taken, and no lock may be left behind.
             try:  # noqa: SIM105 - it can strike at each call, so there is none but this one.
                 self._lock.release()
             except RuntimeError:
