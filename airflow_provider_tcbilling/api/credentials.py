@@ -207,7 +207,7 @@ class Credentials:
         self._lock = threading.RLock()
 
     def _refreshed(self, within: float, refused: Key | None) -> Key:
-        asked_at = ends_at = time.monotonic()
+        began_at = ends_at = time.monotonic()
         ends_at += max(0.0, within)
         good = self._good(refused)
         try:
@@ -219,7 +219,7 @@ class Credentials:
             key = self._key
             if key and key is not refused and self._clock() < self._refresh_at:
                 return key
-            if self._failure and self._failed_at > asked_at:
+            if self._failure and self._failed_at > began_at:
                 # The thread that this one has waited for has just been told.
                 raise type(self._failure)(*self._failure.args)
             self._refused = refused

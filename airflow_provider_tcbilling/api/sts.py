@@ -104,7 +104,7 @@ def caller_identity(key: Key, sts_endpoint: str, within: float = sum(TIMEOUT)) -
     :raises ApiError: STS refuses the key.
     """
     signer = Tc3Auth(key.secret_id, key.secret_key, STS_SERVICE, token=key.token)
-    answer, _ = _asked(GET_CALLER_IDENTITY, {}, signer, sts_endpoint, within)
+    answer, _ = _answer_to(GET_CALLER_IDENTITY, {}, signer, sts_endpoint, within)
     parts = [answer.get(name) for name in ("AccountId", "PrincipalId", "Arn", "UserId", "Type")]
     account, principal, arn, user_id, kind = (harmless(part, 200) if isinstance(part, str) else "" for part in parts)
     return CallerIdentity(account, principal, arn, kind, user_id)
@@ -243,8 +243,8 @@ def _key_from(
         payload = action.payload(arguments)
     except InvalidRequest as error:
         raise CredentialsRefused(str(error)) from None
-    asked_at = time.time()
-    answer, ahead = _asked(action, payload, signer, endpoint, ends_at - time.monotonic(), region=region)
+    began_at = time.time()
+    answer, ahead = _answer_to(action, payload, signer, endpoint, ends_at - time.monotonic(), region=region)
     try:
         parts = {name: answer["Credentials"][name] for name in ("TmpSecretId", "TmpSecretKey", "Token")}
         left = life_of(answer["ExpiredTime"], time.time() + ahead)
@@ -255,10 +255,10 @@ def _key_from(
         raise CredentialsUnavailable(f"{action.name}: the key in the answer has no token, so nothing was sent.")
     duration = float(arguments["duration_seconds"])
     # A key that was just made has not expired, whatever two clocks say, and lives no longer than was requested.
-    return Key(key.secret_id, key.secret_key, key.token, asked_at + (min(left, duration) if left > 0 else duration))
+    return Key(key.secret_id, key.secret_key, key.token, began_at + (min(left, duration) if left > 0 else duration))
 
 
-def _asked(
+def _answer_to(
     action: Action,
     payload: Mapping[str, Any],
     signer: Tc3Auth,

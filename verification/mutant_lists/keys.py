@@ -45,7 +45,7 @@ LIFE = (
     Mutant(
         "twenty threads ask a source that has just failed, one after the other",
         "Credentials._refreshed",
-        "if self._failure and self._failed_at > asked_at:",
+        "if self._failure and self._failed_at > began_at:",
         "if False:",
         f"{THREADS}::test_twenty_threads_hear_of_one_failure_and_the_next_call_tries_again",
     ),
@@ -316,7 +316,7 @@ ORIGINS = (
     ),
     Mutant(
         "an STS that hangs takes more time than there is",
-        "_asked",
+        "_answer_to",
         "min(within, sum(TIMEOUT))",
         "4 * sum(TIMEOUT)",
         f"{EDGES}::test_an_sts_that_hangs_holds_nobody_longer_than_its_own_time",
