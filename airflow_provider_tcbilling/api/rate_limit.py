@@ -157,11 +157,13 @@ class QueueLimiter:
 
 class RateLimiter:
     """
-    The rate limit of one account, by action. All clients with the same key, endpoint and place of queues share it.
+    The rate limit of one account, by action. All clients with the same identity, endpoint and place of queues share it.
 
     A lower limit than the usual one is a queue in front of the common queue, so that it delays no other client. A
     higher limit is for an account that has more than other accounts, and has a queue of its own.
 
+    :param identity: The name that the requests are counted under: of an account, a source of keys, or a permanent key.
+        It is never the id of a temporary key, which is another one within hours.
     :param per_second: Requests a second for each action, above 0; infinity is without limit.
     :param is_waiting: For a client that only waits: it uses at most half of the limit, so purchases get the rest.
     :param limiter_of: Makes a queue from its name, which shows no key, and its requests a second. The default is a file
@@ -171,7 +173,7 @@ class RateLimiter:
     def __init__(
         self,
         endpoint: str,
-        secret_id: str,
+        identity: str,
         per_second: float = SENT_PER_SECOND,
         *,
         is_waiting: bool = False,
@@ -179,7 +181,7 @@ class RateLimiter:
     ) -> None:
         if not per_second > 0:
             raise ValueError(f"{per_second!r} requests a second are not above 0")
-        self._account = hashlib.sha256(f"{server_name(endpoint)} {secret_id}".encode()).hexdigest()[:16]
+        self._account = hashlib.sha256(f"{server_name(endpoint)} {identity}".encode()).hexdigest()[:16]
         self._per_second = per_second
         self._is_waiting = is_waiting
         self._limiter_of = limiter_of or limiter_of_machine

@@ -46,7 +46,7 @@ LIMITER = (
     Mutant(
         "accounts share a limit",
         "RateLimiter.__init__",
-        'hashlib.sha256(f"{server_name(endpoint)} {secret_id}".encode())',
+        'hashlib.sha256(f"{server_name(endpoint)} {identity}".encode())',
         'hashlib.sha256(b"")',
         f"{RATE_LIMIT}::test_two_accounts_and_two_actions_do_not_wait_for_each_other",
     ),

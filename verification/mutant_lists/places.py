@@ -103,8 +103,8 @@ PLACES = (
     Mutant(
         "each spelling with a limit of its own",
         "RateLimiter.__init__",
-        "{server_name(endpoint)} {secret_id}",
-        "{endpoint} {secret_id}",
+        "{server_name(endpoint)} {identity}",
+        "{endpoint} {identity}",
         f"{ENDPOINT}::test_two_spellings_of_a_server_share_its_limit_of_requests",
     ),
     Mutant(
