@@ -67,6 +67,13 @@ def signature(key: bytes, text: str) -> str:
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
+class _OfThread(threading.local):
+    """The key of each thread, which is the first one until the thread takes another."""
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+
 class Tc3Auth(AuthBase):
     """
     Signs each attempt afresh, with the key that it has at that moment.
@@ -85,18 +92,18 @@ class Tc3Auth(AuthBase):
         token: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._own = threading.local()
-        self._first = Key(secret_id, secret_key, token)
+        first = Key(secret_id, secret_key, token)
+        self._own = _OfThread(first)
         self.service = service
         self.clock_offset = 0.0
         """Seconds that are added to the local clock."""
         self._clock = clock
-        self._today = (self._first, -1, "", b"")
+        self._today = (first, -1, "", b"")
 
     @property
     def key(self) -> Key:
         """The key that signs in this thread. All three parts are replaced together, and for this thread only."""
-        return getattr(self._own, "key", self._first)
+        return self._own.key
 
     @key.setter
     def key(self, key: Key) -> None:
@@ -115,7 +122,7 @@ class Tc3Auth(AuthBase):
 
         :param action: Signed too, so that no machine on the way can change it; empty signs none.
         """
-        key, timestamp = self.key, int(self._clock() + self.clock_offset)
+        key, timestamp = self._own.key, int(self._clock() + self.clock_offset)
         scope, derived = self._scope_and_derived(key, timestamp)
         signed = {"content-type": content_type, "host": host} | ({"x-tc-action": action} if action else {})
         text = string_to_sign(timestamp, scope, canonical_request(signed, body))
