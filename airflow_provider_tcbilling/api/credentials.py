@@ -1,7 +1,7 @@
 """
 Credentials: the keys of one source, refreshed before they expire, by one thread for all.
 
-A key is whole or it is not there: its three parts are read, used and replaced together. What goes wrong while a key is
+A key is whole or it is not there: its three parts are read, used and replaced together. A failure while a key is
 obtained has sent no request of the caller's, so it is never ambiguous.
 """
 
@@ -82,7 +82,7 @@ class KeySource(Hashable, Protocol):
 
     @property
     def identity(self) -> str:
-        """What the requests of all its keys are counted under; never the name of a temporary key."""
+        """The name that the requests of all its keys are counted under; never that of a temporary key."""
 
     @property
     def is_lasting(self) -> bool:
@@ -162,7 +162,7 @@ class Credentials:
 
     @property
     def identity(self) -> str:
-        """What the requests of all its keys are counted under."""
+        """The name that the requests of all its keys are counted under."""
         return self.source.identity
 
     @property

@@ -108,7 +108,7 @@ class AnotherAccount(TcBillingError):
     :param action: The API operation that was not sent.
     :param account: The number of the key's account; empty if nothing tells it.
     :param wanted: The number of the account that the connection or the record names; empty if the key has changed, and
-        nothing tells the account of either one. What was not begun yet may be begun with the new key.
+        nothing tells the account of either one. A purchase that was not begun yet may begin with the new key.
     """
 
     def __init__(self, action: str, account: str, wanted: str) -> None:

@@ -53,7 +53,7 @@ STS_REMEDIES: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
-"""What a code means and what to do. A code stands for the longer ones that begin with it and a dot, too."""
+"""The meaning and the remedy of each code. A code stands for the longer ones that begin with it and a dot, too."""
 
 
 def remedy_of(code: str) -> str:
@@ -63,5 +63,5 @@ def remedy_of(code: str) -> str:
         if remedy := STS_REMEDIES.get(family):
             return remedy
         family = family.rpartition(".")[0]
-    # What concerns a key and its signature means the same at every service.
+    # Codes about a key and its signature mean the same at every service.
     return error_codes.remedy_of(code) if code.startswith("AuthFailure") else ""

@@ -43,7 +43,7 @@ GUARDS = {
 """Fields that guard money, or decide whose money it is, by their names and by others that a user may give them."""
 
 GUARDED = ("a guard of your money", "a rule about the key")
-"""What a slip leaves out: in the name of a field of money, and of one about the key."""
+"""The rule that a slip leaves out: in the name of a field of money, and of one about the key."""
 
 LIKENESS = 0.75
 """A field that is so much like that of a guard is a slip, which must not switch the guard off."""

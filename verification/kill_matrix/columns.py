@@ -21,7 +21,7 @@ LATE_SECONDS = 3.0
 
 
 class Kind(Enum):
-    """What a column varies."""
+    """The part of the world that a column varies."""
 
     SERVER = "the server's memory of tokens"
     NETWORK = "a fault of the network"
@@ -35,8 +35,8 @@ class Column:
     """
     One kind of server, or one misfortune before a server that ignores tokens.
 
-    :param tokens: What the server does with a token that it has seen, as in the sandbox's rules.
-    :param fault: What strikes the first request that spends, or the action that it names.
+    :param tokens: The server's rule for a token that it has seen, as in the sandbox.
+    :param fault: The fault that strikes the first request that spends, or the action that it names.
     :param lists_late: New orders are listed after :data:`HIDDEN` seconds only.
     :param task: More attributes of the operator.
     """
